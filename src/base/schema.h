@@ -1,0 +1,68 @@
+/* Schemas of events, a subset of JSON Schema 2020-12, compiled to a one-pass scanner.
+ *
+ * Understood at the top: type "object", properties, required, additionalProperties (false or absent), title, description,
+ * $schema, $id. In a property: type "string", "integer", "number", "boolean"; format "uuid" or "date-time" (strings);
+ * enum of strings; minimum and maximum (integers). Anything else is refused by name, with its JSON pointer. */
+#ifndef BASE_SCHEMA_H
+#define BASE_SCHEMA_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+
+enum schema_type { SCHEMA_STRING, SCHEMA_UUID, SCHEMA_DATE_TIME, SCHEMA_INTEGER, SCHEMA_NUMBER, SCHEMA_BOOLEAN };
+struct schema_field {
+	const char *name;
+	enum schema_type type;
+	bool required;
+	int64_t minimum, maximum;
+	const char *const *choices; /* enum; NULL: any */
+	uint32_t choice_count;
+};
+struct schema {
+	const char *title;
+	struct schema_field *fields; /* in the document's order */
+	uint32_t field_count;
+	bool additional; /* members that are not named are allowed (and skipped) */
+	/* the rest is the scanner's */
+	void *index;
+};
+#define SCHEMA_FIELDS_MAX 256
+
+SM_MUST_CHECK enum sm_err schema_compile(struct bytes document, struct schema **ret_schema, struct sm_error *reterr);
+void schema_free(struct schema *schema);
+/* Index of a field, or -1. */
+int schema_find(const struct schema *schema, const char *name);
+
+/* One field's value as the scanner found it. Borrowed from the event or from the arena (unescaped strings). */
+struct event_value {
+	bool present;
+	union {
+		struct bytes text; /* SCHEMA_STRING: unescaped UTF-8 */
+		uint8_t uuid[16];  /* SCHEMA_UUID */
+		int64_t integer;   /* SCHEMA_INTEGER; SCHEMA_DATE_TIME: ms since 1970 */
+		double number;
+		bool boolean;
+	};
+};
+/* One reason why an event does not fit: path as in the article's flat JSON ("obj.ts"), and Play's error keys in `reason`
+ * ("error.path.missing", "error.expected.uuid", "error.expected.jsnumber" ...). */
+struct event_problem {
+	const char *path;
+	const char *reason;
+};
+#define EVENT_PROBLEMS_MAX 32
+#define EVENT_DEPTH_MAX 64
+struct event_problems {
+	struct event_problem items[EVENT_PROBLEMS_MAX];
+	uint32_t count;
+};
+/* Check one JSON document (whitespace around it is allowed, nothing else) and take its fields apart.
+ * values: schema->field_count of them, may be NULL when only the check is wanted. arena: unescaped strings and paths.
+ * Errors: SM_INVALID with problems filled (a syntax error has the path "obj"). Strict RFC 8259: UTF-8, no duplicates of
+ * a named member, numbers in range. */
+SM_MUST_CHECK enum sm_err event_scan(const struct schema *schema, struct bytes text, struct event_value *values, struct arena *arena,
+				     struct event_problems *problems);
+/* {"obj.ts":["error.expected.jsnumber"],...}, appended. */
+void event_problems_json(const struct event_problems *problems, struct buf *out);
+
+#endif

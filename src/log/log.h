@@ -1,0 +1,172 @@
+/* The commit log: topics, cut into partitions of Kafka record batches (magic 2).
+ *
+ * struct sm_log is an engine behind a table of calls: the embedded one (log_embedded_open), the one on the data
+ * directory's socket (remote/), later a real Kafka (kafka/). Code above sees only this file.
+ *
+ * Calls with a `done` are asynchronous: done is called exactly once, on a thread of the engine, possibly before the call
+ * returns; it must not block and usually sends a message. Everything else may block for a disk read at most, and says so.
+ * An append is answered after the fsync that covers it; no reader sees a record before that. */
+#ifndef LOG_LOG_H
+#define LOG_LOG_H
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/uuid.h"
+#include "log/log_limits.h"
+#include <smack/actor.h>
+
+struct sm_log;
+
+/* ---- topics ---- */
+
+struct log_config {
+	const char *name, *value; /* Kafka's names: retention.ms, segment.bytes, cleanup.policy, compression.type ... */
+};
+struct log_topic_spec {
+	const char *name;
+	int32_t partitions;
+	int32_t replication_factor; /* kept and shown, counted as 1 */
+	const struct log_config *configs;
+	uint32_t config_count;
+};
+/* A counted, immutable picture of one topic. */
+struct log_topic {
+	const char *name;
+	struct uuid id;
+	int32_t partitions;
+	int32_t replication_factor;
+	bool internal;
+	const struct log_config *configs; /* only those that were set */
+	uint32_t config_count;
+};
+struct log_topics {
+	const struct log_topic *items; /* by name */
+	uint32_t count;
+};
+
+/* ---- appends ---- */
+
+struct log_append_result {
+	enum sm_err err;
+	int64_t base_offset;
+	int64_t log_append_time_ms; /* -1 unless the topic stamps records itself */
+	int64_t log_start_offset;
+};
+typedef void (*log_append_done)(void *arg, const struct log_append_result *result);
+
+/* ---- reads ---- */
+
+/* Where whole record batches lie. Either in memory (data) or in a file region that sendfile can take (fd, file_at).
+ * The slice holds a reference to what it points into until log_slice_done. */
+struct log_slice {
+	const uint8_t *data; /* NULL: in the file */
+	int fd;
+	uint64_t file_at;
+	size_t size;
+	void *hold;
+};
+struct log_read_result {
+	struct log_slice slice;      /* size 0: nothing there yet */
+	int64_t high_watermark;      /* first offset that is not readable yet */
+	int64_t last_stable_offset;
+	int64_t log_start_offset;
+};
+enum log_offset_of { LOG_EARLIEST = -2, LOG_LATEST = -1, LOG_MAX_TIMESTAMP = -3 };
+
+/* A wait for records: done is called once, when high watermark > offset, the partition is gone, or log_wait_cancel.
+ * Embedded in its owner's memory, which stays until done was called. */
+struct log_wait {
+	struct log_wait *next, *prev;
+	const char *topic;
+	int32_t partition;
+	int64_t offset;
+	void (*done)(struct log_wait *wait, enum sm_err err);
+	void *engine;
+};
+
+/* ---- group offsets ---- */
+
+struct log_group_offset {
+	const char *topic;
+	int32_t partition;
+	int64_t offset; /* -1: none committed */
+	int32_t leader_epoch;
+	const char *metadata; /* may be NULL */
+};
+
+struct log_ops {
+	/* Errors: SM_EXISTS, SM_INVALID (name, counts, config), SM_TOO_LARGE (partitions). Durable when done. */
+	void (*topic_create)(struct sm_log *log, const struct log_topic_spec *spec, void (*done)(void *arg, const struct sm_error *error), void *arg);
+	void (*topic_delete)(struct sm_log *log, const char *name, void (*done)(void *arg, const struct sm_error *error), void *arg);
+	/* A picture of all topics; release with topics_release. Does not block. */
+	const struct log_topics *(*topics)(struct sm_log *log);
+	void (*topics_release)(struct sm_log *log, const struct log_topics *topics);
+
+	/* Append record batches, as a Kafka Produce request carries them. They are checked (magic, CRC, counts, sizes,
+	 * idempotent producer's epoch and sequence); offsets and leader epoch are set in place; the bytes are borrowed
+	 * until done. flags: LOG_ACKS_NONE answers without waiting for the sync.
+	 * Results: SM_NOT_FOUND, SM_CORRUPT, SM_TOO_LARGE, SM_FULL (behind: try later), SM_STALE_EPOCH, SM_SEQUENCE_GAP,
+	 * SM_UNKNOWN_PRODUCER, SM_INVALID, SM_IO. A repeated batch of an idempotent producer: SM_OK and its first offset.
+	 * Thread: any. */
+	void (*append)(struct sm_log *log, const char *topic, int32_t partition, uint8_t *batches, size_t size, unsigned flags,
+		       log_append_done done, void *arg);
+	/* Whole batches from the one that holds offset on, up to the high watermark: at least one batch (even a larger one),
+	 * then as many as fit in bytes_max. May block for a disk read. Errors: SM_NOT_FOUND, SM_OUT_OF_RANGE (offset below start
+	 * or above the high watermark), SM_CORRUPT (a quarantined hole), SM_IO. */
+	enum sm_err (*read)(struct sm_log *log, const char *topic, int32_t partition, int64_t offset, size_t bytes_max,
+			    struct log_read_result *ret_result);
+	void (*wait)(struct sm_log *log, struct log_wait *wait);
+	void (*wait_cancel)(struct sm_log *log, struct log_wait *wait); /* done(SM_CANCELLED) follows unless it was called already */
+	/* what: a time in ms (first record at or after it) or enum log_offset_of. ret_offset -1: none. */
+	enum sm_err (*offset_for)(struct sm_log *log, const char *topic, int32_t partition, int64_t what, int64_t *ret_offset,
+				  int64_t *ret_timestamp_ms);
+
+	/* A producer id with an epoch; transactional id NULL: plain idempotence. */
+	void (*producer_id)(struct sm_log *log, void (*done)(void *arg, enum sm_err err, int64_t producer_id, int16_t epoch), void *arg);
+
+	/* Offsets of a consumer group, kept in __consumer_offsets in Kafka's own record layout. Durable when done. */
+	void (*offsets_commit)(struct sm_log *log, const char *group, const struct log_group_offset *offsets, uint32_t count,
+			       void (*done)(void *arg, enum sm_err err), void *arg);
+	/* Fills offset, leader_epoch and metadata (borrowed until offsets_release) of each. */
+	enum sm_err (*offsets_fetch)(struct sm_log *log, const char *group, struct log_group_offset *offsets, uint32_t count, void **ret_hold);
+	void (*offsets_release)(struct sm_log *log, void *hold);
+
+	/* Engines that own their storage end it; SM_OK when all that was accepted is on disk. */
+	enum sm_err (*close)(struct sm_log *log, struct sm_error *reterr);
+};
+struct sm_log {
+	const struct log_ops *ops;
+};
+enum log_append_flags { LOG_ACKS_NONE = 1 };
+
+void log_slice_done(struct log_slice *slice);
+/* The slice's bytes in memory: itself, or read into *buffer (malloc'ed, grown; the caller frees it). May block. */
+SM_MUST_CHECK enum sm_err log_slice_bytes(const struct log_slice *slice, uint8_t **buffer, size_t *cap, struct bytes *ret_bytes);
+/* Find a topic in a picture; NULL if it is not there. */
+const struct log_topic *log_topics_find(const struct log_topics *topics, const char *name);
+/* The partition of a key as Kafka's default partitioner chooses it; an empty key is a key. */
+int32_t log_partition_of(struct bytes key, int32_t partitions);
+/* Kafka's rule for topic names: [a-zA-Z0-9._-]{1,249}, not "." or "..". */
+bool log_topic_name_ok(const char *name);
+
+/* ---- for callers that may block (tasks, the command line) ---- */
+SM_MUST_CHECK enum sm_err log_append_wait(struct sm_log *log, const char *topic, int32_t partition, uint8_t *batches, size_t size,
+					  int64_t *ret_base_offset);
+SM_MUST_CHECK enum sm_err log_topic_create_wait(struct sm_log *log, const struct log_topic_spec *spec, struct sm_error *reterr);
+SM_MUST_CHECK enum sm_err log_topic_delete_wait(struct sm_log *log, const char *name, struct sm_error *reterr);
+
+/* ---- the embedded engine ---- */
+struct log_embedded_options {
+	struct sm_system *system;
+	struct io *io;       /* NULL: io_system */
+	struct clock *clock; /* NULL: clock_system */
+	const char *dir;     /* made if it is not there */
+	uint64_t segment_bytes;   /* 0: 128 MiB */
+	uint64_t retention_ms;    /* 0: no bound */
+	bool ack_before_sync;     /* planted fault for the crash tests, only in builds with -Dplant_faults=true */
+};
+/* Recover and start. Errors: SM_CORRUPT (a rotten middle names file and offset), SM_BUSY (another process), SM_VERSION, SM_IO. */
+SM_MUST_CHECK enum sm_err log_embedded_open(const struct log_embedded_options *options, struct sm_log **ret_log, struct sm_error *reterr);
+
+#endif

@@ -1,0 +1,102 @@
+/* Kafka record batches, magic 2: build, check, read.
+ * Source: Kafka protocol guide, "Record Batch".
+ *
+ * offset  size  field
+ *      0     8  base offset             first offset; set by the log
+ *      8     4  batch length            bytes after this field
+ *     12     4  partition leader epoch  set by the log
+ *     16     1  magic                   2
+ *     17     4  crc32c                  of everything from attributes to the end
+ *     21     2  attributes              0-2 codec, 3 timestamp type, 4 transactional, 5 control, 6 delete horizon
+ *     23     4  last offset delta
+ *     27     8  base timestamp          ms
+ *     35     8  max timestamp           ms
+ *     43     8  producer id             -1: none
+ *     51     2  producer epoch
+ *     53     4  base sequence
+ *     57     4  record count
+ *     61        records                 compressed as one run when attributes name a codec
+ */
+#ifndef LOG_RECORD_BATCH_H
+#define LOG_RECORD_BATCH_H
+
+#include "base/buf.h"
+#include "base/compress.h"
+
+struct record_header {
+	struct bytes key;
+	struct bytes value;
+	bool value_null;
+};
+struct record {
+	int64_t offset;
+	int64_t timestamp_ms;
+	struct bytes key, value;
+	bool key_null, value_null;
+	uint32_t header_count;
+	struct bytes headers_raw; /* read with record_header_next */
+};
+
+/* ---- building ---- */
+struct batch_builder {
+	struct buf *out;  /* the batch grows here */
+	size_t start;     /* where it began in out */
+	int64_t base_timestamp_ms, max_timestamp_ms;
+	int32_t count;
+	enum codec codec;
+	int64_t producer_id;
+	int16_t producer_epoch;
+	int32_t base_sequence;
+};
+/* Begin a batch at out's end. codec is applied at the end. */
+void batch_begin(struct batch_builder *b, struct buf *out, enum codec codec);
+void batch_set_producer(struct batch_builder *b, int64_t producer_id, int16_t epoch, int32_t base_sequence);
+/* NULL data with size 0 is an empty value; key_null/value_null make null. headers may be NULL. */
+void batch_add(struct batch_builder *b, const struct record *record, const struct record_header *headers, uint32_t header_count);
+/* Compress, set lengths and CRC. Errors: SM_NO_MEMORY. */
+SM_MUST_CHECK enum sm_err batch_end(struct batch_builder *b);
+/* Bytes so far, uncompressed. */
+size_t batch_size(const struct batch_builder *b);
+
+/* ---- reading ---- */
+struct batch_info {
+	int64_t base_offset;
+	uint32_t size; /* whole batch in bytes, its first 12 included */
+	int32_t leader_epoch;
+	int8_t magic;
+	uint32_t crc;
+	uint16_t attributes;
+	int32_t last_offset_delta;
+	int64_t base_timestamp_ms, max_timestamp_ms;
+	int64_t producer_id;
+	int16_t producer_epoch;
+	int32_t base_sequence;
+	int32_t record_count;
+};
+#define BATCH_CODEC(attributes) ((enum codec)((attributes)&7))
+#define BATCH_TIMESTAMP_LOG_APPEND 0x08
+#define BATCH_TRANSACTIONAL 0x10
+#define BATCH_CONTROL 0x20
+/* Read the header of the batch at data's start. Errors: SM_TRUNCATED (fewer bytes than the batch has), SM_CORRUPT
+ * (lengths that cannot be), SM_VERSION (another magic). */
+SM_MUST_CHECK enum sm_err batch_parse(struct bytes data, struct batch_info *ret_info);
+/* The CRC of the whole batch matches. */
+bool batch_crc_ok(struct bytes data, const struct batch_info *info);
+/* Set what the log sets; both lie outside the CRC. */
+void batch_set_offset(uint8_t *batch, int64_t base_offset, int32_t leader_epoch);
+
+/* Walk the records of one batch; compressed ones are undone into a buffer of the reader. */
+struct batch_reader {
+	struct batch_info info;
+	struct byte_reader at;
+	int32_t left;
+	struct buf plain;
+};
+/* data: one whole batch. Errors: as batch_parse, SM_CORRUPT, SM_TOO_LARGE (decompressed). Release with batch_reader_done. */
+SM_MUST_CHECK enum sm_err batch_reader_init(struct batch_reader *r, struct bytes data);
+void batch_reader_done(struct batch_reader *r);
+/* SM_END after the last; SM_CORRUPT for a record whose structure is wrong. Borrowed from data or the reader. */
+SM_MUST_CHECK enum sm_err batch_next(struct batch_reader *r, struct record *ret_record);
+SM_MUST_CHECK enum sm_err record_header_next(struct bytes *headers_raw, struct record_header *ret_header);
+
+#endif

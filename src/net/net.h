@@ -1,0 +1,74 @@
+/* Connections on dispatchers: listeners, byte connections, and what can be said over them.
+ *
+ * A listener accepts on one dispatcher and hands each connection to the next one in turn. A connection is an actor there:
+ * its protocol's handlers, its timers and every message to it run on that dispatcher. Descriptors are plain non-blocking
+ * sockets under the loop's poll, so that a region of a file leaves by sendfile(2). Loopback and Unix sockets only. */
+#ifndef NET_NET_H
+#define NET_NET_H
+
+#include "base/buf.h"
+#include "net/net_limits.h"
+#include <smack/actor.h>
+
+struct net_conn;
+
+/* What a protocol does with a connection. Handlers run on the connection's dispatcher. An error closes the connection. */
+struct net_protocol {
+	const char *name;   /* "kafka" */
+	size_t state_size;  /* zeroed per connection */
+	uint32_t mailbox_max;
+	enum sm_err (*open)(struct net_conn *conn, void *state, void *arg);
+	/* Bytes have arrived. Returns how many were consumed; the rest is shown again with more behind it. After a partial
+	 * consume, set net_conn_need to the size wanted, so that a large frame is not shown byte by byte. */
+	enum sm_err (*data)(struct net_conn *conn, void *state, struct bytes in, size_t *ret_used);
+	/* A message to the connection's actor (an answer from the log, the pool, another actor). */
+	enum sm_err (*receive)(struct net_conn *conn, void *state, struct sm_msg *msg);
+	/* The output queue has fallen under NET_WRITE_LOW after net_conn_write_full was true. May be NULL. */
+	void (*drained)(struct net_conn *conn, void *state);
+	/* The end, for whatever reason; the state is freed after it. Requests under way must not touch it any more: their answers
+	 * come as messages to an actor that is gone and are freed. */
+	void (*close)(struct net_conn *conn, void *state);
+};
+
+struct net_listener;
+struct net_listen_options {
+	struct sm_system *system;
+	const char *host;      /* "127.0.0.1", "::1"; NULL with unix_path */
+	uint16_t port;         /* 0: any free one */
+	const char *unix_path; /* made with mode 0600; a stale socket file is replaced */
+	const struct net_protocol *protocol;
+	void *arg;             /* handed to open; lives as long as the listener */
+	uint32_t connections_max; /* 0: NET_CONNECTIONS_MAX; above, accepted and closed at once */
+	uint64_t idle_ms;         /* close after so long without a byte from the peer; 0: never */
+};
+/* Errors: SM_BUSY (the text names address and port, and what to do), SM_DENIED (an address beyond loopback), SM_IO. */
+SM_MUST_CHECK enum sm_err net_listen(const struct net_listen_options *options, struct net_listener **ret_listener, struct sm_error *reterr);
+uint16_t net_listener_port(const struct net_listener *listener);
+/* Stop accepting; connections stay. */
+void net_listener_stop(struct net_listener *listener);
+/* Ask every connection to end when its queue is written (drain), and free the listener. Thread: no dispatcher. */
+void net_listener_free(struct net_listener *listener, uint32_t drain_ms);
+
+/* All of these: thread: the connection's dispatcher. */
+struct sm_actor *net_conn_actor(struct net_conn *conn); /* for sm_ask, timers */
+struct sm_ref *net_conn_ref(struct net_conn *conn);     /* borrowed: where answers are sent */
+void net_conn_need(struct net_conn *conn, size_t size);
+/* Queue bytes (copied). They leave when the loop's turn ends, all in one call where they fit. */
+void net_conn_write(struct net_conn *conn, struct bytes data);
+/* Queue bytes that are borrowed until release(arg) is called, exactly once. */
+void net_conn_write_ref(struct net_conn *conn, struct bytes data, void (*release)(void *arg), void *arg);
+/* Queue a region of a file (sendfile). release is called once when it has left or never will. */
+void net_conn_write_file(struct net_conn *conn, int fd, uint64_t at, size_t size, void (*release)(void *arg), void *arg);
+bool net_conn_write_full(const struct net_conn *conn); /* more than NET_WRITE_HIGH is queued: produce no more */
+/* Stop and go on reading: back pressure to the peer. Counted: as many resumes as pauses. */
+void net_conn_pause(struct net_conn *conn);
+void net_conn_resume(struct net_conn *conn);
+/* Close when the queue has left; no more data is read. */
+void net_conn_finish(struct net_conn *conn);
+void net_conn_close(struct net_conn *conn); /* now */
+/* "127.0.0.1:40312", and the address that the client connected to. */
+const char *net_conn_peer(const struct net_conn *conn);
+void net_conn_local(const struct net_conn *conn, char host[46], uint16_t *ret_port);
+bool net_conn_draining(const struct net_conn *conn);
+
+#endif

@@ -1,0 +1,213 @@
+/* The wide-column store: keyspaces, tables, rows of cells with a write time.
+ *
+ * struct sm_store is an engine behind a table of calls: the embedded one on RocksDB (store_embedded_open), the one on
+ * the data directory's socket (remote/), later a real Cassandra (cql/). Code above sees only this file.
+ *
+ * Values travel in CQL's serialized form (native protocol v4, section 6): an int is 4 bytes big-endian, a text its UTF-8.
+ * A cell with size -1 is null. Within one row the last write time wins, cell by cell; at equal times a tombstone wins over a
+ * value, then the larger value (Cassandra's rule).
+ *
+ * A write is answered after the sync of the write-ahead log that covers it. */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include "base/arena.h"
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/uuid.h"
+#include "store/store_limits.h"
+#include <smack/actor.h>
+
+struct sm_store;
+
+/* ---- schema ---- */
+
+/* CQL's type numbers (native protocol v4, section 4.2.5.2 [option]). */
+enum store_type_id {
+	STORE_CUSTOM = 0x00, STORE_ASCII = 0x01, STORE_BIGINT = 0x02, STORE_BLOB = 0x03, STORE_BOOLEAN = 0x04, STORE_COUNTER = 0x05,
+	STORE_DECIMAL = 0x06, STORE_DOUBLE = 0x07, STORE_FLOAT = 0x08, STORE_INT = 0x09, STORE_TIMESTAMP = 0x0B, STORE_UUID = 0x0C,
+	STORE_TEXT = 0x0D, STORE_VARINT = 0x0E, STORE_TIMEUUID = 0x0F, STORE_INET = 0x10, STORE_DATE = 0x11, STORE_TIME = 0x12,
+	STORE_SMALLINT = 0x13, STORE_TINYINT = 0x14, STORE_DURATION = 0x15, STORE_LIST = 0x20, STORE_MAP = 0x21, STORE_SET = 0x22,
+	STORE_UDT = 0x30, STORE_TUPLE = 0x31,
+};
+struct store_type {
+	enum store_type_id id;
+	uint16_t element_count; /* of collections, tuples; 0 else */
+	const struct store_type *elements;
+};
+enum store_column_kind { STORE_PARTITION_KEY, STORE_CLUSTERING, STORE_STATIC, STORE_REGULAR };
+struct store_column {
+	const char *name;
+	struct store_type type;
+	enum store_column_kind kind;
+	uint16_t position;  /* among those of its kind */
+	bool descending;    /* clustering order */
+	uint32_t id;        /* stable across renames and drops: what is on disk */
+};
+struct store_option {
+	const char *name, *value; /* table or keyspace options as written: gc_grace_seconds = 864000 */
+};
+struct store_table {
+	const char *keyspace, *name;
+	struct uuid id;
+	uint32_t number; /* the key prefix on disk */
+	const struct store_column *columns; /* partition key, clustering, static, regular; the last two by name */
+	uint16_t column_count, partition_key_count, clustering_count, static_count, regular_count;
+	const struct store_option *options;
+	uint32_t option_count;
+	int32_t default_ttl_s, gc_grace_s;
+};
+struct store_keyspace {
+	const char *name;
+	bool durable_writes;
+	const struct store_option *replication; /* class, replication_factor ...: kept, shown, counted as 1 */
+	uint32_t replication_count;
+	const struct store_table *const *tables; /* by name */
+	uint32_t table_count;
+};
+/* A counted, immutable picture of the whole schema. A table pointer stays valid while its picture is held. */
+struct store_schema {
+	struct uuid version; /* changes with each change */
+	const struct store_keyspace *keyspaces; /* by name */
+	uint32_t keyspace_count;
+};
+enum store_change_kind { STORE_CREATE_KEYSPACE, STORE_ALTER_KEYSPACE, STORE_DROP_KEYSPACE, STORE_CREATE_TABLE, STORE_ALTER_TABLE, STORE_DROP_TABLE, STORE_TRUNCATE_TABLE };
+struct store_change {
+	enum store_change_kind kind;
+	const char *keyspace, *table;
+	const struct store_keyspace *new_keyspace; /* name, durable_writes, replication; tables are left out */
+	const struct store_table *new_table;       /* CREATE, ALTER: as it shall be; id, number and column ids are given by the engine (0 in new columns) */
+};
+
+/* ---- writes ---- */
+
+struct store_cell {
+	const uint8_t *data;
+	int32_t size; /* -1: null */
+};
+enum store_bound_kind { STORE_UNBOUNDED, STORE_INCLUSIVE, STORE_EXCLUSIVE };
+/* A prefix of the clustering columns and whether rows that begin with it are in. count 0: unbounded. */
+struct store_bound {
+	enum store_bound_kind kind;
+	uint16_t count;
+	const struct store_cell *cells;
+};
+enum store_mutation_kind {
+	STORE_UPSERT_INSERT, /* INSERT: writes cells and the row marker */
+	STORE_UPSERT_UPDATE, /* UPDATE: cells only; a row of nulls is no row */
+	STORE_DELETE_CELLS,  /* the columns named in cells */
+	STORE_DELETE_ROW,
+	STORE_DELETE_RANGE,  /* from .. to */
+	STORE_DELETE_PARTITION,
+};
+struct store_assignment {
+	const struct store_column *column; /* of the table's picture */
+	struct store_cell value;           /* null: a tombstone */
+};
+struct store_mutation {
+	enum store_mutation_kind kind;
+	const struct store_table *table;
+	const struct store_cell *partition_key; /* table->partition_key_count */
+	const struct store_cell *clustering;    /* table->clustering_count; NULL for static-only, range and partition */
+	struct store_bound from, to;            /* STORE_DELETE_RANGE */
+	const struct store_assignment *cells;
+	uint32_t cell_count;
+	int64_t timestamp_us;
+	int32_t ttl_s; /* 0: none (the caller has applied the table's default) */
+};
+/* All mutations in one atomic, durable step. Embedded or in the caller's arena; borrowed until done. */
+struct store_batch {
+	const struct store_mutation *mutations;
+	uint32_t count;
+	/* Fence: when job is not NULL, the batch is refused with SM_STALE_EPOCH unless epoch is the one that
+	 * store_ops.job_epoch gave out last for this job. */
+	const char *job;
+	uint64_t epoch;
+};
+
+/* ---- reads ---- */
+
+struct store_read {
+	const struct store_table *table;
+	/* Either one partition (partition_key set) or a token range [token_from, token_to], both inclusive. */
+	const struct store_cell *partition_key;
+	int64_t token_from, token_to;
+	struct store_bound from, to; /* clustering slice in the table's order; with a partition or for each of the range */
+	bool reverse;                /* one partition only */
+	bool statics_only;           /* SELECT DISTINCT: one row a partition */
+	/* Go on behind this row (a paging state): its token and keys; NULL: from the start. */
+	const struct store_cell *after_partition_key; /* token range only */
+	const struct store_cell *after_clustering;    /* NULL with after_partition_key set: behind the whole partition */
+	bool cached_only; /* never block: SM_AGAIN when a block is not in memory */
+	int64_t now_s;    /* for expiry; 0: the engine's clock */
+};
+/* One live row. Cells in the order of table->columns; borrowed until the next call on the cursor. */
+struct store_row {
+	const struct store_cell *cells;
+	const int64_t *timestamps_us; /* per column; INT64_MIN where null or key */
+	const int32_t *ttls_s;        /* seconds left; 0: none */
+	int64_t token;
+	bool static_only; /* the partition has static cells and no row */
+};
+struct store_cursor;
+
+struct store_ops {
+	const struct store_schema *(*schema)(struct sm_store *store); /* counted; never blocks */
+	void (*schema_release)(struct sm_store *store, const struct store_schema *schema);
+	/* Errors: SM_EXISTS, SM_NOT_FOUND, SM_INVALID. Durable when done. Runs on the pool. */
+	void (*change)(struct sm_store *store, const struct store_change *change, void (*done)(void *arg, const struct sm_error *error), void *arg);
+
+	/* done is called once the batch is on disk, on a thread of the engine; it must not block.
+	 * Errors: SM_FULL (push back), SM_STALE_EPOCH, SM_TOO_LARGE, SM_NOT_FOUND (table dropped), SM_NO_SPACE, SM_IO. Thread: any. */
+	void (*apply)(struct sm_store *store, const struct store_batch *batch, void (*done)(void *arg, enum sm_err err), void *arg);
+
+	/* Rows that a reader sees are applied but perhaps not yet synced, as in Cassandra; `durable` readers get synced rows only (jobs). */
+	enum sm_err (*open)(struct sm_store *store, const struct store_read *read, struct store_cursor **ret_cursor, struct sm_error *reterr);
+	/* SM_END after the last row; SM_AGAIN with cached_only. May block otherwise. */
+	enum sm_err (*next)(struct store_cursor *cursor, const struct store_row **ret_row);
+	void (*close_cursor)(struct store_cursor *cursor);
+
+	/* Begin a new instance of a job: its epoch, greater than any before; batches of older ones are refused from now on. Durable. */
+	enum sm_err (*job_epoch)(struct sm_store *store, const char *job, uint64_t *ret_epoch, struct sm_error *reterr);
+
+	/* Make dir a consistent copy (hard links) of all that is durable now; another process opens it with store_checkpoint_open. May block. */
+	enum sm_err (*checkpoint)(struct sm_store *store, const char *dir, struct sm_error *reterr);
+	/* Flush and end. */
+	enum sm_err (*close)(struct sm_store *store, struct sm_error *reterr);
+};
+struct sm_store {
+	const struct store_ops *ops;
+};
+
+const struct store_keyspace *store_find_keyspace(const struct store_schema *schema, const char *keyspace);
+const struct store_table *store_find_table(const struct store_schema *schema, const char *keyspace, const char *table);
+const struct store_column *store_find_column(const struct store_table *table, const char *column);
+/* The token of a partition key: one column's bytes, or each column as [u16 size][bytes][0] (Cassandra's CompositeType). */
+int64_t store_token(const struct store_table *table, const struct store_cell *partition_key);
+/* Cassandra's comparison order of two non-null values of a type: <0, 0, >0. */
+int store_compare(const struct store_type *type, struct store_cell a, struct store_cell b);
+/* "bigint"; frozen and collections in CQL's syntax. */
+const char *store_type_name(const struct store_type *type, struct arena *arena);
+/* Parse a type's name; SM_NOT_FOUND for a name that is none, SM_UNSUPPORTED for one not there yet. */
+SM_MUST_CHECK enum sm_err store_type_parse(const char *name, struct arena *arena, struct store_type *ret_type);
+/* The bytes are a valid value of the type (sizes, UTF-8). */
+bool store_value_ok(const struct store_type *type, struct store_cell value);
+
+/* ---- for callers that may block ---- */
+SM_MUST_CHECK enum sm_err store_apply_wait(struct sm_store *store, const struct store_batch *batch);
+SM_MUST_CHECK enum sm_err store_change_wait(struct sm_store *store, const struct store_change *change, struct sm_error *reterr);
+
+/* ---- the embedded engine ---- */
+struct store_embedded_options {
+	struct sm_system *system;
+	struct clock *clock; /* NULL: clock_system */
+	const char *dir;
+	size_t block_cache_bytes; /* 0: 16 MiB */
+	size_t memtable_bytes;    /* 0: 8 MiB */
+	bool ack_before_sync;     /* planted fault, only with -Dplant_faults=true */
+};
+SM_MUST_CHECK enum sm_err store_embedded_open(const struct store_embedded_options *options, struct sm_store **ret_store, struct sm_error *reterr);
+/* Open a checkpoint read-only in any process: schema, open, next, close_cursor, close work; the rest is SM_UNSUPPORTED. */
+SM_MUST_CHECK enum sm_err store_checkpoint_open(const char *dir, struct sm_store **ret_store, struct sm_error *reterr);
+
+#endif
