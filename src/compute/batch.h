@@ -60,8 +60,8 @@ struct value {
 	};
 };
 struct value batch_get(const struct batch *batch, uint32_t column, uint32_t row);
-/* Append a value to a column (types must match, integers are narrowed with a check). Every column of a row must be given one before
- * batch_row_end. Errors: SM_NO_MEMORY, SM_TYPE, SM_OUT_OF_RANGE, SM_TOO_LARGE (COMPUTE_BATCH_BYTES_MAX of one heap). */
+/* Append a value to a column (types must match, but INT32 and INT64 go into each other, narrowed with a check; a null is of any type).
+ * Every column of a row must be given one before batch_row_end; given twice, the last counts. Errors: SM_NO_MEMORY, SM_TYPE, SM_OUT_OF_RANGE, SM_TOO_LARGE (COMPUTE_BATCH_BYTES_MAX of one heap). */
 SM_MUST_CHECK enum sm_err batch_put(struct batch *batch, uint32_t column, struct value value);
 void batch_row_end(struct batch *batch);
 /* Append row `row` of from (same types). */
@@ -70,8 +70,17 @@ static inline bool column_is_null(const struct column *c, uint32_t row)
 {
 	return c->validity && !(c->validity[row >> 3] >> (row & 7) & 1);
 }
-/* Total order used by ORDER BY and min/max: nulls first, NaN last (Spark). */
+/* Total order used by ORDER BY and min/max: nulls first, NaN last (Spark). Integers, times and doubles compare by value with each other;
+ * other types must be the same (else their types' order). */
 int value_compare(struct value a, struct value b);
+/* Values that compare as equal and are of one family (integers and times, doubles, bytes) have one hash. */
 uint64_t value_hash(struct value v, uint64_t seed);
+
+/* Hand the batch over as a record batch (a struct array with one child a column) of the Arrow C data interface: no copy; the array holds a
+ * reference to the batch until it is released, the schema one to the row type; each child may be moved out and released by itself.
+ * Both are written only on success. A UUID is w:16 with the extension type arrow.uuid. Errors: SM_NO_MEMORY. */
+struct ArrowSchema;
+struct ArrowArray;
+SM_MUST_CHECK enum sm_err batch_export(struct batch *batch, struct ArrowSchema *ret_schema, struct ArrowArray *ret_array);
 
 #endif
