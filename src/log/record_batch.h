@@ -80,10 +80,17 @@ struct batch_info {
 /* Read the header of the batch at data's start. Errors: SM_TRUNCATED (fewer bytes than the batch has), SM_CORRUPT
  * (lengths that cannot be), SM_VERSION (another magic). */
 SM_MUST_CHECK enum sm_err batch_parse(struct bytes data, struct batch_info *ret_info);
+/* The same from the first LOG_BATCH_OVERHEAD bytes alone: the rest of the batch need not be there. */
+SM_MUST_CHECK enum sm_err batch_parse_header(struct bytes data, struct batch_info *ret_info);
 /* The CRC of the whole batch matches. */
 bool batch_crc_ok(struct bytes data, const struct batch_info *info);
 /* Set what the log sets; both lie outside the CRC. */
 void batch_set_offset(uint8_t *batch, int64_t base_offset, int32_t leader_epoch);
+/* Stamp the batch as the log's own time (message.timestamp.type=LogAppendTime) and set its CRC anew. */
+void batch_set_log_append_time(uint8_t *batch, uint32_t size, int64_t now_ms);
+/* All that a log asks of a batch from a producer: CRC, attributes, counts, and the structure of each record (undoing the
+ * compression). data: the whole batch, info: from batch_parse. Errors: SM_CORRUPT, SM_INVALID, SM_TOO_LARGE. */
+SM_MUST_CHECK enum sm_err batch_check(struct bytes data, const struct batch_info *info);
 
 /* Walk the records of one batch; compressed ones are undone into a buffer of the reader. */
 struct batch_reader {
