@@ -20,6 +20,7 @@ extern "C" {
 struct sm_system; /* dispatchers, pool and the root of the actor tree */
 struct sm_actor;  /* an actor as its own handlers see it; never shared */
 struct sm_ref;    /* counted address of an actor; outlives it */
+struct sm_msg;    /* first member of every message */
 
 /* ---- messages ---- */
 

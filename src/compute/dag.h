@@ -51,22 +51,28 @@ struct dag_node {
 	struct row_type *type;
 	struct dag_parent parents[2];
 	uint32_t parent_count;
+	uint32_t depth; /* 1 for a source; at most COMPUTE_DEPTH_MAX */
 };
-/* Allocates size bytes (>= sizeof(struct dag_node)), zeroed, with refs 1, a fresh id and a ref on type. */
+/* Allocates size bytes (>= sizeof(struct dag_node)), zeroed, with refs 1, a fresh id and a ref on type. NULL: no memory. */
 struct dag_node *dag_node_new(size_t size, const struct dag_node_ops *ops, struct row_type *type, uint32_t partitions);
-/* Takes the reference to parent. key_columns are copied. */
+/* Takes the reference to parent, also when it fails. key_columns are copied. Errors: SM_NO_MEMORY, SM_TOO_LARGE (COMPUTE_DEPTH_MAX). */
 SM_MUST_CHECK enum sm_err dag_add_parent(struct dag_node *node, struct dag_node *parent, enum dag_dependency dependency,
 					 const uint32_t *key_columns, uint32_t key_count);
 struct dag_node *dag_ref(struct dag_node *node);
-void dag_unref(struct dag_node *node);
+void dag_unref(struct dag_node *node); /* NULL is allowed */
 
-/* Within iterate: the batches of partition `partition` of parent number `parent` (a shuffled one: its bucket). */
+/* Within iterate: the batches of partition `partition` of parent number `parent` (a shuffled one: its bucket, in the order of the map
+ * tasks). The iterator ends with SM_CANCELLED when the job is, and leaves out empty batches. */
 SM_MUST_CHECK enum sm_err dag_read_parent(struct dag_node *node, struct dag_task *task, uint32_t parent, uint32_t partition,
 					  struct dag_iterator **ret_it, struct sm_error *reterr);
 void dag_iterator_free(struct dag_iterator *it); /* NULL is allowed */
 bool dag_task_cancelled(const struct dag_task *task);
-/* Count memory against the job's budget. Errors: SM_TOO_LARGE names what and the budget. */
+/* Count memory against the job's budget (less than 0: give it back). What a task still holds is given back when it ends.
+ * Errors: SM_TOO_LARGE names what and the budget; the task is not tried again. */
 SM_MUST_CHECK enum sm_err dag_task_charge(struct dag_task *task, int64_t bytes, const char *what, struct sm_error *reterr);
+
+/* Count rows that the task leaves out because they cannot be read; they are in dag_stats.skipped if the task succeeds. */
+void dag_task_skip(struct dag_task *task, uint64_t rows);
 
 /* What a job runs in. */
 struct compute_env {
@@ -80,14 +86,20 @@ struct compute_env {
 	const char *default_keyspace; /* may be NULL */
 	volatile bool *cancel; /* may be NULL; true: end with SM_CANCELLED */
 };
-struct dag_stats { uint32_t stages, tasks, retries; uint64_t rows_out, shuffle_bytes; };
+struct dag_stats {
+	uint32_t stages, tasks, retries;
+	uint64_t rows_out, shuffle_bytes, skipped;
+};
 
-/* Run the graph up to node. each is called with each batch of each partition of the last stage, one call at a time, partitions in
- * any order, only for tasks that succeeded (a failed attempt's batches are never seen). May block. Thread: none of the dispatchers. */
+/* Run the graph up to node. each is called (on the calling thread, the batch is borrowed; may be NULL) with each batch of each partition of
+ * the last stage, one call at a time, partitions in any order, only for tasks that succeeded (a failed attempt's batches are never seen).
+ * An error of each ends the job. An error of a task that failed COMPUTE_TASK_ATTEMPTS times is returned with its stage, task and operator
+ * before its text. ret_stats may be NULL; it is also written on failure. May block. Thread: none of the dispatchers. */
 SM_MUST_CHECK enum sm_err dag_run(const struct compute_env *env, struct dag_node *node,
 				  enum sm_err (*each)(void *arg, uint32_t partition, struct batch *batch, struct sm_error *reterr), void *arg,
 				  struct dag_stats *ret_stats, struct sm_error *reterr);
-/* The RDDs, stages and tasks of the graph as text. */
+/* The RDDs, stages and tasks of the graph as text: first the lineage as Spark's toDebugString draws it ("(partitions) operator [number]",
+ * one step in for each shuffle), then the stages in the order they can run. */
 void dag_explain(struct dag_node *node, struct buf *out);
 
 /* ---- sources and sinks (both for RDDs and SQL) ---- */
