@@ -57,14 +57,19 @@ typedef void (*log_append_done)(void *arg, const struct log_append_result *resul
 
 /* ---- reads ---- */
 
+/* First member of what a slice points into; release is called once, by log_slice_done. */
+struct log_hold {
+	void (*release)(struct log_hold *hold);
+};
 /* Where whole record batches lie. Either in memory (data) or in a file region that sendfile can take (fd, file_at).
- * The slice holds a reference to what it points into until log_slice_done. */
+ * The slice holds a reference to what it points into until log_slice_done. The first batch may begin before the offset
+ * that was asked for. */
 struct log_slice {
 	const uint8_t *data; /* NULL: in the file */
 	int fd;
 	uint64_t file_at;
 	size_t size;
-	void *hold;
+	struct log_hold *hold; /* NULL: nothing to release */
 };
 struct log_read_result {
 	struct log_slice slice;      /* size 0: nothing there yet */
@@ -96,7 +101,8 @@ struct log_group_offset {
 };
 
 struct log_ops {
-	/* Errors: SM_EXISTS, SM_INVALID (name, counts, config), SM_TOO_LARGE (partitions). Durable when done. */
+	/* Errors: SM_EXISTS, SM_INVALID (name, counts, config), SM_TOO_LARGE (partitions), SM_UNSUPPORTED (a config that is known
+	 * but not there yet). Durable when done. done's error is NULL on success. spec and name are borrowed for the call. */
 	void (*topic_create)(struct sm_log *log, const struct log_topic_spec *spec, void (*done)(void *arg, const struct sm_error *error), void *arg);
 	void (*topic_delete)(struct sm_log *log, const char *name, void (*done)(void *arg, const struct sm_error *error), void *arg);
 	/* A picture of all topics; release with topics_release. Does not block. */
@@ -106,8 +112,9 @@ struct log_ops {
 	/* Append record batches, as a Kafka Produce request carries them. They are checked (magic, CRC, counts, sizes,
 	 * idempotent producer's epoch and sequence); offsets and leader epoch are set in place; the bytes are borrowed
 	 * until done. flags: LOG_ACKS_NONE answers without waiting for the sync.
-	 * Results: SM_NOT_FOUND, SM_CORRUPT, SM_TOO_LARGE, SM_FULL (behind: try later), SM_STALE_EPOCH, SM_SEQUENCE_GAP,
-	 * SM_UNKNOWN_PRODUCER, SM_INVALID, SM_IO. A repeated batch of an idempotent producer: SM_OK and its first offset.
+	 * Results: SM_NOT_FOUND, SM_CORRUPT, SM_VERSION (magic 0 or 1), SM_TOO_LARGE, SM_FULL (behind: try later), SM_STALE_EPOCH,
+	 * SM_SEQUENCE_GAP, SM_INVALID, SM_UNSUPPORTED (transactional), SM_NO_SPACE (try later), SM_IO (the partition is read-only
+	 * until the next start), SM_CLOSED. An unknown producer may begin with any sequence, as in Kafka. A repeated batch of an idempotent producer: SM_OK and its first offset.
 	 * Thread: any. */
 	void (*append)(struct sm_log *log, const char *topic, int32_t partition, uint8_t *batches, size_t size, unsigned flags,
 		       log_append_done done, void *arg);
@@ -164,6 +171,9 @@ struct log_embedded_options {
 	const char *dir;     /* made if it is not there */
 	uint64_t segment_bytes;   /* 0: 128 MiB */
 	uint64_t retention_ms;    /* 0: no bound */
+	/* Called during open for what an operator should know (a torn tail was cut, a file ends before what was acknowledged). May be NULL. */
+	void (*notice)(void *arg, const char *text);
+	void *notice_arg;
 	bool ack_before_sync;     /* planted fault for the crash tests, only in builds with -Dplant_faults=true */
 };
 /* Recover and start. Errors: SM_CORRUPT (a rotten middle names file and offset), SM_BUSY (another process), SM_VERSION, SM_IO. */
