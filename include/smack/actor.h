@@ -25,7 +25,9 @@ struct sm_msg;    /* first member of every message */
 /* ---- messages ---- */
 
 /* done frees what the message owns and the message itself; NULL: the memory belongs to somebody else (a message that
- * is embedded in its owner). reply_kinds are plain types too: a type is compared by address. */
+ * is embedded in its owner). Answers are plain types too: a type is compared by address. With the call of its handler an
+ * embedded message has come back: if it has no sender, the handler may free its owner or send it again at once; with a
+ * sender, after sm_msg_keep. */
 struct sm_msg_type {
 	const char *name;
 	void (*done)(struct sm_msg *msg);
@@ -83,17 +85,20 @@ SM_EXPORT uint32_t sm_system_dispatchers(const struct sm_system *system);
 
 /* ---- actors ---- */
 
+/* At a restart the actor's children end first, then done is called, the delay passes, and init builds a new state. The mailbox
+ * stays, without the message that failed; timers, asks and watches are gone. */
 struct sm_supervision {
 	uint32_t restarts_max;   /* within window_ms; 0: an error ends the actor */
-	uint32_t window_ms;
+	uint32_t window_ms;      /* from the first failure on; 0: for ever */
 	uint32_t backoff_min_ms; /* first delay before a restart, doubled each time in the window */
 	uint32_t backoff_max_ms;
 };
 
 struct sm_props {
-	const char *name;  /* copied; unique among siblings or NULL */
+	const char *name;  /* copied; unique among siblings or NULL; no slash */
 	size_t state_size; /* zeroed before init, also at each restart */
-	/* Builds the state; also called at each restart. An error ends the spawn (or counts as a failure at restart). */
+	/* Builds the state; also called at each restart. An error ends the actor (counts as a failure at restart); done is not
+	 * called then, so init frees what it has made. May be NULL. */
 	enum sm_err (*init)(struct sm_actor *self, void *state, void *arg);
 	/* One message. msg is freed after the call unless sm_msg_keep(self) was called. */
 	enum sm_err (*receive)(struct sm_actor *self, void *state, struct sm_msg *msg);
@@ -106,12 +111,12 @@ struct sm_props {
 };
 
 /* Spawn a child of parent (NULL: of the root). init runs on the child's dispatcher before the first message.
- * ret_ref: counted, release with sm_unref; may be NULL. Thread: any.
- * Errors: SM_NO_MEMORY, SM_EXISTS (a sibling has the name), SM_CLOSED (stopping). */
+ * ret_ref: counted, release with sm_unref; may be NULL. Thread: the parent's dispatcher; any for the root.
+ * Errors: SM_NO_MEMORY, SM_EXISTS (a sibling has the name), SM_INVALID (the name), SM_CLOSED (stopping). */
 SM_EXPORT SM_MUST_CHECK enum sm_err sm_spawn(struct sm_system *system, struct sm_actor *parent, const struct sm_props *props,
 					     struct sm_ref **ret_ref);
 
-/* Queue msg. On SM_OK the message belongs to the receiver; else it still belongs to the caller.
+/* Queue msg. The bound counts the message that is being handled too. On SM_OK the message belongs to the receiver; else it still belongs to the caller.
  * Errors: SM_FULL (mailbox bound), SM_GONE (ended). Thread: any. */
 SM_EXPORT SM_MUST_CHECK enum sm_err sm_send(struct sm_ref *to, struct sm_msg *msg);
 /* The same past the bound, for answers that the receiver itself asked for (its requests are what is bounded).
@@ -130,20 +135,24 @@ SM_EXPORT void sm_unref(struct sm_ref *ref);                /* NULL is allowed *
 /* Stop after the messages already queued; done runs on its dispatcher; its children end first. Idempotent. Thread: any. */
 SM_EXPORT void sm_stop(struct sm_ref *ref);
 
-/* Ask: send msg; the answer that the other gives with sm_reply arrives as an ordinary message whose ask_id is *ret_ask_id;
- * if none comes in time, sm_msg_ask_failed arrives instead. A late answer is freed unseen. */
+/* Ask: send msg (its sender and ask_id are set); the answer that the other gives with sm_reply arrives as an ordinary message whose ask_id is *ret_ask_id;
+ * if none comes in time, or the other ends with the request unread, sm_msg_ask_failed arrives instead. A late answer is freed
+ * unseen. Errors: as sm_send (msg still belongs to the caller), SM_CLOSED (self is ending), SM_NO_MEMORY. */
 SM_EXPORT SM_MUST_CHECK enum sm_err sm_ask(struct sm_actor *self, struct sm_ref *to, struct sm_msg *msg, uint32_t timeout_ms,
 					   uint64_t *ret_ask_id);
 /* Answer the message `request` (being handled or kept) with answer; takes answer in any case. */
 SM_EXPORT void sm_reply(struct sm_actor *self, const struct sm_msg *request, struct sm_msg *answer);
-/* Ask from a thread that is no dispatcher: blocks for the answer. */
+/* Ask from a thread that is no dispatcher: blocks for the answer. Errors: SM_GONE, SM_FULL, SM_NO_MEMORY: not sent, msg still
+ * belongs to the caller. SM_TIMEOUT, SM_CANCELLED (it ended with the request unread): msg was sent and is not the caller's any more. */
 SM_EXPORT SM_MUST_CHECK enum sm_err sm_ask_wait(struct sm_system *system, struct sm_ref *to, struct sm_msg *msg,
 						uint32_t timeout_ms, struct sm_msg **ret_answer);
 
-/* Get sm_msg_terminated when ref ends (at once if it has). */
+/* Get sm_msg_terminated when ref ends (at once if it has); once a call. Errors: SM_NO_MEMORY, SM_CLOSED (self is ending). */
 SM_EXPORT SM_MUST_CHECK enum sm_err sm_watch(struct sm_actor *self, struct sm_ref *ref);
 
-/* Start (or restart) the timer with this id of the actor; repeat_ms 0: once. Delivered as sm_msg_timer. */
+/* Start (or restart) the timer with this id of the actor; repeat_ms 0: once. Delivered as sm_msg_timer; of a repeating one at
+ * most one message is queued. After sm_timer_stop none comes, not even one that was queued. Errors: SM_NO_MEMORY, SM_FULL (too
+ * many), SM_CLOSED (self is ending). */
 SM_EXPORT SM_MUST_CHECK enum sm_err sm_timer_start(struct sm_actor *self, uint32_t timer, uint64_t after_ms, uint64_t repeat_ms);
 SM_EXPORT void sm_timer_stop(struct sm_actor *self, uint32_t timer);
 
@@ -151,7 +160,7 @@ SM_EXPORT void sm_timer_stop(struct sm_actor *self, uint32_t timer);
 
 /* A piece of work, embedded in its owner's memory. run is called on a pool thread, then finished: if reply_to is set
  * and done_msg too, done_msg is sent there with sm_send_reply (if the actor is gone the message is freed).
- * Without done_msg the owner learns of the end from run itself. */
+ * Without done_msg the owner learns of the end from run itself, which may free the work: both fields are read before run. */
 struct sm_work {
 	struct sm_work *next;
 	void (*run)(struct sm_work *work);

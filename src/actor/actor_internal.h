@@ -1,0 +1,200 @@
+/* What the files of this room share. Who touches what: `struct sm_ref` is shared by all threads through its atomics; everything in
+ * `struct sm_actor` belongs to the thread of its dispatcher, except the tree (parent, children, names), which is under the
+ * system's tree lock. */
+#ifndef ACTOR_ACTOR_INTERNAL_H
+#define ACTOR_ACTOR_INTERNAL_H
+
+#include "actor/actor.h"
+#include "actor/actor_limits.h"
+#include "base/map.h"
+#include <assert.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define LIKELY(x) __builtin_expect(!!(x), 1)
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define CONTAINER(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
+
+/* Bits of ask_id that are set only while a message is under way: an answer, and a message of the room's own. */
+#define ASK_ANSWER (1ull << 63)
+#define ASK_INTERNAL (1ull << 62)
+
+/* ---- the shared address: mailbox, run-queue entry, state ---- */
+
+/* Bits of sm_ref.count above the number of messages that are queued or being handled. */
+#define REF_CLOSED 0x80000000u /* sends are refused: it is ending or has ended */
+#define REF_COUNT 0x3fffffffu
+
+/* The count is the scheduler too: who moves it from 0 to 1 puts the actor on its dispatcher's run queue; the dispatcher takes an
+ * actor off when it brings the count back to 0. An actor ends only when its count is 0, so a sender that has counted its message
+ * may touch ref and dispatcher until it has linked it in. The queue is D. Vyukov's intrusive MPSC list. */
+struct sm_ref {
+	_Atomic(struct sm_msg *) in; /* the last message pushed */
+	_Atomic uint32_t count;
+	uint32_t mailbox_max;
+	_Atomic uint32_t refs;
+	struct dispatcher *dispatcher; /* NULL: a thread waits here (sm_ask_wait) */
+	/* the consumer's */
+	_Alignas(64) struct sm_msg *out; /* the next message to take */
+	struct sm_msg stub;
+	struct actor_task run;
+	struct sm_actor *actor; /* NULL when it has ended */
+	/* rarely used */
+	struct sm_msg stop_msg;
+	struct actor_task stop_task;
+	atomic_bool stop_wanted;
+	enum sm_err why; /* valid when it has ended */
+};
+
+enum actor_state {
+	ACTOR_NEW,
+	ACTOR_RUNNING,
+	ACTOR_RESTARTING, /* waits for its children to end */
+	ACTOR_BACKOFF,    /* waits for the time of its restart */
+	ACTOR_STOPPING    /* waits for its children to end and for senders to let go */
+};
+
+/* ---- timers: one heap a dispatcher ---- */
+
+struct timer_node {
+	uint64_t at_ns;
+	uint32_t slot; /* place in the heap plus 1; 0: not in it */
+	void (*fire)(struct timer_node *node);
+};
+struct timer_heap {
+	struct timer_node **nodes;
+	uint32_t count, cap;
+};
+
+struct actor_timer;
+struct actor_ask;
+struct actor_watch;
+
+struct sm_actor {
+	struct sm_ref *ref;
+	struct dispatcher *dispatcher;
+	enum sm_err (*receive)(struct sm_actor *self, void *state, struct sm_msg *msg);
+	void *state;
+	enum actor_state at;
+	bool keep;   /* the message being handled belongs to the handler now */
+	bool parked; /* has messages but is in no run queue, because it waits for its restart */
+	bool has_state;
+	struct sm_props props;
+	struct sm_system *system;
+	enum sm_err failed_with;
+	/* supervision */
+	uint32_t restarts;
+	uint32_t incarnation;
+	uint64_t window_start_ns;
+	struct timer_node backoff;
+	/* what it has under way */
+	struct actor_timer **timers; /* sorted by id */
+	uint32_t timer_count, timer_cap;
+	struct actor_ask *asks;
+	struct actor_watch *watching; /* its own watches of others */
+	struct actor_watch *watchers; /* those of others */
+	/* the tree, under the system's lock */
+	struct sm_actor *parent; /* NULL: a child of the root */
+	struct sm_actor *older, *younger;
+	struct sm_actor *youngest_child;
+	struct map child_names;
+	uint64_t number;
+	char *path; /* built when asked for */
+	bool wants_children_ended, children_posted;
+	struct actor_task children_task;
+	char name[]; /* then the state */
+};
+
+struct dispatcher {
+	struct sm_system *system;
+	uint32_t index;
+	/* the run queue */
+	struct actor_task *ready_first, *ready_last;
+	struct actor_turn_hook hooks; /* head of a ring */
+	struct timer_heap timers;
+	struct actor_ask **asks; /* by slot */
+	uint32_t ask_count, ask_cap;
+	struct actor_ask *ask_free;
+	uv_loop_t loop;
+	uv_async_t wake;
+	uv_timer_t alarm;
+	uint64_t alarm_ns; /* when the alarm is set for; 0: not */
+	pthread_t thread;
+	bool loop_open, thread_started;
+	/* other threads' side */
+	_Alignas(64) _Atomic(struct actor_task *) inbound; /* newest first */
+	_Atomic uint32_t sleeping;
+	_Atomic uint32_t posters;
+	atomic_bool quit;
+};
+
+struct pool;
+struct sm_system {
+	struct sm_system_options options;
+	struct dispatcher *dispatchers;
+	uint32_t dispatcher_count;
+	_Atomic uint32_t round_robin;
+	struct pool *pool;
+	/* the tree; also tells of ended actors and ended threads */
+	pthread_mutex_t tree_lock;
+	pthread_cond_t tree_changed;
+	struct sm_actor *youngest_child; /* of the root */
+	struct map child_names;
+	uint64_t actor_number;
+	uint32_t threads_ended;
+	bool stopping;
+};
+
+/* mailbox.c */
+/* Count one message more; ret_first: the caller must schedule the actor when the message is in. */
+enum sm_err actor__reserve(struct sm_ref *ref, uint32_t max, bool *ret_first);
+void actor__push(struct sm_ref *ref, struct sm_msg *msg, bool first); /* after actor__reserve */
+struct sm_msg *actor__pop(struct sm_ref *ref);                        /* NULL: none, or its sender has not linked it in yet */
+struct sm_ref *actor__ref_new(uint32_t mailbox_max);
+/* A message of the room's own, past the bound. */
+enum sm_err actor__send_internal(struct sm_ref *to, struct sm_msg *msg);
+
+/* dispatcher.c */
+extern _Thread_local struct dispatcher *actor__current __attribute__((tls_model("initial-exec")));
+enum sm_err actor__dispatcher_open(struct dispatcher *d, struct sm_system *system, uint32_t index, struct sm_error *reterr);
+enum sm_err actor__dispatcher_start(struct dispatcher *d, struct sm_error *reterr);
+void actor__dispatcher_quit(struct dispatcher *d);  /* thread: another one */
+void actor__dispatcher_drain(struct dispatcher *d); /* its thread has ended: run what is posted, but no actors */
+void actor__dispatcher_close(struct dispatcher *d);
+void actor__post(struct dispatcher *d, struct actor_task *task);
+
+/* lifecycle.c */
+void actor__run(struct actor_task *task);
+void actor__fail(struct sm_actor *a, enum sm_err why);
+void actor__force_end(struct sm_actor *a); /* threads have ended */
+
+/* timer.c */
+enum sm_err actor__timer_set(struct dispatcher *d, struct timer_node *node, uint64_t at_ns);
+void actor__timer_unset(struct dispatcher *d, struct timer_node *node);
+void actor__timers_fire(struct dispatcher *d, uint64_t now_ns);
+void actor__timers_clear(struct sm_actor *a);
+bool actor__timer_admit(struct sm_actor *a, struct sm_msg *msg);
+
+/* ask.c */
+bool actor__answer_admit(struct sm_actor *a, struct sm_msg **msg);
+bool actor__ask_failed_admit(struct sm_actor *a, struct sm_msg *msg);
+void actor__asks_clear(struct sm_actor *a);
+void actor__asks_done(struct dispatcher *d);
+void actor__refuse(struct sm_msg *msg); /* free a message that its receiver will not handle any more; tells who asks */
+
+/* watch.c */
+bool actor__terminated_admit(struct sm_actor *a, struct sm_msg *msg);
+void actor__watches_clear(struct sm_actor *a);
+void actor__watchers_tell(struct sm_actor *a);
+
+/* pool.c */
+enum sm_err actor__pool_new(uint32_t threads, uint32_t queue_max, struct pool **ret_pool, struct sm_error *reterr);
+/* False: it was not idle at the deadline; its threads are left alone and it must not be freed. */
+bool actor__pool_stop(struct pool *pool, uint64_t deadline_ns);
+void actor__pool_free(struct pool *pool);
+
+/* A condition whose timed waits count monotonic time; wait until deadline_ns (uv_hrtime), false: it has passed. */
+void actor__cond_init(pthread_cond_t *cond);
+bool actor__cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock, uint64_t deadline_ns);
+
+#endif

@@ -1,0 +1,289 @@
+/* Dispatchers: a thread with a libuv loop and a queue of what is ready to run: actors with messages and posted functions.
+ *
+ * A turn runs what is ready, bounded in number and time, then the hooks; then the loop looks for events: without waiting while
+ * something is ready, else until an event, an alarm or another thread's wake-up. */
+#include "actor/actor_internal.h"
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+_Thread_local struct dispatcher *actor__current;
+
+int actor_current_dispatcher(void)
+{
+	return actor__current ? (int)actor__current->index : -1;
+}
+uv_loop_t *actor_loop(struct sm_actor *self)
+{
+	return &self->dispatcher->loop;
+}
+uint32_t actor_dispatcher(const struct sm_actor *self)
+{
+	return self->dispatcher->index;
+}
+
+/* ---- the queue ---- */
+
+static inline void ready_append(struct dispatcher *d, struct actor_task *task)
+{
+	task->next = NULL;
+	if (d->ready_last)
+		d->ready_last->next = task;
+	else
+		d->ready_first = task;
+	d->ready_last = task;
+}
+
+static inline struct actor_task *ready_take(struct dispatcher *d)
+{
+	struct actor_task *task = d->ready_first;
+	if (task && !(d->ready_first = task->next))
+		d->ready_last = NULL;
+	return task;
+}
+
+/* posters keeps the dispatcher's memory for a thread that is between its push and its wake-up. */
+static void post_from_outside(struct dispatcher *d, struct actor_task *task)
+{
+	atomic_fetch_add(&d->posters, 1);
+	struct actor_task *newest = atomic_load_explicit(&d->inbound, memory_order_relaxed);
+	do
+		task->next = newest;
+	while (!atomic_compare_exchange_weak(&d->inbound, &newest, task));
+	/* Sequentially consistent on both sides: either we see it asleep, or it sees the task before it sleeps. */
+	if (atomic_load(&d->sleeping) && atomic_exchange(&d->sleeping, 0))
+		uv_async_send(&d->wake);
+	atomic_fetch_sub(&d->posters, 1);
+}
+
+void actor__post(struct dispatcher *d, struct actor_task *task)
+{
+	if (LIKELY(d && d == actor__current))
+		ready_append(d, task);
+	else if (d)
+		post_from_outside(d, task);
+	else
+		task->run(task); /* a thread waits in sm_ask_wait */
+}
+
+void actor_post(struct sm_system *system, uint32_t dispatcher, struct actor_task *task)
+{
+	assert(dispatcher < system->dispatcher_count);
+	actor__post(&system->dispatchers[dispatcher], task);
+}
+
+static void take_inbound(struct dispatcher *d)
+{
+	if (!atomic_load_explicit(&d->inbound, memory_order_relaxed))
+		return;
+	struct actor_task *newest = atomic_exchange_explicit(&d->inbound, NULL, memory_order_acquire), *oldest = NULL;
+	while (newest) {
+		struct actor_task *next = newest->next;
+		newest->next = oldest;
+		oldest = newest;
+		newest = next;
+	}
+	while (oldest) {
+		struct actor_task *next = oldest->next;
+		ready_append(d, oldest);
+		oldest = next;
+	}
+}
+
+/* ---- hooks ---- */
+
+static void hook_link(struct actor_turn_hook *head, struct actor_turn_hook *hook)
+{
+	hook->prev = head->prev;
+	hook->next = head;
+	head->prev->next = hook;
+	head->prev = hook;
+}
+
+static void hook_unlink(struct actor_turn_hook *hook)
+{
+	hook->prev->next = hook->next;
+	hook->next->prev = hook->prev;
+	hook->next = hook->prev = NULL;
+}
+
+void actor_at_turn_end(struct sm_actor *self, struct actor_turn_hook *hook)
+{
+	assert(self->dispatcher == actor__current);
+	if (!hook->next)
+		hook_link(&self->dispatcher->hooks, hook);
+}
+
+void actor_turn_hook_cancel(struct sm_actor *self, struct actor_turn_hook *hook)
+{
+	assert(self->dispatcher == actor__current);
+	if (hook->next)
+		hook_unlink(hook);
+}
+
+static inline bool hooks_empty(const struct dispatcher *d)
+{
+	return d->hooks.next == &d->hooks;
+}
+
+/* The ring is moved to a head of its own first: what hooks queue runs at the next turn's end, and cancelling works meanwhile. */
+static void hooks_run(struct dispatcher *d)
+{
+	if (hooks_empty(d))
+		return;
+	struct actor_turn_hook now = d->hooks;
+	now.next->prev = now.prev->next = &now;
+	d->hooks.next = d->hooks.prev = &d->hooks;
+	while (now.next != &now) {
+		struct actor_turn_hook *hook = now.next;
+		hook_unlink(hook);
+		hook->run(hook);
+	}
+}
+
+/* ---- the thread ---- */
+
+static void turn(struct dispatcher *d)
+{
+	uint64_t start = uv_hrtime();
+	actor__timers_fire(d, start);
+	take_inbound(d);
+	for (uint32_t n = 1; n <= ACTOR_TASKS_A_TURN; n++) {
+		struct actor_task *task = ready_take(d);
+		if (!task) {
+			take_inbound(d);
+			if (!(task = ready_take(d)))
+				break;
+		}
+		task->run(task);
+		if (n % 32 == 0) {
+			take_inbound(d);
+			if (uv_hrtime() - start > ACTOR_TURN_NS_MAX)
+				break;
+		}
+	}
+	hooks_run(d);
+}
+
+static void on_alarm(uv_timer_t *alarm)
+{
+	((struct dispatcher *)alarm->data)->alarm_ns = 0;
+}
+static void on_wake(uv_async_t *wake) {}
+
+/* Set the alarm for the earliest timer. False: it is due. An alarm that is too early does no harm, it wakes us once. */
+static bool alarm_set(struct dispatcher *d)
+{
+	if (d->timers.count == 0)
+		return true;
+	uint64_t at = d->timers.nodes[0]->at_ns, now = uv_hrtime();
+	if (at <= now)
+		return false;
+	if (d->alarm_ns && d->alarm_ns <= at)
+		return true;
+	uv_update_time(&d->loop);
+	uv_timer_start(&d->alarm, on_alarm, (at - now + 999999) / 1000000, 0);
+	d->alarm_ns = at;
+	return true;
+}
+
+static void look_for_events(struct dispatcher *d)
+{
+	uv_run_mode mode = UV_RUN_NOWAIT;
+	if (!d->ready_first && hooks_empty(d)) {
+		atomic_store(&d->sleeping, 1);
+		if (!atomic_load(&d->inbound) && !atomic_load(&d->quit) && alarm_set(d))
+			mode = UV_RUN_ONCE;
+	}
+	uv_run(&d->loop, mode);
+	atomic_store_explicit(&d->sleeping, 0, memory_order_relaxed);
+}
+
+static void *dispatcher_main(void *arg)
+{
+	struct dispatcher *d = arg;
+	actor__current = d;
+	while (!atomic_load_explicit(&d->quit, memory_order_acquire)) {
+		turn(d);
+		look_for_events(d);
+	}
+	for (int i = 0; i < 64 && (d->ready_first || atomic_load(&d->inbound) || !hooks_empty(d)); i++)
+		turn(d);
+	uv_run(&d->loop, UV_RUN_NOWAIT);
+	pthread_mutex_lock(&d->system->tree_lock);
+	d->system->threads_ended++;
+	pthread_cond_broadcast(&d->system->tree_changed);
+	pthread_mutex_unlock(&d->system->tree_lock);
+	return NULL;
+}
+
+enum sm_err actor__dispatcher_open(struct dispatcher *d, struct sm_system *system, uint32_t index, struct sm_error *reterr)
+{
+	d->system = system;
+	d->index = index;
+	d->hooks.next = d->hooks.prev = &d->hooks;
+	int failed = uv_loop_init(&d->loop);
+	if (failed)
+		return sm_fail_errno(reterr, -failed, "cannot open the event loop of dispatcher %u", index);
+	d->loop_open = true;
+	d->loop.data = d;
+	if ((failed = uv_async_init(&d->loop, &d->wake, on_wake)) || (failed = uv_timer_init(&d->loop, &d->alarm)))
+		return sm_fail_errno(reterr, -failed, "cannot open the event loop of dispatcher %u", index);
+	d->alarm.data = d;
+	return SM_OK;
+}
+
+enum sm_err actor__dispatcher_start(struct dispatcher *d, struct sm_error *reterr)
+{
+	int failed = pthread_create(&d->thread, NULL, dispatcher_main, d);
+	if (failed)
+		return sm_fail_errno(reterr, failed, "cannot start the thread of dispatcher %u", d->index);
+	d->thread_started = true;
+	char name[16];
+	snprintf(name, sizeof name, "smack-d%u", d->index);
+	pthread_setname_np(d->thread, name);
+	return SM_OK;
+}
+
+void actor__dispatcher_quit(struct dispatcher *d)
+{
+	atomic_store(&d->quit, true);
+	uv_async_send(&d->wake);
+}
+
+void actor__dispatcher_drain(struct dispatcher *d)
+{
+	actor__current = d;
+	take_inbound(d);
+	struct actor_task *task = d->ready_first, *next;
+	d->ready_first = d->ready_last = NULL;
+	for (; task; task = next) {
+		next = task->next;
+		if (task->run != actor__run)
+			task->run(task);
+	}
+	actor__current = NULL;
+}
+
+static void close_left_over(uv_handle_t *handle, void *arg)
+{
+	if (!uv_is_closing(handle))
+		uv_close(handle, NULL);
+}
+
+void actor__dispatcher_close(struct dispatcher *d)
+{
+	while (atomic_load(&d->posters))
+		sched_yield();
+	if (d->loop_open) {
+		actor__current = d;
+		uv_run(&d->loop, UV_RUN_NOWAIT);
+		uv_walk(&d->loop, close_left_over, NULL);
+		for (int i = 0; i < 100 && uv_loop_close(&d->loop) == UV_EBUSY; i++)
+			uv_run(&d->loop, UV_RUN_NOWAIT);
+		actor__current = NULL;
+	}
+	actor__asks_done(d);
+	free(d->timers.nodes);
+}

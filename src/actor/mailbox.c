@@ -1,0 +1,134 @@
+/* Addresses, mailboxes, sending. */
+#include "actor/actor_internal.h"
+#include <stdlib.h>
+
+/* The public struct is plain C for its users; its link is shared between threads while it is queued. */
+static inline void link_store(struct sm_msg *msg, struct sm_msg *next)
+{
+	__atomic_store_n(&msg->next, next, __ATOMIC_RELEASE);
+}
+static inline struct sm_msg *link_load(const struct sm_msg *msg)
+{
+	return __atomic_load_n(&msg->next, __ATOMIC_ACQUIRE);
+}
+
+struct sm_ref *actor__ref_new(uint32_t mailbox_max)
+{
+	struct sm_ref *ref = aligned_alloc(64, (sizeof *ref + 63) / 64 * 64);
+	if (!ref)
+		return NULL;
+	memset(ref, 0, sizeof *ref);
+	atomic_init(&ref->in, &ref->stub);
+	atomic_init(&ref->count, 0);
+	atomic_init(&ref->refs, 1);
+	atomic_init(&ref->stop_wanted, false);
+	ref->mailbox_max = mailbox_max < REF_COUNT ? mailbox_max : REF_COUNT;
+	ref->out = &ref->stub;
+	return ref;
+}
+
+struct sm_ref *sm_ref_get(struct sm_ref *ref)
+{
+	atomic_fetch_add_explicit(&ref->refs, 1, memory_order_relaxed);
+	return ref;
+}
+
+void sm_unref(struct sm_ref *ref)
+{
+	if (ref && atomic_fetch_sub_explicit(&ref->refs, 1, memory_order_acq_rel) == 1)
+		free(ref);
+}
+
+void sm_msg_free(struct sm_msg *msg)
+{
+	if (!msg)
+		return;
+	struct sm_ref *sender = msg->sender;
+	msg->sender = NULL;
+	if (msg->type->done)
+		msg->type->done(msg);
+	sm_unref(sender);
+}
+
+static inline enum sm_err reserve(struct sm_ref *ref, uint32_t max, bool *ret_first)
+{
+	uint32_t count = atomic_load_explicit(&ref->count, memory_order_relaxed);
+	do {
+		if (UNLIKELY(count & REF_CLOSED))
+			return SM_GONE;
+		if (UNLIKELY(count >= max))
+			return SM_FULL;
+	} while (!atomic_compare_exchange_weak_explicit(&ref->count, &count, count + 1, memory_order_acq_rel, memory_order_relaxed));
+	*ret_first = count == 0;
+	return SM_OK;
+}
+
+static inline void link_in(struct sm_ref *ref, struct sm_msg *msg)
+{
+	link_store(msg, NULL);
+	struct sm_msg *before = atomic_exchange_explicit(&ref->in, msg, memory_order_acq_rel);
+	link_store(before, msg);
+}
+
+static inline void push(struct sm_ref *ref, struct sm_msg *msg, bool first)
+{
+	link_in(ref, msg);
+	if (first)
+		actor__post(ref->dispatcher, &ref->run);
+}
+
+enum sm_err actor__reserve(struct sm_ref *ref, uint32_t max, bool *ret_first)
+{
+	return reserve(ref, max, ret_first);
+}
+void actor__push(struct sm_ref *ref, struct sm_msg *msg, bool first)
+{
+	push(ref, msg, first);
+}
+
+struct sm_msg *actor__pop(struct sm_ref *ref)
+{
+	struct sm_msg *msg = ref->out;
+	struct sm_msg *next = link_load(msg);
+	if (msg == &ref->stub) {
+		if (!next)
+			return NULL;
+		ref->out = msg = next;
+		next = link_load(msg);
+	}
+	if (!next) {
+		/* The last one: the stub goes behind it, so that it can be taken. Not the last pushed: its successor is on the way. */
+		if (msg != atomic_load_explicit(&ref->in, memory_order_acquire))
+			return NULL;
+		link_in(ref, &ref->stub);
+		next = link_load(msg);
+		if (!next)
+			return NULL;
+	}
+	ref->out = next;
+	return msg;
+}
+
+enum sm_err sm_send(struct sm_ref *to, struct sm_msg *msg)
+{
+	bool first;
+	enum sm_err err = reserve(to, to->mailbox_max, &first);
+	if (LIKELY(!err))
+		push(to, msg, first);
+	return err;
+}
+
+enum sm_err sm_send_reply(struct sm_ref *to, struct sm_msg *msg)
+{
+	bool first;
+	enum sm_err err = reserve(to, REF_COUNT, &first);
+	if (LIKELY(!err))
+		push(to, msg, first);
+	return err;
+}
+
+enum sm_err actor__send_internal(struct sm_ref *to, struct sm_msg *msg)
+{
+	msg->ask_id |= ASK_INTERNAL;
+	return sm_send_reply(to, msg);
+}

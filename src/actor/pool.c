@@ -1,0 +1,128 @@
+/* The pool: threads for what may block, one bounded queue. */
+#include "actor/actor_internal.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+struct pool {
+	pthread_mutex_t lock;
+	pthread_cond_t work, idle;
+	struct sm_work *first, *last;
+	uint32_t queued, queue_max;
+	uint32_t running, waiting;
+	bool closed, ended;
+	uint32_t thread_count;
+	pthread_t threads[ACTOR_POOL_THREADS_MAX];
+};
+
+/* The address is counted and both fields are read before run: run may free the work, and the receiver of the message may free
+ * whoever holds the address. */
+static void work_run(struct sm_work *work)
+{
+	struct sm_msg *done_msg = work->done_msg;
+	struct sm_ref *reply_to = done_msg && work->reply_to ? sm_ref_get(work->reply_to) : NULL;
+	work->run(work);
+	if (reply_to && sm_send_reply(reply_to, done_msg))
+		sm_msg_free(done_msg);
+	sm_unref(reply_to);
+}
+
+static void *pool_main(void *arg)
+{
+	struct pool *pool = arg;
+	pthread_mutex_lock(&pool->lock);
+	for (;;) {
+		struct sm_work *work = pool->first;
+		if (work) {
+			if (!(pool->first = work->next))
+				pool->last = NULL;
+			pool->queued--;
+			pool->running++;
+			pthread_mutex_unlock(&pool->lock);
+			work_run(work);
+			pthread_mutex_lock(&pool->lock);
+			pool->running--;
+			continue;
+		}
+		if (pool->running == 0)
+			pthread_cond_broadcast(&pool->idle);
+		if (pool->ended)
+			break;
+		pool->waiting++;
+		pthread_cond_wait(&pool->work, &pool->lock);
+		pool->waiting--;
+	}
+	pthread_mutex_unlock(&pool->lock);
+	return NULL;
+}
+
+enum sm_err sm_pool_run(struct sm_system *system, struct sm_work *work)
+{
+	struct pool *pool = system->pool;
+	enum sm_err err = SM_OK;
+	pthread_mutex_lock(&pool->lock);
+	if (pool->closed) {
+		err = SM_CLOSED;
+	} else if (pool->queued >= pool->queue_max) {
+		err = SM_FULL;
+	} else {
+		work->next = NULL;
+		if (pool->last)
+			pool->last->next = work;
+		else
+			pool->first = work;
+		pool->last = work;
+		pool->queued++;
+		if (pool->waiting)
+			pthread_cond_signal(&pool->work);
+	}
+	pthread_mutex_unlock(&pool->lock);
+	return err;
+}
+
+enum sm_err actor__pool_new(uint32_t threads, uint32_t queue_max, struct pool **ret_pool, struct sm_error *reterr)
+{
+	struct pool *pool = calloc(1, sizeof *pool);
+	if (!pool)
+		return sm_fail(reterr, SM_NO_MEMORY, "no memory for the pool");
+	pthread_mutex_init(&pool->lock, NULL);
+	pthread_cond_init(&pool->work, NULL);
+	actor__cond_init(&pool->idle);
+	pool->queue_max = queue_max;
+	for (; pool->thread_count < threads; pool->thread_count++) {
+		int failed = pthread_create(&pool->threads[pool->thread_count], NULL, pool_main, pool);
+		if (failed) {
+			actor__pool_stop(pool, 0);
+			actor__pool_free(pool);
+			return sm_fail_errno(reterr, failed, "cannot start thread %u of the pool", pool->thread_count);
+		}
+		char name[16];
+		snprintf(name, sizeof name, "smack-p%u", pool->thread_count);
+		pthread_setname_np(pool->threads[pool->thread_count], name);
+	}
+	*ret_pool = pool;
+	return SM_OK;
+}
+
+bool actor__pool_stop(struct pool *pool, uint64_t deadline_ns)
+{
+	pthread_mutex_lock(&pool->lock);
+	pool->closed = true;
+	bool in_time = true;
+	while (in_time && (pool->queued || pool->running))
+		in_time = actor__cond_wait(&pool->idle, &pool->lock, deadline_ns);
+	bool idle = !pool->queued && !pool->running;
+	pool->ended = true;
+	pthread_cond_broadcast(&pool->work);
+	pthread_mutex_unlock(&pool->lock);
+	for (uint32_t i = 0; i < pool->thread_count; i++)
+		idle ? pthread_join(pool->threads[i], NULL) : pthread_detach(pool->threads[i]);
+	return idle;
+}
+
+void actor__pool_free(struct pool *pool)
+{
+	pthread_cond_destroy(&pool->work);
+	pthread_cond_destroy(&pool->idle);
+	pthread_mutex_destroy(&pool->lock);
+	free(pool);
+}

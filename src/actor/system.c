@@ -1,0 +1,172 @@
+/* The system: dispatchers, pool and the root; start and ordered stop. */
+#include "actor/actor_internal.h"
+#include "actor/tree.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+/* How long after the deadline a stop waits for dispatchers that are in the middle of a handler. */
+#define LAST_CHANCE_NS 200000000ull
+
+void actor__cond_init(pthread_cond_t *cond)
+{
+	pthread_condattr_t attr;
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(cond, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
+bool actor__cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock, uint64_t deadline_ns)
+{
+	struct timespec at = {(time_t)(deadline_ns / 1000000000), (long)(deadline_ns % 1000000000)};
+	return pthread_cond_timedwait(cond, lock, &at) != ETIMEDOUT;
+}
+
+static uint32_t cores(void)
+{
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+	return n < 1 ? 1 : (uint32_t)n;
+}
+
+static uint32_t within(uint32_t value, uint32_t absent, uint32_t max)
+{
+	if (value == 0)
+		value = absent;
+	return value < max ? value : max;
+}
+
+/* The threads have ended, or were never started. */
+static void system_free(struct sm_system *system)
+{
+	if (system->pool)
+		actor__pool_free(system->pool);
+	for (uint32_t i = 0; i < system->dispatcher_count; i++)
+		actor__dispatcher_close(&system->dispatchers[i]);
+	free(system->dispatchers);
+	map_done(&system->child_names);
+	pthread_cond_destroy(&system->tree_changed);
+	pthread_mutex_destroy(&system->tree_lock);
+	free(system);
+}
+
+enum sm_err sm_system_new(const struct sm_system_options *options, struct sm_system **ret_system, struct sm_error *reterr)
+{
+	struct sm_system *system = calloc(1, sizeof *system);
+	if (!system)
+		return sm_fail(reterr, SM_NO_MEMORY, "no memory for the actor system");
+	system->options = options ? *options : (struct sm_system_options){0};
+	struct sm_system_options *o = &system->options;
+	o->dispatchers = within(o->dispatchers, cores(), ACTOR_DISPATCHERS_MAX);
+	o->pool_threads = within(o->pool_threads, ACTOR_POOL_THREADS_DEFAULT, ACTOR_POOL_THREADS_MAX);
+	o->pool_queue_max = within(o->pool_queue_max, ACTOR_POOL_QUEUE_DEFAULT, UINT32_MAX);
+	o->mailbox_max = within(o->mailbox_max, ACTOR_MAILBOX_DEFAULT, REF_COUNT);
+	o->messages_a_turn = within(o->messages_a_turn, ACTOR_MESSAGES_A_TURN_DEFAULT, UINT32_MAX);
+	pthread_mutex_init(&system->tree_lock, NULL);
+	actor__cond_init(&system->tree_changed);
+	map_init(&system->child_names);
+	size_t size = o->dispatchers * sizeof *system->dispatchers;
+	enum sm_err err = SM_OK;
+	if (!(system->dispatchers = aligned_alloc(64, size))) {
+		err = sm_fail(reterr, SM_NO_MEMORY, "no memory for %u dispatchers", o->dispatchers);
+		goto failed;
+	}
+	memset(system->dispatchers, 0, size);
+	for (uint32_t i = 0; i < o->dispatchers; i++) {
+		system->dispatcher_count++;
+		if ((err = actor__dispatcher_open(&system->dispatchers[i], system, i, reterr)))
+			goto failed;
+	}
+	if ((err = actor__pool_new(o->pool_threads, o->pool_queue_max, &system->pool, reterr)))
+		goto failed;
+	for (uint32_t i = 0; i < o->dispatchers; i++) {
+		if ((err = actor__dispatcher_start(&system->dispatchers[i], reterr)))
+			goto stop;
+	}
+	*ret_system = system;
+	return SM_OK;
+stop:
+	sm_system_stop(system, 1000);
+	return err;
+failed:
+	system_free(system);
+	return err;
+}
+
+uint32_t sm_system_dispatchers(const struct sm_system *system)
+{
+	return system->dispatcher_count;
+}
+
+/* The root's children, youngest first, one after the other. False: the time is up. */
+static bool stop_actors(struct sm_system *system, uint64_t deadline_ns)
+{
+	bool in_time = true;
+	struct sm_ref *asked = NULL;
+	pthread_mutex_lock(&system->tree_lock);
+	system->stopping = true;
+	for (struct sm_ref *youngest; in_time && (youngest = actor__root_youngest(system));) {
+		if (youngest == asked) {
+			sm_unref(youngest);
+			in_time = actor__cond_wait(&system->tree_changed, &system->tree_lock, deadline_ns);
+			continue;
+		}
+		pthread_mutex_unlock(&system->tree_lock);
+		sm_unref(asked);
+		sm_stop(asked = youngest);
+		pthread_mutex_lock(&system->tree_lock);
+	}
+	bool ended = !system->youngest_child;
+	pthread_mutex_unlock(&system->tree_lock);
+	sm_unref(asked);
+	return ended;
+}
+
+/* False: one hangs in a handler. */
+static bool stop_dispatchers(struct sm_system *system, uint64_t deadline_ns)
+{
+	uint32_t started = 0;
+	for (uint32_t i = 0; i < system->dispatcher_count; i++) {
+		started += system->dispatchers[i].thread_started;
+		if (system->dispatchers[i].thread_started)
+			actor__dispatcher_quit(&system->dispatchers[i]);
+	}
+	pthread_mutex_lock(&system->tree_lock);
+	bool in_time = true;
+	while (in_time && system->threads_ended < started)
+		in_time = actor__cond_wait(&system->tree_changed, &system->tree_lock, deadline_ns);
+	bool ended = system->threads_ended == started;
+	pthread_mutex_unlock(&system->tree_lock);
+	for (uint32_t i = 0; i < system->dispatcher_count; i++) {
+		struct dispatcher *d = &system->dispatchers[i];
+		if (d->thread_started)
+			ended ? pthread_join(d->thread, NULL) : pthread_detach(d->thread);
+	}
+	return ended;
+}
+
+static void drain_all(struct sm_system *system)
+{
+	for (uint32_t i = 0; i < system->dispatcher_count; i++)
+		actor__dispatcher_drain(&system->dispatchers[i]);
+}
+
+enum sm_err sm_system_stop(struct sm_system *system, uint32_t timeout_ms)
+{
+	assert(!actor__current);
+	uint64_t deadline = uv_hrtime() + timeout_ms * 1000000ull;
+	bool actors_ended = stop_actors(system, deadline);
+	bool pool_idle = actor__pool_stop(system->pool, deadline);
+	uint64_t now = uv_hrtime();
+	bool threads_ended = stop_dispatchers(system, (now > deadline ? now : deadline) + LAST_CHANCE_NS);
+	/* A thread that hangs in somebody's code still has our memory in its hands: better leaked than freed under it. */
+	if (!threads_ended || !pool_idle)
+		return SM_TIMEOUT;
+	drain_all(system);
+	while (system->youngest_child)
+		actor__force_end(system->youngest_child);
+	drain_all(system);
+	system_free(system);
+	return actors_ended ? SM_OK : SM_TIMEOUT;
+}

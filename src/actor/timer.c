@@ -1,0 +1,223 @@
+/* Timers: a binary heap a dispatcher, looked at once a turn; libuv has only the alarm for the earliest. Starting a timer again
+ * (an idle time-out, at each request) is a move in the heap and no system call. */
+#include "actor/actor_internal.h"
+#include <stdlib.h>
+
+/* ---- the heap ---- */
+
+static void place(struct timer_heap *heap, uint32_t i, struct timer_node *node)
+{
+	heap->nodes[i] = node;
+	node->slot = i + 1;
+}
+
+static void sift_up(struct timer_heap *heap, uint32_t i, struct timer_node *node)
+{
+	for (; i > 0 && node->at_ns < heap->nodes[(i - 1) / 2]->at_ns; i = (i - 1) / 2)
+		place(heap, i, heap->nodes[(i - 1) / 2]);
+	place(heap, i, node);
+}
+
+static void sift_down(struct timer_heap *heap, uint32_t i, struct timer_node *node)
+{
+	for (uint32_t child; (child = 2 * i + 1) < heap->count; i = child) {
+		if (child + 1 < heap->count && heap->nodes[child + 1]->at_ns < heap->nodes[child]->at_ns)
+			child++;
+		if (node->at_ns <= heap->nodes[child]->at_ns)
+			break;
+		place(heap, i, heap->nodes[child]);
+	}
+	place(heap, i, node);
+}
+
+enum sm_err actor__timer_set(struct dispatcher *d, struct timer_node *node, uint64_t at_ns)
+{
+	struct timer_heap *heap = &d->timers;
+	if (node->slot) {
+		bool later = at_ns > node->at_ns;
+		node->at_ns = at_ns;
+		later ? sift_down(heap, node->slot - 1, node) : sift_up(heap, node->slot - 1, node);
+		return SM_OK;
+	}
+	if (heap->count == heap->cap) {
+		uint32_t cap = heap->cap ? heap->cap * 2 : 64;
+		struct timer_node **nodes = realloc(heap->nodes, cap * sizeof *nodes);
+		if (!nodes)
+			return SM_NO_MEMORY;
+		heap->nodes = nodes;
+		heap->cap = cap;
+	}
+	node->at_ns = at_ns;
+	sift_up(heap, heap->count++, node);
+	return SM_OK;
+}
+
+void actor__timer_unset(struct dispatcher *d, struct timer_node *node)
+{
+	if (!node->slot)
+		return;
+	struct timer_heap *heap = &d->timers;
+	uint32_t i = node->slot - 1;
+	struct timer_node *last = heap->nodes[--heap->count];
+	node->slot = 0;
+	if (last == node)
+		return;
+	if (i > 0 && last->at_ns < heap->nodes[(i - 1) / 2]->at_ns)
+		sift_up(heap, i, last);
+	else
+		sift_down(heap, i, last);
+}
+
+void actor__timers_fire(struct dispatcher *d, uint64_t now_ns)
+{
+	/* What a timer sets anew is later than now, so this ends. */
+	while (d->timers.count && d->timers.nodes[0]->at_ns <= now_ns) {
+		struct timer_node *node = d->timers.nodes[0];
+		actor__timer_unset(d, node);
+		node->fire(node);
+	}
+}
+
+/* ---- an actor's timers ---- */
+
+/* The message is apart from the timer: a handler may keep it while the timer goes on. */
+struct timer_msg {
+	struct sm_timer_msg timer;
+	struct actor_timer *of; /* NULL: it was stopped or started again while the message was queued */
+};
+struct actor_timer {
+	struct timer_node node;
+	struct sm_actor *actor;
+	uint32_t id;
+	uint64_t repeat_ns;
+	struct timer_msg *queued; /* at most one at a time: a slow actor misses beats and gets no pile of them */
+};
+
+static void timer_msg_done(struct sm_msg *msg)
+{
+	free(msg);
+}
+const struct sm_msg_type sm_msg_timer = {"timer", timer_msg_done};
+
+/* Place of the timer with this id, or where it would be. */
+static uint32_t timer_place(const struct sm_actor *a, uint32_t id)
+{
+	uint32_t low = 0, high = a->timer_count;
+	while (low < high) {
+		uint32_t mid = (low + high) / 2;
+		if (a->timers[mid]->id < id)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+static void timer_withdraw(struct actor_timer *timer)
+{
+	if (timer->queued)
+		timer->queued->of = NULL;
+	timer->queued = NULL;
+}
+
+static void timer_remove(struct sm_actor *a, uint32_t place)
+{
+	struct actor_timer *timer = a->timers[place];
+	actor__timer_unset(a->dispatcher, &timer->node);
+	timer_withdraw(timer);
+	memmove(a->timers + place, a->timers + place + 1, (--a->timer_count - place) * sizeof *a->timers);
+	free(timer);
+}
+
+static void timer_fire(struct timer_node *node)
+{
+	struct actor_timer *timer = CONTAINER(node, struct actor_timer, node);
+	struct sm_actor *a = timer->actor;
+	uint64_t again_ns = timer->repeat_ns;
+	if (!timer->queued) {
+		struct timer_msg *msg = calloc(1, sizeof *msg);
+		if (msg) {
+			msg->timer.msg.type = &sm_msg_timer;
+			msg->timer.timer = timer->id;
+			msg->of = timer;
+			if (actor__send_internal(a->ref, &msg->timer.msg))
+				free(msg);
+			else
+				timer->queued = msg;
+		} else {
+			again_ns = 1000000;
+		}
+	}
+	if (again_ns == 0)
+		return;
+	/* From the time it was due, so that beats do not drift; a beat that is past already is left out. The heap has a free
+	 * place: this node's own. */
+	uint64_t at = node->at_ns + again_ns, now = uv_hrtime();
+	enum sm_err err = actor__timer_set(a->dispatcher, node, at > now ? at : now + again_ns);
+	assert(!err);
+}
+
+enum sm_err sm_timer_start(struct sm_actor *self, uint32_t id, uint64_t after_ms, uint64_t repeat_ms)
+{
+	assert(self->dispatcher == actor__current);
+	if (self->at == ACTOR_STOPPING)
+		return SM_CLOSED;
+	const uint64_t ms_max = UINT64_MAX / 4 / 1000000;
+	uint64_t at = uv_hrtime() + (after_ms < ms_max ? after_ms : ms_max) * 1000000;
+	uint32_t place = timer_place(self, id);
+	struct actor_timer *timer;
+	if (place < self->timer_count && self->timers[place]->id == id) {
+		timer = self->timers[place];
+		timer_withdraw(timer);
+	} else {
+		if (self->timer_count == self->timer_cap) {
+			uint32_t cap = self->timer_cap ? self->timer_cap * 2 : 4;
+			struct actor_timer **timers = cap > ACTOR_TIMERS_MAX ? NULL : realloc(self->timers, cap * sizeof *timers);
+			if (!timers)
+				return cap > ACTOR_TIMERS_MAX ? SM_FULL : SM_NO_MEMORY;
+			self->timers = timers;
+			self->timer_cap = cap;
+		}
+		if (!(timer = calloc(1, sizeof *timer)))
+			return SM_NO_MEMORY;
+		timer->node.fire = timer_fire;
+		timer->actor = self;
+		timer->id = id;
+		memmove(self->timers + place + 1, self->timers + place, (self->timer_count++ - place) * sizeof *self->timers);
+		self->timers[place] = timer;
+	}
+	timer->repeat_ns = (repeat_ms < ms_max ? repeat_ms : ms_max) * 1000000;
+	enum sm_err err = actor__timer_set(self->dispatcher, &timer->node, at);
+	if (err)
+		timer_remove(self, place);
+	return err;
+}
+
+void sm_timer_stop(struct sm_actor *self, uint32_t id)
+{
+	assert(self->dispatcher == actor__current);
+	uint32_t place = timer_place(self, id);
+	if (place < self->timer_count && self->timers[place]->id == id)
+		timer_remove(self, place);
+}
+
+bool actor__timer_admit(struct sm_actor *a, struct sm_msg *msg)
+{
+	struct timer_msg *m = (struct timer_msg *)msg;
+	if (!m->of)
+		return false;
+	m->of->queued = NULL;
+	if (!m->of->node.slot) /* it will not come again */
+		timer_remove(a, timer_place(a, m->of->id));
+	m->of = NULL;
+	return true;
+}
+
+void actor__timers_clear(struct sm_actor *a)
+{
+	while (a->timer_count)
+		timer_remove(a, a->timer_count - 1);
+	free(a->timers);
+	a->timers = NULL;
+	a->timer_cap = 0;
+}
