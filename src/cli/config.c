@@ -1,0 +1,385 @@
+#include "cli/config.h"
+#include "base/io.h"
+#include <ctype.h>
+#include <errno.h>
+#include <ini.h>
+#include <limits.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum type { TEXT, PORT, SIZE, TIME, COUNT };
+struct key {
+	const char *name;
+	enum type type;
+	size_t offset;
+	const char *absent, *help;
+};
+static const struct key global_keys[] = {
+#define X(field, type, key, absent, help) {key, type, offsetof(struct config, field), absent, help},
+#include "cli/config.def"
+#undef X
+	{0},
+};
+#define X_topic(field, type, key, absent, help) {key, type, offsetof(struct config_topic, field), absent, help},
+#define X_stream(field, type, key, absent, help)
+#define X_job(field, type, key, absent, help)
+#define X(section, field, type, key, absent, help) X_##section(field, type, key, absent, help)
+static const struct key topic_keys[] = {
+#include "cli/config_sections.def"
+	{0},
+};
+#undef X_topic
+#undef X_stream
+#define X_topic(field, type, key, absent, help)
+#define X_stream(field, type, key, absent, help) {key, type, offsetof(struct config_stream, field), absent, help},
+static const struct key stream_keys[] = {
+#include "cli/config_sections.def"
+	{0},
+};
+#undef X_stream
+#undef X_job
+#define X_stream(field, type, key, absent, help)
+#define X_job(field, type, key, absent, help) {key, type, offsetof(struct config_job, field), absent, help},
+static const struct key job_keys[] = {
+#include "cli/config_sections.def"
+	{0},
+};
+#undef X
+
+/* The kinds of named sections: where their items lie and how large they are. Each begins with its name. */
+static const struct section {
+	const char *kind;
+	const struct key *keys;
+	size_t items, count, size;
+} sections[] = {
+	{"topic", topic_keys, offsetof(struct config, topics), offsetof(struct config, topic_count), sizeof(struct config_topic)},
+	{"stream", stream_keys, offsetof(struct config, streams), offsetof(struct config, stream_count), sizeof(struct config_stream)},
+	{"job", job_keys, offsetof(struct config, jobs), offsetof(struct config, job_count), sizeof(struct config_job)},
+};
+#define SECTION_COUNT (sizeof sections / sizeof *sections)
+
+/* ---- values ---- */
+
+static enum sm_err number_with_unit(const char *text, const char *const *units, const uint64_t *factors, uint64_t *ret)
+{
+	char *end;
+	if (!isdigit((unsigned char)*text))
+		return SM_INVALID;
+	errno = 0;
+	unsigned long long n = strtoull(text, &end, 10);
+	if (errno)
+		return SM_OUT_OF_RANGE;
+	while (*end == ' ')
+		end++;
+	for (size_t i = 0; units[i]; i++) {
+		if (strcasecmp(end, units[i]) != 0)
+			continue;
+		if (n > INT64_MAX / factors[i])
+			return SM_OUT_OF_RANGE;
+		*ret = n * factors[i];
+		return SM_OK;
+	}
+	return SM_INVALID;
+}
+
+enum sm_err size_parse(const char *text, uint64_t *ret_bytes)
+{
+	static const char *const units[] = {"", "B", "KiB", "MiB", "GiB", "TiB", NULL};
+	static const uint64_t factors[] = {1, 1, 1ull << 10, 1ull << 20, 1ull << 30, 1ull << 40};
+	return number_with_unit(text, units, factors, ret_bytes);
+}
+
+enum sm_err time_parse(const char *text, uint64_t *ret_ms)
+{
+	static const char *const units[] = {"", "ms", "s", "m", "min", "h", "d", NULL};
+	static const uint64_t factors[] = {1, 1, 1000, 60000, 60000, 3600000, 86400000};
+	return number_with_unit(text, units, factors, ret_ms);
+}
+
+static enum sm_err set_value(struct config *c, const struct key *key, void *base, const char *value, struct sm_error *reterr)
+{
+	void *field = (char *)base + key->offset;
+	uint64_t n = 0;
+	switch (key->type) {
+	case TEXT: {
+		const char *copy = arena_string(&c->arena, value, strlen(value));
+		if (!copy)
+			return sm_fail(reterr, SM_NO_MEMORY, "no memory for the configuration");
+		*(const char **)field = copy;
+		return SM_OK;
+	}
+	case PORT:
+		if (size_parse(value, &n) || n > 65535 || !isdigit((unsigned char)value[strlen(value) - 1]))
+			return sm_fail(reterr, SM_INVALID, "'%s' is no port for %s: give a number from 0 to 65535", value, key->name);
+		*(uint16_t *)field = (uint16_t)n;
+		return SM_OK;
+	case SIZE:
+		if (size_parse(value, &n))
+			return sm_fail(reterr, SM_INVALID,
+				       "'%s' is no size for %s: give bytes, or a number with KiB, MiB or GiB, as 128MiB", value, key->name);
+		break;
+	case TIME:
+		if (time_parse(value, &n))
+			return sm_fail(reterr, SM_INVALID, "'%s' is no time for %s: give a number with ms, s, m, h or d, as 10s", value,
+				       key->name);
+		break;
+	case COUNT:
+		if (size_parse(value, &n) || !isdigit((unsigned char)value[strlen(value) - 1]))
+			return sm_fail(reterr, SM_INVALID, "'%s' is no number for %s", value, key->name);
+		break;
+	}
+	*(uint64_t *)field = n;
+	return SM_OK;
+}
+
+static const struct key *find_key(const struct key *keys, const char *name)
+{
+	for (; keys->name; keys++)
+		if (strcmp(keys->name, name) == 0)
+			return keys;
+	return NULL;
+}
+
+static void set_defaults(struct config *c, const struct key *keys, void *base)
+{
+	for (; keys->name; keys++)
+		if (set_value(c, keys, base, keys->absent, NULL))
+			abort(); /* a default in the .def file is wrong */
+}
+
+void config_init(struct config *c)
+{
+	*c = (struct config){.dir = "."};
+	arena_init(&c->arena, 0);
+	set_defaults(c, global_keys, c);
+}
+
+void config_done(struct config *c)
+{
+	arena_done(&c->arena);
+}
+
+/* ---- keys ---- */
+
+static void *item_of(struct config *c, const struct section *s, const char *name, size_t name_size, struct sm_error *reterr)
+{
+	uint32_t *count = (uint32_t *)((char *)c + s->count);
+	char *items = (char *)c + s->items;
+	for (uint32_t i = 0; i < *count; i++) {
+		const char *have = *(const char **)(items + i * s->size);
+		if (strlen(have) == name_size && memcmp(have, name, name_size) == 0)
+			return items + i * s->size;
+	}
+	if (*count == CONFIG_NAMED_MAX) {
+		sm_fail(reterr, SM_TOO_LARGE, "more than %d sections [%s ...]", CONFIG_NAMED_MAX, s->kind);
+		return NULL;
+	}
+	char *copy = arena_string(&c->arena, name, name_size), *item = items + *count * s->size;
+	if (!copy) {
+		sm_fail(reterr, SM_NO_MEMORY, "no memory for the configuration");
+		return NULL;
+	}
+	*(const char **)item = copy;
+	set_defaults(c, s->keys, item);
+	++*count;
+	return item;
+}
+
+static enum sm_err unknown_key(const struct key *keys, const char *name, struct sm_error *reterr)
+{
+	char known[300] = "";
+	size_t n = 0;
+	for (; keys->name && n < sizeof known; keys++)
+		n += (size_t)snprintf(known + n, sizeof known - n, "%s%s", n ? ", " : "", keys->name);
+	return sm_fail(reterr, SM_INVALID, "unknown key '%s'; known: %s", name, known);
+}
+
+/* section "" and key "log.segment", section "log" and key "segment", section "topic raw" and key "schema". */
+static enum sm_err set_in_section(struct config *c, const char *section, const char *name, const char *value, struct sm_error *reterr)
+{
+	for (size_t i = 0; i < SECTION_COUNT; i++) {
+		size_t n = strlen(sections[i].kind);
+		if (strncmp(section, sections[i].kind, n) != 0 || section[n] != ' ')
+			continue;
+		const char *item_name = section + n + strspn(section + n, " ");
+		void *item = item_of(c, &sections[i], item_name, strlen(item_name), reterr);
+		if (!item)
+			return SM_TOO_LARGE;
+		const struct key *key = find_key(sections[i].keys, name);
+		return key ? set_value(c, key, item, value, reterr) : unknown_key(sections[i].keys, name, reterr);
+	}
+	char dotted[CONFIG_LINE_MAX * 2 + 2];
+	snprintf(dotted, sizeof dotted, "%s%s%s", section, *section ? "." : "", name);
+	const struct key *key = find_key(global_keys, dotted);
+	return key ? set_value(c, key, c, value, reterr) : unknown_key(global_keys, dotted, reterr);
+}
+
+enum sm_err config_set(struct config *c, const char *assignment, struct sm_error *reterr)
+{
+	const char *equals = strchr(assignment, '=');
+	if (!equals || equals == assignment)
+		return sm_fail(reterr, SM_INVALID, "--set '%s': write key=value", assignment);
+	char key[CONFIG_LINE_MAX];
+	if ((size_t)(equals - assignment) >= sizeof key)
+		return sm_fail(reterr, SM_INVALID, "--set: the key is too long");
+	memcpy(key, assignment, (size_t)(equals - assignment));
+	key[equals - assignment] = 0;
+	enum sm_err err;
+	/* kind.NAME.key: the name may have dots itself. */
+	for (size_t i = 0; i < SECTION_COUNT; i++) {
+		size_t n = strlen(sections[i].kind);
+		char *last = strrchr(key, '.');
+		if (strncmp(key, sections[i].kind, n) != 0 || key[n] != '.' || last == key + n)
+			continue;
+		*last = 0;
+		key[n] = ' ';
+		if ((err = set_in_section(c, key, last + 1, equals + 1, reterr)))
+			sm_error_prefix(reterr, "--set %s", assignment);
+		return err;
+	}
+	if ((err = set_in_section(c, "", key, equals + 1, reterr)))
+		sm_error_prefix(reterr, "--set %s", assignment);
+	return err;
+}
+
+/* ---- files ---- */
+
+/* inih reports only the number of the first bad line and cuts long ones: the reader counts and refuses them itself. */
+struct reader {
+	struct config *config;
+	const char *text, *name;
+	int line;
+	struct sm_error *reterr;
+	enum sm_err err;
+};
+
+static char *next_line(char *out, int size, void *stream)
+{
+	struct reader *r = stream;
+	if (!*r->text || r->err)
+		return NULL;
+	size_t n = strcspn(r->text, "\n");
+	r->line++;
+	if (n > CONFIG_LINE_MAX - 1 || n + 2 > (size_t)size) {
+		r->err = sm_fail(r->reterr, SM_INVALID,
+				 "%s:%d: the line is longer than %d bytes; put SQL, CQL and schemas into files of their own", r->name,
+				 r->line, CONFIG_LINE_MAX - 1);
+		return NULL;
+	}
+	memcpy(out, r->text, n);
+	r->text += n + (r->text[n] == '\n');
+	/* Comments begin with # or ; as the first thing of a line; inih would also cut at " ;" within a value. */
+	char *semi = out;
+	out[n] = 0;
+	while (*semi == ' ' || *semi == '\t')
+		semi++;
+	if (*semi != '#' && *semi != ';' && (semi = strstr(out, " ;"))) {
+		r->err = sm_fail(r->reterr, SM_INVALID,
+				 "%s:%d: ' ;' would cut the value there; begin comments on a line of their own with #", r->name, r->line);
+		return NULL;
+	}
+	out[n] = '\n';
+	out[n + 1] = 0;
+	return out;
+}
+
+static int one_key(void *user, const char *section, const char *name, const char *value)
+{
+	struct reader *r = user;
+	if (r->err)
+		return 0;
+	if (!value)
+		value = "";
+	size_t n = strlen(value);
+	char plain[CONFIG_LINE_MAX];
+	if (n >= 2 && value[0] == '"' && value[n - 1] == '"') {
+		snprintf(plain, sizeof plain, "%.*s", (int)n - 2, value + 1);
+		value = plain;
+	}
+	if ((r->err = set_in_section(r->config, section, name, value, r->reterr)))
+		sm_error_prefix(r->reterr, "%s:%d", r->name, r->line);
+	return !r->err;
+}
+
+enum sm_err config_read_text(struct config *c, const char *name, const char *text, struct sm_error *reterr)
+{
+	struct reader r = {.config = c, .text = text, .name = name, .reterr = reterr};
+	int bad = ini_parse_stream(next_line, &r, one_key, &r);
+	if (r.err)
+		return r.err;
+	if (bad)
+		return sm_fail(reterr, SM_INVALID, "%s:%d: this is neither [section] nor key = value", name, bad);
+	return SM_OK;
+}
+
+enum sm_err config_read(struct config *c, const char *path, struct sm_error *reterr)
+{
+	uint8_t *text;
+	size_t size;
+	enum sm_err err = io_read_file(&io_system, path, 1 << 20, &text, &size, reterr);
+	if (err)
+		return err;
+	const char *slash = strrchr(path, '/');
+	c->file = arena_string(&c->arena, path, strlen(path));
+	c->dir = slash ? arena_string(&c->arena, path, slash == path ? 1 : (size_t)(slash - path)) : ".";
+	if (!c->file || !c->dir)
+		err = sm_fail(reterr, SM_NO_MEMORY, "no memory for the configuration");
+	else if (memchr(text, 0, size))
+		err = sm_fail(reterr, SM_INVALID, "%s: has a zero byte; it must be text", path);
+	else
+		err = config_read_text(c, path, (const char *)text, reterr);
+	free(text);
+	return err;
+}
+
+enum sm_err config_check(const struct config *c, struct sm_error *reterr)
+{
+	const char *name = c->file ? c->file : "configuration";
+	if (strncmp(c->listen, "127.", 4) != 0 && strcmp(c->listen, "::1") != 0 && strcmp(c->listen, "localhost") != 0)
+		return sm_fail(reterr, SM_DENIED,
+			       "%s: listen = %s: loopback only for now (127.0.0.1 or ::1): a listener elsewhere needs credentials, which "
+			       "are not there yet",
+			       name, c->listen);
+	if (c->segment_bytes < 1 << 20 || c->segment_bytes > 1ull << 31)
+		return sm_fail(reterr, SM_INVALID, "%s: log.segment must lie between 1MiB and 2GiB", name);
+	for (uint32_t i = 0; i < c->topic_count; i++)
+		if (c->topics[i].partitions < 1 || c->topics[i].partitions > 10000)
+			return sm_fail(reterr, SM_INVALID, "%s: [topic %s]: partitions must lie between 1 and 10000", name,
+				       c->topics[i].name);
+		else if (*c->topics[i].key && !*c->topics[i].schema)
+			return sm_fail(reterr, SM_INVALID, "%s: [topic %s]: key = %s needs a schema that has this field", name,
+				       c->topics[i].name, c->topics[i].key);
+	for (uint32_t i = 0; i < c->stream_count; i++)
+		if (!*c->streams[i].sql)
+			return sm_fail(reterr, SM_INVALID, "%s: [stream %s]: sql = FILE is missing", name, c->streams[i].name);
+	for (uint32_t i = 0; i < c->job_count; i++)
+		if (!*c->jobs[i].sql == !*c->jobs[i].command)
+			return sm_fail(reterr, SM_INVALID, "%s: [job %s]: give either sql = FILE or command = ...", name, c->jobs[i].name);
+		else if (!*c->jobs[i].schedule)
+			return sm_fail(reterr, SM_INVALID, "%s: [job %s]: schedule is missing, as R/2026-01-01T00:00:00Z/PT1H", name,
+				       c->jobs[i].name);
+	return SM_OK;
+}
+
+const char *config_path(struct config *c, const char *path)
+{
+	return *path == '/' ? path : arena_printf(&c->arena, "%s/%s", c->dir, path);
+}
+
+static void print_keys(const struct key *keys, struct buf *out)
+{
+	for (; keys->name; keys++)
+		buf_printf(out, "# %s\n#%s = %s\n", keys->help, keys->name, keys->absent);
+}
+
+void config_print_defaults(struct buf *out)
+{
+	buf_append_str(out, "# smack's configuration: every key with its default. Times: ms s m h d; sizes: KiB MiB GiB.\n# Files are "
+			    "relative to this file.\n\n");
+	print_keys(global_keys, out);
+	for (size_t i = 0; i < SECTION_COUNT; i++) {
+		buf_printf(out, "\n#[%s NAME]\n", sections[i].kind);
+		print_keys(sections[i].keys, out);
+	}
+}

@@ -1,0 +1,98 @@
+#include "cli/config.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+
+static void config_takes_defaults(void **state)
+{
+	struct config c;
+	config_init(&c);
+	assert_int_equal(c.http_port, 8080);
+	assert_int_equal(c.kafka_port, 9092);
+	assert_int_equal(c.cql_port, 9042);
+	assert_int_equal(c.segment_bytes, 128 << 20);
+	assert_int_equal(c.batch_interval_ms, 10000);
+	config_done(&c);
+}
+
+static void config_reads_units_sections_and_names(void **state)
+{
+	struct config c;
+	struct sm_error error;
+	config_init(&c);
+	assert_int_equal(
+		config_read_text(&c, "x.conf",
+				 "# comment\nhttp.port = 0\n[log]\nsegment = 64MiB\nretention=2h\n[topic raw.events]\npartitions = 6\n"
+				 "schema = \"schema.json\"\n[stream daily]\nsql = daily.sql\ninterval = 500ms\n",
+				 &error),
+		SM_OK);
+	assert_int_equal(c.http_port, 0);
+	assert_int_equal(c.segment_bytes, 64 << 20);
+	assert_int_equal(c.retention_ms, 7200000);
+	assert_int_equal(c.topic_count, 1);
+	assert_string_equal(c.topics[0].name, "raw.events");
+	assert_int_equal(c.topics[0].partitions, 6);
+	assert_string_equal(c.topics[0].schema, "schema.json");
+	assert_int_equal(c.streams[0].interval_ms, 500);
+	assert_int_equal(config_set(&c, "topic.raw.events.partitions=7", &error), SM_OK);
+	assert_int_equal(c.topics[0].partitions, 7);
+	assert_int_equal(c.topic_count, 1);
+	assert_int_equal(config_set(&c, "log.segment=32MiB", &error), SM_OK);
+	assert_int_equal(c.segment_bytes, 32 << 20);
+	assert_int_equal(config_check(&c, &error), SM_OK);
+	config_done(&c);
+}
+
+static void expect(const char *text, const char *message)
+{
+	struct config c;
+	struct sm_error error = {0};
+	config_init(&c);
+	enum sm_err err = config_read_text(&c, "x.conf", text, &error);
+	if (!err)
+		err = config_check(&c, &error);
+	assert_int_not_equal(err, SM_OK);
+	if (!strstr(error.text, message))
+		fail_msg("want \"%s\" in \"%s\"", message, error.text);
+	config_done(&c);
+}
+
+static void config_names_the_line_of_what_is_wrong(void **state)
+{
+	expect("http.port = 1\nnope = 2\n", "x.conf:2: unknown key 'nope'");
+	expect("\n\n[log]\nsegment = 12parsecs\n", "x.conf:4: '12parsecs' is no size");
+	expect("http.port = 70000\n", "x.conf:1: '70000' is no port");
+	expect("[topic a]\nshema = x\n", "x.conf:2: unknown key 'shema'; known: partitions, schema");
+	expect("just words\n", "x.conf:1: this is neither");
+	expect("data = a ; b\n", "x.conf:1: ' ;' would cut");
+	expect("listen = 0.0.0.0\n", "loopback only");
+	expect("[job a]\nsql = x\n", "schedule is missing");
+	expect("[stream a]\ndedup = id\n", "sql = FILE is missing");
+	char line[400];
+	memset(line, 'a', sizeof line - 1);
+	line[sizeof line - 1] = 0;
+	memcpy(line, "data = ", 7);
+	expect(line, "x.conf:1: the line is longer");
+}
+
+static void units_are_bounded(void **state)
+{
+	uint64_t n;
+	assert_int_equal(size_parse("99999999999999999999", &n), SM_OUT_OF_RANGE);
+	assert_int_equal(size_parse("9999999999 TiB", &n), SM_OUT_OF_RANGE);
+	assert_int_equal(size_parse("-1", &n), SM_INVALID);
+	assert_int_equal(size_parse("", &n), SM_INVALID);
+	assert_int_equal(time_parse("10s", &n), SM_OK);
+	assert_int_equal(n, 10000);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(config_takes_defaults),
+		cmocka_unit_test(config_reads_units_sections_and_names),
+		cmocka_unit_test(config_names_the_line_of_what_is_wrong),
+		cmocka_unit_test(units_are_bounded),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
