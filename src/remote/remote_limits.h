@@ -1,0 +1,13 @@
+/* Limits of the Unix socket's protocol. */
+#ifndef REMOTE_LIMITS_H
+#define REMOTE_LIMITS_H
+
+#define REMOTE_FRAME_MAX (80u << 20)   /* a store batch of the largest size, encoded, and room for its keys */
+#define REMOTE_PAGE_BYTES (256u << 10) /* rows of one answer to a cursor's next */
+#define REMOTE_UNDER_WAY_MAX 64        /* requests of one connection; then it is not read */
+#define REMOTE_CURSORS_MAX 64          /* open at once on one connection */
+#define REMOTE_CONNECTIONS_MAX 256
+#define REMOTE_ITEMS_MAX 1000000  /* elements of one list in a message */
+#define REMOTE_IDLE_CONNECTIONS 8 /* a client keeps so many for the next call */
+
+#endif
