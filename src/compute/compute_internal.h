@@ -48,6 +48,10 @@ SM_MUST_CHECK enum sm_err scatter_end(struct scatter *s, struct sm_error *reterr
 /* An iterator over the batches of several lists one after the other; they are borrowed. */
 SM_MUST_CHECK enum sm_err batch_lists_iterate(const struct batch_list *lists, uint32_t count, size_t stride, struct dag_iterator **ret_it);
 
+/* dag_values over several partitions, batch by batch in turn. */
+SM_MUST_CHECK enum sm_err dag__values(struct row_type *type, struct batch *const *batches, uint32_t count, uint32_t partitions,
+				      struct dag_node **ret_node);
+
 static inline bool batch_is_full(const struct batch *batch)
 {
 	return batch->rows >= COMPUTE_BATCH_ROWS || ((batch->rows & 63) == 0 && batch_bytes(batch) >= COMPUTE_BATCH_BYTES);

@@ -115,16 +115,46 @@ SM_MUST_CHECK enum sm_err dag_text_files(const char *glob, struct dag_node **ret
 /* Batches in memory, as one partition; takes references. */
 SM_MUST_CHECK enum sm_err dag_values(struct row_type *type, struct batch *const *batches, uint32_t count, struct dag_node **ret_node);
 
-/* Rows of batches to mutations (INSERT) of a table: columns by name, types checked and widened (an integer to int or bigint, a text
- * to uuid where it parses). The mutations live in the arena and may be put into any store_batch. */
+/* The rows that a topic's records become, for whoever reads topics. Columns as dag_topic_scan says: _key is binary (null: no key),
+ * _partition int, _offset bigint, _timestamp a timestamp; a schema's strings are string, uuid, timestamp (date-time), integers bigint, numbers
+ * double. NULL: no memory. */
+struct row_type *topic_row_type(const struct schema *schema);
+/* Append a record as a row of topic_row_type(schema). Errors: SM_INVALID: it does not fit the schema (problems, which may be NULL, tell why;
+ * a value that is null has the path "obj"); the batch is as it was. SM_NO_MEMORY. */
+struct record;
+SM_MUST_CHECK enum sm_err topic_put_record(struct batch *batch, const struct schema *schema, const struct record *record, int32_t partition,
+					   struct arena *arena, struct event_problems *problems);
+
+/* Rows of batches to mutations (INSERT) of a table: columns by name (or by target_columns, one name a column of type; NULL: their own),
+ * types checked and widened: an integer to int or bigint where it fits, a text to uuid where it parses, a uuid to text, times to bigint and
+ * back (ms). A null is written as a null (it deletes the cell), the table's default TTL applies. The mutations live in the arena and may
+ * be put into any store_batch. table is borrowed until the writer is freed.
+ * Errors: SM_NOT_FOUND (no such column), SM_TYPE, SM_INVALID (a key column is missing, null or named twice); the text names the column and
+ * says what to do. */
 struct table_writer;
 SM_MUST_CHECK enum sm_err table_writer_new(const struct store_table *table, const struct row_type *type, const char *const *target_columns,
 					   struct table_writer **ret_writer, struct sm_error *reterr);
-void table_writer_free(struct table_writer *w);
+void table_writer_free(struct table_writer *w); /* NULL is allowed */
+/* Errors: SM_INVALID (null in the key), SM_OUT_OF_RANGE, SM_TYPE (a text that is no uuid), SM_NO_MEMORY. */
 SM_MUST_CHECK enum sm_err table_writer_row(struct table_writer *w, const struct batch *batch, uint32_t row, int64_t timestamp_us,
 					   struct arena *arena, struct store_mutation *ret_mutation, struct sm_error *reterr);
-/* From CQL types to columns: SM_UNSUPPORTED for a type not there yet. */
+
+/* A writer and a store: rows go out in batches of COMPUTE_WRITE_ROWS, all with one write time, so that writing them again changes nothing.
+ * name is "keyspace.table", or "table" in default_keyspace. job and epoch: the fence of store_batch; job may be NULL. */
+struct table_sink;
+SM_MUST_CHECK enum sm_err table_sink_new(struct sm_store *store, const char *name, const char *default_keyspace, const struct row_type *type,
+					 const char *const *target_columns, int64_t timestamp_us, const char *job, uint64_t epoch,
+					 struct table_sink **ret_sink, struct sm_error *reterr);
+void table_sink_free(struct table_sink *sink); /* NULL is allowed; what was not flushed is not written */
+/* Write all rows of a batch; the last few wait for more. A store that is behind (SM_FULL) is waited for. May block. */
+SM_MUST_CHECK enum sm_err table_sink_batch(struct table_sink *sink, const struct batch *batch, struct sm_error *reterr);
+SM_MUST_CHECK enum sm_err table_sink_flush(struct table_sink *sink, struct sm_error *reterr);
+/* Split "keyspace.table" or "table"; ret_table points into name, keyspace (room for 256) is the name's or the default. */
+SM_MUST_CHECK enum sm_err table_name_split(const char *name, const char *default_keyspace, char keyspace[256], const char **ret_table,
+					   struct sm_error *reterr);
+/* From CQL types to columns: SM_UNSUPPORTED for a type not there yet. tinyint and smallint become int, float double, counter bigint. */
 SM_MUST_CHECK enum sm_err column_type_of_store(const struct store_type *type, enum column_type *ret_type);
+/* The value is borrowed from the cell. Errors: SM_CORRUPT (a size that the type cannot have). */
 SM_MUST_CHECK enum sm_err value_of_cell(enum column_type type, struct store_cell cell, struct value *ret_value);
 
 #endif
