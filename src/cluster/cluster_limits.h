@@ -1,0 +1,13 @@
+/* Limits of apps, jobs and tasks. */
+#ifndef CLUSTER_LIMITS_H
+#define CLUSTER_LIMITS_H
+
+#define CLUSTER_DOCUMENT_MAX (256u << 10) /* bytes of one app or job */
+#define CLUSTER_APPS_MAX 1000
+#define CLUSTER_JOBS_MAX 10000
+#define CLUSTER_INSTANCES_MAX 100      /* of one app */
+#define CLUSTER_OUTPUT_MAX (16u << 20) /* bytes of one task's stdout or stderr that are kept */
+#define CLUSTER_SANDBOXES_KEPT 5       /* of ended tasks, for each app or job */
+#define CLUSTER_KILL_GRACE_MS 3000     /* between SIGTERM and SIGKILL, as Mesos' command executor */
+
+#endif
