@@ -91,9 +91,10 @@ enum sm_err actor__pool_new(uint32_t threads, uint32_t queue_max, struct pool **
 	for (; pool->thread_count < threads; pool->thread_count++) {
 		int failed = pthread_create(&pool->threads[pool->thread_count], NULL, pool_main, pool);
 		if (failed) {
+			enum sm_err err = sm_fail_errno(reterr, failed, "cannot start thread %u of the pool", pool->thread_count);
 			actor__pool_stop(pool, 0);
 			actor__pool_free(pool);
-			return sm_fail_errno(reterr, failed, "cannot start thread %u of the pool", pool->thread_count);
+			return err;
 		}
 		char name[16];
 		snprintf(name, sizeof name, "smack-p%u", pool->thread_count);
