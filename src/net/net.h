@@ -23,6 +23,12 @@ struct net_protocol {
 	enum sm_err (*data)(struct net_conn *conn, void *state, struct bytes in, size_t *ret_used);
 	/* A message to the connection's actor (an answer from the log, the pool, another actor). */
 	enum sm_err (*receive)(struct net_conn *conn, void *state, struct sm_msg *msg);
+	/* The peer has ended its side and wants the answers that are under way: close with net_conn_finish when they are queued.
+	 * NULL: the connection is closed at once. */
+	void (*eof)(struct net_conn *conn, void *state);
+	/* The server stops: finish what has begun, take nothing new, then net_conn_finish. NULL: finished at once, without the
+	 * answers that are under way. */
+	void (*drain)(struct net_conn *conn, void *state);
 	/* The output queue has fallen under NET_WRITE_LOW after net_conn_write_full was true. May be NULL. */
 	void (*drained)(struct net_conn *conn, void *state);
 	/* The end, for whatever reason; the state is freed after it. Requests under way must not touch it any more: their answers
@@ -46,7 +52,8 @@ SM_MUST_CHECK enum sm_err net_listen(const struct net_listen_options *options, s
 uint16_t net_listener_port(const struct net_listener *listener);
 /* Stop accepting; connections stay. */
 void net_listener_stop(struct net_listener *listener);
-/* Ask every connection to end when its queue is written (drain), and free the listener. Thread: no dispatcher. */
+/* Ask every connection to end when its answers are written (drain), close at once what has not done so after drain_ms, and free
+ * the listener. Before sm_system_stop. Thread: no dispatcher. */
 void net_listener_free(struct net_listener *listener, uint32_t drain_ms);
 
 /* All of these: thread: the connection's dispatcher. */
