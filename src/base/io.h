@@ -58,16 +58,18 @@ SM_MUST_CHECK enum sm_err io_remove_tree(struct io *io, const char *path, struct
  * Keeps real files under a directory and remembers, for each, what was synced. */
 struct io_fault;
 struct io_fault_plan {
-	uint64_t fail_at;     /* the Nth changing call (write, sync, truncate, rename, unlink, mkdir) fails with fail_errno; 0: none */
-	int fail_errno;       /* EIO, ENOSPC ... */
-	bool fail_after;      /* all later changing calls fail too (the process is dead) */
+	uint64_t fail_at;     /* the Nth changing call (creating or truncating open, write, sync, truncate, rename, unlink, mkdir, rmdir,
+			       * sync_dir) fails with fail_errno; 0: none */
+	int fail_errno;       /* EIO, ENOSPC ...; 0: EIO */
+	bool fail_after;      /* all later changing calls fail too, without effect (the process is dead) */
 	uint64_t tear_bytes;  /* a failing write still writes so many bytes */
 };
 struct io *io_fault_new(const struct io_fault_plan *plan);
 void io_fault_free(struct io *io);
 uint64_t io_fault_calls(const struct io *io); /* changing calls so far */
 /* Power loss: take each file back to what was synced plus a prefix (seeded, torn anywhere) of what was not; undo
- * renames, creations and unlinks whose directory was not synced. No file may be open. */
+ * renames, creations and unlinks whose directory was not synced. No file may be open. Afterwards the plan is spent: the machine is up
+ * again. A rename between directories lasts with the sync of the one it went to. */
 SM_MUST_CHECK enum sm_err io_fault_power_loss(struct io *io, uint64_t seed, struct sm_error *reterr);
 
 #endif
