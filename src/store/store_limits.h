@@ -6,7 +6,16 @@
 #define STORE_CELL_BYTES_MAX (16u << 20)     /* one value */
 #define STORE_BATCH_BYTES_MAX (64u << 20)    /* one atomic batch */
 #define STORE_PENDING_BYTES_MAX (128u << 20) /* waiting for the sync; above: SM_FULL */
+#define STORE_GROUP_BYTES_MAX (8u << 20)     /* gathered into one write; a larger batch is a group of its own */
 #define STORE_COLUMNS_MAX 1000               /* of one table */
+#define STORE_COLUMN_IDS_MAX 60000           /* ever given out in one table, dropped ones included */
 #define STORE_TABLES_MAX 20000
+#define STORE_KEYSPACES_MAX 1000
+#define STORE_NAME_BYTES_MAX 48              /* of a keyspace or table, as in Cassandra */
+#define STORE_COLUMN_NAME_BYTES_MAX 255
+#define STORE_OPTIONS_MAX 100                /* of one table or keyspace */
+#define STORE_OPTION_BYTES_MAX 65535         /* its name, and its value */
+#define STORE_JOB_NAME_BYTES_MAX 255
+#define STORE_MERGES_MAX 64                  /* pieces of one key in a memtable before a write joins them */
 
 #endif

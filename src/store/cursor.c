@@ -1,0 +1,587 @@
+/* Reading: rows of one partition or of a range of tokens, in order, resolved with the deletions that cover them.
+ *
+ * A partition is entered at its first key: its deletion, static cells and range deletions are taken up, then its rows follow. The row
+ * of a full primary key needs one Get instead, if its table has neither static columns nor any range or partition deletion. */
+#include "store/store_internal.h"
+#include "base/metrics.h"
+#include <rocksdb/c.h>
+#include <stdlib.h>
+
+#define READ_CACHE_ONLY 1 /* rocksdb::kBlockCacheTier */
+#define READAHEAD_BYTES (256u << 10)
+
+struct range_deletion {
+	size_t lower_at, lower_size, upper_at, upper_size; /* in cursor->range_bytes */
+	bool has_upper;
+	int64_t deleted_us;
+};
+struct store_cursor {
+	struct store__engine *engine;
+	struct store__table *table;
+	int64_t now_s;
+	bool point, whole_tokens, reverse, statics_only, cached_only;
+	bool unbounded; /* no slice: a partition of static cells only is shown */
+	bool end, begun;
+	enum sm_err err;
+
+	rocksdb_readoptions_t *options;
+	rocksdb_iterator_t *it;
+	rocksdb_pinnableslice_t *pinned;
+	struct buf lower, upper;       /* the iterator's bounds; of a point read, lower is the key */
+	struct buf slice_bytes;
+	struct store_span slice;       /* of encoded clusterings */
+	struct buf start;              /* token range: first key to seek, when resumed */
+	struct buf after;              /* clustering to go on behind, in the first partition */
+	bool has_after;
+
+	/* the partition that the iterator is in */
+	bool in_partition, advance, emitted, skip;
+	struct buf prefix, seek;
+	int64_t token, deleted_us;
+	struct buf static_bytes, range_bytes;
+	struct store__row statics;
+	bool static_live;
+	struct range_deletion *ranges;
+	uint32_t range_count, range_cap;
+
+	struct store__row current;
+	struct buf clustering;
+	struct store_row row;
+	struct store_cell *cells; /* the row's arrays, table->column_count each, behind the cursor */
+	int64_t *timestamps_us;
+	int32_t *ttls_s;
+};
+
+/* ---- opening ---- */
+
+static struct store_cursor *cursor_new(struct store__engine *engine, const struct store_read *read)
+{
+	size_t n = read->table->column_count;
+	struct store_cursor *c = calloc(1, sizeof *c + n * (sizeof(struct store_cell) + sizeof(int64_t) + sizeof(int32_t)));
+	if (!c)
+		return NULL;
+	c->engine = engine;
+	c->table = store__table_ref(store__table_of(read->table));
+	c->cells = (struct store_cell *)(c + 1);
+	c->timestamps_us = (int64_t *)(c->cells + n);
+	c->ttls_s = (int32_t *)(c->timestamps_us + n);
+	c->row = (struct store_row){.cells = c->cells, .timestamps_us = c->timestamps_us, .ttls_s = c->ttls_s};
+	c->now_s = read->now_s ? read->now_s : (int64_t)(clock_wall_us(engine->clock) / 1000000);
+	c->reverse = read->reverse;
+	c->statics_only = read->statics_only;
+	c->cached_only = read->cached_only;
+	c->whole_tokens = !read->partition_key;
+	store__row_init(&c->statics);
+	store__row_init(&c->current);
+	return c;
+}
+
+void store__cursor_close(struct store_cursor *c)
+{
+	if (!c)
+		return;
+	if (c->it)
+		rocksdb_iter_destroy(c->it);
+	if (c->options)
+		rocksdb_readoptions_destroy(c->options);
+	if (c->pinned)
+		rocksdb_pinnableslice_destroy(c->pinned);
+	struct buf *bufs[] = {&c->lower, &c->upper, &c->slice_bytes, &c->start, &c->after, &c->prefix, &c->seek, &c->static_bytes, &c->range_bytes, &c->clustering};
+	for (size_t i = 0; i < sizeof bufs / sizeof *bufs; i++)
+		buf_done(bufs[i]);
+	free(c->ranges);
+	store__row_done(&c->statics);
+	store__row_done(&c->current);
+	store__table_unref(c->table);
+	free(c);
+}
+
+/* [table][token] as a key. */
+static void token_key(struct buf *out, uint32_t table, int64_t token)
+{
+	buf_be32(out, table);
+	buf_be64(out, (uint64_t)token ^ 1ull << 63);
+}
+
+static bool full_key(const struct store_table *t, const struct store_bound *b)
+{
+	return b->kind == STORE_INCLUSIVE && b->count == t->clustering_count;
+}
+
+/* Do both bounds name the same row? */
+static bool is_point(const struct store_cursor *c, const struct store_read *read)
+{
+	const struct store_table *t = &c->table->public;
+	if (c->whole_tokens || c->statics_only || t->static_count || c->has_after || atomic_load(&c->table->state->deletions))
+		return false;
+	if (t->clustering_count == 0)
+		return true;
+	if (!full_key(t, &read->from) || !full_key(t, &read->to))
+		return false;
+	for (uint16_t i = 0; i < t->clustering_count; i++) {
+		struct store_cell a = read->from.cells[i], b = read->to.cells[i];
+		if (a.size != b.size || (a.size > 0 && memcmp(a.data, b.data, (size_t)a.size) != 0))
+			return false;
+	}
+	return true;
+}
+
+static enum sm_err set_partition(struct store_cursor *c, const struct store_cell *partition_key, struct buf *out)
+{
+	struct buf partition;
+	buf_init(&partition);
+	enum sm_err err = store__partition_bytes(&c->table->public, partition_key, &partition);
+	if (!err)
+		store__key_prefix(c->table->public.number, buf_bytes(&partition), out);
+	buf_done(&partition);
+	return err;
+}
+
+static enum sm_err set_token_bounds(struct store_cursor *c, const struct store_read *read)
+{
+	uint32_t number = c->table->public.number;
+	token_key(&c->lower, number, read->token_from);
+	token_key(&c->upper, number, read->token_to);
+	if (read->token_from > read->token_to || !store__successor(&c->upper, 0))
+		c->end = true;
+	if (!read->after_partition_key)
+		return SM_OK;
+	enum sm_err err = set_partition(c, read->after_partition_key, &c->start);
+	buf_u8(&c->start, read->after_clustering ? STORE_KEY_PARTITION_DELETION : STORE_KEY_END);
+	return err;
+}
+
+static enum sm_err set_bounds(struct store_cursor *c, const struct store_read *read)
+{
+	const struct store_table *t = &c->table->public;
+	enum sm_err err = store__span(t, &read->from, &read->to, &c->slice_bytes, &c->slice);
+	if (err)
+		return err;
+	c->unbounded = c->slice.lower.size == 0 && !c->slice.has_upper;
+	c->end = c->slice.empty;
+	if (read->after_clustering) {
+		c->has_after = true;
+		if ((err = store__clustering_encode(t, read->after_clustering, t->clustering_count, &c->after)))
+			return err;
+	}
+	if (c->whole_tokens)
+		return set_token_bounds(c, read);
+	if ((err = set_partition(c, read->partition_key, &c->lower)))
+		return err;
+	c->point = is_point(c, read);
+	if (c->point) {
+		buf_u8(&c->lower, STORE_KEY_ROW);
+		return store__clustering_encode(t, read->from.cells, t->clustering_count, &c->lower);
+	}
+	buf_append_bytes(&c->upper, buf_bytes(&c->lower));
+	buf_u8(&c->upper, STORE_KEY_END);
+	return SM_OK;
+}
+
+enum sm_err store__cursor_open(struct sm_store *store, const struct store_read *read, struct store_cursor **ret_cursor, struct sm_error *reterr)
+{
+	if (read->reverse && !read->partition_key)
+		return sm_fail(reterr, SM_INVALID, "a range of tokens cannot be read in reverse");
+	struct store_cursor *c = cursor_new(store__engine_of(store), read);
+	if (!c)
+		return sm_fail(reterr, SM_NO_MEMORY, "out of memory");
+	enum sm_err err = set_bounds(c, read);
+	if (!err && (c->lower.failed || c->upper.failed || c->start.failed || c->after.failed || c->slice_bytes.failed))
+		err = SM_NO_MEMORY;
+	if (err) {
+		store__cursor_close(c);
+		return sm_fail(reterr, err, "a key or bound of the read of table '%s.%s' is %s", read->table->keyspace, read->table->name,
+			       err == SM_TOO_LARGE ? "longer than 65535 bytes" : sm_err_text(err));
+	}
+	*ret_cursor = c;
+	return SM_OK;
+}
+
+/* ---- one row ---- */
+
+static void clear_row(struct store_cursor *c, uint16_t from)
+{
+	for (uint16_t i = from; i < c->table->public.column_count; i++) {
+		c->cells[i] = (struct store_cell){NULL, -1};
+		c->timestamps_us[i] = STORE_NO_TIME;
+		c->ttls_s[i] = 0;
+	}
+	c->row.static_only = false;
+}
+
+static bool cell_live(const struct store_cursor *c, const struct store__cell *cell, int64_t deleted_us)
+{
+	return !cell->tombstone && cell->timestamp_us > deleted_us && (!cell->ttl_s || cell->expiry_s > c->now_s);
+}
+
+/* Put the live cells of the kind into the row; false: there is none. */
+static bool fill(struct store_cursor *c, const struct store__row *row, enum store_column_kind kind, int64_t deleted_us)
+{
+	bool any = false;
+	for (uint32_t i = 0; i < row->cell_count; i++) {
+		const struct store__cell *cell = &row->cells[i];
+		uint16_t at = cell->id < c->table->next_column_id ? c->table->column_of_id[cell->id] : STORE_NO_COLUMN;
+		if (at == STORE_NO_COLUMN || c->table->public.columns[at].kind != kind || !cell_live(c, cell, deleted_us))
+			continue;
+		c->cells[at] = (struct store_cell){cell->data, (int32_t)cell->size};
+		c->timestamps_us[at] = cell->timestamp_us;
+		c->ttls_s[at] = cell->ttl_s ? (int32_t)(cell->expiry_s - c->now_s) : 0;
+		any = true;
+	}
+	return any;
+}
+
+static bool marker_live(const struct store_cursor *c, const struct store__row *row, int64_t deleted_us)
+{
+	return row->marker_us != STORE_NO_TIME && row->marker_us > deleted_us && (!row->marker_ttl_s || row->marker_expiry_s > c->now_s);
+}
+
+/* Regular cells from c->current; false: the row does not live. */
+static bool fill_row(struct store_cursor *c, int64_t covering_us)
+{
+	int64_t deleted_us = c->current.deleted_us > covering_us ? c->current.deleted_us : covering_us;
+	clear_row(c, c->table->public.partition_key_count);
+	bool cells = fill(c, &c->current, STORE_REGULAR, deleted_us);
+	return cells || marker_live(c, &c->current, deleted_us);
+}
+
+/* ---- point reads ---- */
+
+static enum sm_err point_next(struct store_cursor *c)
+{
+	c->end = true;
+	char *text = NULL;
+	const struct store__rocks *r = &c->engine->rocks;
+	c->pinned = rocksdb_get_pinned(r->db, c->cached_only ? r->get_cached : r->get, (const char *)c->lower.data, c->lower.end, &text);
+	if (text)
+		return store__rocks_error(text, NULL, "read");
+	/* A batch that deletes a range or partition raises the flag before it is written: what this read may have seen of it is
+	 * right only together with the deletion. */
+	if (atomic_load(&c->table->state->deletions)) {
+		struct store_key key;
+		enum sm_err err = store__key_decode(buf_bytes(&c->lower), &key);
+		if (err)
+			return err;
+		c->end = c->point = false;
+		c->lower.end = key.prefix.size;
+		buf_append_bytes(&c->upper, buf_bytes(&c->lower));
+		buf_u8(&c->upper, STORE_KEY_END);
+		return c->upper.failed ? SM_NO_MEMORY : SM_AGAIN;
+	}
+	if (!c->pinned)
+		return SM_END;
+	size_t size;
+	const char *value = rocksdb_pinnableslice_value(c->pinned, &size);
+	enum sm_err err = store__row_decode(bytes_of(value, size), &c->current);
+	if (err)
+		return err;
+	if (!fill_row(c, STORE_NO_TIME))
+		return SM_END;
+	struct store_key key;
+	if ((err = store__key_decode(buf_bytes(&c->lower), &key)) || (err = store__partition_cells(&c->table->public, key.partition, c->cells)))
+		return err;
+	for (uint16_t i = 0; i < c->table->public.partition_key_count; i++)
+		c->timestamps_us[i] = STORE_NO_TIME;
+	c->row.token = key.token;
+	return store__clustering_decode(&c->table->public, key.rest, &c->clustering, c->cells + c->table->public.partition_key_count);
+}
+
+/* ---- iterating ---- */
+
+static enum sm_err begin(struct store_cursor *c)
+{
+	c->begun = true;
+	c->options = rocksdb_readoptions_create();
+	rocksdb_readoptions_set_iterate_lower_bound(c->options, (const char *)c->lower.data, c->lower.end);
+	rocksdb_readoptions_set_iterate_upper_bound(c->options, (const char *)c->upper.data, c->upper.end);
+	if (c->cached_only)
+		rocksdb_readoptions_set_read_tier(c->options, READ_CACHE_ONLY);
+	if (c->whole_tokens && !c->cached_only) {
+		/* a scan must not push out what point reads need */
+		rocksdb_readoptions_set_fill_cache(c->options, 0);
+		rocksdb_readoptions_set_readahead_size(c->options, READAHEAD_BYTES);
+	}
+	c->it = rocksdb_create_iterator(c->engine->rocks.db, c->options);
+	const struct buf *from = c->start.end ? &c->start : &c->lower;
+	rocksdb_iter_seek(c->it, (const char *)from->data, from->end);
+	return SM_OK;
+}
+
+static enum sm_err iterator_error(const struct store_cursor *c)
+{
+	char *text = NULL;
+	rocksdb_iter_get_error(c->it, &text);
+	return text ? store__rocks_error(text, NULL, "read") : SM_OK;
+}
+
+static struct bytes iterator_key(const struct store_cursor *c)
+{
+	size_t size;
+	const char *key = rocksdb_iter_key(c->it, &size);
+	return bytes_of(key, size);
+}
+
+static struct bytes iterator_value(const struct store_cursor *c)
+{
+	size_t size;
+	const char *value = rocksdb_iter_value(c->it, &size);
+	return bytes_of(value, size);
+}
+
+static enum sm_err add_range(struct store_cursor *c, struct bytes rest, int64_t deleted_us)
+{
+	struct store_span span;
+	enum sm_err err = store__range_decode(rest, &span);
+	if (err)
+		return err;
+	if (c->range_count == c->range_cap) {
+		uint32_t cap = c->range_cap ? c->range_cap * 2 : 8;
+		struct range_deletion *r = realloc(c->ranges, cap * sizeof *r);
+		if (!r)
+			return SM_NO_MEMORY;
+		c->ranges = r;
+		c->range_cap = cap;
+	}
+	struct range_deletion *r = &c->ranges[c->range_count++];
+	*r = (struct range_deletion){.lower_at = c->range_bytes.end, .lower_size = span.lower.size, .has_upper = span.has_upper, .deleted_us = deleted_us};
+	buf_append_bytes(&c->range_bytes, span.lower);
+	r->upper_at = c->range_bytes.end;
+	r->upper_size = span.upper.size;
+	buf_append_bytes(&c->range_bytes, span.upper);
+	return c->range_bytes.failed ? SM_NO_MEMORY : SM_OK;
+}
+
+/* When the row with this clustering was deleted by its partition or a range. */
+static int64_t covering(const struct store_cursor *c, struct bytes clustering)
+{
+	int64_t deleted_us = c->deleted_us;
+	for (uint32_t i = 0; i < c->range_count; i++) {
+		const struct range_deletion *r = &c->ranges[i];
+		if (r->deleted_us > deleted_us && bytes_compare(clustering, bytes_of(c->range_bytes.data + r->lower_at, r->lower_size)) >= 0 &&
+		    (!r->has_upper || bytes_compare(clustering, bytes_of(c->range_bytes.data + r->upper_at, r->upper_size)) < 0))
+			deleted_us = r->deleted_us;
+	}
+	return deleted_us;
+}
+
+static bool in_partition(const struct store_cursor *c, struct bytes key)
+{
+	return key.size > c->prefix.end && memcmp(key.data, c->prefix.data, c->prefix.end) == 0;
+}
+
+/* Seek to [prefix][kind][rest], or with back to it or before. */
+static void seek(struct store_cursor *c, enum store_key_kind kind, struct bytes rest, bool back)
+{
+	buf_clear(&c->seek);
+	buf_append_bytes(&c->seek, buf_bytes(&c->prefix));
+	buf_u8(&c->seek, (uint8_t)kind);
+	buf_append_bytes(&c->seek, rest);
+	(back ? rocksdb_iter_seek_for_prev : rocksdb_iter_seek)(c->it, (const char *)c->seek.data, c->seek.end);
+}
+
+/* Take up what stands before the rows of a partition. */
+static enum sm_err read_heads(struct store_cursor *c)
+{
+	enum sm_err err;
+	for (; rocksdb_iter_valid(c->it) && in_partition(c, iterator_key(c)); rocksdb_iter_next(c->it)) {
+		struct bytes key = iterator_key(c);
+		uint8_t kind = key.data[c->prefix.end];
+		struct bytes rest = bytes_of(key.data + c->prefix.end + 1, key.size - c->prefix.end - 1);
+		if (kind >= STORE_KEY_ROW)
+			return SM_OK;
+		if (kind == STORE_KEY_STATIC) {
+			buf_append_bytes(&c->static_bytes, iterator_value(c));
+			err = c->static_bytes.failed ? SM_NO_MEMORY : store__row_decode(buf_bytes(&c->static_bytes), &c->statics);
+		} else {
+			err = store__row_decode(iterator_value(c), &c->current);
+			if (!err && kind == STORE_KEY_PARTITION_DELETION)
+				c->deleted_us = c->current.deleted_us;
+			else if (!err)
+				err = add_range(c, rest, c->current.deleted_us);
+		}
+		if (err)
+			return err;
+	}
+	return iterator_error(c);
+}
+
+static bool statics_live(const struct store_cursor *c)
+{
+	for (uint32_t i = 0; i < c->statics.cell_count; i++) {
+		const struct store__cell *cell = &c->statics.cells[i];
+		if (cell->id < c->table->next_column_id && c->table->column_of_id[cell->id] != STORE_NO_COLUMN && cell_live(c, cell, c->deleted_us))
+			return true;
+	}
+	return false;
+}
+
+/* Bring the iterator to the first row of the slice. */
+static void seek_rows(struct store_cursor *c)
+{
+	struct bytes after = buf_bytes(&c->after);
+	if (c->reverse) {
+		struct bytes upper = c->slice.upper;
+		bool bounded = c->slice.has_upper;
+		if (c->has_after && (!bounded || bytes_compare(after, upper) < 0)) {
+			upper = after;
+			bounded = true;
+		}
+		seek(c, bounded ? STORE_KEY_ROW : STORE_KEY_END, bounded ? upper : bytes_of(NULL, 0), true);
+		/* both bounds are exclusive */
+		if (bounded && rocksdb_iter_valid(c->it) && bytes_equal(iterator_key(c), buf_bytes(&c->seek)))
+			rocksdb_iter_prev(c->it);
+		return;
+	}
+	struct bytes lower = c->slice.lower;
+	bool behind = c->has_after && bytes_compare(after, lower) >= 0;
+	if (behind)
+		lower = after;
+	if (lower.size || behind)
+		seek(c, STORE_KEY_ROW, lower, false);
+	if (behind && rocksdb_iter_valid(c->it) && bytes_equal(iterator_key(c), buf_bytes(&c->seek)))
+		rocksdb_iter_next(c->it);
+}
+
+static enum sm_err enter_partition(struct store_cursor *c)
+{
+	if (!rocksdb_iter_valid(c->it)) {
+		enum sm_err err = iterator_error(c);
+		return err ? err : SM_END;
+	}
+	struct store_key key;
+	enum sm_err err = store__key_decode(iterator_key(c), &key);
+	if (err)
+		return err;
+	buf_clear(&c->prefix);
+	buf_append_bytes(&c->prefix, key.prefix);
+	buf_clear(&c->static_bytes);
+	buf_clear(&c->range_bytes);
+	if (c->prefix.failed)
+		return SM_NO_MEMORY;
+	c->statics.cell_count = 0;
+	c->range_count = 0;
+	c->deleted_us = STORE_NO_TIME;
+	c->emitted = c->skip = c->advance = false;
+	c->in_partition = true;
+	c->row.token = c->token = key.token;
+	clear_row(c, 0);
+	size_t at = key.prefix.size - key.partition.size;
+	if ((err = store__partition_cells(&c->table->public, bytes_of(c->prefix.data + at, key.partition.size), c->cells)) || (err = read_heads(c)))
+		return err;
+	c->static_live = statics_live(c);
+	/* A resumed read goes on in the partition of the paging state only; that one may be gone. */
+	if (c->has_after && c->whole_tokens && (c->start.end != c->prefix.end + 1 || memcmp(c->start.data, c->prefix.data, c->prefix.end) != 0))
+		c->has_after = false;
+	if (c->statics_only && c->static_live)
+		return SM_OK;
+	seek_rows(c);
+	return SM_OK;
+}
+
+/* The next live row of the partition; SM_END: there is none. */
+static enum sm_err partition_next(struct store_cursor *c)
+{
+	for (;; c->advance = true) {
+		if (c->advance)
+			(c->reverse ? rocksdb_iter_prev : rocksdb_iter_next)(c->it);
+		c->advance = false;
+		if (!rocksdb_iter_valid(c->it)) {
+			enum sm_err err = iterator_error(c);
+			return err ? err : SM_END;
+		}
+		struct bytes key = iterator_key(c);
+		if (!in_partition(c, key) || key.data[c->prefix.end] != STORE_KEY_ROW)
+			return SM_END;
+		struct bytes clustering = bytes_of(key.data + c->prefix.end + 1, key.size - c->prefix.end - 1);
+		if (c->reverse ? bytes_compare(clustering, c->slice.lower) < 0 : c->slice.has_upper && bytes_compare(clustering, c->slice.upper) >= 0) {
+			c->skip = true;
+			return SM_END;
+		}
+		enum sm_err err = store__row_decode(iterator_value(c), &c->current);
+		if (err)
+			return err;
+		if (!fill_row(c, covering(c, clustering)))
+			continue;
+		c->advance = true;
+		if (c->table->public.static_count)
+			fill(c, &c->statics, STORE_STATIC, c->deleted_us);
+		return store__clustering_decode(&c->table->public, clustering, &c->clustering, c->cells + c->table->public.partition_key_count);
+	}
+}
+
+/* The one row of a partition for SELECT DISTINCT; SM_END: nothing in it lives. */
+static enum sm_err distinct_next(struct store_cursor *c)
+{
+	enum sm_err err = c->static_live ? SM_OK : partition_next(c);
+	if (err)
+		return err;
+	clear_row(c, c->table->public.partition_key_count);
+	fill(c, &c->statics, STORE_STATIC, c->deleted_us);
+	c->skip = true;
+	return SM_OK;
+}
+
+/* Go behind the partition; SM_END after the only one. */
+static enum sm_err leave_partition(struct store_cursor *c)
+{
+	c->in_partition = false;
+	c->has_after = false;
+	if (!c->whole_tokens)
+		return SM_END;
+	if (c->skip || (rocksdb_iter_valid(c->it) && in_partition(c, iterator_key(c))))
+		seek(c, STORE_KEY_END, bytes_of(NULL, 0), false);
+	return SM_OK;
+}
+
+static enum sm_err iterate(struct store_cursor *c)
+{
+	enum sm_err err = c->begun ? SM_OK : begin(c);
+	while (!err) {
+		if (!c->in_partition && (err = enter_partition(c)))
+			break;
+		if (c->statics_only && c->emitted)
+			err = SM_END;
+		else
+			err = c->statics_only ? distinct_next(c) : partition_next(c);
+		if (!err) {
+			c->emitted = true;
+			return SM_OK;
+		}
+		if (err != SM_END)
+			break;
+		bool alone = !c->emitted && !c->statics_only && c->static_live && c->unbounded && !c->has_after;
+		err = leave_partition(c);
+		if (alone) {
+			c->end = err == SM_END;
+			clear_row(c, c->table->public.partition_key_count);
+			fill(c, &c->statics, STORE_STATIC, c->deleted_us);
+			c->row.static_only = true;
+			return SM_OK;
+		}
+	}
+	return err;
+}
+
+enum sm_err store__cursor_next(struct store_cursor *c, const struct store_row **ret_row)
+{
+	if (c->err)
+		return c->err;
+	if (c->end)
+		return SM_END;
+	enum sm_err err = SM_AGAIN;
+	if (c->point) {
+		err = point_next(c);
+		if (err == SM_AGAIN && !c->point)
+			err = iterate(c);
+	} else {
+		err = iterate(c);
+	}
+	if (err) {
+		c->err = err;
+		c->end = true;
+		return err;
+	}
+	metric_add(METRIC_STORE_ROWS_READ, 1);
+	*ret_row = &c->row;
+	return SM_OK;
+}

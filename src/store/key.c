@@ -1,0 +1,330 @@
+/* Keys on disk.
+ *
+ *   offset  size  what
+ *   0       4     table number, big-endian; 0: the system's keys (schema_disk.c)
+ *   4       8     token, big-endian, sign bit inverted
+ *   12      2     size P of the partition key's bytes, big-endian
+ *   14      P     the partition key: one column's value, or of several each as [u16 size][bytes][0] (Cassandra's CompositeType)
+ *   14+P    1     kind: 0 partition deletion, 1 static cells, 2 range deletion, 3 row
+ *   15+P    ...   of a row: the clustering columns; of a range deletion: [u32 size][lower][u8 has upper][upper]
+ *
+ * A partition is one run of keys: first its deletion, its static cells and its range deletions, then its rows in order.
+ * Each clustering column is encoded so that memcmp of two encodings is Cassandra's order of the values, and no encoding is the
+ * beginning of another, so a prefix of columns is a prefix of bytes:
+ *
+ *   int bigint smallint tinyint timestamp   big-endian, sign bit inverted
+ *   date time                               as they stand (they compare as unsigned)
+ *   boolean                                 0 or 1
+ *   float double                            big-endian; positive: sign bit set, negative: all bits inverted; NaN as the canonical one
+ *   uuid                                    the version nibble, then the time (version 1) or the rest, then the last 8 bytes
+ *   timeuuid                                the same, the last 8 bytes with their sign bits inverted
+ *   text ascii blob                         00 becomes 00 ff; the end is 00 01
+ *
+ * A descending column has all bytes of its encoding inverted. The bounds of a range deletion are encodings too: it deletes
+ * the rows with lower <= x < upper. */
+#include "store/store_internal.h"
+#include "base/hash.h"
+#include <assert.h>
+
+#define SIGNED_BYTES 0x8080808080808080u
+#define ESCAPE_END 0x01
+#define ESCAPE_ZERO 0xff
+
+static enum sm_err check_key_value(const struct store_column *column, struct store_cell value)
+{
+	if (value.size < 0 || !store_value_ok(&column->type, value))
+		return SM_INVALID;
+	return value.size > STORE_KEY_BYTES_MAX ? SM_TOO_LARGE : SM_OK;
+}
+
+enum sm_err store__partition_bytes(const struct store_table *table, const struct store_cell *partition_key, struct buf *out)
+{
+	size_t start = buf_size(out);
+	bool composite = table->partition_key_count > 1;
+	for (uint16_t i = 0; i < table->partition_key_count; i++) {
+		enum sm_err err = check_key_value(&table->columns[i], partition_key[i]);
+		if (err)
+			return err;
+		if (composite)
+			buf_be16(out, (uint16_t)partition_key[i].size);
+		buf_append(out, partition_key[i].data, (size_t)partition_key[i].size);
+		if (composite)
+			buf_u8(out, 0);
+	}
+	if (out->failed)
+		return SM_NO_MEMORY;
+	size_t size = buf_size(out) - start;
+	if (size == 0)
+		return SM_INVALID; /* Cassandra: "Key may not be empty" */
+	return size > STORE_KEY_BYTES_MAX ? SM_TOO_LARGE : SM_OK;
+}
+
+enum sm_err store__partition_cells(const struct store_table *table, struct bytes partition, struct store_cell *ret_cells)
+{
+	if (table->partition_key_count == 1) {
+		ret_cells[0] = (struct store_cell){partition.data, (int32_t)partition.size};
+		return store_value_ok(&table->columns[0].type, ret_cells[0]) ? SM_OK : SM_CORRUPT;
+	}
+	struct byte_reader r = byte_reader(partition);
+	for (uint16_t i = 0; i < table->partition_key_count; i++) {
+		uint16_t size = reader_be16(&r);
+		const uint8_t *data = reader_take(&r, size);
+		uint8_t end = reader_u8(&r);
+		if (r.failed || end != 0)
+			return SM_CORRUPT;
+		ret_cells[i] = (struct store_cell){data, size};
+		if (!store_value_ok(&table->columns[i].type, ret_cells[i]))
+			return SM_CORRUPT;
+	}
+	return reader_left(&r) ? SM_CORRUPT : SM_OK;
+}
+
+int64_t store_token(const struct store_table *table, const struct store_cell *partition_key)
+{
+	if (table->partition_key_count == 1)
+		return murmur3_token(partition_key[0].data, (size_t)partition_key[0].size);
+	struct buf b;
+	buf_init(&b);
+	for (uint16_t i = 0; i < table->partition_key_count; i++) {
+		buf_be16(&b, (uint16_t)partition_key[i].size);
+		buf_append(&b, partition_key[i].data, (size_t)partition_key[i].size);
+		buf_u8(&b, 0);
+	}
+	int64_t token = murmur3_token(b.data, buf_size(&b));
+	buf_done(&b);
+	return token;
+}
+
+void store__key_prefix(uint32_t table, struct bytes partition, struct buf *out)
+{
+	buf_be32(out, table);
+	buf_be64(out, (uint64_t)murmur3_token(partition.data, partition.size) ^ 1ull << 63);
+	buf_be16(out, (uint16_t)partition.size);
+	buf_append_bytes(out, partition);
+}
+
+static void encode_escaped(const uint8_t *data, size_t size, struct buf *out)
+{
+	uint8_t *to = buf_reserve(out, size * 2 + 2), *at = to;
+	if (!to)
+		return;
+	for (size_t i = 0; i < size; i++) {
+		*at++ = data[i];
+		if (data[i] == 0)
+			*at++ = ESCAPE_ZERO;
+	}
+	*at++ = 0;
+	*at++ = ESCAPE_END;
+	buf_commit(out, (size_t)(at - to));
+}
+
+static uint64_t order_double(uint64_t bits)
+{
+	if ((bits & 0x7fffffffffffffffu) > 0x7ff0000000000000u)
+		bits = 0x7ff8000000000000u;
+	return bits >> 63 ? ~bits : bits | 1ull << 63;
+}
+
+static uint32_t order_float(uint32_t bits)
+{
+	if ((bits & 0x7fffffffu) > 0x7f800000u)
+		bits = 0x7fc00000u;
+	return bits >> 31 ? ~bits : bits | 1u << 31;
+}
+
+static void encode_value(const struct store_type *type, struct store_cell v, struct buf *out)
+{
+	switch (type->id) {
+	case STORE_BIGINT:
+	case STORE_TIMESTAMP: buf_be64(out, be64_get(v.data) ^ 1ull << 63); break;
+	case STORE_INT: buf_be32(out, be32_get(v.data) ^ 1u << 31); break;
+	case STORE_SMALLINT: buf_be16(out, (uint16_t)(be16_get(v.data) ^ 1u << 15)); break;
+	case STORE_TINYINT: buf_u8(out, *v.data ^ 0x80); break;
+	case STORE_BOOLEAN: buf_u8(out, *v.data != 0); break;
+	case STORE_DOUBLE: buf_be64(out, order_double(be64_get(v.data))); break;
+	case STORE_FLOAT: buf_be32(out, order_float(be32_get(v.data))); break;
+	case STORE_UUID:
+	case STORE_TIMEUUID:
+		buf_be64(out, store__uuid_order(be64_get(v.data)));
+		buf_be64(out, be64_get(v.data + 8) ^ (type->id == STORE_TIMEUUID ? SIGNED_BYTES : 0));
+		break;
+	case STORE_DATE:
+	case STORE_TIME: buf_append(out, v.data, (size_t)v.size); break;
+	default: encode_escaped(v.data, (size_t)v.size, out); break;
+	}
+}
+
+enum sm_err store__clustering_encode(const struct store_table *table, const struct store_cell *clustering, uint16_t count, struct buf *out)
+{
+	assert(out->start == 0);
+	size_t bytes = 0;
+	for (uint16_t i = 0; i < count; i++) {
+		const struct store_column *column = &table->columns[table->partition_key_count + i];
+		enum sm_err err = check_key_value(column, clustering[i]);
+		if (err)
+			return err;
+		bytes += (size_t)clustering[i].size;
+		size_t at = out->end;
+		encode_value(&column->type, clustering[i], out);
+		if (out->failed)
+			return SM_NO_MEMORY;
+		for (; column->descending && at < out->end; at++)
+			out->data[at] = (uint8_t)~out->data[at];
+	}
+	return bytes > STORE_KEY_BYTES_MAX ? SM_TOO_LARGE : SM_OK;
+}
+
+/* Reads bytes of one column, each xor'ed with flip. */
+static enum sm_err decode_escaped(struct byte_reader *r, uint8_t flip, struct buf *out)
+{
+	for (;;) {
+		uint8_t c = reader_u8(r) ^ flip;
+		if (r->failed)
+			return SM_CORRUPT;
+		if (c == 0) {
+			uint8_t next = reader_u8(r) ^ flip;
+			if (r->failed || (next != ESCAPE_END && next != ESCAPE_ZERO))
+				return SM_CORRUPT;
+			if (next == ESCAPE_END)
+				return out->failed ? SM_NO_MEMORY : SM_OK;
+		}
+		buf_u8(out, c);
+	}
+}
+
+static enum sm_err decode_value(const struct store_type *type, struct byte_reader *r, uint8_t flip, struct buf *out)
+{
+	int size = store__type_size(type);
+	if (size < 0)
+		return decode_escaped(r, flip, out);
+	const uint8_t *from = reader_take(r, (size_t)size);
+	uint8_t *v = from ? buf_reserve(out, (size_t)size) : NULL;
+	if (!v)
+		return from ? SM_NO_MEMORY : SM_CORRUPT;
+	for (int i = 0; i < size; i++)
+		v[i] = from[i] ^ flip;
+	switch (type->id) {
+	case STORE_DATE:
+	case STORE_TIME:
+	case STORE_BOOLEAN: break;
+	case STORE_DOUBLE: {
+		uint64_t bits = be64_get(v);
+		be64_put(v, bits >> 63 ? bits ^ 1ull << 63 : ~bits);
+		break;
+	}
+	case STORE_FLOAT: {
+		uint32_t bits = be32_get(v);
+		be32_put(v, bits >> 31 ? bits ^ 1u << 31 : ~bits);
+		break;
+	}
+	case STORE_UUID:
+	case STORE_TIMEUUID:
+		be64_put(v, store__uuid_unorder(be64_get(v)));
+		be64_put(v + 8, be64_get(v + 8) ^ (type->id == STORE_TIMEUUID ? SIGNED_BYTES : 0));
+		break;
+	default: v[0] ^= 0x80; break; /* signed integers */
+	}
+	buf_commit(out, (size_t)size);
+	return SM_OK;
+}
+
+enum sm_err store__clustering_decode(const struct store_table *table, struct bytes encoded, struct buf *scratch, struct store_cell *ret_cells)
+{
+	/* Decoded values are never longer than their encodings, so the buffer does not move under the cells. */
+	buf_clear(scratch);
+	if (encoded.size && !buf_reserve(scratch, encoded.size))
+		return SM_NO_MEMORY;
+	struct byte_reader r = byte_reader(encoded);
+	for (uint16_t i = 0; i < table->clustering_count; i++) {
+		const struct store_column *column = &table->columns[table->partition_key_count + i];
+		size_t at = scratch->end;
+		enum sm_err err = decode_value(&column->type, &r, column->descending ? 0xff : 0, scratch);
+		if (err)
+			return err;
+		ret_cells[i] = (struct store_cell){scratch->data + at, (int32_t)(scratch->end - at)};
+		if (!store_value_ok(&column->type, ret_cells[i]))
+			return SM_CORRUPT;
+	}
+	return reader_left(&r) ? SM_CORRUPT : SM_OK;
+}
+
+bool store__successor(struct buf *b, size_t at)
+{
+	assert(b->start == 0);
+	for (size_t i = b->end; i > at; i--) {
+		if (++b->data[i - 1] != 0) {
+			b->end = i;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Encode a bound; up: as the first clustering behind all that begin with it. ret_end: there is none behind. */
+static enum sm_err encode_bound(const struct store_table *table, const struct store_bound *bound, bool up, struct buf *out, bool *ret_end)
+{
+	*ret_end = false;
+	size_t at = buf_size(out);
+	enum sm_err err = store__clustering_encode(table, bound->cells, bound->count, out);
+	if (!err && up)
+		*ret_end = !store__successor(out, at);
+	return err;
+}
+
+static bool unbounded(const struct store_bound *b) { return b->kind == STORE_UNBOUNDED || b->count == 0; }
+
+enum sm_err store__span(const struct store_table *table, const struct store_bound *from, const struct store_bound *to, struct buf *out,
+			struct store_span *ret_span)
+{
+	if (from->count > table->clustering_count || to->count > table->clustering_count)
+		return SM_INVALID;
+	size_t lower_at = buf_size(out), upper_at;
+	bool behind_all = false, no_upper = true;
+	enum sm_err err;
+	if (!unbounded(from) && (err = encode_bound(table, from, from->kind == STORE_EXCLUSIVE, out, &behind_all)))
+		return err;
+	upper_at = buf_size(out);
+	if (!unbounded(to) && (err = encode_bound(table, to, to->kind == STORE_INCLUSIVE, out, &no_upper)))
+		return err;
+	struct store_span s = {.lower = bytes_of(out->data + lower_at, upper_at - lower_at), .has_upper = !no_upper};
+	s.upper = no_upper ? bytes_of(NULL, 0) : bytes_of(out->data + upper_at, buf_size(out) - upper_at);
+	s.empty = behind_all || (s.has_upper && bytes_compare(s.lower, s.upper) >= 0);
+	*ret_span = s;
+	return out->failed ? SM_NO_MEMORY : SM_OK;
+}
+
+void store__range_encode(const struct store_span *span, struct buf *out)
+{
+	buf_be32(out, (uint32_t)span->lower.size);
+	buf_append_bytes(out, span->lower);
+	buf_u8(out, span->has_upper);
+	buf_append_bytes(out, span->upper);
+}
+
+enum sm_err store__range_decode(struct bytes rest, struct store_span *ret_span)
+{
+	struct byte_reader r = byte_reader(rest);
+	uint32_t size = reader_be32(&r);
+	const uint8_t *lower = reader_take(&r, size);
+	uint8_t has_upper = reader_u8(&r);
+	if (r.failed || has_upper > 1 || (!has_upper && reader_left(&r)))
+		return SM_CORRUPT;
+	*ret_span = (struct store_span){.lower = bytes_of(lower, size), .upper = bytes_of(r.at, reader_left(&r)), .has_upper = has_upper};
+	return SM_OK;
+}
+
+enum sm_err store__key_decode(struct bytes key, struct store_key *ret_key)
+{
+	struct byte_reader r = byte_reader(key);
+	struct store_key k = {.table = reader_be32(&r), .token = (int64_t)(reader_be64(&r) ^ 1ull << 63)};
+	uint16_t size = reader_be16(&r);
+	k.partition = bytes_of(reader_take(&r, size), size);
+	k.prefix = bytes_of(key.data, (size_t)(r.at - key.data));
+	uint8_t kind = reader_u8(&r);
+	if (r.failed || kind >= STORE_KEY_END)
+		return SM_CORRUPT;
+	k.kind = kind;
+	k.rest = bytes_of(r.at, reader_left(&r));
+	*ret_key = k;
+	return SM_OK;
+}

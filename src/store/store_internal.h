@@ -1,0 +1,284 @@
+/* What the files of store/ share. Nobody else includes this. */
+#ifndef STORE_STORE_INTERNAL_H
+#define STORE_STORE_INTERNAL_H
+
+#include "base/buf.h"
+#include "store/store.h"
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define STORE_NO_TIME INT64_MIN   /* no write time: nothing written, nothing deleted */
+#define STORE_TABLE_NUMBER_MIN 1u /* 0 is the system's */
+#define STORE_TTL_MAX_S 630720000 /* 20 years, as in Cassandra */
+
+/* ---- keys (key.c) ---- */
+
+enum store_key_kind { STORE_KEY_PARTITION_DELETION = 0, STORE_KEY_STATIC = 1, STORE_KEY_RANGE_DELETION = 2, STORE_KEY_ROW = 3, STORE_KEY_END = 4 };
+#define STORE_KEY_TOKEN_AT 4
+#define STORE_KEY_PARTITION_AT 12
+
+/* A key of a table taken apart; borrowed from the key. */
+struct store_key {
+	uint32_t table;
+	int64_t token;
+	struct bytes prefix;    /* through the partition key */
+	struct bytes partition; /* the partition key's bytes */
+	enum store_key_kind kind;
+	struct bytes rest; /* behind the kind byte */
+};
+/* A run of encoded clusterings: lower <= x, and x < upper unless it has none. */
+struct store_span {
+	struct bytes lower, upper;
+	bool has_upper, empty;
+};
+
+/* Append the bytes that stand for a partition key (CompositeType when it has several columns).
+ * Errors: SM_INVALID (null, or no value of the type), SM_TOO_LARGE. */
+SM_MUST_CHECK enum sm_err store__partition_bytes(const struct store_table *table, const struct store_cell *partition_key, struct buf *out);
+/* Take them apart again into table->partition_key_count cells. Errors: SM_CORRUPT. */
+SM_MUST_CHECK enum sm_err store__partition_cells(const struct store_table *table, struct bytes partition, struct store_cell *ret_cells);
+/* Append table number, token, size and partition bytes. */
+void store__key_prefix(uint32_t table, struct bytes partition, struct buf *out);
+/* Append the first count clustering columns, encoded. Errors: SM_INVALID, SM_TOO_LARGE. */
+SM_MUST_CHECK enum sm_err store__clustering_encode(const struct store_table *table, const struct store_cell *clustering, uint16_t count,
+						   struct buf *out);
+/* Decode all clustering columns; the cells point into scratch (cleared first). Errors: SM_CORRUPT, SM_NO_MEMORY. */
+SM_MUST_CHECK enum sm_err store__clustering_decode(const struct store_table *table, struct bytes encoded, struct buf *scratch,
+						   struct store_cell *ret_cells);
+/* Turn the run of bytes, from at to its end, into the smallest one that is larger than all that begin with it.
+ * false: there is none (all 0xff, or empty). */
+bool store__successor(struct buf *b, size_t at);
+/* The span of encoded clusterings between two bounds; its bytes are appended to out, which must not grow while the span is in use. */
+SM_MUST_CHECK enum sm_err store__span(const struct store_table *table, const struct store_bound *from, const struct store_bound *to, struct buf *out,
+				      struct store_span *ret_span);
+/* Behind the kind byte of a range deletion, and back. Errors of the second: SM_CORRUPT. */
+void store__range_encode(const struct store_span *span, struct buf *out);
+SM_MUST_CHECK enum sm_err store__range_decode(struct bytes rest, struct store_span *ret_span);
+/* Errors: SM_CORRUPT. */
+SM_MUST_CHECK enum sm_err store__key_decode(struct bytes key, struct store_key *ret_key);
+
+/* ---- types (type.c) ---- */
+
+#define STORE_SIZE_VARIABLE (-1)
+#define STORE_SIZE_UNSUPPORTED (-2)
+/* Bytes of each value of the type, or one of the above. */
+int store__type_size(const struct store_type *type);
+bool store__type_equal(const struct store_type *a, const struct store_type *b);
+bool store__type_copy(const struct store_type *from, struct arena *arena, struct store_type *ret_type);
+/* The version nibble, then the time of version 1 or the rest as it stands: compares as unsigned. And back. */
+uint64_t store__uuid_order(uint64_t high);
+uint64_t store__uuid_unorder(uint64_t ordered);
+
+/* ---- row values (row.c) ---- */
+
+struct store__cell {
+	uint32_t id;       /* column */
+	bool tombstone;
+	int64_t timestamp_us;
+	int32_t ttl_s;     /* 0: lives for ever */
+	int64_t expiry_s;  /* with a ttl: when it dies; of a tombstone: when it was written; else 0 */
+	const uint8_t *data;
+	uint32_t size;
+};
+/* What one key holds. Cells are in the order of their ids. */
+struct store__row {
+	int64_t marker_us; /* STORE_NO_TIME: no row marker */
+	int32_t marker_ttl_s;
+	int64_t marker_expiry_s;
+	int64_t deleted_us; /* STORE_NO_TIME: not deleted */
+	int64_t deleted_s;  /* the clock's second when it was written */
+	struct store__cell *cells;
+	uint32_t cell_count, cell_cap;
+	struct store__cell inline_cells[24];
+};
+void store__row_init(struct store__row *row);
+void store__row_done(struct store__row *row);
+/* Room for one more cell at the end; NULL when memory is out. */
+struct store__cell *store__row_add(struct store__row *row);
+/* row's cells borrow from value. Errors: SM_CORRUPT, SM_NO_MEMORY. */
+SM_MUST_CHECK enum sm_err store__row_decode(struct bytes value, struct store__row *row);
+void store__row_encode(const struct store__row *row, struct buf *out);
+/* Resolve from into row, cell by cell: order and repetition do not matter. Errors: SM_NO_MEMORY. */
+SM_MUST_CHECK enum sm_err store__row_merge(struct store__row *row, const struct store__row *from);
+/* Merge encoded values into one. Errors: SM_CORRUPT, SM_NO_MEMORY. */
+SM_MUST_CHECK enum sm_err store__row_merge_values(const struct bytes *values, size_t count, struct buf *out);
+
+/* ---- schema pictures (schema.c) ---- */
+
+/* Shared by all pictures of a table that have its number. */
+struct store__table_state {
+	atomic_uint refs;
+	atomic_bool deletions; /* it has range or partition deletions: a row alone does not tell whether it lives */
+};
+/* One version of a table: immutable, counted, held by the pictures that show it. */
+struct store__table {
+	struct store_table public; /* first: a store_table of a picture is cast to this */
+	atomic_uint refs;
+	struct arena arena;
+	uint32_t next_column_id;
+	uint16_t *column_of_id; /* next_column_id entries; STORE_NO_COLUMN: dropped */
+	struct store__table_state *state;
+};
+#define STORE_NO_COLUMN UINT16_MAX
+struct store__schema {
+	struct store_schema public; /* first */
+	atomic_uint refs;
+	struct arena arena;
+	struct store__table **tables; /* by keyspace and name; counted */
+	struct store__table **by_number;
+	uint32_t table_count;
+};
+static inline struct store__table *store__table_of(const struct store_table *t) { return (struct store__table *)t; }
+struct store__table *store__table_ref(struct store__table *table);
+void store__table_unref(struct store__table *table); /* NULL is allowed */
+/* Copy a definition: sorts its columns, counts them, fills column_of_id. Column ids are as given (next_column_id is above them).
+ * state: counted up, or NULL for a new one. Errors: SM_INVALID (text), SM_UNSUPPORTED, SM_TOO_LARGE, SM_NO_MEMORY. */
+SM_MUST_CHECK enum sm_err store__table_new(const struct store_table *from, uint32_t next_column_id, struct store__table_state *state,
+					   struct store__table **ret_table, struct sm_error *reterr);
+/* keyspaces are copied, tables counted up; neither needs an order. Errors: SM_NO_MEMORY, SM_TOO_LARGE. */
+SM_MUST_CHECK enum sm_err store__schema_new(const struct store_keyspace *keyspaces, uint32_t keyspace_count, struct store__table *const *tables,
+					    uint32_t table_count, struct uuid version, struct store__schema **ret_schema, struct sm_error *reterr);
+struct store__schema *store__schema_ref(struct store__schema *schema);
+void store__schema_unref(struct store__schema *schema); /* NULL is allowed */
+struct store__table *store__schema_table(const struct store__schema *schema, uint32_t number); /* or NULL */
+
+/* ---- what is written (ops.c) ---- */
+
+/* Changes of keys, one after the other in a buffer: [u8 op][be32 key size][be32 value size][key][value]. The value of a
+ * STORE_OP_DELETE_RANGE is the key behind the last. */
+enum store_op { STORE_OP_PUT, STORE_OP_MERGE, STORE_OP_DELETE, STORE_OP_DELETE_RANGE };
+#define STORE_OP_HEAD 9
+void store__op(struct buf *ops, enum store_op op, struct bytes key, struct bytes value);
+/* The two halves of store__op for keys and values that are made in place: begin returns where the op starts; each is appended then. */
+size_t store__op_begin(struct buf *ops, enum store_op op);
+void store__op_value(struct buf *ops, size_t at); /* the key is complete */
+void store__op_end(struct buf *ops, size_t at);   /* the value is complete */
+/* Next op of ops from *at on; false at the end. */
+bool store__op_next(const struct buf *ops, size_t *at, enum store_op *ret_op, struct bytes *ret_key, struct bytes *ret_value);
+
+/* ---- the schema's changes and its form on disk (schema_change.c, schema_disk.c) ---- */
+
+struct store__schema_step {
+	struct store__schema *schema; /* the new picture; counted */
+	uint32_t next_table_number;
+	uint32_t truncated_from, truncated_to; /* numbers of STORE_TRUNCATE_TABLE; else 0 */
+	struct buf ops;
+};
+/* What change makes of the picture now. Errors: see store_ops.change. */
+SM_MUST_CHECK enum sm_err store__schema_change(const struct store__schema *now, uint32_t next_table_number, const struct store_change *change,
+					       struct store__schema_step *ret_step, struct sm_error *reterr);
+void store__schema_step_done(struct store__schema_step *step);
+
+/* Names of the system's keys, behind table number 0. */
+#define STORE_SYSTEM_FORMAT "format"
+#define STORE_SYSTEM_VERSION "schema/version"
+#define STORE_SYSTEM_NEXT_TABLE "schema/next-table"
+#define STORE_SYSTEM_KEYSPACE "keyspace/"   /* + name */
+#define STORE_SYSTEM_TABLE "table/"         /* + number, big-endian */
+#define STORE_SYSTEM_DELETIONS "deletions/" /* + number: the table has range or partition deletions */
+#define STORE_SYSTEM_EPOCH "epoch/"         /* + job */
+#define STORE_FORMAT 1
+void store__system_key(struct buf *out, const char *prefix, struct bytes name);
+void store__put_keyspace(struct buf *ops, const struct store_keyspace *keyspace);
+void store__put_table(struct buf *ops, const struct store__table *table);
+void store__delete_keyspace(struct buf *ops, const char *keyspace);
+/* With all that is in it. */
+void store__delete_table(struct buf *ops, uint32_t number);
+void store__put_schema(struct buf *ops, struct uuid version, uint32_t next_table_number);
+/* Decoders of the values. Memory: the arena's, or a counted table. Errors: SM_CORRUPT, SM_VERSION, SM_NO_MEMORY. */
+SM_MUST_CHECK enum sm_err store__keyspace_decode(struct bytes name, struct bytes value, struct arena *arena, struct store_keyspace *ret_keyspace);
+SM_MUST_CHECK enum sm_err store__table_decode(uint32_t number, struct bytes value, struct store__table **ret_table);
+
+/* ---- RocksDB (rocks.c): the only file with its options, its merge operator and its errors ---- */
+
+struct rocksdb_t;
+struct store__rocks {
+	struct rocksdb_t *db;
+	struct rocksdb_options_t *options;
+	struct rocksdb_cache_t *cache;
+	struct rocksdb_writeoptions_t *write_sync, *write_nosync;
+	struct rocksdb_readoptions_t *get, *get_cached; /* point reads; shared by all threads */
+};
+struct store__rocks_options {
+	const char *dir;
+	size_t block_cache_bytes, memtable_bytes;
+	bool read_only; /* of a checkpoint: the directory must be there */
+};
+SM_MUST_CHECK enum sm_err store__rocks_open(const struct store__rocks_options *options, struct store__rocks *ret_rocks, struct sm_error *reterr);
+void store__rocks_close(struct store__rocks *rocks);
+/* The code for one of RocksDB's error texts, which is freed. reterr may be NULL. */
+enum sm_err store__rocks_error(char *text, struct sm_error *reterr, const char *doing);
+
+/* ---- the write-ahead log's check (wal.c) ---- */
+
+/* Before RocksDB opens dir: a log whose end is torn is fine; one that is damaged before something that was written later is
+ * SM_CORRUPT, with file and offset in the text. */
+SM_MUST_CHECK enum sm_err store__wal_check(const char *dir, struct sm_error *reterr);
+
+/* ---- the engine (engine.c), its writer (writer.c), mutations (mutation.c), cursors (cursor.c) ---- */
+
+struct store__engine;
+enum store__write_kind { STORE__WRITE_BATCH, STORE__WRITE_CHANGE, STORE__WRITE_EPOCH, STORE__WRITE_CHECKPOINT };
+struct store__touched {
+	uint32_t table;
+	bool deletions; /* range or partition deletions are among them */
+};
+/* One unit of the writer's work, in the order of arrival. */
+struct store__write {
+	struct store__write *next;
+	enum store__write_kind kind;
+	struct buf ops;
+	struct store__touched *touched, touched_inline[4];
+	uint32_t touched_count, touched_cap, row_count;
+	char *job;      /* BATCH: its fence; EPOCH: who gets one */
+	uint64_t epoch; /* BATCH: in; EPOCH: out */
+	struct store__schema *schema; /* CHANGE: the new picture; the writer takes it over */
+	uint32_t truncated_from, truncated_to;
+	const char *dir; /* CHECKPOINT; borrowed */
+	enum sm_err err;
+	struct sm_error *reterr; /* or NULL; filled before done is called */
+	void (*done)(void *arg, enum sm_err err);
+	void *arg;
+};
+struct store__write *store__write_new(enum store__write_kind kind);
+void store__write_free(struct store__write *write);
+/* The batch as ops. now_s: for expiry and the age of tombstones. Errors: SM_INVALID, SM_TOO_LARGE, SM_NO_MEMORY. */
+SM_MUST_CHECK enum sm_err store__batch_encode(const struct store_batch *batch, int64_t now_s, struct store__write *write);
+
+struct store__writer;
+struct store__writer_options {
+	struct store__engine *engine;
+	bool ack_before_sync;
+};
+SM_MUST_CHECK enum sm_err store__writer_new(const struct store__writer_options *options, struct store__writer **ret_writer, struct sm_error *reterr);
+/* Tell an epoch that was read at opening. */
+SM_MUST_CHECK enum sm_err store__writer_epoch(struct store__writer *writer, struct bytes job, uint64_t epoch);
+SM_MUST_CHECK enum sm_err store__writer_start(struct store__writer *writer, struct sm_error *reterr);
+/* Queue: on SM_OK write belongs to the writer, which calls done and frees it. Errors: SM_FULL, SM_CLOSED. Thread: any. */
+SM_MUST_CHECK enum sm_err store__writer_put(struct store__writer *writer, struct store__write *write);
+/* The same, and wait for the end; write is taken in any case. ret_epoch: of STORE__WRITE_EPOCH, or NULL. */
+SM_MUST_CHECK enum sm_err store__writer_wait(struct store__writer *writer, struct store__write *write, uint64_t *ret_epoch);
+/* Finish what is queued, end the thread, free. Returns why the store had become read-only, or SM_OK. */
+enum sm_err store__writer_free(struct store__writer *writer, struct sm_error *reterr);
+
+struct store__engine {
+	struct sm_store public; /* first */
+	struct store__rocks rocks;
+	struct clock *clock;
+	struct sm_system *system;
+	struct store__writer *writer; /* NULL: read-only */
+	char *dir;
+	pthread_mutex_t schema_lock; /* the pointer below, for a few instructions */
+	struct store__schema *schema;
+	pthread_mutex_t change_lock; /* one change at a time, while it is made durable */
+	uint32_t next_table_number;
+};
+static inline struct store__engine *store__engine_of(struct sm_store *store) { return (struct store__engine *)store; }
+struct store__schema *store__engine_schema(struct store__engine *engine); /* counted */
+void store__engine_swap_schema(struct store__engine *engine, struct store__schema *schema); /* takes schema over */
+
+SM_MUST_CHECK enum sm_err store__cursor_open(struct sm_store *store, const struct store_read *read, struct store_cursor **ret_cursor, struct sm_error *reterr);
+SM_MUST_CHECK enum sm_err store__cursor_next(struct store_cursor *cursor, const struct store_row **ret_row);
+void store__cursor_close(struct store_cursor *cursor);
+
+#endif

@@ -1,0 +1,428 @@
+/* The writer: one thread takes what has arrived, makes one RocksDB write of it, has it synced with the same call, and answers.
+ * What arrives meanwhile is the next group. RocksDB puts a synced write into its memtable after the sync, so a reader sees
+ * nothing that a power loss could take back.
+ *
+ * Everything that needs an order is decided here, one after the other: fences, schema changes, epochs, checkpoints. After a failed
+ * write or sync the store is read-only: nothing is acknowledged again until it is opened anew. */
+#include "store/store_internal.h"
+#include "base/map.h"
+#include "base/metrics.h"
+#include <rocksdb/c.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct truncation {
+	uint32_t from, to;
+};
+struct store__writer {
+	struct store__engine *engine;
+	bool ack_before_sync;
+
+	pthread_mutex_t lock;
+	pthread_cond_t arrived;
+	struct store__write *first, **last;
+	size_t pending_bytes;
+	bool stopping;
+
+	/* the thread's own */
+	pthread_t thread;
+	bool running;
+	rocksdb_writebatch_t *batch;
+	struct map epochs; /* job -> uint64_t, malloc'ed */
+	struct truncation *truncations;
+	uint32_t truncation_count;
+	struct sm_error failed; /* code SM_OK: it has not */
+};
+
+static size_t bytes_of_write(const struct store__write *w) { return sizeof *w + w->ops.cap; }
+
+/* ---- the queue ---- */
+
+enum sm_err store__writer_put(struct store__writer *writer, struct store__write *write)
+{
+	size_t bytes = bytes_of_write(write);
+	enum sm_err err = SM_OK;
+	pthread_mutex_lock(&writer->lock);
+	if (writer->stopping)
+		err = SM_CLOSED;
+	else if (write->kind == STORE__WRITE_BATCH && writer->pending_bytes && writer->pending_bytes + bytes > STORE_PENDING_BYTES_MAX)
+		err = SM_FULL;
+	if (!err) {
+		bool idle = !writer->first;
+		write->next = NULL;
+		*writer->last = write;
+		writer->last = &write->next;
+		writer->pending_bytes += bytes;
+		if (idle)
+			pthread_cond_signal(&writer->arrived);
+	}
+	pthread_mutex_unlock(&writer->lock);
+	return err;
+}
+
+struct waiter {
+	sem_t done;
+	enum sm_err err;
+	struct store__write *write;
+	uint64_t epoch;
+};
+
+static void waiter_done(void *arg, enum sm_err err)
+{
+	struct waiter *w = arg;
+	w->err = err;
+	w->epoch = w->write->epoch;
+	sem_post(&w->done);
+}
+
+enum sm_err store__writer_wait(struct store__writer *writer, struct store__write *write, uint64_t *ret_epoch)
+{
+	struct waiter waiter = {.write = write};
+	sem_init(&waiter.done, 0, 0);
+	write->done = waiter_done;
+	write->arg = &waiter;
+	enum sm_err err = store__writer_put(writer, write);
+	if (err) {
+		store__write_free(write);
+	} else {
+		while (sem_wait(&waiter.done))
+			;
+		err = waiter.err;
+		if (!err && ret_epoch)
+			*ret_epoch = waiter.epoch;
+	}
+	sem_destroy(&waiter.done);
+	return err;
+}
+
+/* The next group: everything that is there, up to a bound; a schema change ends it, a checkpoint is alone. */
+static struct store__write *take(struct store__writer *writer)
+{
+	pthread_mutex_lock(&writer->lock);
+	while (!writer->first && !writer->stopping)
+		pthread_cond_wait(&writer->arrived, &writer->lock);
+	struct store__write *group = writer->first, **end = &writer->first;
+	size_t bytes = 0;
+	while (*end) {
+		struct store__write *w = *end;
+		if (w != group && (bytes + bytes_of_write(w) > STORE_GROUP_BYTES_MAX || w->kind == STORE__WRITE_CHECKPOINT))
+			break;
+		bytes += bytes_of_write(w);
+		end = &w->next;
+		if (w->kind == STORE__WRITE_CHANGE || w->kind == STORE__WRITE_CHECKPOINT)
+			break;
+	}
+	struct store__write *rest = group ? *end : NULL;
+	if (group)
+		*end = NULL;
+	writer->first = rest;
+	if (!rest)
+		writer->last = &writer->first;
+	pthread_mutex_unlock(&writer->lock);
+	return group;
+}
+
+/* ---- admission ---- */
+
+static uint32_t number_now(const struct store__writer *writer, uint32_t number)
+{
+	for (uint32_t i = 0; i < writer->truncation_count; i++)
+		if (writer->truncations[i].from == number)
+			number = writer->truncations[i].to;
+	return number;
+}
+
+static void renumber(struct store__write *w, uint32_t from, uint32_t to)
+{
+	size_t at = 0;
+	enum store_op op;
+	struct bytes key, value;
+	while (store__op_next(&w->ops, &at, &op, &key, &value))
+		if (be32_get(key.data) == from)
+			be32_put((uint8_t *)key.data, to); /* ours: it points into w->ops */
+}
+
+/* Is each table still there? One that was truncated since has another number. */
+static enum sm_err admit_tables(struct store__writer *writer, struct store__write *w)
+{
+	for (uint32_t i = 0; i < w->touched_count; i++) {
+		struct store__touched *t = &w->touched[i];
+		struct store__table *table = store__schema_table(writer->engine->schema, t->table);
+		if (!table) {
+			uint32_t to = number_now(writer, t->table);
+			if (to == t->table || !(table = store__schema_table(writer->engine->schema, to)))
+				return SM_NOT_FOUND;
+			renumber(w, t->table, to);
+			t->table = to;
+		}
+		/* Readers look at the flag after their read (cursor.c), so it is raised before the write. */
+		if (t->deletions && !atomic_exchange(&table->state->deletions, true)) {
+			uint8_t number[4];
+			struct buf key;
+			be32_put(number, t->table);
+			buf_init(&key);
+			store__system_key(&key, STORE_SYSTEM_DELETIONS, bytes_of(number, 4));
+			if (!key.failed)
+				store__op(&w->ops, STORE_OP_PUT, buf_bytes(&key), bytes_of(NULL, 0));
+			bool failed = key.failed || w->ops.failed;
+			buf_done(&key);
+			if (failed) {
+				atomic_store(&table->state->deletions, false);
+				return SM_NO_MEMORY;
+			}
+		}
+	}
+	return SM_OK;
+}
+
+static enum sm_err admit_epoch(struct store__writer *writer, struct store__write *w)
+{
+	struct bytes job = bytes_str(w->job);
+	uint64_t *known = map_get(&writer->epochs, job);
+	enum sm_err err = SM_OK;
+	if (!known) {
+		if (!(known = calloc(1, sizeof *known)))
+			return SM_NO_MEMORY;
+		if ((err = map_put(&writer->epochs, job, known, NULL))) {
+			free(known);
+			return err;
+		}
+	}
+	w->epoch = ++*known;
+	uint8_t value[8];
+	struct buf key;
+	be64_put(value, w->epoch);
+	buf_init(&key);
+	store__system_key(&key, STORE_SYSTEM_EPOCH, job);
+	if (!key.failed)
+		store__op(&w->ops, STORE_OP_PUT, buf_bytes(&key), bytes_of(value, 8));
+	err = key.failed || w->ops.failed ? SM_NO_MEMORY : SM_OK;
+	buf_done(&key);
+	return err;
+}
+
+static enum sm_err admit(struct store__writer *writer, struct store__write *w)
+{
+	if (writer->failed.code) {
+		if (w->reterr)
+			*w->reterr = writer->failed;
+		return writer->failed.code;
+	}
+	if (w->kind == STORE__WRITE_EPOCH)
+		return admit_epoch(writer, w);
+	if (w->kind != STORE__WRITE_BATCH)
+		return SM_OK;
+	if (w->job) {
+		uint64_t *epoch = map_get(&writer->epochs, bytes_str(w->job));
+		if (!epoch || *epoch != w->epoch)
+			return SM_STALE_EPOCH;
+	}
+	return admit_tables(writer, w);
+}
+
+/* ---- writing ---- */
+
+static void add_ops(rocksdb_writebatch_t *batch, const struct buf *ops)
+{
+	size_t at = 0;
+	enum store_op op;
+	struct bytes k, v;
+	while (store__op_next(ops, &at, &op, &k, &v)) {
+		const char *key = (const char *)k.data, *value = (const char *)v.data;
+		switch (op) {
+		case STORE_OP_PUT: rocksdb_writebatch_put(batch, key, k.size, value, v.size); break;
+		case STORE_OP_MERGE: rocksdb_writebatch_merge(batch, key, k.size, value, v.size); break;
+		case STORE_OP_DELETE: rocksdb_writebatch_delete(batch, key, k.size); break;
+		case STORE_OP_DELETE_RANGE: rocksdb_writebatch_delete_range(batch, key, k.size, value, v.size); break;
+		}
+	}
+}
+
+static void fail_store(struct store__writer *writer, char *text)
+{
+	enum sm_err code = store__rocks_error(text, &writer->failed, "the store is read-only after a failed write");
+	if (code != SM_NO_SPACE && code != SM_CORRUPT)
+		writer->failed.code = SM_IO;
+}
+
+/* Returns false when the store has failed. */
+static bool write_synced(struct store__writer *writer, bool sync)
+{
+	struct store__rocks *rocks = &writer->engine->rocks;
+	char *text = NULL;
+	uint64_t start = clock_monotonic_ns(&clock_system);
+	rocksdb_write(rocks->db, sync ? rocks->write_sync : rocks->write_nosync, writer->batch, &text);
+	if (text) {
+		fail_store(writer, text);
+		return false;
+	}
+	if (sync) {
+		metric_observe_us(METRIC_STORE_SYNC_US, (clock_monotonic_ns(&clock_system) - start) / 1000);
+		metric_add(METRIC_STORE_SYNCS, 1);
+	}
+	return true;
+}
+
+static void after_change(struct store__writer *writer, struct store__write *w)
+{
+	if (w->truncated_from) {
+		struct truncation *t = realloc(writer->truncations, (writer->truncation_count + 1) * sizeof *t);
+		if (t) { /* else writes with an older picture get SM_NOT_FOUND, as after a drop */
+			writer->truncations = t;
+			t[writer->truncation_count++] = (struct truncation){w->truncated_from, w->truncated_to};
+		}
+	}
+	store__engine_swap_schema(writer->engine, w->schema);
+	w->schema = NULL;
+}
+
+static enum sm_err checkpoint(struct store__writer *writer, const char *dir, struct sm_error *reterr)
+{
+	char *text = NULL;
+	rocksdb_checkpoint_t *c = rocksdb_checkpoint_object_create(writer->engine->rocks.db, &text);
+	if (!text) {
+		/* 0: the memtable is flushed first, so that the copy is tables only and needs no log. No write is under way meanwhile. */
+		rocksdb_checkpoint_create(c, dir, 0, &text);
+		rocksdb_checkpoint_object_destroy(c);
+	}
+	char doing[300];
+	snprintf(doing, sizeof doing, "cannot make a checkpoint in %s", dir);
+	return text ? store__rocks_error(text, reterr, doing) : SM_OK;
+}
+
+static void answer(struct store__writer *writer, struct store__write *group)
+{
+	size_t bytes = 0;
+	uint64_t rows = 0;
+	for (struct store__write *w = group, *next; w; w = next) {
+		next = w->next;
+		bytes += bytes_of_write(w);
+		rows += w->err ? 0 : w->row_count;
+		w->done(w->arg, w->err);
+		store__write_free(w);
+	}
+	metric_add(METRIC_STORE_WRITES, (int64_t)rows);
+	pthread_mutex_lock(&writer->lock);
+	writer->pending_bytes -= bytes < writer->pending_bytes ? bytes : writer->pending_bytes;
+	pthread_mutex_unlock(&writer->lock);
+}
+
+static void write_group(struct store__writer *writer, struct store__write *group)
+{
+	bool any = false, sync = true;
+	rocksdb_writebatch_clear(writer->batch);
+	for (struct store__write *w = group; w; w = w->next) {
+		size_t before = bytes_of_write(w);
+		w->err = admit(writer, w);
+		if (!w->err && w->kind == STORE__WRITE_CHECKPOINT)
+			w->err = checkpoint(writer, w->dir, w->reterr);
+		if (!w->err && w->ops.end) {
+			add_ops(writer->batch, &w->ops);
+			any = true;
+		}
+		size_t grown = bytes_of_write(w) - before;
+		if (grown) {
+			pthread_mutex_lock(&writer->lock);
+			writer->pending_bytes += grown;
+			pthread_mutex_unlock(&writer->lock);
+		}
+	}
+#ifdef SMACK_PLANT_FAULTS
+	sync = !writer->ack_before_sync;
+#endif
+	bool ok = !any || write_synced(writer, sync);
+	for (struct store__write *w = group; w; w = w->next) {
+		if (!ok && !w->err && w->ops.end) {
+			w->err = writer->failed.code;
+			if (w->reterr)
+				*w->reterr = writer->failed;
+		} else if (!w->err && w->kind == STORE__WRITE_CHANGE) {
+			after_change(writer, w);
+		}
+	}
+	answer(writer, group);
+#ifdef SMACK_PLANT_FAULTS
+	char *text = NULL;
+	if (!sync)
+		rocksdb_flush_wal(writer->engine->rocks.db, 1, &text);
+	if (text)
+		fail_store(writer, text);
+#endif
+}
+
+static void *run(void *arg)
+{
+	struct store__writer *writer = arg;
+	struct store__write *group;
+	pthread_setname_np(pthread_self(), "store-writer");
+	while ((group = take(writer)))
+		write_group(writer, group);
+	return NULL;
+}
+
+/* ---- beginning and end ---- */
+
+enum sm_err store__writer_new(const struct store__writer_options *options, struct store__writer **ret_writer, struct sm_error *reterr)
+{
+	struct store__writer *w = calloc(1, sizeof *w);
+	if (!w)
+		return sm_fail(reterr, SM_NO_MEMORY, "out of memory");
+	w->engine = options->engine;
+	w->ack_before_sync = options->ack_before_sync;
+	w->last = &w->first;
+	w->batch = rocksdb_writebatch_create();
+	pthread_mutex_init(&w->lock, NULL);
+	pthread_cond_init(&w->arrived, NULL);
+	map_init(&w->epochs);
+	*ret_writer = w;
+	return SM_OK;
+}
+
+enum sm_err store__writer_epoch(struct store__writer *writer, struct bytes job, uint64_t epoch)
+{
+	uint64_t *value = malloc(sizeof *value);
+	if (!value)
+		return SM_NO_MEMORY;
+	*value = epoch;
+	void *old = NULL;
+	enum sm_err err = map_put(&writer->epochs, job, value, &old);
+	free(err ? value : old);
+	return err;
+}
+
+enum sm_err store__writer_start(struct store__writer *writer, struct sm_error *reterr)
+{
+	int e = pthread_create(&writer->thread, NULL, run, writer);
+	if (e)
+		return sm_fail_errno(reterr, e, "cannot start the store's writer");
+	writer->running = true;
+	return SM_OK;
+}
+
+enum sm_err store__writer_free(struct store__writer *writer, struct sm_error *reterr)
+{
+	if (!writer)
+		return SM_OK;
+	pthread_mutex_lock(&writer->lock);
+	writer->stopping = true;
+	pthread_cond_signal(&writer->arrived);
+	pthread_mutex_unlock(&writer->lock);
+	if (writer->running)
+		pthread_join(writer->thread, NULL);
+	enum sm_err err = writer->failed.code;
+	if (err && reterr)
+		*reterr = writer->failed;
+	size_t pos = 0;
+	struct bytes key;
+	void *value;
+	while (map_next(&writer->epochs, &pos, &key, &value))
+		free(value);
+	map_done(&writer->epochs);
+	free(writer->truncations);
+	rocksdb_writebatch_destroy(writer->batch);
+	pthread_cond_destroy(&writer->arrived);
+	pthread_mutex_destroy(&writer->lock);
+	free(writer);
+	return err;
+}
