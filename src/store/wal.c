@@ -189,7 +189,8 @@ enum sm_err store__wal_check(const char *dir, struct sm_error *reterr)
 	struct names names = {0};
 	struct scan scan = {0};
 	enum sm_err err = io_system.ops->list(&io_system, dir, add_name, &names, reterr);
-	qsort(names.items, names.count, sizeof *names.items, compare_names);
+	if (names.count)
+		qsort(names.items, names.count, sizeof *names.items, compare_names);
 	for (size_t i = 0; i < names.count && !err; i++) {
 		char path[4096];
 		uint8_t *data = NULL;
