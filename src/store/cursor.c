@@ -27,11 +27,11 @@ struct store_cursor {
 	rocksdb_readoptions_t *options;
 	rocksdb_iterator_t *it;
 	rocksdb_pinnableslice_t *pinned;
-	struct buf lower, upper;       /* the iterator's bounds; of a point read, lower is the key */
+	struct buf lower, upper; /* the iterator's bounds; of a point read, lower is the key */
 	struct buf slice_bytes;
-	struct store_span slice;       /* of encoded clusterings */
-	struct buf start;              /* token range: first key to seek, when resumed */
-	struct buf after;              /* clustering to go on behind, in the first partition */
+	struct store_span slice; /* of encoded clusterings */
+	struct buf start;        /* token range: first key to seek, when resumed */
+	struct buf after;        /* clustering to go on behind, in the first partition */
 	bool has_after;
 
 	/* the partition that the iterator is in */
@@ -86,7 +86,8 @@ void store__cursor_close(struct store_cursor *c)
 		rocksdb_readoptions_destroy(c->options);
 	if (c->pinned)
 		rocksdb_pinnableslice_destroy(c->pinned);
-	struct buf *bufs[] = {&c->lower, &c->upper, &c->slice_bytes, &c->start, &c->after, &c->prefix, &c->seek, &c->static_bytes, &c->range_bytes, &c->clustering};
+	struct buf *bufs[] = {&c->lower,  &c->upper, &c->slice_bytes,  &c->start,       &c->after,
+			      &c->prefix, &c->seek,  &c->static_bytes, &c->range_bytes, &c->clustering};
 	for (size_t i = 0; i < sizeof bufs / sizeof *bufs; i++)
 		buf_done(bufs[i]);
 	free(c->ranges);
@@ -178,7 +179,8 @@ static enum sm_err set_bounds(struct store_cursor *c, const struct store_read *r
 	return SM_OK;
 }
 
-enum sm_err store__cursor_open(struct sm_store *store, const struct store_read *read, struct store_cursor **ret_cursor, struct sm_error *reterr)
+enum sm_err store__cursor_open(struct sm_store *store, const struct store_read *read, struct store_cursor **ret_cursor,
+			       struct sm_error *reterr)
 {
 	if (read->reverse && !read->partition_key)
 		return sm_fail(reterr, SM_INVALID, "a range of tokens cannot be read in reverse");
@@ -278,7 +280,8 @@ static enum sm_err point_next(struct store_cursor *c)
 	if (!fill_row(c, STORE_NO_TIME))
 		return SM_END;
 	struct store_key key;
-	if ((err = store__key_decode(buf_bytes(&c->lower), &key)) || (err = store__partition_cells(&c->table->public, key.partition, c->cells)))
+	if ((err = store__key_decode(buf_bytes(&c->lower), &key)) ||
+	    (err = store__partition_cells(&c->table->public, key.partition, c->cells)))
 		return err;
 	for (uint16_t i = 0; i < c->table->public.partition_key_count; i++)
 		c->timestamps_us[i] = STORE_NO_TIME;
@@ -343,7 +346,8 @@ static enum sm_err add_range(struct store_cursor *c, struct bytes rest, int64_t 
 		c->range_cap = cap;
 	}
 	struct range_deletion *r = &c->ranges[c->range_count++];
-	*r = (struct range_deletion){.lower_at = c->range_bytes.end, .lower_size = span.lower.size, .has_upper = span.has_upper, .deleted_us = deleted_us};
+	*r = (struct range_deletion){
+		.lower_at = c->range_bytes.end, .lower_size = span.lower.size, .has_upper = span.has_upper, .deleted_us = deleted_us};
 	buf_append_bytes(&c->range_bytes, span.lower);
 	r->upper_at = c->range_bytes.end;
 	r->upper_size = span.upper.size;
@@ -357,7 +361,8 @@ static int64_t covering(const struct store_cursor *c, struct bytes clustering)
 	int64_t deleted_us = c->deleted_us;
 	for (uint32_t i = 0; i < c->range_count; i++) {
 		const struct range_deletion *r = &c->ranges[i];
-		if (r->deleted_us > deleted_us && bytes_compare(clustering, bytes_of(c->range_bytes.data + r->lower_at, r->lower_size)) >= 0 &&
+		if (r->deleted_us > deleted_us &&
+		    bytes_compare(clustering, bytes_of(c->range_bytes.data + r->lower_at, r->lower_size)) >= 0 &&
 		    (!r->has_upper || bytes_compare(clustering, bytes_of(c->range_bytes.data + r->upper_at, r->upper_size)) < 0))
 			deleted_us = r->deleted_us;
 	}
@@ -409,7 +414,8 @@ static bool statics_live(const struct store_cursor *c)
 {
 	for (uint32_t i = 0; i < c->statics.cell_count; i++) {
 		const struct store__cell *cell = &c->statics.cells[i];
-		if (cell->id < c->table->next_column_id && c->table->column_of_id[cell->id] != STORE_NO_COLUMN && cell_live(c, cell, c->deleted_us))
+		if (cell->id < c->table->next_column_id && c->table->column_of_id[cell->id] != STORE_NO_COLUMN &&
+		    cell_live(c, cell, c->deleted_us))
 			return true;
 	}
 	return false;
@@ -466,11 +472,13 @@ static enum sm_err enter_partition(struct store_cursor *c)
 	c->row.token = c->token = key.token;
 	clear_row(c, 0);
 	size_t at = key.prefix.size - key.partition.size;
-	if ((err = store__partition_cells(&c->table->public, bytes_of(c->prefix.data + at, key.partition.size), c->cells)) || (err = read_heads(c)))
+	if ((err = store__partition_cells(&c->table->public, bytes_of(c->prefix.data + at, key.partition.size), c->cells)) ||
+	    (err = read_heads(c)))
 		return err;
 	c->static_live = statics_live(c);
 	/* A resumed read goes on in the partition of the paging state only; that one may be gone. */
-	if (c->has_after && c->whole_tokens && (c->start.end != c->prefix.end + 1 || memcmp(c->start.data, c->prefix.data, c->prefix.end) != 0))
+	if (c->has_after && c->whole_tokens &&
+	    (c->start.end != c->prefix.end + 1 || memcmp(c->start.data, c->prefix.data, c->prefix.end) != 0))
 		c->has_after = false;
 	if (c->statics_only && c->static_live)
 		return SM_OK;
@@ -493,7 +501,8 @@ static enum sm_err partition_next(struct store_cursor *c)
 		if (!in_partition(c, key) || key.data[c->prefix.end] != STORE_KEY_ROW)
 			return SM_END;
 		struct bytes clustering = bytes_of(key.data + c->prefix.end + 1, key.size - c->prefix.end - 1);
-		if (c->reverse ? bytes_compare(clustering, c->slice.lower) < 0 : c->slice.has_upper && bytes_compare(clustering, c->slice.upper) >= 0) {
+		if (c->reverse ? bytes_compare(clustering, c->slice.lower) < 0
+			       : c->slice.has_upper && bytes_compare(clustering, c->slice.upper) >= 0) {
 			c->skip = true;
 			return SM_END;
 		}
@@ -505,7 +514,8 @@ static enum sm_err partition_next(struct store_cursor *c)
 		c->advance = true;
 		if (c->table->public.static_count)
 			fill(c, &c->statics, STORE_STATIC, c->deleted_us);
-		return store__clustering_decode(&c->table->public, clustering, &c->clustering, c->cells + c->table->public.partition_key_count);
+		return store__clustering_decode(&c->table->public, clustering, &c->clustering,
+						c->cells + c->table->public.partition_key_count);
 	}
 }
 

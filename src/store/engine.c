@@ -25,9 +25,15 @@ void store__engine_swap_schema(struct store__engine *engine, struct store__schem
 	store__schema_unref(old);
 }
 
-static const struct store_schema *op_schema(struct sm_store *store) { return &store__engine_schema(store__engine_of(store))->public; }
+static const struct store_schema *op_schema(struct sm_store *store)
+{
+	return &store__engine_schema(store__engine_of(store))->public;
+}
 
-static void op_schema_release(struct sm_store *store, const struct store_schema *schema) { store__schema_unref((struct store__schema *)schema); }
+static void op_schema_release(struct sm_store *store, const struct store_schema *schema)
+{
+	store__schema_unref((struct store__schema *)schema);
+}
 
 /* Make the new picture, have the writer make it durable and show it. */
 static enum sm_err change_now(struct store__engine *engine, const struct store_change *change, struct sm_error *reterr)
@@ -78,7 +84,8 @@ static void change_run(struct sm_work *work)
 	free(w);
 }
 
-static void op_change(struct sm_store *store, const struct store_change *change, void (*done)(void *arg, const struct sm_error *error), void *arg)
+static void op_change(struct sm_store *store, const struct store_change *change, void (*done)(void *arg, const struct sm_error *error),
+		      void *arg)
 {
 	struct store__engine *engine = store__engine_of(store);
 	struct change_work *w = calloc(1, sizeof *w);
@@ -231,8 +238,8 @@ static enum sm_err load_keys(struct store__engine *engine, struct loading *l, st
 		const char *key = rocksdb_iter_key(it, &key_size), *value = rocksdb_iter_value(it, &value_size);
 		err = load_one(engine, l, deletions, bytes_of(key, key_size), bytes_of(value, value_size));
 		if (err)
-			sm_fail(reterr, err, "the store in %s: the system's key '%.*s' cannot be read: %s", engine->dir, key_size > 4 ? (int)(key_size - 4) : 0,
-				key + 4, sm_err_text(err));
+			sm_fail(reterr, err, "the store in %s: the system's key '%.*s' cannot be read: %s", engine->dir,
+				key_size > 4 ? (int)(key_size - 4) : 0, key + 4, sm_err_text(err));
 	}
 	char *text = NULL;
 	rocksdb_iter_get_error(it, &text);
@@ -278,7 +285,8 @@ static enum sm_err load(struct store__engine *engine, struct sm_error *reterr)
 	buf_init(&deletions);
 	enum sm_err err = load_keys(engine, &l, &deletions, reterr);
 	if (!err && l.format > STORE_FORMAT)
-		err = sm_fail(reterr, SM_VERSION, "the store in %s has format %u; this smack knows %d: use a newer one", engine->dir, l.format, STORE_FORMAT);
+		err = sm_fail(reterr, SM_VERSION, "the store in %s has format %u; this smack knows %d: use a newer one", engine->dir,
+			      l.format, STORE_FORMAT);
 	if (!err && l.format == 0 && (engine->next_table_number || l.table_count || l.keyspace_count || !engine->writer))
 		err = sm_fail(reterr, SM_CORRUPT, "the store in %s has no format marker", engine->dir);
 	if (!err && l.format == 0)
@@ -370,9 +378,11 @@ enum sm_err store_embedded_open(const struct store_embedded_options *options, st
 	if (!e)
 		return sm_fail(reterr, SM_NO_MEMORY, "out of memory");
 	e->system = options->system;
-	struct store__rocks_options rocks = {.dir = options->dir, .block_cache_bytes = options->block_cache_bytes, .memtable_bytes = options->memtable_bytes};
+	struct store__rocks_options rocks = {
+		.dir = options->dir, .block_cache_bytes = options->block_cache_bytes, .memtable_bytes = options->memtable_bytes};
 	struct store__writer_options writer = {.engine = e, .ack_before_sync = options->ack_before_sync};
-	if (!(err = store__rocks_open(&rocks, &e->rocks, reterr)) && !(err = store__writer_new(&writer, &e->writer, reterr)) && !(err = load(e, reterr)))
+	if (!(err = store__rocks_open(&rocks, &e->rocks, reterr)) && !(err = store__writer_new(&writer, &e->writer, reterr)) &&
+	    !(err = load(e, reterr)))
 		err = store__writer_start(e->writer, reterr);
 	if (err) {
 		store__writer_free(e->writer, NULL);
@@ -387,7 +397,8 @@ enum sm_err store_embedded_open(const struct store_embedded_options *options, st
 
 static const char read_only_text[] = "a checkpoint is read-only";
 
-static void ro_change(struct sm_store *store, const struct store_change *change, void (*done)(void *arg, const struct sm_error *error), void *arg)
+static void ro_change(struct sm_store *store, const struct store_change *change, void (*done)(void *arg, const struct sm_error *error),
+		      void *arg)
 {
 	struct sm_error error = {0};
 	sm_fail(&error, SM_UNSUPPORTED, "%s", read_only_text);

@@ -228,7 +228,8 @@ static enum sm_err decode_value(const struct store_type *type, struct byte_reade
 	return SM_OK;
 }
 
-enum sm_err store__clustering_decode(const struct store_table *table, struct bytes encoded, struct buf *scratch, struct store_cell *ret_cells)
+enum sm_err store__clustering_decode(const struct store_table *table, struct bytes encoded, struct buf *scratch,
+				     struct store_cell *ret_cells)
 {
 	/* Decoded values are never longer than their encodings, so the buffer does not move under the cells. */
 	buf_clear(scratch);
@@ -271,7 +272,10 @@ static enum sm_err encode_bound(const struct store_table *table, const struct st
 	return err;
 }
 
-static bool unbounded(const struct store_bound *b) { return b->kind == STORE_UNBOUNDED || b->count == 0; }
+static bool unbounded(const struct store_bound *b)
+{
+	return b->kind == STORE_UNBOUNDED || b->count == 0;
+}
 
 enum sm_err store__span(const struct store_table *table, const struct store_bound *from, const struct store_bound *to, struct buf *out,
 			struct store_span *ret_span)

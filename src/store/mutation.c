@@ -125,7 +125,8 @@ static enum sm_err encode_range(const struct store_mutation *m, struct bytes pre
 }
 
 /* Cells, marker or deletion of one row. A statement without clustering writes static cells only. */
-static enum sm_err encode_row(const struct store_mutation *m, struct bytes prefix, int64_t now_s, struct store__row *row, struct store__write *w)
+static enum sm_err encode_row(const struct store_mutation *m, struct bytes prefix, int64_t now_s, struct store__row *row,
+			      struct store__write *w)
 {
 	const struct store_table *t = m->table;
 	bool whole = m->clustering || t->clustering_count == 0;
@@ -171,7 +172,8 @@ static enum sm_err encode_with_prefix(const struct store_mutation *m, struct byt
 		err = encode_row(m, prefix, now_s, &row, w);
 		row.cell_count = 0;
 		row.marker_us = row.deleted_us = STORE_NO_TIME;
-		if (!err && m->table->static_count && m->kind != STORE_DELETE_ROW && !(err = add_cells(m, STORE_STATIC, now_s, &row)) && row.cell_count)
+		if (!err && m->table->static_count && m->kind != STORE_DELETE_ROW && !(err = add_cells(m, STORE_STATIC, now_s, &row)) &&
+		    row.cell_count)
 			put(w, prefix, STORE_KEY_STATIC, bytes_of(NULL, 0), &row);
 	}
 	store__row_done(&row);
@@ -188,7 +190,8 @@ static enum sm_err check(const struct store_mutation *m)
 	return SM_OK;
 }
 
-static enum sm_err encode_mutation(const struct store_mutation *m, int64_t now_s, struct buf *partition, struct buf *prefix, struct store__write *w)
+static enum sm_err encode_mutation(const struct store_mutation *m, int64_t now_s, struct buf *partition, struct buf *prefix,
+				   struct store__write *w)
 {
 	bool deletions = m->kind == STORE_DELETE_PARTITION || m->kind == STORE_DELETE_RANGE;
 	enum sm_err err = check(m);

@@ -74,8 +74,8 @@ static char *merge(const char *existing, size_t existing_size, const char *const
 	return (char *)out.data; /* RocksDB gives it to merged_free */
 }
 
-static char *merge_full(void *state, const char *key, size_t key_size, const char *existing, size_t existing_size, const char *const *operands,
-			const size_t *sizes, int count, unsigned char *success, size_t *new_size)
+static char *merge_full(void *state, const char *key, size_t key_size, const char *existing, size_t existing_size,
+			const char *const *operands, const size_t *sizes, int count, unsigned char *success, size_t *new_size)
 {
 	return merge(existing, existing_size, operands, sizes, count, success, new_size);
 }
@@ -86,13 +86,19 @@ static char *merge_partial(void *state, const char *key, size_t key_size, const 
 	return merge(NULL, 0, operands, sizes, count, success, new_size);
 }
 
-static void merged_free(void *state, const char *value, size_t size) { free((char *)value); }
+static void merged_free(void *state, const char *value, size_t size)
+{
+	free((char *)value);
+}
 static void merge_done(void *state) {}
-static const char *merge_name(void *state) { return "smack.row.1"; }
+static const char *merge_name(void *state)
+{
+	return "smack.row.1";
+}
 
 /* ---- options ---- */
 
-#define LOG_LEVEL_ERRORS 3 /* rocksdb::InfoLogLevel::ERROR_LEVEL */
+#define LOG_LEVEL_ERRORS 3      /* rocksdb::InfoLogLevel::ERROR_LEVEL */
 #define RECOVER_POINT_IN_TIME 2 /* rocksdb::WALRecoveryMode; wal.c has made sure that only an end is torn */
 #define BLOCK_BYTES 8192
 #define BLOOM_BITS 10
@@ -120,7 +126,8 @@ static void set_options(struct store__rocks *r, const struct store__rocks_option
 	rocksdb_options_t *o = r->options;
 	size_t memtable = options->memtable_bytes ? options->memtable_bytes : 8u << 20;
 	rocksdb_options_set_create_if_missing(o, !options->read_only);
-	rocksdb_options_set_merge_operator(o, rocksdb_mergeoperator_create(NULL, merge_done, merge_full, merge_partial, merged_free, merge_name));
+	rocksdb_options_set_merge_operator(
+		o, rocksdb_mergeoperator_create(NULL, merge_done, merge_full, merge_partial, merged_free, merge_name));
 	rocksdb_options_set_wal_recovery_mode(o, RECOVER_POINT_IN_TIME);
 	/* memory: small when idle */
 	rocksdb_options_set_write_buffer_size(o, memtable);
@@ -151,7 +158,8 @@ enum sm_err store__rocks_open(const struct store__rocks_options *options, struct
 	struct store__rocks r = {.options = rocksdb_options_create()};
 	set_options(&r, options);
 	char *text = NULL;
-	r.db = options->read_only ? rocksdb_open_for_read_only(r.options, options->dir, 0, &text) : rocksdb_open(r.options, options->dir, &text);
+	r.db = options->read_only ? rocksdb_open_for_read_only(r.options, options->dir, 0, &text)
+				  : rocksdb_open(r.options, options->dir, &text);
 	if (text) {
 		char doing[300];
 		snprintf(doing, sizeof doing, "cannot open the store in %s", options->dir);

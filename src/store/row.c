@@ -59,7 +59,10 @@ struct store__cell *store__row_add(struct store__row *row)
 }
 
 /* Base and difference wrap, so that each pair of times has a difference. */
-static int64_t time_at(int64_t base, int64_t difference) { return (int64_t)((uint64_t)base + (uint64_t)difference); }
+static int64_t time_at(int64_t base, int64_t difference)
+{
+	return (int64_t)((uint64_t)base + (uint64_t)difference);
+}
 
 static bool decode_lifetime(struct byte_reader *r, int32_t *ret_ttl_s, int64_t *ret_expiry_s)
 {
@@ -132,14 +135,18 @@ static int64_t base_time(const struct store__row *row)
 	return row->cell_count ? row->cells[0].timestamp_us : row->deleted_us;
 }
 
-static int64_t difference(int64_t base, int64_t time) { return (int64_t)((uint64_t)time - (uint64_t)base); }
+static int64_t difference(int64_t base, int64_t time)
+{
+	return (int64_t)((uint64_t)time - (uint64_t)base);
+}
 
 #define CELL_HEAD_MAX 48 /* bytes of a cell before its value, and of a row before its cells */
 
 static uint8_t *encode_cell(uint8_t *to, const struct store__cell *cell, int64_t base)
 {
 	to += uvarint_put(to, cell->id);
-	*to++ = (uint8_t)((cell->timestamp_us != base ? CELL_TIME : 0) | (cell->tombstone ? CELL_TOMBSTONE : 0) | (cell->ttl_s ? CELL_EXPIRES : 0));
+	*to++ = (uint8_t)((cell->timestamp_us != base ? CELL_TIME : 0) | (cell->tombstone ? CELL_TOMBSTONE : 0) |
+			  (cell->ttl_s ? CELL_EXPIRES : 0));
 	if (cell->timestamp_us != base)
 		to += varint_put(to, difference(base, cell->timestamp_us));
 	if (cell->tombstone)

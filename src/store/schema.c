@@ -85,15 +85,17 @@ static const struct store_option *copy_options(struct arena *arena, const struct
 static enum sm_err check_columns(const struct store_table *t, struct sm_error *reterr)
 {
 	if (t->partition_key_count == 0)
-		return sm_fail(reterr, SM_INVALID, "No PRIMARY KEY specified for table '%s.%s' (exactly one required)", t->keyspace, t->name);
+		return sm_fail(reterr, SM_INVALID, "No PRIMARY KEY specified for table '%s.%s' (exactly one required)", t->keyspace,
+			       t->name);
 	if (t->static_count && !t->clustering_count)
-		return sm_fail(reterr, SM_INVALID, "Static columns are only useful (and thus allowed) if the table has at least one clustering column");
+		return sm_fail(reterr, SM_INVALID,
+			       "Static columns are only useful (and thus allowed) if the table has at least one clustering column");
 	for (uint16_t i = 0; i < t->column_count; i++) {
 		const struct store_column *c = &t->columns[i];
 		size_t size = strlen(c->name);
 		if (size == 0 || size > STORE_COLUMN_NAME_BYTES_MAX)
-			return sm_fail(reterr, SM_INVALID, "a column name of table '%s.%s' has %zu bytes; 1 to %d are allowed", t->keyspace, t->name, size,
-				       STORE_COLUMN_NAME_BYTES_MAX);
+			return sm_fail(reterr, SM_INVALID, "a column name of table '%s.%s' has %zu bytes; 1 to %d are allowed", t->keyspace,
+				       t->name, size, STORE_COLUMN_NAME_BYTES_MAX);
 		if (store__type_size(&c->type) == STORE_SIZE_UNSUPPORTED)
 			return sm_fail(reterr, SM_UNSUPPORTED, "column '%s': its type (0x%02x) is not supported yet", c->name, c->type.id);
 		for (uint16_t j = 0; j < i; j++)
@@ -150,12 +152,14 @@ enum sm_err store__table_new(const struct store_table *from, uint32_t next_colum
 {
 	enum sm_err err;
 	if (from->column_count > STORE_COLUMNS_MAX)
-		return sm_fail(reterr, SM_TOO_LARGE, "table '%s.%s' has %u columns; at most %d are allowed", from->keyspace, from->name, from->column_count,
-			       STORE_COLUMNS_MAX);
+		return sm_fail(reterr, SM_TOO_LARGE, "table '%s.%s' has %u columns; at most %d are allowed", from->keyspace, from->name,
+			       from->column_count, STORE_COLUMNS_MAX);
 	if (next_column_id > STORE_COLUMN_IDS_MAX)
-		return sm_fail(reterr, SM_TOO_LARGE, "table '%s.%s' has had %d columns; make a new table", from->keyspace, from->name, STORE_COLUMN_IDS_MAX);
+		return sm_fail(reterr, SM_TOO_LARGE, "table '%s.%s' has had %d columns; make a new table", from->keyspace, from->name,
+			       STORE_COLUMN_IDS_MAX);
 	if (from->option_count > STORE_OPTIONS_MAX)
-		return sm_fail(reterr, SM_TOO_LARGE, "table '%s.%s' has more than %d options", from->keyspace, from->name, STORE_OPTIONS_MAX);
+		return sm_fail(reterr, SM_TOO_LARGE, "table '%s.%s' has more than %d options", from->keyspace, from->name,
+			       STORE_OPTIONS_MAX);
 	struct store__table *t = calloc(1, sizeof *t);
 	struct store__table_state *own = state ? NULL : calloc(1, sizeof *own);
 	if (!t || (!state && !own)) {

@@ -14,7 +14,8 @@ static bool name_ok(const char *name)
 {
 	size_t n = name ? strlen(name) : 0;
 	for (size_t i = 0; i < n; i++)
-		if (!((name[i] >= '0' && name[i] <= '9') || (name[i] >= 'a' && name[i] <= 'z') || (name[i] >= 'A' && name[i] <= 'Z') || name[i] == '_'))
+		if (!((name[i] >= '0' && name[i] <= '9') || (name[i] >= 'a' && name[i] <= 'z') || (name[i] >= 'A' && name[i] <= 'Z') ||
+		      name[i] == '_'))
 			return false;
 	return n > 0 && n <= STORE_NAME_BYTES_MAX;
 }
@@ -68,7 +69,9 @@ static enum sm_err change_keyspace(struct draft *d, const struct store_change *c
 	if (!new)
 		return sm_fail(reterr, SM_INVALID, "the change has no keyspace");
 	if (create && !name_ok(change->keyspace))
-		return sm_fail(reterr, SM_INVALID, "Keyspace name must not be empty, more than %d characters long, or contain non-alphanumeric-underscore characters (got \"%s\")",
+		return sm_fail(reterr, SM_INVALID,
+			       "Keyspace name must not be empty, more than %d characters long, or contain non-alphanumeric-underscore "
+			       "characters (got \"%s\")",
 			       STORE_NAME_BYTES_MAX, change->keyspace);
 	if (create && k)
 		return sm_fail(reterr, SM_EXISTS, "Keyspace '%s' already exists", change->keyspace);
@@ -105,16 +108,20 @@ static enum sm_err drop_keyspace(struct draft *d, const struct store_change *cha
 static enum sm_err check_table(const struct store_table *t, struct sm_error *reterr)
 {
 	if (!name_ok(t->name))
-		return sm_fail(reterr, SM_INVALID, "Table name must not be empty, more than %d characters long, or contain non-alphanumeric-underscore characters (got \"%s\")",
+		return sm_fail(reterr, SM_INVALID,
+			       "Table name must not be empty, more than %d characters long, or contain non-alphanumeric-underscore "
+			       "characters (got \"%s\")",
 			       STORE_NAME_BYTES_MAX, t->name ? t->name : "");
 	if (t->default_ttl_s < 0 || t->default_ttl_s > STORE_TTL_MAX_S)
-		return sm_fail(reterr, SM_INVALID, "default_time_to_live must be between 0 and %d (got %d)", STORE_TTL_MAX_S, t->default_ttl_s);
+		return sm_fail(reterr, SM_INVALID, "default_time_to_live must be between 0 and %d (got %d)", STORE_TTL_MAX_S,
+			       t->default_ttl_s);
 	if (t->gc_grace_s < 0)
 		return sm_fail(reterr, SM_INVALID, "gc_grace_seconds must not be negative (got %d)", t->gc_grace_s);
 	return options_ok(t->options, t->option_count, reterr);
 }
 
-static enum sm_err create_table(struct draft *d, const struct store_change *change, struct store__schema_step *step, struct sm_error *reterr)
+static enum sm_err create_table(struct draft *d, const struct store_change *change, struct store__schema_step *step,
+				struct sm_error *reterr)
 {
 	if (!change->new_table)
 		return sm_fail(reterr, SM_INVALID, "the change has no table");
@@ -131,7 +138,8 @@ static enum sm_err create_table(struct draft *d, const struct store_change *chan
 	if (err)
 		return err;
 	if (t.column_count > STORE_COLUMNS_MAX)
-		return sm_fail(reterr, SM_TOO_LARGE, "table '%s.%s' has %u columns; at most %d are allowed", t.keyspace, t.name, t.column_count, STORE_COLUMNS_MAX);
+		return sm_fail(reterr, SM_TOO_LARGE, "table '%s.%s' has %u columns; at most %d are allowed", t.keyspace, t.name,
+			       t.column_count, STORE_COLUMNS_MAX);
 	struct store_column *columns = calloc((size_t)t.column_count + 1, sizeof *columns);
 	if (!columns)
 		return sm_fail(reterr, SM_NO_MEMORY, "out of memory");
@@ -170,7 +178,8 @@ static enum sm_err check_altered(const struct store_table *old, const struct sto
 	}
 	const struct store_column *was = column_by_id(old, c->id);
 	if (!was)
-		return sm_fail(reterr, SM_INVALID, "column '%s' has an id that table '%s.%s' does not have", c->name, old->keyspace, old->name);
+		return sm_fail(reterr, SM_INVALID, "column '%s' has an id that table '%s.%s' does not have", c->name, old->keyspace,
+			       old->name);
 	if (was->kind != c->kind || !store__type_equal(&was->type, &c->type))
 		return sm_fail(reterr, SM_INVALID, "Cannot alter the type or kind of column '%s'", was->name);
 	if (c->kind <= STORE_CLUSTERING && (was->position != c->position || was->descending != c->descending))
@@ -198,7 +207,8 @@ static enum sm_err altered_columns(const struct store__table *old, const struct 
 		if (columns[i].id == 0)
 			columns[i].id = next_id++;
 	if (keys != (uint32_t)old->public.partition_key_count + old->public.clustering_count)
-		return sm_fail(reterr, SM_INVALID, "Cannot drop a PRIMARY KEY column of table '%s.%s'", old->public.keyspace, old->public.name);
+		return sm_fail(reterr, SM_INVALID, "Cannot drop a PRIMARY KEY column of table '%s.%s'", old->public.keyspace,
+			       old->public.name);
 	*ret_next_id = next_id;
 	return SM_OK;
 }
@@ -217,7 +227,8 @@ static enum sm_err alter_table(struct draft *d, const struct store_change *chang
 	t.id = old->public.id;
 	t.number = old->public.number;
 	if (t.column_count > STORE_COLUMNS_MAX)
-		return sm_fail(reterr, SM_TOO_LARGE, "table '%s.%s' has %u columns; at most %d are allowed", t.keyspace, t.name, t.column_count, STORE_COLUMNS_MAX);
+		return sm_fail(reterr, SM_TOO_LARGE, "table '%s.%s' has %u columns; at most %d are allowed", t.keyspace, t.name,
+			       t.column_count, STORE_COLUMNS_MAX);
 	enum sm_err err = check_table(&t, reterr);
 	if (err)
 		return err;
@@ -248,7 +259,8 @@ static enum sm_err drop_table(struct draft *d, const struct store_change *change
 }
 
 /* The table gets a new number and starts empty; what stands under the old one is deleted as a whole. */
-static enum sm_err truncate_table(struct draft *d, const struct store_change *change, struct store__schema_step *step, struct sm_error *reterr)
+static enum sm_err truncate_table(struct draft *d, const struct store_change *change, struct store__schema_step *step,
+				  struct sm_error *reterr)
 {
 	struct store__table **at = draft_table(d, change->keyspace, change->table), *table;
 	if (!at)
@@ -267,7 +279,8 @@ static enum sm_err truncate_table(struct draft *d, const struct store_change *ch
 	return SM_OK;
 }
 
-static enum sm_err change_draft(struct draft *d, const struct store_change *change, struct store__schema_step *step, struct sm_error *reterr)
+static enum sm_err change_draft(struct draft *d, const struct store_change *change, struct store__schema_step *step,
+				struct sm_error *reterr)
 {
 	switch (change->kind) {
 	case STORE_CREATE_KEYSPACE:

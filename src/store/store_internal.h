@@ -13,7 +13,13 @@
 
 /* ---- keys (key.c) ---- */
 
-enum store_key_kind { STORE_KEY_PARTITION_DELETION = 0, STORE_KEY_STATIC = 1, STORE_KEY_RANGE_DELETION = 2, STORE_KEY_ROW = 3, STORE_KEY_END = 4 };
+enum store_key_kind {
+	STORE_KEY_PARTITION_DELETION = 0,
+	STORE_KEY_STATIC = 1,
+	STORE_KEY_RANGE_DELETION = 2,
+	STORE_KEY_ROW = 3,
+	STORE_KEY_END = 4
+};
 #define STORE_KEY_TOKEN_AT 4
 #define STORE_KEY_PARTITION_AT 12
 
@@ -49,8 +55,8 @@ SM_MUST_CHECK enum sm_err store__clustering_decode(const struct store_table *tab
  * false: there is none (all 0xff, or empty). */
 bool store__successor(struct buf *b, size_t at);
 /* The span of encoded clusterings between two bounds; its bytes are appended to out, which must not grow while the span is in use. */
-SM_MUST_CHECK enum sm_err store__span(const struct store_table *table, const struct store_bound *from, const struct store_bound *to, struct buf *out,
-				      struct store_span *ret_span);
+SM_MUST_CHECK enum sm_err store__span(const struct store_table *table, const struct store_bound *from, const struct store_bound *to,
+				      struct buf *out, struct store_span *ret_span);
 /* Behind the kind byte of a range deletion, and back. Errors of the second: SM_CORRUPT. */
 void store__range_encode(const struct store_span *span, struct buf *out);
 SM_MUST_CHECK enum sm_err store__range_decode(struct bytes rest, struct store_span *ret_span);
@@ -72,11 +78,11 @@ uint64_t store__uuid_unorder(uint64_t ordered);
 /* ---- row values (row.c) ---- */
 
 struct store__cell {
-	uint32_t id;       /* column */
+	uint32_t id; /* column */
 	bool tombstone;
 	int64_t timestamp_us;
-	int32_t ttl_s;     /* 0: lives for ever */
-	int64_t expiry_s;  /* with a ttl: when it dies; of a tombstone: when it was written; else 0 */
+	int32_t ttl_s;    /* 0: lives for ever */
+	int64_t expiry_s; /* with a ttl: when it dies; of a tombstone: when it was written; else 0 */
 	const uint8_t *data;
 	uint32_t size;
 };
@@ -128,7 +134,10 @@ struct store__schema {
 	struct store__table **by_number;
 	uint32_t table_count;
 };
-static inline struct store__table *store__table_of(const struct store_table *t) { return (struct store__table *)t; }
+static inline struct store__table *store__table_of(const struct store_table *t)
+{
+	return (struct store__table *)t;
+}
 struct store__table *store__table_ref(struct store__table *table);
 void store__table_unref(struct store__table *table); /* NULL is allowed */
 /* Copy a definition: sorts its columns, counts them, fills column_of_id. Column ids are as given (next_column_id is above them).
@@ -136,10 +145,11 @@ void store__table_unref(struct store__table *table); /* NULL is allowed */
 SM_MUST_CHECK enum sm_err store__table_new(const struct store_table *from, uint32_t next_column_id, struct store__table_state *state,
 					   struct store__table **ret_table, struct sm_error *reterr);
 /* keyspaces are copied, tables counted up; neither needs an order. Errors: SM_NO_MEMORY, SM_TOO_LARGE. */
-SM_MUST_CHECK enum sm_err store__schema_new(const struct store_keyspace *keyspaces, uint32_t keyspace_count, struct store__table *const *tables,
-					    uint32_t table_count, struct uuid version, struct store__schema **ret_schema, struct sm_error *reterr);
+SM_MUST_CHECK enum sm_err store__schema_new(const struct store_keyspace *keyspaces, uint32_t keyspace_count,
+					    struct store__table *const *tables, uint32_t table_count, struct uuid version,
+					    struct store__schema **ret_schema, struct sm_error *reterr);
 struct store__schema *store__schema_ref(struct store__schema *schema);
-void store__schema_unref(struct store__schema *schema); /* NULL is allowed */
+void store__schema_unref(struct store__schema *schema);                                        /* NULL is allowed */
 struct store__table *store__schema_table(const struct store__schema *schema, uint32_t number); /* or NULL */
 
 /* ---- what is written (ops.c) ---- */
@@ -165,8 +175,9 @@ struct store__schema_step {
 	struct buf ops;
 };
 /* What change makes of the picture now. Errors: see store_ops.change. */
-SM_MUST_CHECK enum sm_err store__schema_change(const struct store__schema *now, uint32_t next_table_number, const struct store_change *change,
-					       struct store__schema_step *ret_step, struct sm_error *reterr);
+SM_MUST_CHECK enum sm_err store__schema_change(const struct store__schema *now, uint32_t next_table_number,
+					       const struct store_change *change, struct store__schema_step *ret_step,
+					       struct sm_error *reterr);
 void store__schema_step_done(struct store__schema_step *step);
 
 /* Names of the system's keys, behind table number 0. */
@@ -186,7 +197,8 @@ void store__delete_keyspace(struct buf *ops, const char *keyspace);
 void store__delete_table(struct buf *ops, uint32_t number);
 void store__put_schema(struct buf *ops, struct uuid version, uint32_t next_table_number);
 /* Decoders of the values. Memory: the arena's, or a counted table. Errors: SM_CORRUPT, SM_VERSION, SM_NO_MEMORY. */
-SM_MUST_CHECK enum sm_err store__keyspace_decode(struct bytes name, struct bytes value, struct arena *arena, struct store_keyspace *ret_keyspace);
+SM_MUST_CHECK enum sm_err store__keyspace_decode(struct bytes name, struct bytes value, struct arena *arena,
+						 struct store_keyspace *ret_keyspace);
 SM_MUST_CHECK enum sm_err store__table_decode(uint32_t number, struct bytes value, struct store__table **ret_table);
 
 /* ---- RocksDB (rocks.c): the only file with its options, its merge operator and its errors ---- */
@@ -204,7 +216,8 @@ struct store__rocks_options {
 	size_t block_cache_bytes, memtable_bytes;
 	bool read_only; /* of a checkpoint: the directory must be there */
 };
-SM_MUST_CHECK enum sm_err store__rocks_open(const struct store__rocks_options *options, struct store__rocks *ret_rocks, struct sm_error *reterr);
+SM_MUST_CHECK enum sm_err store__rocks_open(const struct store__rocks_options *options, struct store__rocks *ret_rocks,
+					    struct sm_error *reterr);
 void store__rocks_close(struct store__rocks *rocks);
 /* The code for one of RocksDB's error texts, which is freed. reterr may be NULL. */
 enum sm_err store__rocks_error(char *text, struct sm_error *reterr, const char *doing);
@@ -230,8 +243,8 @@ struct store__write {
 	struct buf ops;
 	struct store__touched *touched, touched_inline[4];
 	uint32_t touched_count, touched_cap, row_count;
-	char *job;      /* BATCH: its fence; EPOCH: who gets one */
-	uint64_t epoch; /* BATCH: in; EPOCH: out */
+	char *job;                    /* BATCH: its fence; EPOCH: who gets one */
+	uint64_t epoch;               /* BATCH: in; EPOCH: out */
 	struct store__schema *schema; /* CHANGE: the new picture; the writer takes it over */
 	uint32_t truncated_from, truncated_to;
 	const char *dir; /* CHECKPOINT; borrowed */
@@ -250,7 +263,8 @@ struct store__writer_options {
 	struct store__engine *engine;
 	bool ack_before_sync;
 };
-SM_MUST_CHECK enum sm_err store__writer_new(const struct store__writer_options *options, struct store__writer **ret_writer, struct sm_error *reterr);
+SM_MUST_CHECK enum sm_err store__writer_new(const struct store__writer_options *options, struct store__writer **ret_writer,
+					    struct sm_error *reterr);
 /* Tell an epoch that was read at opening. */
 SM_MUST_CHECK enum sm_err store__writer_epoch(struct store__writer *writer, struct bytes job, uint64_t epoch);
 SM_MUST_CHECK enum sm_err store__writer_start(struct store__writer *writer, struct sm_error *reterr);
@@ -273,11 +287,15 @@ struct store__engine {
 	pthread_mutex_t change_lock; /* one change at a time, while it is made durable */
 	uint32_t next_table_number;
 };
-static inline struct store__engine *store__engine_of(struct sm_store *store) { return (struct store__engine *)store; }
-struct store__schema *store__engine_schema(struct store__engine *engine); /* counted */
+static inline struct store__engine *store__engine_of(struct sm_store *store)
+{
+	return (struct store__engine *)store;
+}
+struct store__schema *store__engine_schema(struct store__engine *engine);                   /* counted */
 void store__engine_swap_schema(struct store__engine *engine, struct store__schema *schema); /* takes schema over */
 
-SM_MUST_CHECK enum sm_err store__cursor_open(struct sm_store *store, const struct store_read *read, struct store_cursor **ret_cursor, struct sm_error *reterr);
+SM_MUST_CHECK enum sm_err store__cursor_open(struct sm_store *store, const struct store_read *read, struct store_cursor **ret_cursor,
+					     struct sm_error *reterr);
 SM_MUST_CHECK enum sm_err store__cursor_next(struct store_cursor *cursor, const struct store_row **ret_row);
 void store__cursor_close(struct store_cursor *cursor);
 

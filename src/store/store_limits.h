@@ -11,11 +11,11 @@
 #define STORE_COLUMN_IDS_MAX 60000           /* ever given out in one table, dropped ones included */
 #define STORE_TABLES_MAX 20000
 #define STORE_KEYSPACES_MAX 1000
-#define STORE_NAME_BYTES_MAX 48              /* of a keyspace or table, as in Cassandra */
+#define STORE_NAME_BYTES_MAX 48 /* of a keyspace or table, as in Cassandra */
 #define STORE_COLUMN_NAME_BYTES_MAX 255
-#define STORE_OPTIONS_MAX 100                /* of one table or keyspace */
-#define STORE_OPTION_BYTES_MAX 65535         /* its name, and its value */
+#define STORE_OPTIONS_MAX 100        /* of one table or keyspace */
+#define STORE_OPTION_BYTES_MAX 65535 /* its name, and its value */
 #define STORE_JOB_NAME_BYTES_MAX 255
-#define STORE_MERGES_MAX 64                  /* pieces of one key in a memtable before a write joins them */
+#define STORE_MERGES_MAX 64 /* pieces of one key in a memtable before a write joins them */
 
 #endif

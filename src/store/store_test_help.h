@@ -12,17 +12,17 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#define assert_ok(expression)                                                                                                          \
-	do {                                                                                                                           \
-		enum sm_err err_ = (expression);                                                                                       \
-		if (err_)                                                                                                              \
-			fail_msg("%s: %s", #expression, sm_err_name(err_));                                                            \
+#define assert_ok(expression)                                               \
+	do {                                                                \
+		enum sm_err err_ = (expression);                            \
+		if (err_)                                                   \
+			fail_msg("%s: %s", #expression, sm_err_name(err_)); \
 	} while (0)
-#define assert_err(expression, expected)                                                                                               \
-	do {                                                                                                                           \
-		enum sm_err err_ = (expression);                                                                                       \
-		if (err_ != (expected))                                                                                                \
-			fail_msg("%s: %s, not %s", #expression, sm_err_name(err_), sm_err_name(expected));                             \
+#define assert_err(expression, expected)                                                                   \
+	do {                                                                                               \
+		enum sm_err err_ = (expression);                                                           \
+		if (err_ != (expected))                                                                    \
+			fail_msg("%s: %s, not %s", #expression, sm_err_name(err_), sm_err_name(expected)); \
 	} while (0)
 
 struct fixture {
@@ -35,7 +35,8 @@ struct fixture {
 static inline void fixture_reopen(struct fixture *f)
 {
 	struct sm_error error = {0};
-	struct store_embedded_options o = {.clock = &f->clock.clock, .dir = f->dir, .memtable_bytes = 1 << 20, .block_cache_bytes = 1 << 20};
+	struct store_embedded_options o = {
+		.clock = &f->clock.clock, .dir = f->dir, .memtable_bytes = 1 << 20, .block_cache_bytes = 1 << 20};
 	if (f->schema)
 		f->store->ops->schema_release(f->store, f->schema);
 	f->schema = NULL;
@@ -97,7 +98,10 @@ static inline uint16_t parse_columns(char *text, struct store_column *columns)
 		const char *name = strtok_r(word, ":", &inner), *type = strtok_r(NULL, ":", &inner), *kind = strtok_r(NULL, ":", &inner);
 		struct store_column *c = &columns[n++];
 		*c = (struct store_column){.name = name, .descending = *kind == 'C'};
-		c->kind = *kind == 'p' ? STORE_PARTITION_KEY : *kind == 's' ? STORE_STATIC : *kind == 'r' ? STORE_REGULAR : STORE_CLUSTERING;
+		c->kind = *kind == 'p'   ? STORE_PARTITION_KEY
+			  : *kind == 's' ? STORE_STATIC
+			  : *kind == 'r' ? STORE_REGULAR
+					 : STORE_CLUSTERING;
 		c->position = positions[c->kind]++;
 		assert_ok(store_type_parse(type, NULL, &c->type));
 	}
@@ -109,7 +113,8 @@ static inline enum sm_err make_table(struct fixture *f, const char *name, const 
 	char text[2048];
 	struct store_column list[64];
 	snprintf(text, sizeof text, "%s", columns);
-	struct store_table t = {.keyspace = "ks", .name = name, .columns = list, .column_count = parse_columns(text, list), .gc_grace_s = 864000};
+	struct store_table t = {
+		.keyspace = "ks", .name = name, .columns = list, .column_count = parse_columns(text, list), .gc_grace_s = 864000};
 	struct store_change c = {.kind = STORE_CREATE_TABLE, .keyspace = "ks", .table = name, .new_table = &t};
 	enum sm_err err = store_change_wait(f->store, &c, reterr);
 	fixture_look(f);
@@ -151,12 +156,19 @@ static inline enum sm_err apply_one(struct fixture *f, const struct store_mutati
 }
 
 /* INSERT of one column. */
-static inline enum sm_err insert(struct fixture *f, const struct store_table *t, const struct store_cell *key, const struct store_cell *clustering,
-				 const char *column, struct store_cell value, int64_t timestamp_us, int32_t ttl_s)
+static inline enum sm_err insert(struct fixture *f, const struct store_table *t, const struct store_cell *key,
+				 const struct store_cell *clustering, const char *column, struct store_cell value, int64_t timestamp_us,
+				 int32_t ttl_s)
 {
 	struct store_assignment a = {store_find_column(t, column), value};
-	struct store_mutation m = {.kind = STORE_UPSERT_INSERT, .table = t, .partition_key = key, .clustering = clustering, .cells = &a, .cell_count = 1,
-				   .timestamp_us = timestamp_us, .ttl_s = ttl_s};
+	struct store_mutation m = {.kind = STORE_UPSERT_INSERT,
+				   .table = t,
+				   .partition_key = key,
+				   .clustering = clustering,
+				   .cells = &a,
+				   .cell_count = 1,
+				   .timestamp_us = timestamp_us,
+				   .ttl_s = ttl_s};
 	return apply_one(f, &m);
 }
 

@@ -175,8 +175,14 @@ bool store_value_ok(const struct store_type *type, struct store_cell value)
 	}
 }
 
-static int compare_u64(uint64_t a, uint64_t b) { return a < b ? -1 : a > b; }
-static int compare_i64(int64_t a, int64_t b) { return a < b ? -1 : a > b; }
+static int compare_u64(uint64_t a, uint64_t b)
+{
+	return a < b ? -1 : a > b;
+}
+static int compare_i64(int64_t a, int64_t b)
+{
+	return a < b ? -1 : a > b;
+}
 
 /* -0.0 is before 0.0, NaN behind everything and equal to itself. */
 static int compare_double(double a, double b)
@@ -191,7 +197,8 @@ static int compare_double(double a, double b)
 uint64_t store__uuid_order(uint64_t high)
 {
 	uint64_t version = high >> 12 & 0xf;
-	uint64_t rest = version == 1 ? (high & 0xfff) << 48 | (high >> 16 & 0xffff) << 32 | high >> 32 : (high >> 16) << 12 | (high & 0xfff);
+	uint64_t rest = version == 1 ? (high & 0xfff) << 48 | (high >> 16 & 0xffff) << 32 | high >> 32
+				     : (high >> 16) << 12 | (high & 0xfff);
 	return version << 60 | rest;
 }
 

@@ -27,8 +27,14 @@
 #define WAL_BYTES_MAX (1u << 30)
 enum fragment { FRAGMENT_NONE, FRAGMENT_WHOLE, FRAGMENT_FIRST, FRAGMENT_MIDDLE, FRAGMENT_LAST };
 
-static uint32_t le32(const uint8_t *p) { return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24; }
-static uint64_t le64(const uint8_t *p) { return le32(p) | (uint64_t)le32(p + 4) << 32; }
+static uint32_t le32(const uint8_t *p)
+{
+	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+static uint64_t le64(const uint8_t *p)
+{
+	return le32(p) | (uint64_t)le32(p + 4) << 32;
+}
 
 /* The good fragment at `at`, or FRAGMENT_NONE. */
 static enum fragment fragment_at(struct bytes log, size_t at, struct bytes *ret_payload)
@@ -47,7 +53,10 @@ static enum fragment fragment_at(struct bytes log, size_t at, struct bytes *ret_
 	return (enum fragment)p[6];
 }
 
-static size_t skip_trailer(size_t at) { return BLOCK - at % BLOCK < HEAD ? at - at % BLOCK + BLOCK : at; }
+static size_t skip_trailer(size_t at)
+{
+	return BLOCK - at % BLOCK < HEAD ? at - at % BLOCK + BLOCK : at;
+}
 
 static bool zeros(struct bytes log, size_t at)
 {
@@ -124,7 +133,8 @@ static bool read_record(struct bytes log, size_t *at, struct scan *scan)
 static enum sm_err rotten(const char *file, size_t at, struct sm_error *reterr)
 {
 	return sm_fail(reterr, SM_CORRUPT,
-		       "the store's write-ahead log %s is damaged at byte %zu, and later writes follow: they were acknowledged and cannot be trusted; restore the "
+		       "the store's write-ahead log %s is damaged at byte %zu, and later writes follow: they were acknowledged and cannot "
+		       "be trusted; restore the "
 		       "store from a backup or checkpoint",
 		       file, at);
 }

@@ -35,7 +35,10 @@ struct store__writer {
 	struct sm_error failed; /* code SM_OK: it has not */
 };
 
-static size_t bytes_of_write(const struct store__write *w) { return sizeof *w + w->ops.cap; }
+static size_t bytes_of_write(const struct store__write *w)
+{
+	return sizeof *w + w->ops.cap;
+}
 
 /* ---- the queue ---- */
 
