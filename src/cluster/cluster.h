@@ -50,10 +50,12 @@ struct cluster_options {
 	double cpus;                                /* offered by the agent; 0: what the machine has */
 	uint64_t memory_bytes;                      /* 0: half of what the machine has */
 	const struct cluster_runner *server_runner; /* jobs inside the server; NULL: documents that need it are refused */
-	const char *const *env;                     /* "NAME=value", ends with NULL: handed to every process on top of the document's own */
 };
-/* Reads the documents from the store and starts what shall run. */
+/* Reads the documents from the store; nothing runs before cluster_start. */
 SM_MUST_CHECK enum sm_err cluster_new(const struct cluster_options *options, struct cluster **ret_cluster, struct sm_error *reterr);
+/* Start what shall run. env: "NAME=value", ends with NULL, borrowed for the cluster's life: handed to every process on top of the
+ * document's own (the addresses of the servers, which are known only now). */
+SM_MUST_CHECK enum sm_err cluster_start(struct cluster *cluster, const char *const *env, struct sm_error *reterr);
 /* Stop all tasks (SIGTERM, then SIGKILL at the deadline), wait for their ends, free. The documents stay. Thread: no dispatcher. */
 void cluster_free(struct cluster *cluster, uint32_t timeout_ms);
 
