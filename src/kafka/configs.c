@@ -1,0 +1,195 @@
+/* DescribeConfigs, and the same list for CreateTopics. */
+#include "kafka/kafka_internal.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { SOURCE_TOPIC = 1, SOURCE_STATIC_BROKER = 4, SOURCE_DEFAULT = 5 };
+enum { RESOURCE_TOPIC = 2, RESOURCE_BROKER = 4 };
+enum { TYPE_BOOLEAN = 1, TYPE_STRING = 2, TYPE_INT = 3 };
+
+struct config {
+	const char *name;
+	int8_t type;
+	const char *value;
+};
+static const struct config topic_configs[] = {
+#define X(name, type, value) {name, type, value},
+#include "kafka/configs.def"
+#undef X
+};
+#define TOPIC_CONFIGS (sizeof topic_configs / sizeof topic_configs[0])
+
+/* One value, as it holds for a topic. */
+struct shown {
+	const char *name, *value;
+	int8_t type, source;
+};
+
+static bool listed(const char *name)
+{
+	for (size_t i = 0; i < TOPIC_CONFIGS; i++) {
+		if (strcmp(topic_configs[i].name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Those of the list, set or default, then what was set beyond the list. out has room for both together. */
+static uint32_t show(const struct log_config *set, uint32_t set_count, struct shown *out)
+{
+	uint32_t n = 0;
+	for (size_t i = 0; i < TOPIC_CONFIGS; i++) {
+		out[n] = (struct shown){topic_configs[i].name, topic_configs[i].value, topic_configs[i].type, SOURCE_DEFAULT};
+		for (uint32_t k = 0; k < set_count; k++) {
+			if (strcmp(set[k].name, out[n].name) == 0)
+				out[n] = (struct shown){out[n].name, set[k].value, out[n].type, SOURCE_TOPIC};
+		}
+		n++;
+	}
+	for (uint32_t k = 0; k < set_count; k++) {
+		if (!listed(set[k].name))
+			out[n++] = (struct shown){set[k].name, set[k].value, TYPE_STRING, SOURCE_TOPIC};
+	}
+	return n;
+}
+
+struct kafka_created_config *kafka__topic_configs(struct kafka_request *r, const struct log_config *set, uint32_t set_count,
+						  int32_t *ret_count)
+{
+	struct shown *shown = kafka__alloc(r, TOPIC_CONFIGS + set_count, sizeof *shown);
+	struct kafka_created_config *out = kafka__alloc(r, TOPIC_CONFIGS + set_count, sizeof *out);
+	if (!shown || !out) {
+		*ret_count = -1;
+		return NULL;
+	}
+	uint32_t n = show(set, set_count, shown);
+	for (uint32_t i = 0; i < n; i++)
+		out[i] = (struct kafka_created_config){bytes_str(shown[i].name), bytes_str(shown[i].value), false, shown[i].source, false};
+	*ret_count = (int32_t)n;
+	return out;
+}
+
+/* ---- DescribeConfigs ---- */
+
+static bool wanted(const struct kafka_describe_configs_resource *q, const char *name)
+{
+	if (q->configuration_keys_count <= 0)
+		return true;
+	for (int32_t i = 0; i < q->configuration_keys_count; i++) {
+		if (bytes_equal(q->configuration_keys[i], bytes_str(name)))
+			return true;
+	}
+	return false;
+}
+
+static bool answer(struct kafka_request *r, const struct kafka_describe_configs_resource *q, const struct shown *shown, uint32_t count,
+		   struct kafka_described_resource *out)
+{
+	const struct kafka_describe_configs_request *all = r->body;
+	out->configs = kafka__alloc(r, count, sizeof *out->configs);
+	if (!out->configs)
+		return false;
+	for (uint32_t i = 0; i < count; i++) {
+		if (!wanted(q, shown[i].name))
+			continue;
+		struct kafka_described_config *c = &out->configs[out->configs_count++];
+		*c = (struct kafka_described_config){
+			.name = bytes_str(shown[i].name),
+			.value = bytes_str(shown[i].value),
+			.read_only = q->resource_type == RESOURCE_BROKER,
+			.config_source = shown[i].source,
+			.config_type = shown[i].type,
+		};
+		if (!all->include_synonyms)
+			continue;
+		c->synonyms = kafka__alloc(r, 1, sizeof *c->synonyms);
+		if (!c->synonyms)
+			return false;
+		c->synonyms[0] = (struct kafka_config_synonym){c->name, c->value, c->config_source};
+		c->synonyms_count = 1;
+	}
+	return true;
+}
+
+static bool describe_topic(struct kafka_request *r, const struct kafka_describe_configs_resource *q, struct kafka_described_resource *out)
+{
+	const struct log_topics *topics = r->server->log->ops->topics(r->server->log);
+	const char *name = kafka__cstr(r, q->resource_name);
+	const struct log_topic *topic = name && topics ? log_topics_find(topics, name) : NULL;
+	bool ok = true;
+	if (topic) {
+		struct log_config *set = kafka__alloc(r, topic->config_count, sizeof *set);
+		struct shown *shown = kafka__alloc(r, TOPIC_CONFIGS + topic->config_count, sizeof *shown);
+		ok = set && shown;
+		/* Copied: the answer outlives the picture. */
+		for (uint32_t i = 0; ok && i < topic->config_count; i++) {
+			set[i].name = arena_string(&r->arena, topic->configs[i].name, strlen(topic->configs[i].name));
+			set[i].value = arena_string(&r->arena, topic->configs[i].value, strlen(topic->configs[i].value));
+			ok = set[i].name && set[i].value;
+		}
+		ok = ok && answer(r, q, shown, show(set, topic->config_count, shown), out);
+	} else {
+		bool name_ok = name && log_topic_name_ok(name);
+		out->error_code = name_ok ? KAFKA_UNKNOWN_TOPIC_OR_PARTITION : KAFKA_INVALID_TOPIC_EXCEPTION;
+		out->error_message = kafka__text(name_ok ? "This server does not host this topic." : "The topic's name is not valid.");
+	}
+	if (topics)
+		r->server->log->ops->topics_release(r->server->log, topics);
+	return ok;
+}
+
+static bool describe_broker(struct kafka_request *r, const struct kafka_describe_configs_resource *q, struct kafka_described_resource *out)
+{
+	const struct kafka_server *s = r->server;
+	char id[16];
+	snprintf(id, sizeof id, "%d", s->node_id);
+	if (q->resource_name.size && !bytes_equal(q->resource_name, bytes_str(id))) {
+		out->error_code = KAFKA_INVALID_REQUEST;
+		out->error_message = kafka__text("There is one broker; this is not its id.");
+		return true;
+	}
+	struct shown shown[] = {
+		{"broker.id", arena_printf(&r->arena, "%d", s->node_id), TYPE_INT, SOURCE_STATIC_BROKER},
+		{"node.id", arena_printf(&r->arena, "%d", s->node_id), TYPE_INT, SOURCE_STATIC_BROKER},
+		{"num.partitions", arena_printf(&r->arena, "%d", s->partitions), TYPE_INT, SOURCE_STATIC_BROKER},
+		{"default.replication.factor", "1", TYPE_INT, SOURCE_DEFAULT},
+		{"auto.create.topics.enable", s->auto_create ? "true" : "false", TYPE_BOOLEAN, SOURCE_STATIC_BROKER},
+		{"group.initial.rebalance.delay.ms", arena_printf(&r->arena, "%u", s->rebalance_delay_ms), TYPE_INT, SOURCE_STATIC_BROKER},
+		{"message.max.bytes", "1048588", TYPE_INT, SOURCE_DEFAULT},
+	};
+	uint32_t count = sizeof shown / sizeof shown[0];
+	for (uint32_t i = 0; i < count; i++) {
+		if (!shown[i].value)
+			return false;
+	}
+	return answer(r, q, shown, q->resource_name.size ? count : 0, out);
+}
+
+static bool describe_resource(struct kafka_request *r, const struct kafka_describe_configs_resource *q,
+			      struct kafka_described_resource *out)
+{
+	out->resource_type = q->resource_type;
+	out->resource_name = q->resource_name;
+	if (q->resource_type == RESOURCE_TOPIC)
+		return describe_topic(r, q, out);
+	if (q->resource_type == RESOURCE_BROKER)
+		return describe_broker(r, q, out);
+	out->error_code = KAFKA_INVALID_REQUEST;
+	out->error_message = kafka__text("Only topics and the broker have a configuration here.");
+	return true;
+}
+
+void kafka__describe_configs(struct kafka_request *r)
+{
+	const struct kafka_describe_configs_request *q = r->body;
+	struct kafka_describe_configs_response *reply = r->reply;
+	reply->results = kafka__alloc(r, (size_t)q->resources_count, sizeof *reply->results);
+	bool ok = reply->results != NULL;
+	reply->results_count = ok ? q->resources_count : 0;
+	for (int32_t i = 0; ok && i < q->resources_count; i++)
+		ok = describe_resource(r, &q->resources[i], &reply->results[i]);
+	if (ok)
+		kafka__finish(r);
+	else
+		kafka__abort(r);
+}

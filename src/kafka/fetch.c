@@ -1,0 +1,246 @@
+/* Fetch: a read of every partition on the pool; while it is too little, waits for records, then the read again.
+ *
+ * Fetch sessions (KIP-227) are not kept: every answer has session id 0, on which clients go on to send whole requests. */
+#include "kafka/kafka_internal.h"
+#include <stdlib.h>
+
+struct fetch_part {
+	struct log_wait wait; /* first member */
+	struct kafka_slice slice;
+	const struct kafka_fetch_partition *asked;
+	struct kafka_fetch_partition_response *reply;
+	const char *topic;
+	int16_t error; /* found before any read */
+	enum sm_err err;
+	struct log_read_result result; /* its slice has moved to `slice` */
+};
+struct fetch_state {
+	const struct log_topics *topics;
+	struct fetch_part *parts;
+	uint32_t count;
+	uint64_t deadline_ns;
+	size_t bytes;
+	bool failed; /* some partition has an error: answered at once */
+	bool last;   /* answer with what is there */
+	bool waiting;
+	atomic_bool fired;
+};
+
+static void fetch_done(struct kafka_request *r)
+{
+	struct fetch_state *s = r->state;
+	for (uint32_t i = 0; i < s->count; i++)
+		log_slice_done(&s->parts[i].slice.slice);
+	if (s->topics)
+		r->server->log->ops->topics_release(r->server->log, s->topics);
+}
+
+/* ---- reading, on the pool ---- */
+
+static void read_part(struct kafka_request *r, struct fetch_part *p, size_t *left)
+{
+	struct fetch_state *s = r->state;
+	struct sm_log *log = r->server->log;
+	log_slice_done(&p->slice.slice);
+	memset(&p->slice.slice, 0, sizeof p->slice.slice);
+	if (p->error)
+		return;
+	size_t most = p->asked->partition_max_bytes > 0 ? (size_t)p->asked->partition_max_bytes : 0;
+	size_t room = most < *left ? most : *left;
+	p->err = log->ops->read(log, p->topic, p->asked->partition, p->asked->fetch_offset, room, &p->result);
+	if (p->err) {
+		s->failed = true;
+		return;
+	}
+	p->slice = (struct kafka_slice){p->result.slice, r};
+	/* The first partition with records may exceed the bounds by one batch, so that a consumer never stands still. */
+	if (s->bytes && p->slice.slice.size > room) {
+		log_slice_done(&p->slice.slice);
+		memset(&p->slice.slice, 0, sizeof p->slice.slice);
+	}
+	size_t size = p->slice.slice.size;
+	s->bytes += size;
+	*left -= size < *left ? size : *left;
+}
+
+static void fetch_read(struct kafka_request *r)
+{
+	const struct kafka_fetch_request *q = r->body;
+	struct fetch_state *s = r->state;
+	size_t left = q->max_bytes > 0 ? (size_t)q->max_bytes : 0;
+	if (left > KAFKA_FETCH_BYTES_MAX)
+		left = KAFKA_FETCH_BYTES_MAX;
+	s->bytes = 0;
+	for (uint32_t i = 0; i < s->count; i++)
+		read_part(r, &s->parts[i], &left);
+}
+
+/* ---- waiting ---- */
+
+static void woken(struct log_wait *wait, enum sm_err err)
+{
+	struct fetch_part *p = (struct fetch_part *)wait;
+	struct kafka_request *r = p->slice.request;
+	struct fetch_state *s = r->state;
+	if (!atomic_exchange(&s->fired, true)) {
+		kafka__request_ref(r);
+		kafka__wake(r);
+	}
+	if (kafka__part_done(r))
+		kafka__resume(r);
+}
+
+/* Take back all waits; fetch_again follows when the last of them has come back. */
+static void end_waits(struct kafka_request *r)
+{
+	struct fetch_state *s = r->state;
+	struct sm_log *log = r->server->log;
+	if (!s->waiting)
+		return;
+	s->waiting = false;
+	r->due_ns = 0;
+	for (uint32_t i = 0; i < s->count; i++)
+		log->ops->wait_cancel(log, &s->parts[i].wait);
+	if (kafka__part_done(r))
+		kafka__resume(r);
+}
+
+static void waited_long_enough(struct kafka_request *r)
+{
+	((struct fetch_state *)r->state)->last = true;
+	end_waits(r);
+}
+
+static void read_answered(struct kafka_request *r);
+
+static void fetch_again(struct kafka_request *r)
+{
+	r->step = read_answered;
+	kafka__pool(r, fetch_read);
+}
+
+static void wait_for_records(struct kafka_request *r, uint64_t ms)
+{
+	struct fetch_state *s = r->state;
+	struct sm_log *log = r->server->log;
+	atomic_store(&s->fired, false);
+	atomic_store(&r->parts, s->count + 1);
+	s->waiting = true;
+	r->step = fetch_again;
+	r->wake = end_waits;
+	r->gone = end_waits;
+	kafka__request_ref(r); /* for the resume that ends the round */
+	for (uint32_t i = 0; i < s->count; i++) {
+		struct fetch_part *p = &s->parts[i];
+		p->wait = (struct log_wait){
+			.topic = p->topic, .partition = p->asked->partition, .offset = p->result.high_watermark, .done = woken};
+		log->ops->wait(log, &p->wait);
+	}
+	kafka__later(r, (uint32_t)ms, waited_long_enough);
+}
+
+/* ---- answering ---- */
+
+static void answer_part(struct fetch_part *p, bool committed_only)
+{
+	struct kafka_fetch_partition_response *out = p->reply;
+	out->error_code = p->error ? p->error : kafka__error_of(p->err);
+	out->records = (struct kafka_records){(const uint8_t *)"", 0, NULL};
+	out->aborted_transactions_count = committed_only && !out->error_code ? 0 : -1;
+	if (out->error_code) {
+		out->high_watermark = out->last_stable_offset = out->log_start_offset = -1;
+		return;
+	}
+	out->high_watermark = p->result.high_watermark;
+	out->last_stable_offset = p->result.last_stable_offset;
+	out->log_start_offset = p->result.log_start_offset;
+	if (p->slice.slice.size)
+		out->records = (struct kafka_records){NULL, p->slice.slice.size, &p->slice};
+}
+
+static void fetch_answer(struct kafka_request *r)
+{
+	const struct kafka_fetch_request *q = r->body;
+	struct fetch_state *s = r->state;
+	for (uint32_t i = 0; i < s->count; i++)
+		answer_part(&s->parts[i], q->isolation_level == 1);
+	kafka__finish(r);
+}
+
+static void read_answered(struct kafka_request *r)
+{
+	const struct kafka_fetch_request *q = r->body;
+	struct fetch_state *s = r->state;
+	uint64_t now = clock_monotonic_ns(&clock_system);
+	if (s->last || s->failed || !s->count || now >= s->deadline_ns || (q->min_bytes <= 0 || s->bytes >= (size_t)q->min_bytes))
+		fetch_answer(r);
+	else
+		wait_for_records(r, (s->deadline_ns - now + 999999) / 1000000);
+}
+
+/* ---- beginning ---- */
+
+static bool prepare_topic(struct kafka_request *r, const struct kafka_fetch_topic *q, struct kafka_fetch_topic_response *out)
+{
+	struct fetch_state *s = r->state;
+	bool by_id = r->version.version >= 13;
+	const struct log_topic *topic = kafka__topic(r, s->topics, q->topic, by_id ? &q->topic_id : NULL);
+	out->topic = q->topic;
+	out->topic_id = q->topic_id;
+	out->partitions = kafka__alloc(r, (size_t)q->partitions_count, sizeof *out->partitions);
+	if (!out->partitions)
+		return false;
+	out->partitions_count = q->partitions_count;
+	for (int32_t i = 0; i < q->partitions_count; i++) {
+		struct fetch_part *p = &s->parts[s->count++];
+		kafka__defaults(&kafka_layout_fetch_partition_response, &out->partitions[i]);
+		p->slice.request = r;
+		p->asked = &q->partitions[i];
+		p->reply = &out->partitions[i];
+		p->reply->partition_index = p->asked->partition;
+		p->error = kafka__partition_error(topic, by_id, p->asked->partition);
+		/* The one leader's epoch is 0 for ever. */
+		if (!p->error && p->asked->current_leader_epoch > 0)
+			p->error = KAFKA_UNKNOWN_LEADER_EPOCH;
+		if (p->error)
+			s->failed = true;
+		else
+			p->topic = topic->name;
+	}
+	return true;
+}
+
+void kafka__fetch(struct kafka_request *r)
+{
+	const struct kafka_fetch_request *q = r->body;
+	struct kafka_fetch_response *reply = r->reply;
+	if (q->session_id != 0) {
+		reply->error_code = KAFKA_FETCH_SESSION_ID_NOT_FOUND;
+		kafka__finish(r);
+		return;
+	}
+	struct fetch_state *s = kafka__alloc(r, 1, sizeof *s);
+	size_t count = 0;
+	for (int32_t i = 0; i < q->topics_count; i++)
+		count += (size_t)q->topics[i].partitions_count;
+	reply->topics = kafka__alloc(r, (size_t)q->topics_count, sizeof *reply->topics);
+	if (!s || !reply->topics || !(s->parts = kafka__alloc(r, count, sizeof *s->parts))) {
+		kafka__abort(r);
+		return;
+	}
+	r->state = s;
+	r->done = fetch_done;
+	uint64_t wait_ms = q->max_wait_ms > 0 ? (uint64_t)q->max_wait_ms : 0;
+	if (wait_ms > KAFKA_FETCH_WAIT_MAX_MS)
+		wait_ms = KAFKA_FETCH_WAIT_MAX_MS;
+	s->deadline_ns = clock_monotonic_ns(&clock_system) + wait_ms * 1000000;
+	s->topics = r->server->log->ops->topics(r->server->log);
+	reply->topics_count = q->topics_count;
+	for (int32_t i = 0; i < q->topics_count; i++) {
+		if (!s->topics || !prepare_topic(r, &q->topics[i], &reply->topics[i])) {
+			kafka__abort(r);
+			return;
+		}
+	}
+	fetch_again(r);
+}

@@ -1,0 +1,95 @@
+/* One consumer group's coordinator: an actor that owns all of its state. Shared by group.c and group_requests.c.
+ *
+ * Source: Kafka's classic group protocol (KIP-62, KIP-345 static members, KIP-394 member ids before joining, KIP-814).
+ *
+ *   Empty --join--> PreparingRebalance --all have joined, or time is up--> CompletingRebalance --leader's sync--> Stable
+ *     ^                  |  ^                                                    |                                   |
+ *     +--nobody is left--+  +------------------ join, leave, expiry -------------+-----------------------------------+
+ *
+ * A request that waits (a join until the rebalance is complete, a sync until the leader's) is held by its member. */
+#ifndef KAFKA_GROUP_INTERNAL_H
+#define KAFKA_GROUP_INTERNAL_H
+
+#include "kafka/kafka_internal.h"
+
+enum group_state { GROUP_EMPTY, GROUP_PREPARING, GROUP_COMPLETING, GROUP_STABLE };
+extern const char *const group__state_names[];
+
+struct member_protocol {
+	char *name;
+	uint8_t *metadata;
+	size_t metadata_size;
+};
+struct member {
+	struct member *next;
+	char *id, *instance; /* instance NULL: a dynamic member */
+	char *client_id, *client_host;
+	bool pending; /* was given an id and must come back with it; no member yet */
+	bool is_new;  /* has joined, never been through a rebalance */
+	bool pending_sync;
+	int32_t session_timeout_ms, rebalance_timeout_ms;
+	struct member_protocol *protocols;
+	int32_t protocol_count;
+	uint8_t *assignment;
+	size_t assignment_size;
+	size_t bytes;                      /* of protocols and assignment, counted against KAFKA_GROUP_BYTES_MAX */
+	struct kafka_request *join, *sync; /* waiting */
+	uint64_t deadline_ns;              /* gone unless heard of before */
+};
+struct group {
+	struct kafka_server *server;
+	struct kafka_group_entry *entry;
+	struct sm_actor *self;
+	enum group_state state;
+	bool ending; /* taken out of the registry: answers COORDINATOR_NOT_AVAILABLE */
+	int32_t generation;
+	char *protocol_type, *protocol;
+	struct member *members, *leader;
+	int32_t member_count, pending_count;
+	size_t bytes;
+	bool initial;          /* the first rebalance waits for more members until its time is up */
+	bool new_member_added; /* meanwhile one came: wait on */
+	uint64_t initial_left_ms;
+	uint64_t join_deadline_ns; /* of GROUP_PREPARING */
+	uint64_t sync_deadline_ns; /* members that have not synced by then are removed; 0: all have */
+	uint64_t idle_deadline_ns; /* of GROUP_EMPTY */
+	uint64_t timer_ns;
+};
+static inline uint64_t group__now(void)
+{
+	return clock_monotonic_ns(&clock_system);
+}
+static inline uint64_t group__after(int64_t ms)
+{
+	return group__now() + (uint64_t)ms * 1000000;
+}
+
+/* ---- group.c ---- */
+struct member *group__find(const struct group *g, struct bytes id);
+struct member *group__find_instance(const struct group *g, struct bytes instance);
+/* A new member, in the list. NULL: no memory. */
+struct member *group__member_new(struct group *g, const struct kafka_request *r, const char *id, struct bytes instance, bool pending);
+/* Take protocols and timeouts from a JoinGroup. Errors: SM_NO_MEMORY, SM_TOO_LARGE; the member is as before then. */
+SM_MUST_CHECK enum sm_err group__member_update(struct group *g, struct member *m, const struct kafka_join_group_request *q);
+SM_MUST_CHECK enum sm_err group__member_assign(struct group *g, struct member *m, struct bytes assignment);
+void group__member_heard(struct member *m);
+/* Whether it only has an id yet, or is a member. */
+void group__member_pending(struct group *g, struct member *m, bool pending);
+/* Take a member out, answer what it waits for with error, and rebalance as the state asks. */
+void group__member_remove(struct group *g, struct member *m, int16_t error);
+/* Begin a rebalance, or go on with the one that is under way. */
+void group__rebalance(struct group *g);
+/* The protocol that all members support and most prefer; NULL: there is none. */
+const char *group__select_protocol(const struct group *g);
+void group__stable(struct group *g);
+/* Take the coordinator out of the registry and stop it. */
+void group__end(struct group *g);
+
+/* ---- group_requests.c ---- */
+void group__handle(struct group *g, struct kafka_request *r);
+void group__answer_join(struct group *g, struct member *m, struct kafka_request *r);
+void group__answer_join_error(struct kafka_request *r, int16_t error);
+void group__answer_sync(struct group *g, struct member *m, struct kafka_request *r);
+void group__answer_sync_error(struct kafka_request *r, int16_t error);
+
+#endif

@@ -1,0 +1,201 @@
+/* Inside the Kafka room: requests, what handlers may do with them, and the server.
+ *
+ * A request's life: its frame is copied off the connection and queued (conn.c). When its turn comes it is decoded (request.c)
+ * and handed to its API's handler on the connection's dispatcher. The handler fills request->reply, now or after steps
+ * elsewhere, and calls kafka__finish; finished requests leave in the order in which they came.
+ *
+ * One connection's requests are handled one by one, as by Kafka, except that Produce requests overlap each other.
+ *
+ * A request is counted: the connection's queue holds it, and so does each message, piece of work, wait and queued slice that
+ * points to it. It may outlive its connection; request->conn is then NULL. */
+#ifndef KAFKA_KAFKA_INTERNAL_H
+#define KAFKA_KAFKA_INTERNAL_H
+
+#include "kafka/codec.h"
+#include "kafka/kafka.h"
+#include "base/map.h"
+#include "net/net.h"
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum kafka_error {
+#define X(name, code) KAFKA_##name = code,
+#include "kafka/errors.def"
+#undef X
+};
+/* The one table from smack's errors to Kafka's; what is not in it is UNKNOWN_SERVER_ERROR. */
+int16_t kafka__error_of(enum sm_err err);
+const char *kafka__error_name(int16_t code);
+
+enum kafka_api_key {
+#define X(NAME, name, key, advertised, min, max, flexible, handler) KAFKA_##NAME = key,
+#include "kafka/apis.def"
+#undef X
+};
+struct kafka_request;
+struct kafka_api {
+	const char *name;
+	int16_t key, advertised_min, min, max, flexible;
+	const struct kafka_layout *request, *response;
+	void (*handle)(struct kafka_request *request);
+};
+extern const struct kafka_api kafka__apis[];
+extern const uint32_t kafka__api_count;
+/* NULL: not served. */
+const struct kafka_api *kafka__api_find(int16_t key);
+
+/* ---- the server ---- */
+
+struct kafka_group_entry { /* in server->groups, under groups_lock; freed by the coordinator's end */
+	struct kafka_server *server;
+	struct sm_ref *ref;
+	char *id;
+	const char *state; /* "Stable", static text */
+	char protocol_type[64];
+};
+struct kafka_server {
+	struct sm_system *system;
+	struct sm_log *log;
+	struct clock *clock;
+	struct net_listener *listener;
+	char cluster_id[64];
+	int32_t node_id;
+	int32_t partitions;
+	bool auto_create;
+	uint32_t rebalance_delay_ms;
+	atomic_int users; /* requests and coordinators that still point here */
+	pthread_mutex_t groups_lock;
+	struct map groups; /* id -> struct kafka_group_entry */
+	bool groups_stopped;
+};
+
+/* ---- requests ---- */
+
+struct kafka_conn;
+struct kafka_msg {
+	struct sm_msg msg;
+	struct kafka_request *request;
+};
+struct kafka_request {
+	struct kafka_request *next; /* of the connection's queue */
+	atomic_int refs;
+	struct kafka_server *server;
+	struct kafka_conn *conn; /* the connection's dispatcher only */
+	struct sm_ref *conn_ref;
+	uint8_t *frame; /* what came, without the length; Produce's records are changed in place by the log */
+	size_t frame_size;
+	const struct kafka_api *api;
+	struct kafka_version version;
+	int32_t correlation_id;
+	struct bytes client_id;
+	struct arena arena;
+	void *body, *reply; /* decoded request; reply with its defaults */
+	bool begun, finished, silent, stalled;
+	char host[46]; /* the address that the client connected to */
+	uint16_t port;
+	const char *peer;
+
+	/* What goes on, on the connection's dispatcher: after kafka__resume, after kafka__wake, after kafka__later's time. */
+	void (*step)(struct kafka_request *request);
+	void (*wake)(struct kafka_request *request);
+	void (*due)(struct kafka_request *request);
+	void (*gone)(struct kafka_request *request); /* the connection is closing: cancel waits. May be NULL */
+	void (*done)(struct kafka_request *request); /* release what state holds. May be NULL */
+	void *state;                                 /* the handler's, in the arena */
+	uint64_t due_ns;                             /* when due is called; 0: not */
+	atomic_uint parts;                           /* open parts, for handlers that wait for several */
+	struct kafka_msg resume_msg, wake_msg, group_msg;
+	struct sm_work work;
+	void (*pool_run)(struct kafka_request *request);
+
+	struct buf out; /* the reply's frame */
+	struct kafka_splice *splices;
+	uint32_t splice_count;
+};
+/* Records of a reply that lie in the log; what kafka_records.splice points to. In the request's arena. */
+struct kafka_slice {
+	struct log_slice slice;
+	struct kafka_request *request;
+};
+
+struct kafka_request *kafka__request_ref(struct kafka_request *request);
+void kafka__request_unref(struct kafka_request *request);
+/* request.c: read header and body, prepare the reply. SM_OK: call request->api->handle. Any error: close the connection; ret_answer
+ * true: the answer is made already (ApiVersions of an unknown version). Thread: any (also the fuzz target's). */
+SM_MUST_CHECK enum sm_err kafka__request_parse(struct kafka_request *request, bool *ret_answer);
+/* Write the reply's frame into request->out. */
+SM_MUST_CHECK enum sm_err kafka__request_encode(struct kafka_request *request);
+/* For conn.c, tests and the fuzz target: takes frame (malloc'ed). NULL: out of memory, frame is freed. */
+struct kafka_request *kafka__request_new(struct kafka_server *server, uint8_t *frame, size_t size);
+
+/* ---- for handlers ---- */
+
+/* The reply is complete. Thread: the connection's dispatcher. */
+void kafka__finish(struct kafka_request *request);
+/* Run request->step on the connection's dispatcher; takes one reference. Thread: any. */
+void kafka__resume(struct kafka_request *request);
+/* Run request->wake there; takes one reference. Not again before it has run. Thread: any. */
+void kafka__wake(struct kafka_request *request);
+/* Run on the pool, then step. While the pool is full it is tried again. Thread: the dispatcher. */
+void kafka__pool(struct kafka_request *request, void (*run)(struct kafka_request *request));
+/* due after so many ms, or sooner when the server stops; not if due_ns is set to 0 before. Thread: the dispatcher. */
+void kafka__later(struct kafka_request *request, uint32_t after_ms, void (*due)(struct kafka_request *request));
+/* No further request of this connection begins until it is called with false: the log is behind. Thread: the dispatcher. */
+void kafka__stall(struct kafka_request *request, bool on);
+/* The request cannot be answered (memory): its connection ends after the answers before it. Thread: the dispatcher. */
+void kafka__abort(struct kafka_request *request);
+/* request->parts counts what is still open; true for the one that ends it. */
+bool kafka__part_done(struct kafka_request *request);
+
+/* Zeroed; NULL when the arena's bound is reached: the handler then calls kafka__abort. size 0 gives a pointer too. */
+void *kafka__alloc(struct kafka_request *request, size_t count, size_t size);
+/* As a C string; NULL if it holds a zero byte or memory is out: nothing that exists has such a name. */
+const char *kafka__cstr(struct kafka_request *request, struct bytes text);
+static inline struct bytes kafka__text(const char *text)
+{
+	return text ? bytes_str(text) : (struct bytes){0};
+}
+#define KAFKA_EMPTY ((struct bytes){(const uint8_t *)"", 0})
+bool kafka__uuid_is_zero(const struct uuid *id);
+/* A topic by name, or by id where there is one (NULL: not there). */
+const struct log_topic *kafka__topic(struct kafka_request *request, const struct log_topics *topics, struct bytes name,
+				     const struct uuid *id);
+/* The partition's error before the log is asked: topic by name or id, and index. */
+int16_t kafka__partition_error(const struct log_topic *topic, bool by_id, int32_t partition);
+
+/* ---- the handlers, one file a subject ---- */
+#define X(NAME, name, key, advertised, min, max, flexible, handler) void handler(struct kafka_request *request);
+#include "kafka/apis.def"
+#undef X
+
+/* ---- connections ---- */
+extern const struct net_protocol kafka__protocol;
+
+/* ---- topic configuration (configs.c) ---- */
+/* All of a topic's, set or default, for CreateTopics; in the request's arena. NULL: out of memory. */
+struct kafka_created_config *kafka__topic_configs(struct kafka_request *request, const struct log_config *set, uint32_t set_count,
+						  int32_t *ret_count);
+
+/* ---- consumer groups: groups.c finds a group's coordinator, group.c is one ---- */
+extern const struct sm_props kafka__group_props;
+enum kafka_group_find { GROUP_FIND, GROUP_MAKE };
+/* Hand the request to its group's coordinator as a message; it goes on in group__handle there. Errors (the request stays with the
+ * caller): SM_NOT_FOUND, SM_FULL, SM_TOO_LARGE (KAFKA_GROUPS_MAX), SM_NO_MEMORY, SM_INVALID (an id with a zero byte), SM_CLOSED. */
+SM_MUST_CHECK enum sm_err kafka__group_send(struct kafka_request *request, struct bytes group, enum kafka_group_find find);
+/* Put error into the reply of a request that goes to one group; sets step, except where several groups are visited in turn. */
+void kafka__group_refuse(struct kafka_request *request, int16_t error);
+void kafka__groups_stop(struct kafka_server *server);
+/* The group whose turn it is, in DescribeGroups and DeleteGroups. */
+struct kafka_described_group *kafka__described_group(struct kafka_request *request);
+int16_t *kafka__deleted_group_error(struct kafka_request *request);
+
+/* ---- group offsets (offsets.c) ---- */
+/* Store the offsets of an OffsetCommit, or refuse all with error, and resume: takes one reference. Thread: the coordinator's. */
+void kafka__offsets_store(struct kafka_request *request, int16_t error);
+void kafka__offsets_refuse(struct kafka_request *request, int16_t error);
+/* All offsets that a group has committed. ret_offsets in the arena, texts borrowed from *ret_hold (offsets_release) and topics. May block.
+ */
+SM_MUST_CHECK enum sm_err kafka__offsets_all(struct kafka_request *request, const struct log_topics *topics, const char *group,
+					     struct log_group_offset **ret_offsets, uint32_t *ret_count, void **ret_hold);
+
+#endif

@@ -1,0 +1,26 @@
+/* Limits of the Kafka room; what exceeds one gets an error that names it, or waits. */
+#ifndef KAFKA_LIMITS_H
+#define KAFKA_LIMITS_H
+
+#include "net/net_limits.h"
+
+#define KAFKA_FRAME_MAX (NET_FRAME_MAX - 4) /* bytes of one request; above: the connection is closed, as by Kafka */
+#define KAFKA_REQUEST_ARENA_MAX (96u << 20) /* a request's parse tree and reply; above: the connection is closed */
+#define KAFKA_WAITING_MAX 64                /* requests of one connection not yet begun; then it is not read */
+#define KAFKA_WAITING_BYTES_MAX (16u << 20) /* the same in bytes; one larger request is still taken */
+#define KAFKA_PRODUCES_MAX 32               /* Produce requests of one connection under way; other requests go one by one */
+#define KAFKA_RETRY_MS 5                    /* between two tries while the log is behind (SM_FULL) */
+#define KAFKA_FETCH_BYTES_MAX (55u << 20)   /* one Fetch answer; Kafka's fetch.max.bytes */
+#define KAFKA_FETCH_WAIT_MAX_MS 300000      /* longest that a Fetch may wait */
+#define KAFKA_AUTO_CREATE_MAX 256           /* topics that one Metadata request may create; the rest get UNKNOWN_TOPIC_OR_PARTITION */
+#define KAFKA_GROUPS_MAX 10000              /* coordinators; above: COORDINATOR_NOT_AVAILABLE */
+#define KAFKA_GROUP_MEMBERS_MAX 1000      /* of one group, those that must still come back with their id included; GROUP_MAX_SIZE_REACHED */
+#define KAFKA_GROUP_BYTES_MAX (64u << 20) /* metadata and assignments of one group; GROUP_MAX_SIZE_REACHED */
+#define KAFKA_GROUP_MAILBOX_MAX 4096      /* requests waiting for one coordinator; above: COORDINATOR_LOAD_IN_PROGRESS */
+#define KAFKA_GROUP_IDLE_MS 600000        /* an empty group's coordinator ends after so long (its offsets stay) */
+#define KAFKA_SESSION_TIMEOUT_MIN_MS 6000 /* Kafka's group.min.session.timeout.ms */
+#define KAFKA_SESSION_TIMEOUT_MAX_MS 1800000 /* group.max.session.timeout.ms */
+#define KAFKA_NEW_MEMBER_TIMEOUT_MS 300000   /* a member that joined and never asked again */
+#define KAFKA_OFFSET_METADATA_MAX 4096       /* bytes with one committed offset; OFFSET_METADATA_TOO_LARGE */
+
+#endif

@@ -1,0 +1,264 @@
+/* ApiVersions, Metadata, DescribeCluster, FindCoordinator: who the broker is and what it has. */
+#include "kafka/kafka_internal.h"
+#include <stdlib.h>
+
+/* Bits of Kafka's operations that a client without restrictions may do (AclOperation's numbers). */
+#define OPERATIONS_TOPIC 0x00000df8   /* READ WRITE CREATE DELETE ALTER DESCRIBE DESCRIBE_CONFIGS ALTER_CONFIGS */
+#define OPERATIONS_CLUSTER 0x00001fa0 /* CREATE ALTER DESCRIBE CLUSTER_ACTION DESCRIBE_CONFIGS ALTER_CONFIGS IDEMPOTENT_WRITE */
+
+void kafka__api_versions(struct kafka_request *r)
+{
+	struct kafka_api_versions_response *reply = r->reply;
+	reply->api_keys = kafka__alloc(r, kafka__api_count, sizeof *reply->api_keys);
+	if (!reply->api_keys) {
+		kafka__abort(r);
+		return;
+	}
+	for (uint32_t i = 0; i < kafka__api_count; i++) {
+		const struct kafka_api *api = &kafka__apis[i];
+		reply->api_keys[i] = (struct kafka_api_version){api->key, api->advertised_min, api->max};
+	}
+	reply->api_keys_count = (int32_t)kafka__api_count;
+	kafka__finish(r);
+}
+
+/* ---- Metadata ---- */
+
+struct metadata_state {
+	const struct log_topics *topics;
+	int32_t node; /* what every replica list points to */
+};
+
+static void metadata_done(struct kafka_request *r)
+{
+	struct metadata_state *s = r->state;
+	if (s->topics)
+		r->server->log->ops->topics_release(r->server->log, s->topics);
+}
+
+static bool fill_topic(struct kafka_request *r, const struct log_topic *topic, bool operations, struct kafka_metadata_topic *out)
+{
+	struct metadata_state *s = r->state;
+	kafka__defaults(&kafka_layout_metadata_topic, out);
+	out->name = bytes_str(topic->name);
+	out->topic_id = topic->id;
+	out->is_internal = topic->internal;
+	if (operations)
+		out->topic_authorized_operations = OPERATIONS_TOPIC;
+	out->partitions = kafka__alloc(r, (size_t)topic->partitions, sizeof *out->partitions);
+	if (!out->partitions)
+		return false;
+	out->partitions_count = topic->partitions;
+	for (int32_t i = 0; i < topic->partitions; i++) {
+		out->partitions[i] = (struct kafka_metadata_partition){
+			.partition_index = i,
+			.leader_id = s->node,
+			.replica_nodes = &s->node,
+			.replica_nodes_count = 1,
+			.isr_nodes = &s->node,
+			.isr_nodes_count = 1,
+		};
+	}
+	return true;
+}
+
+static int16_t missing_error(struct kafka_request *r, const struct kafka_metadata_request_topic *asked)
+{
+	if (!kafka__uuid_is_zero(&asked->topic_id))
+		return r->version.version < 12 ? KAFKA_INVALID_REQUEST : KAFKA_UNKNOWN_TOPIC_ID;
+	if (!asked->name.data)
+		return r->version.version < 12 ? KAFKA_INVALID_REQUEST : KAFKA_UNKNOWN_TOPIC_ID;
+	const char *name = kafka__cstr(r, asked->name);
+	return name && log_topic_name_ok(name) ? KAFKA_UNKNOWN_TOPIC_OR_PARTITION : KAFKA_INVALID_TOPIC_EXCEPTION;
+}
+
+static const struct log_topic *asked_topic(struct kafka_request *r, const struct log_topics *topics,
+					   const struct kafka_metadata_request_topic *asked)
+{
+	bool by_id = !kafka__uuid_is_zero(&asked->topic_id);
+	if (by_id && r->version.version < 12)
+		return NULL;
+	return kafka__topic(r, topics, asked->name, by_id ? &asked->topic_id : NULL);
+}
+
+static bool fill_topics(struct kafka_request *r, struct kafka_metadata_response *reply, bool all)
+{
+	struct metadata_state *s = r->state;
+	const struct kafka_metadata_request *q = r->body;
+	uint32_t count = all ? s->topics->count : (uint32_t)q->topics_count;
+	reply->topics = kafka__alloc(r, count, sizeof *reply->topics);
+	if (!reply->topics)
+		return false;
+	reply->topics_count = (int32_t)count;
+	for (uint32_t i = 0; i < count; i++) {
+		const struct log_topic *topic = all ? &s->topics->items[i] : asked_topic(r, s->topics, &q->topics[i]);
+		if (topic) {
+			if (!fill_topic(r, topic, q->include_topic_authorized_operations, &reply->topics[i]))
+				return false;
+			continue;
+		}
+		kafka__defaults(&kafka_layout_metadata_topic, &reply->topics[i]);
+		reply->topics[i].error_code = missing_error(r, &q->topics[i]);
+		reply->topics[i].name = q->topics[i].name;
+		reply->topics[i].topic_id = q->topics[i].topic_id;
+	}
+	return true;
+}
+
+static bool wants_all(const struct kafka_request *r)
+{
+	const struct kafka_metadata_request *q = r->body;
+	return q->topics_count < 0 || (r->version.version == 0 && q->topics_count == 0);
+}
+
+static void metadata_answer(struct kafka_request *r)
+{
+	struct metadata_state *s = r->state;
+	const struct kafka_metadata_request *q = r->body;
+	struct kafka_metadata_response *reply = r->reply;
+	struct kafka_metadata_broker *broker = kafka__alloc(r, 1, sizeof *broker);
+	s->topics = r->server->log->ops->topics(r->server->log);
+	if (!broker || !s->topics || !fill_topics(r, reply, wants_all(r))) {
+		kafka__abort(r);
+		return;
+	}
+	*broker = (struct kafka_metadata_broker){r->server->node_id, bytes_str(r->host), r->port, {0}};
+	reply->brokers = broker;
+	reply->brokers_count = 1;
+	reply->cluster_id = bytes_str(r->server->cluster_id);
+	reply->controller_id = r->server->node_id;
+	if (q->include_cluster_authorized_operations)
+		reply->cluster_authorized_operations = OPERATIONS_CLUSTER;
+	kafka__finish(r);
+}
+
+/* A topic that was not made is answered as unknown below; why it was not made, a client that creates it on purpose learns. */
+static void topic_made(void *arg, const struct sm_error *error)
+{
+	struct kafka_request *r = arg;
+	if (kafka__part_done(r))
+		kafka__resume(r);
+}
+
+/* Make the topics that are asked for and missing. Returns how many were begun; the answer follows the last of them. */
+static uint32_t make_missing(struct kafka_request *r)
+{
+	const struct kafka_metadata_request *q = r->body;
+	struct sm_log *log = r->server->log;
+	const struct log_topics *topics = log->ops->topics(log);
+	const char *missing[KAFKA_AUTO_CREATE_MAX];
+	uint32_t count = 0;
+	for (int32_t i = 0; topics && i < q->topics_count && count < KAFKA_AUTO_CREATE_MAX; i++) {
+		const char *name = q->topics[i].name.data && kafka__uuid_is_zero(&q->topics[i].topic_id) ? kafka__cstr(r, q->topics[i].name)
+													 : NULL;
+		if (name && log_topic_name_ok(name) && !log_topics_find(topics, name))
+			missing[count++] = name;
+	}
+	if (topics)
+		log->ops->topics_release(log, topics);
+	if (!count)
+		return 0;
+	atomic_store(&r->parts, count);
+	kafka__request_ref(r);
+	for (uint32_t i = 0; i < count; i++) {
+		struct log_topic_spec spec = {.name = missing[i], .partitions = r->server->partitions, .replication_factor = 1};
+		log->ops->topic_create(log, &spec, topic_made, r);
+	}
+	return count;
+}
+
+void kafka__metadata(struct kafka_request *r)
+{
+	const struct kafka_metadata_request *q = r->body;
+	struct metadata_state *s = kafka__alloc(r, 1, sizeof *s);
+	if (!s) {
+		kafka__abort(r);
+		return;
+	}
+	s->node = r->server->node_id;
+	r->state = s;
+	r->done = metadata_done;
+	r->step = metadata_answer;
+	if (wants_all(r) || !q->allow_auto_topic_creation || !r->server->auto_create || !make_missing(r))
+		metadata_answer(r);
+}
+
+/* ---- DescribeCluster ---- */
+
+enum { ENDPOINT_BROKERS = 1, ENDPOINT_CONTROLLERS = 2 };
+
+void kafka__describe_cluster(struct kafka_request *r)
+{
+	const struct kafka_describe_cluster_request *q = r->body;
+	struct kafka_describe_cluster_response *reply = r->reply;
+	struct kafka_described_broker *broker = kafka__alloc(r, 1, sizeof *broker);
+	if (!broker) {
+		kafka__abort(r);
+		return;
+	}
+	if (q->endpoint_type != ENDPOINT_BROKERS) {
+		bool controllers = q->endpoint_type == ENDPOINT_CONTROLLERS;
+		reply->error_code = controllers ? KAFKA_MISMATCHED_ENDPOINT_TYPE : KAFKA_UNSUPPORTED_ENDPOINT_TYPE;
+		reply->error_message = kafka__text(controllers ? "This is a broker's endpoint, not a controller's."
+							       : "There is no such endpoint type.");
+		kafka__finish(r);
+		return;
+	}
+	*broker = (struct kafka_described_broker){r->server->node_id, bytes_str(r->host), r->port, {0}, false};
+	reply->brokers = broker;
+	reply->brokers_count = 1;
+	reply->cluster_id = bytes_str(r->server->cluster_id);
+	reply->controller_id = r->server->node_id;
+	if (q->include_cluster_authorized_operations)
+		reply->cluster_authorized_operations = OPERATIONS_CLUSTER;
+	kafka__finish(r);
+}
+
+/* ---- FindCoordinator ---- */
+
+enum { COORDINATOR_GROUP, COORDINATOR_TRANSACTION };
+
+/* Transactions are not served. Of the errors that every client takes as final at this point, this is the only one. */
+static int16_t coordinator_error(int8_t type)
+{
+	if (type == COORDINATOR_GROUP)
+		return KAFKA_NONE;
+	return type == COORDINATOR_TRANSACTION ? KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED : KAFKA_INVALID_REQUEST;
+}
+
+static const char *coordinator_message(int16_t error)
+{
+	if (error == KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
+		return "Transactions are not supported by this broker.";
+	return error ? "There is no coordinator for keys of this type." : NULL;
+}
+
+void kafka__find_coordinator(struct kafka_request *r)
+{
+	const struct kafka_find_coordinator_request *q = r->body;
+	struct kafka_find_coordinator_response *reply = r->reply;
+	int16_t error = coordinator_error(q->key_type);
+	struct kafka_coordinator us = {
+		.node_id = error ? -1 : r->server->node_id,
+		.host = error ? KAFKA_EMPTY : bytes_str(r->host),
+		.port = error ? -1 : r->port,
+		.error_code = error,
+		.error_message = kafka__text(coordinator_message(error)),
+	};
+	reply->error_code = us.error_code;
+	reply->error_message = us.error_message;
+	reply->node_id = us.node_id;
+	reply->host = us.host;
+	reply->port = us.port;
+	reply->coordinators = kafka__alloc(r, (size_t)q->coordinator_keys_count, sizeof *reply->coordinators);
+	if (!reply->coordinators) {
+		kafka__abort(r);
+		return;
+	}
+	reply->coordinators_count = q->coordinator_keys_count;
+	for (int32_t i = 0; i < q->coordinator_keys_count; i++) {
+		reply->coordinators[i] = us;
+		reply->coordinators[i].key = q->coordinator_keys[i];
+	}
+	kafka__finish(r);
+}

@@ -1,0 +1,318 @@
+/* OffsetCommit and OffsetFetch. A commit is checked by the group's coordinator; a fetch asks nobody but the log. */
+#include "kafka/kafka_internal.h"
+#include <stdlib.h>
+
+/* ---- OffsetCommit ---- */
+
+struct commit_state {
+	const struct log_topics *topics;
+	const char *group;
+	struct log_group_offset *offsets;
+	struct kafka_offset_commit_partition_response **replies; /* one for each of offsets */
+	uint32_t count;
+};
+
+static void commit_done(struct kafka_request *r)
+{
+	struct commit_state *s = r->state;
+	if (s->topics)
+		r->server->log->ops->topics_release(r->server->log, s->topics);
+}
+
+static int16_t commit_error(const struct log_topic *topic, const struct kafka_offset_commit_partition *q)
+{
+	if (!topic)
+		return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+	if (q->committed_metadata.size > KAFKA_OFFSET_METADATA_MAX)
+		return KAFKA_OFFSET_METADATA_TOO_LARGE;
+	return kafka__partition_error(topic, false, q->partition_index);
+}
+
+static bool prepare_topic(struct kafka_request *r, const struct kafka_offset_commit_topic *q,
+			  struct kafka_offset_commit_topic_response *out)
+{
+	struct commit_state *s = r->state;
+	const struct log_topic *topic = kafka__topic(r, s->topics, q->name, NULL);
+	out->name = q->name;
+	out->partitions = kafka__alloc(r, (size_t)q->partitions_count, sizeof *out->partitions);
+	if (!out->partitions)
+		return false;
+	out->partitions_count = q->partitions_count;
+	for (int32_t i = 0; i < q->partitions_count; i++) {
+		const struct kafka_offset_commit_partition *p = &q->partitions[i];
+		struct kafka_offset_commit_partition_response *reply = &out->partitions[i];
+		*reply = (struct kafka_offset_commit_partition_response){p->partition_index, commit_error(topic, p)};
+		if (reply->error_code)
+			continue;
+		s->replies[s->count] = reply;
+		s->offsets[s->count++] = (struct log_group_offset){
+			.topic = topic->name,
+			.partition = p->partition_index,
+			.offset = p->committed_offset,
+			.leader_epoch = p->committed_leader_epoch,
+			.metadata = p->committed_metadata.data ? kafka__cstr(r, p->committed_metadata) : NULL,
+		};
+	}
+	return true;
+}
+
+static bool commit_prepare(struct kafka_request *r)
+{
+	const struct kafka_offset_commit_request *q = r->body;
+	struct kafka_offset_commit_response *reply = r->reply;
+	struct commit_state *s = kafka__alloc(r, 1, sizeof *s);
+	if (!s)
+		return false;
+	r->state = s;
+	r->done = commit_done;
+	size_t count = 0;
+	for (int32_t i = 0; i < q->topics_count; i++)
+		count += (size_t)q->topics[i].partitions_count;
+	s->group = kafka__cstr(r, q->group_id);
+	s->topics = r->server->log->ops->topics(r->server->log);
+	s->offsets = kafka__alloc(r, count, sizeof *s->offsets);
+	s->replies = kafka__alloc(r, count, sizeof *s->replies);
+	reply->topics = kafka__alloc(r, (size_t)q->topics_count, sizeof *reply->topics);
+	if (!s->topics || !s->offsets || !s->replies || !reply->topics)
+		return false;
+	reply->topics_count = q->topics_count;
+	for (int32_t i = 0; i < q->topics_count; i++) {
+		if (!prepare_topic(r, &q->topics[i], &reply->topics[i]))
+			return false;
+	}
+	return true;
+}
+
+void kafka__offset_commit(struct kafka_request *r)
+{
+	const struct kafka_offset_commit_request *q = r->body;
+	if (!commit_prepare(r)) {
+		kafka__abort(r);
+		return;
+	}
+	enum sm_err err = kafka__group_send(r, q->group_id, q->generation_id < 0 ? GROUP_MAKE : GROUP_FIND);
+	if (!err)
+		return;
+	int16_t error = err == SM_NOT_FOUND ? KAFKA_ILLEGAL_GENERATION
+			: err == SM_INVALID ? KAFKA_INVALID_GROUP_ID
+			: err == SM_FULL    ? KAFKA_COORDINATOR_LOAD_IN_PROGRESS
+					    : KAFKA_COORDINATOR_NOT_AVAILABLE;
+	kafka__offsets_refuse(r, error);
+	kafka__finish(r);
+}
+
+void kafka__offsets_refuse(struct kafka_request *r, int16_t error)
+{
+	struct commit_state *s = r->state;
+	for (uint32_t i = 0; i < s->count; i++)
+		s->replies[i]->error_code = error;
+}
+
+static void offsets_stored(void *arg, enum sm_err err)
+{
+	struct kafka_request *r = arg;
+	/* A log that is behind or ending is to a group's member a coordinator that is not there: it asks again. */
+	if (err == SM_FULL || err == SM_CLOSED || err == SM_GONE)
+		kafka__offsets_refuse(r, KAFKA_COORDINATOR_NOT_AVAILABLE);
+	else if (err)
+		kafka__offsets_refuse(r, kafka__error_of(err));
+	kafka__resume(r);
+}
+
+void kafka__offsets_store(struct kafka_request *r, int16_t error)
+{
+	struct commit_state *s = r->state;
+	r->step = kafka__finish;
+	if (error)
+		kafka__offsets_refuse(r, error);
+	if (error || !s->count)
+		kafka__resume(r);
+	else
+		r->server->log->ops->offsets_commit(r->server->log, s->group, s->offsets, s->count, offsets_stored, r);
+}
+
+/* ---- OffsetFetch ---- */
+
+enum sm_err kafka__offsets_all(struct kafka_request *r, const struct log_topics *topics, const char *group,
+			       struct log_group_offset **ret_offsets, uint32_t *ret_count, void **ret_hold)
+{
+	size_t count = 0, n = 0;
+	for (uint32_t i = 0; i < topics->count; i++)
+		count += (size_t)topics->items[i].partitions;
+	struct log_group_offset *all = kafka__alloc(r, count, sizeof *all);
+	if (!all)
+		return SM_NO_MEMORY;
+	for (uint32_t i = 0; i < topics->count; i++) {
+		for (int32_t k = 0; k < topics->items[i].partitions; k++)
+			all[n++] = (struct log_group_offset){.topic = topics->items[i].name, .partition = k, .offset = -1};
+	}
+	enum sm_err err = r->server->log->ops->offsets_fetch(r->server->log, group, all, (uint32_t)count, ret_hold);
+	if (err)
+		return err;
+	uint32_t kept = 0;
+	for (size_t i = 0; i < count; i++) {
+		if (all[i].offset >= 0)
+			all[kept++] = all[i];
+	}
+	*ret_offsets = all;
+	*ret_count = kept;
+	return SM_OK;
+}
+
+/* A request of version 8 asks for several groups; an older one is read as one for its only group. */
+struct fetch_group {
+	struct bytes id;
+	const struct kafka_offset_fetch_topic *topics;
+	int32_t topic_count; /* -1: all */
+	struct kafka_offset_fetch_topic_response *reply;
+	int32_t reply_count;
+	enum sm_err err;
+	void *hold;
+};
+struct fetch_state {
+	const struct log_topics *topics;
+	struct fetch_group *groups;
+	int32_t count;
+};
+
+static void fetch_done(struct kafka_request *r)
+{
+	struct fetch_state *s = r->state;
+	struct sm_log *log = r->server->log;
+	for (int32_t i = 0; i < s->count; i++) {
+		if (s->groups[i].hold)
+			log->ops->offsets_release(log, s->groups[i].hold);
+	}
+	if (s->topics)
+		log->ops->topics_release(log, s->topics);
+}
+
+static struct kafka_offset_fetch_partition_response found(const struct log_group_offset *o)
+{
+	bool none = o->offset < 0;
+	return (struct kafka_offset_fetch_partition_response){
+		.partition_index = o->partition,
+		.committed_offset = none ? -1 : o->offset,
+		.committed_leader_epoch = none ? -1 : o->leader_epoch,
+		.metadata = none || !o->metadata ? KAFKA_EMPTY : bytes_str(o->metadata),
+	};
+}
+
+static enum sm_err fetch_all(struct kafka_request *r, struct fetch_group *g, const char *name)
+{
+	struct fetch_state *s = r->state;
+	struct log_group_offset *offsets;
+	uint32_t count;
+	enum sm_err err = kafka__offsets_all(r, s->topics, name, &offsets, &count, &g->hold);
+	if (err)
+		return err;
+	g->reply = kafka__alloc(r, count, sizeof *g->reply);
+	struct kafka_offset_fetch_partition_response *partitions = kafka__alloc(r, count, sizeof *partitions);
+	if (!g->reply || !partitions)
+		return SM_NO_MEMORY;
+	struct kafka_offset_fetch_topic_response *topic = NULL;
+	for (uint32_t i = 0; i < count; i++) {
+		if (i == 0 || strcmp(offsets[i].topic, offsets[i - 1].topic) != 0) {
+			topic = &g->reply[g->reply_count++];
+			topic->name = bytes_str(offsets[i].topic);
+			topic->partitions = &partitions[i];
+		}
+		topic->partitions[topic->partitions_count++] = found(&offsets[i]);
+	}
+	return SM_OK;
+}
+
+static enum sm_err fetch_named(struct kafka_request *r, struct fetch_group *g, const char *name)
+{
+	size_t count = 0, n = 0;
+	for (int32_t i = 0; i < g->topic_count; i++)
+		count += (size_t)g->topics[i].partition_indexes_count;
+	struct log_group_offset *offsets = kafka__alloc(r, count, sizeof *offsets);
+	struct kafka_offset_fetch_partition_response *partitions = kafka__alloc(r, count, sizeof *partitions);
+	g->reply = kafka__alloc(r, (size_t)g->topic_count, sizeof *g->reply);
+	if (!offsets || !partitions || !g->reply)
+		return SM_NO_MEMORY;
+	for (int32_t i = 0; i < g->topic_count; i++) {
+		const char *topic = kafka__cstr(r, g->topics[i].name);
+		for (int32_t k = 0; k < g->topics[i].partition_indexes_count; k++)
+			offsets[n++] = (struct log_group_offset){
+				.topic = topic ? topic : "", .partition = g->topics[i].partition_indexes[k], .offset = -1};
+	}
+	enum sm_err err = r->server->log->ops->offsets_fetch(r->server->log, name, offsets, (uint32_t)count, &g->hold);
+	if (err)
+		return err;
+	n = 0;
+	for (int32_t i = 0; i < g->topic_count; i++) {
+		g->reply[i].name = g->topics[i].name;
+		g->reply[i].partitions = &partitions[n];
+		g->reply[i].partitions_count = g->topics[i].partition_indexes_count;
+		for (int32_t k = 0; k < g->topics[i].partition_indexes_count; k++, n++)
+			partitions[n] = found(&offsets[n]);
+	}
+	g->reply_count = g->topic_count;
+	return SM_OK;
+}
+
+static void fetch_groups(struct kafka_request *r)
+{
+	struct fetch_state *s = r->state;
+	for (int32_t i = 0; i < s->count; i++) {
+		struct fetch_group *g = &s->groups[i];
+		const char *name = kafka__cstr(r, g->id);
+		if (!name)
+			g->err = SM_NO_MEMORY;
+		else
+			g->err = g->topic_count < 0 ? fetch_all(r, g, name) : fetch_named(r, g, name);
+		if (g->err)
+			g->reply_count = 0;
+	}
+}
+
+static void fetch_answer(struct kafka_request *r)
+{
+	struct fetch_state *s = r->state;
+	struct kafka_offset_fetch_response *reply = r->reply;
+	for (int32_t i = 0; i < s->count; i++) {
+		const struct fetch_group *g = &s->groups[i];
+		int16_t error = g->err == SM_FULL || g->err == SM_CLOSED ? KAFKA_COORDINATOR_NOT_AVAILABLE : kafka__error_of(g->err);
+		if (r->version.version >= 8) {
+			reply->groups[i] = (struct kafka_offset_fetch_group_response){g->id, g->reply, g->reply_count, error};
+			continue;
+		}
+		reply->error_code = error;
+		reply->topics = g->reply;
+		reply->topics_count = g->reply_count;
+	}
+	kafka__finish(r);
+}
+
+void kafka__offset_fetch(struct kafka_request *r)
+{
+	const struct kafka_offset_fetch_request *q = r->body;
+	struct kafka_offset_fetch_response *reply = r->reply;
+	struct fetch_state *s = kafka__alloc(r, 1, sizeof *s);
+	bool many = r->version.version >= 8;
+	size_t count = many ? (size_t)q->groups_count : 1;
+	struct fetch_group *groups = kafka__alloc(r, count, sizeof *groups);
+	if (many)
+		reply->groups = kafka__alloc(r, count, sizeof *reply->groups);
+	if (s) {
+		r->state = s;
+		r->done = fetch_done;
+		s->topics = r->server->log->ops->topics(r->server->log);
+	}
+	if (!s || !s->topics || !groups || (many && !reply->groups)) {
+		kafka__abort(r);
+		return;
+	}
+	reply->groups_count = many ? q->groups_count : 0;
+	s->groups = groups;
+	s->count = (int32_t)count;
+	for (size_t i = 0; i < count; i++) {
+		groups[i].id = many ? q->groups[i].group_id : q->group_id;
+		groups[i].topics = many ? q->groups[i].topics : q->topics;
+		groups[i].topic_count = many ? q->groups[i].topics_count : q->topics_count;
+	}
+	r->step = fetch_answer;
+	kafka__pool(r, fetch_groups);
+}

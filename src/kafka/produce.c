@@ -1,0 +1,256 @@
+/* Produce and InitProducerId. */
+#include "kafka/kafka_internal.h"
+#include "log/record_batch.h"
+#include <stdlib.h>
+
+struct produce_part {
+	struct kafka_request *request;
+	const char *topic;
+	int32_t partition;
+	uint8_t *batch; /* in the request's frame */
+	size_t size;
+	struct kafka_produce_partition_response *reply;
+	struct log_append_result result;
+	bool open; /* not appended yet */
+};
+struct produce_state {
+	const struct log_topics *topics;
+	struct produce_part *parts;
+	uint32_t count;
+	uint64_t deadline_ns;
+	bool failed; /* some partition was refused */
+};
+
+static void produce_done(struct kafka_request *r)
+{
+	struct produce_state *s = r->state;
+	if (s->topics)
+		r->server->log->ops->topics_release(r->server->log, s->topics);
+}
+
+static void refuse(struct kafka_request *r, struct kafka_produce_partition_response *reply, int16_t error, const char *message)
+{
+	((struct produce_state *)r->state)->failed = true;
+	reply->error_code = error;
+	reply->base_offset = -1;
+	reply->error_message = kafka__text(message);
+}
+
+/* What Kafka asks of a Produce request's records since version 3, before the log looks at them. */
+static int16_t batch_error(struct kafka_request *r, const struct kafka_records *records, const char **ret_message)
+{
+	struct batch_info info;
+	struct bytes data = bytes_of(records->data, records->size);
+	enum sm_err err = batch_parse(data, &info);
+	*ret_message = NULL;
+	if (!data.size || err == SM_TRUNCATED) {
+		*ret_message = "A Produce request must have one record batch for each partition.";
+		return KAFKA_INVALID_RECORD;
+	}
+	if (err == SM_VERSION) {
+		*ret_message = "Only record batches of magic 2 are accepted by this version of Produce.";
+		return KAFKA_INVALID_RECORD;
+	}
+	if (err)
+		return kafka__error_of(err);
+	if (info.size != data.size) {
+		*ret_message = "A Produce request must have exactly one record batch for each partition.";
+		return KAFKA_INVALID_RECORD;
+	}
+	if (BATCH_CODEC(info.attributes) == CODEC_ZSTD && r->version.version < 7) {
+		*ret_message = "Records in zstd need Produce version 7 or later.";
+		return KAFKA_UNSUPPORTED_COMPRESSION_TYPE;
+	}
+	if (info.attributes & BATCH_CONTROL) {
+		*ret_message = "Clients do not write control records.";
+		return KAFKA_INVALID_RECORD;
+	}
+	if (info.attributes & BATCH_TRANSACTIONAL) {
+		*ret_message = "Transactions are not supported by this broker.";
+		return KAFKA_INVALID_TXN_STATE;
+	}
+	return KAFKA_NONE;
+}
+
+static int16_t partition_error(struct kafka_request *r, const struct log_topic *topic, const struct kafka_produce_partition *q,
+			       const char **ret_message)
+{
+	const struct kafka_produce_request *all = r->body;
+	*ret_message = NULL;
+	if (all->acks < -1 || all->acks > 1)
+		return KAFKA_INVALID_REQUIRED_ACKS;
+	if (all->transactional_id.data) {
+		*ret_message = "Transactions are not supported by this broker.";
+		return KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+	}
+	int16_t error = kafka__partition_error(topic, r->version.version >= 13, q->index);
+	if (error)
+		return error;
+	if (topic->internal) {
+		*ret_message = "This topic is written by the broker only.";
+		return KAFKA_INVALID_TOPIC_EXCEPTION;
+	}
+	return batch_error(r, &q->records, ret_message);
+}
+
+static bool prepare_topic(struct kafka_request *r, const struct kafka_produce_topic *q, struct kafka_produce_topic_response *out)
+{
+	struct produce_state *s = r->state;
+	bool by_id = r->version.version >= 13;
+	const struct log_topic *topic = kafka__topic(r, s->topics, q->name, by_id ? &q->topic_id : NULL);
+	out->name = q->name;
+	out->topic_id = q->topic_id;
+	out->partitions = kafka__alloc(r, (size_t)q->partitions_count, sizeof *out->partitions);
+	if (!out->partitions)
+		return false;
+	out->partitions_count = q->partitions_count;
+	for (int32_t i = 0; i < q->partitions_count; i++) {
+		const struct kafka_produce_partition *p = &q->partitions[i];
+		struct kafka_produce_partition_response *reply = &out->partitions[i];
+		kafka__defaults(&kafka_layout_produce_partition_response, reply);
+		reply->index = p->index;
+		const char *message;
+		int16_t error = partition_error(r, topic, p, &message);
+		if (error) {
+			refuse(r, reply, error, message);
+			continue;
+		}
+		s->parts[s->count++] = (struct produce_part){
+			.request = r,
+			.topic = topic->name,
+			.partition = p->index,
+			.batch = r->frame + (p->records.data - r->frame),
+			.size = p->records.size,
+			.reply = reply,
+			.open = true,
+		};
+	}
+	return true;
+}
+
+static void append_done(void *arg, const struct log_append_result *result)
+{
+	struct produce_part *p = arg;
+	p->result = *result;
+	if (kafka__part_done(p->request))
+		kafka__resume(p->request);
+}
+
+/* The count has one more than there are parts, so that the last append's answer cannot end the request while we still walk. */
+static void submit(struct kafka_request *r)
+{
+	struct produce_state *s = r->state;
+	struct sm_log *log = r->server->log;
+	const struct kafka_produce_request *q = r->body;
+	uint32_t open = 0;
+	for (uint32_t i = 0; i < s->count; i++)
+		open += s->parts[i].open;
+	atomic_store(&r->parts, open + 1);
+	kafka__request_ref(r);
+	for (uint32_t i = 0; i < s->count; i++) {
+		struct produce_part *p = &s->parts[i];
+		if (p->open)
+			log->ops->append(log, p->topic, p->partition, p->batch, p->size, q->acks == 0 ? LOG_ACKS_NONE : 0, append_done, p);
+	}
+	if (kafka__part_done(r))
+		kafka__resume(r);
+}
+
+static void answer_part(struct kafka_request *r, struct produce_part *p)
+{
+	const struct log_append_result *result = &p->result;
+	if (result->err) {
+		/* What is wrong with a batch but not with its bytes: counts, timestamps, sequence fields. */
+		refuse(r, p->reply, result->err == SM_INVALID ? KAFKA_INVALID_RECORD : kafka__error_of(result->err), NULL);
+		return;
+	}
+	p->reply->base_offset = result->base_offset;
+	p->reply->log_append_time_ms = result->log_append_time_ms;
+	p->reply->log_start_offset = result->log_start_offset;
+}
+
+static void produce_joined(struct kafka_request *r)
+{
+	struct produce_state *s = r->state;
+	const struct kafka_produce_request *q = r->body;
+	bool late = clock_monotonic_ns(&clock_system) > s->deadline_ns, open = false;
+	for (uint32_t i = 0; i < s->count; i++) {
+		struct produce_part *p = &s->parts[i];
+		if (!p->open)
+			continue;
+		if (p->result.err == SM_FULL && !late) {
+			open = true;
+			continue;
+		}
+		p->open = false;
+		answer_part(r, p);
+	}
+	if (open) {
+		kafka__stall(r, true);
+		kafka__later(r, KAFKA_RETRY_MS, submit);
+		return;
+	}
+	r->silent = q->acks == 0;
+	/* A producer that wants no answers learns of a refusal as from Kafka: by the end of the connection. */
+	if (r->silent && s->failed) {
+		kafka__abort(r);
+		return;
+	}
+	kafka__stall(r, false);
+	kafka__finish(r);
+}
+
+void kafka__produce(struct kafka_request *r)
+{
+	const struct kafka_produce_request *q = r->body;
+	struct kafka_produce_response *reply = r->reply;
+	struct produce_state *s = kafka__alloc(r, 1, sizeof *s);
+	size_t count = 0;
+	for (int32_t i = 0; i < q->topics_count; i++)
+		count += (size_t)q->topics[i].partitions_count;
+	reply->topics = kafka__alloc(r, (size_t)q->topics_count, sizeof *reply->topics);
+	if (!s || !reply->topics || !(s->parts = kafka__alloc(r, count, sizeof *s->parts))) {
+		kafka__abort(r);
+		return;
+	}
+	r->state = s;
+	r->done = produce_done;
+	s->deadline_ns = clock_monotonic_ns(&clock_system) + (uint64_t)(q->timeout_ms > 0 ? q->timeout_ms : 0) * 1000000;
+	s->topics = r->server->log->ops->topics(r->server->log);
+	reply->topics_count = q->topics_count;
+	for (int32_t i = 0; i < q->topics_count; i++) {
+		if (!s->topics || !prepare_topic(r, &q->topics[i], &reply->topics[i])) {
+			kafka__abort(r);
+			return;
+		}
+	}
+	r->step = produce_joined;
+	submit(r);
+}
+
+/* ---- InitProducerId ---- */
+
+static void producer_id_given(void *arg, enum sm_err err, int64_t producer_id, int16_t epoch)
+{
+	struct kafka_request *r = arg;
+	struct kafka_init_producer_id_response *reply = r->reply;
+	reply->error_code = kafka__error_of(err);
+	reply->producer_id = err ? -1 : producer_id;
+	reply->producer_epoch = err ? -1 : epoch;
+	kafka__resume(r);
+}
+
+void kafka__init_producer_id(struct kafka_request *r)
+{
+	const struct kafka_init_producer_id_request *q = r->body;
+	struct kafka_init_producer_id_response *reply = r->reply;
+	if (q->transactional_id.data) {
+		bool empty = q->transactional_id.size == 0;
+		reply->error_code = empty ? KAFKA_INVALID_REQUEST : KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+		reply->producer_epoch = -1;
+		kafka__finish(r);
+		return;
+	}
+	r->step = kafka__finish;
+	r->server->log->ops->producer_id(r->server->log, producer_id_given, kafka__request_ref(r));
+}

@@ -1,0 +1,68 @@
+#include "kafka/kafka_internal.h"
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+/* Kafka's cluster ids are 16 bytes in URL-safe Base64. */
+#define DEFAULT_CLUSTER_ID "c21hY2stb25lLW5vZGUtMQ"
+
+enum sm_err kafka_server_new(const struct kafka_server_options *options, struct kafka_server **ret_server, struct sm_error *reterr)
+{
+	struct kafka_server *s = calloc(1, sizeof *s);
+	if (!s)
+		return sm_fail(reterr, SM_NO_MEMORY, "kafka: no memory for the server");
+	s->system = options->system;
+	s->log = options->log;
+	s->clock = options->clock ? options->clock : &clock_system;
+	s->node_id = options->node_id;
+	s->partitions = options->partitions ? options->partitions : 1;
+	s->auto_create = !options->no_auto_create;
+	s->rebalance_delay_ms = options->group_initial_rebalance_delay_ms;
+	snprintf(s->cluster_id, sizeof s->cluster_id, "%s", options->cluster_id ? options->cluster_id : DEFAULT_CLUSTER_ID);
+	pthread_mutex_init(&s->groups_lock, NULL);
+	map_init(&s->groups);
+	struct net_listen_options listen = {
+		.system = options->system,
+		.host = options->host,
+		.port = options->port,
+		.protocol = &kafka__protocol,
+		.arg = s,
+	};
+	enum sm_err err = net_listen(&listen, &s->listener, reterr);
+	if (err) {
+		map_done(&s->groups);
+		pthread_mutex_destroy(&s->groups_lock);
+		free(s);
+		return err;
+	}
+	*ret_server = s;
+	return SM_OK;
+}
+
+uint16_t kafka_server_port(const struct kafka_server *server)
+{
+	return net_listener_port(server->listener);
+}
+
+/* Requests and coordinators end within the log's or the pool's own time once their connections are gone; there is nothing to
+ * wake us but their count. */
+static void wait_for_users(struct kafka_server *server)
+{
+	struct timespec pause = {0, 1000000};
+	while (atomic_load(&server->users) > 0)
+		nanosleep(&pause, NULL);
+}
+
+void kafka_server_free(struct kafka_server *server, uint32_t drain_ms)
+{
+	if (!server)
+		return;
+	net_listener_stop(server->listener);
+	kafka__groups_stop(server);
+	net_listener_free(server->listener, drain_ms);
+	wait_for_users(server);
+	map_done(&server->groups);
+	pthread_mutex_destroy(&server->groups_lock);
+	free(server);
+}

@@ -1,0 +1,305 @@
+/* CreateTopics and DeleteTopics. */
+#include "kafka/kafka_internal.h"
+#include <stdlib.h>
+
+struct create_part {
+	struct kafka_request *request;
+	const struct kafka_creatable_topic *asked;
+	struct kafka_created_topic *reply;
+	struct log_topic_spec spec;
+	char message[sizeof((struct sm_error *)0)->text];
+	bool open;
+};
+struct create_state {
+	const struct log_topics *topics; /* before, then after the change */
+	struct create_part *parts;
+	uint32_t count;
+};
+
+static void release_topics(struct kafka_request *r)
+{
+	struct create_state *s = r->state;
+	if (s->topics)
+		r->server->log->ops->topics_release(r->server->log, s->topics);
+	s->topics = NULL;
+}
+
+static bool take_topics(struct kafka_request *r)
+{
+	struct create_state *s = r->state;
+	release_topics(r);
+	s->topics = r->server->log->ops->topics(r->server->log);
+	return s->topics != NULL;
+}
+
+static void refuse(struct kafka_created_topic *reply, int16_t error, const char *message)
+{
+	reply->error_code = error;
+	reply->error_message = kafka__text(message);
+	reply->configs_count = -1;
+}
+
+/* Kafka keeps names apart that its metrics could not: '.' and '_' count as the same. */
+static const char *colliding(const struct log_topics *topics, const char *name)
+{
+	for (uint32_t i = 0; i < topics->count; i++) {
+		const char *a = topics->items[i].name, *b = name;
+		while (*a && (*a == *b || ((*a == '.' || *a == '_') && (*b == '.' || *b == '_')))) {
+			a++;
+			b++;
+		}
+		if (!*a && !*b && strcmp(topics->items[i].name, name) != 0)
+			return topics->items[i].name;
+	}
+	return NULL;
+}
+
+static bool assigned_here(const struct kafka_request *r, const struct kafka_creatable_topic *q)
+{
+	for (int32_t i = 0; i < q->assignments_count; i++) {
+		const struct kafka_creatable_assignment *a = &q->assignments[i];
+		bool once = false;
+		for (int32_t k = 0; k < q->assignments_count; k++)
+			once |= q->assignments[k].partition_index == i;
+		if (!once || a->broker_ids_count != 1 || a->broker_ids[0] != r->server->node_id)
+			return false;
+	}
+	return true;
+}
+
+/* Fill the part's spec, or refuse. */
+static bool check(struct kafka_request *r, struct create_part *p)
+{
+	struct create_state *s = r->state;
+	const struct kafka_creatable_topic *q = p->asked;
+	const char *name = kafka__cstr(r, q->name), *other;
+	bool assigned = q->assignments_count > 0;
+	if (!name || !log_topic_name_ok(name))
+		refuse(p->reply, KAFKA_INVALID_TOPIC_EXCEPTION,
+		       "A topic's name has 1 to 249 of the characters a-z A-Z 0-9 . _ - and is not . or ..");
+	else if (log_topics_find(s->topics, name))
+		refuse(p->reply, KAFKA_TOPIC_ALREADY_EXISTS, arena_printf(&r->arena, "Topic '%s' already exists.", name));
+	else if ((other = colliding(s->topics, name)))
+		refuse(p->reply, KAFKA_INVALID_TOPIC_EXCEPTION,
+		       arena_printf(&r->arena, "Topic '%s' collides with existing topic: %s", name, other));
+	else if (assigned && (q->num_partitions != -1 || q->replication_factor != -1))
+		refuse(p->reply, KAFKA_INVALID_REQUEST, "A topic with an assignment has -1 as partitions and replication factor.");
+	else if (assigned && !assigned_here(r, q))
+		refuse(p->reply, KAFKA_INVALID_REPLICA_ASSIGNMENT,
+		       "There is one broker, so each partition from 0 on is assigned to it once.");
+	else if (!assigned && (q->num_partitions < -1 || q->num_partitions == 0))
+		refuse(p->reply, KAFKA_INVALID_PARTITIONS, "Number of partitions must be larger than 0, or -1 for the default.");
+	else if (!assigned && q->num_partitions > LOG_PARTITIONS_MAX)
+		refuse(p->reply, KAFKA_INVALID_PARTITIONS,
+		       arena_printf(&r->arena, "A topic has at most %d partitions.", LOG_PARTITIONS_MAX));
+	else if (!assigned && (q->replication_factor < -1 || q->replication_factor == 0))
+		refuse(p->reply, KAFKA_INVALID_REPLICATION_FACTOR, "Replication factor must be larger than 0, or -1 for the default.");
+	else
+		p->open = true;
+	p->spec.name = name;
+	p->spec.partitions = assigned ? q->assignments_count : q->num_partitions == -1 ? r->server->partitions : q->num_partitions;
+	p->spec.replication_factor = assigned || q->replication_factor == -1 ? 1 : q->replication_factor;
+	return p->open;
+}
+
+static bool check_configs(struct kafka_request *r, struct create_part *p)
+{
+	const struct kafka_creatable_topic *q = p->asked;
+	struct log_config *configs = kafka__alloc(r, (size_t)q->configs_count, sizeof *configs);
+	for (int32_t i = 0; configs && i < q->configs_count; i++) {
+		configs[i].name = kafka__cstr(r, q->configs[i].name);
+		configs[i].value = q->configs[i].value.data ? kafka__cstr(r, q->configs[i].value) : NULL;
+		if (configs[i].name && configs[i].value)
+			continue;
+		refuse(p->reply, KAFKA_INVALID_CONFIG, "A configuration has neither name nor value null.");
+		p->open = false;
+		return false;
+	}
+	p->spec.configs = configs;
+	p->spec.config_count = (uint32_t)q->configs_count;
+	return p->open = configs != NULL;
+}
+
+static void describe(struct kafka_request *r, struct create_part *p)
+{
+	p->reply->num_partitions = p->spec.partitions;
+	p->reply->replication_factor = (int16_t)p->spec.replication_factor;
+	p->reply->configs = kafka__topic_configs(r, p->spec.configs, p->spec.config_count, &p->reply->configs_count);
+}
+
+static void create_joined(struct kafka_request *r)
+{
+	struct create_state *s = r->state;
+	if (!take_topics(r)) {
+		kafka__abort(r);
+		return;
+	}
+	for (uint32_t i = 0; i < s->count; i++) {
+		struct create_part *p = &s->parts[i];
+		if (!p->open || p->reply->error_code)
+			continue;
+		const struct log_topic *topic = log_topics_find(s->topics, p->spec.name);
+		if (topic)
+			p->reply->topic_id = topic->id;
+		describe(r, p);
+	}
+	kafka__finish(r);
+}
+
+static void topic_made(void *arg, const struct sm_error *error)
+{
+	struct create_part *p = arg;
+	struct kafka_request *r = p->request;
+	if (error && error->code) {
+		/* Name and counts were checked before: what is invalid now is a configuration. */
+		int16_t code = error->code == SM_INVALID || error->code == SM_UNSUPPORTED ? KAFKA_INVALID_CONFIG
+											  : kafka__error_of(error->code);
+		memcpy(p->message, error->text, sizeof p->message);
+		refuse(p->reply, error->code == SM_TOO_LARGE ? KAFKA_INVALID_PARTITIONS : code, p->message);
+	}
+	if (kafka__part_done(r))
+		kafka__resume(r);
+}
+
+static bool twice(const struct kafka_create_topics_request *q, int32_t at)
+{
+	for (int32_t i = 0; i < q->topics_count; i++) {
+		if (i != at && bytes_equal(q->topics[i].name, q->topics[at].name))
+			return true;
+	}
+	return false;
+}
+
+static bool create_prepare(struct kafka_request *r)
+{
+	const struct kafka_create_topics_request *q = r->body;
+	struct kafka_create_topics_response *reply = r->reply;
+	struct create_state *s = kafka__alloc(r, 1, sizeof *s);
+	if (!s)
+		return false;
+	r->state = s;
+	r->done = release_topics;
+	s->parts = kafka__alloc(r, (size_t)q->topics_count, sizeof *s->parts);
+	reply->topics = kafka__alloc(r, (size_t)q->topics_count, sizeof *reply->topics);
+	if (!s->parts || !reply->topics || !take_topics(r))
+		return false;
+	s->count = (uint32_t)q->topics_count;
+	reply->topics_count = q->topics_count;
+	for (uint32_t i = 0; i < s->count; i++) {
+		struct create_part *p = &s->parts[i];
+		*p = (struct create_part){.request = r, .asked = &q->topics[i], .reply = &reply->topics[i]};
+		kafka__defaults(&kafka_layout_created_topic, p->reply);
+		p->reply->name = q->topics[i].name;
+		if (twice(q, (int32_t)i))
+			refuse(p->reply, KAFKA_INVALID_REQUEST, "The topic is in the request more than once.");
+		else if (check(r, p))
+			check_configs(r, p);
+	}
+	return true;
+}
+
+void kafka__create_topics(struct kafka_request *r)
+{
+	const struct kafka_create_topics_request *q = r->body;
+	if (!create_prepare(r)) {
+		kafka__abort(r);
+		return;
+	}
+	struct create_state *s = r->state;
+	struct sm_log *log = r->server->log;
+	uint32_t open = 0;
+	for (uint32_t i = 0; i < s->count; i++) {
+		if (q->validate_only && s->parts[i].open)
+			describe(r, &s->parts[i]);
+		open += s->parts[i].open && !q->validate_only;
+	}
+	if (!open) {
+		kafka__finish(r);
+		return;
+	}
+	r->step = create_joined;
+	atomic_store(&r->parts, open + 1);
+	kafka__request_ref(r);
+	for (uint32_t i = 0; i < s->count; i++) {
+		if (s->parts[i].open)
+			log->ops->topic_create(log, &s->parts[i].spec, topic_made, &s->parts[i]);
+	}
+	if (kafka__part_done(r))
+		kafka__resume(r);
+}
+
+/* ---- DeleteTopics ---- */
+
+struct delete_part {
+	struct kafka_request *request;
+	struct kafka_deleted_topic *reply;
+	const char *name; /* NULL: refused already */
+};
+
+static void topic_deleted(void *arg, const struct sm_error *error)
+{
+	struct delete_part *p = arg;
+	struct kafka_request *r = p->request;
+	if (error && error->code)
+		p->reply->error_code = kafka__error_of(error->code);
+	if (kafka__part_done(r))
+		kafka__resume(r);
+}
+
+static void delete_check(struct kafka_request *r, struct delete_part *p, struct bytes name, const struct uuid *id)
+{
+	struct create_state *s = r->state;
+	bool by_id = !name.data && id && !kafka__uuid_is_zero(id);
+	const struct log_topic *topic = kafka__topic(r, s->topics, name, by_id ? id : NULL);
+	p->request = r;
+	kafka__defaults(&kafka_layout_deleted_topic, p->reply);
+	p->reply->name = name;
+	if (id)
+		p->reply->topic_id = *id;
+	if (name.data && id && !kafka__uuid_is_zero(id)) {
+		p->reply->error_code = KAFKA_INVALID_REQUEST;
+		p->reply->error_message = kafka__text("A topic is named or has an id, not both.");
+	} else if (!topic) {
+		p->reply->error_code = by_id ? KAFKA_UNKNOWN_TOPIC_ID : KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+		p->reply->error_message = kafka__text(by_id ? "This server does not host this topic ID."
+							    : "This server does not host this topic-partition.");
+	} else {
+		p->name = topic->name;
+		p->reply->name = bytes_str(topic->name);
+		p->reply->topic_id = topic->id;
+	}
+}
+
+void kafka__delete_topics(struct kafka_request *r)
+{
+	const struct kafka_delete_topics_request *q = r->body;
+	struct kafka_delete_topics_response *reply = r->reply;
+	struct sm_log *log = r->server->log;
+	bool states = r->version.version >= 6;
+	int32_t count = states ? q->topics_count : q->topic_names_count;
+	struct create_state *s = kafka__alloc(r, 1, sizeof *s);
+	struct delete_part *parts = kafka__alloc(r, (size_t)count, sizeof *parts);
+	reply->topics = kafka__alloc(r, (size_t)count, sizeof *reply->topics);
+	r->state = s;
+	r->done = s ? release_topics : NULL;
+	if (!s || !parts || !reply->topics || !take_topics(r)) {
+		kafka__abort(r);
+		return;
+	}
+	reply->topics_count = count;
+	uint32_t open = 0;
+	for (int32_t i = 0; i < count; i++) {
+		parts[i].reply = &reply->topics[i];
+		delete_check(r, &parts[i], states ? q->topics[i].name : q->topic_names[i], states ? &q->topics[i].topic_id : NULL);
+		open += parts[i].name != NULL;
+	}
+	r->step = kafka__finish;
+	atomic_store(&r->parts, open + 1);
+	kafka__request_ref(r);
+	for (int32_t i = 0; i < count; i++) {
+		if (parts[i].name)
+			log->ops->topic_delete(log, parts[i].name, topic_deleted, &parts[i]);
+	}
+	if (kafka__part_done(r))
+		kafka__resume(r);
+}
