@@ -235,7 +235,7 @@ static enum sm_err alter_table(struct draft *d, const struct store_change *chang
 	struct store_column *columns = calloc((size_t)t.column_count + 1, sizeof *columns);
 	if (!columns)
 		return sm_fail(reterr, SM_NO_MEMORY, "out of memory");
-	uint32_t next_id;
+	uint32_t next_id = 0;
 	err = altered_columns(old, &t, columns, &next_id, reterr);
 	t.columns = columns;
 	if (!err)

@@ -1,0 +1,106 @@
+#include "store/store_test_help.h"
+
+static struct store_type parsed(const char *name)
+{
+	struct store_type t = {0};
+	assert_ok(store_type_parse(name, NULL, &t));
+	return t;
+}
+
+static struct store_cell u64(uint64_t v, uint8_t *room)
+{
+	be64_put(room, v);
+	return (struct store_cell){room, 8};
+}
+
+static void names_are_parsed_and_shown(void **state)
+{
+	static const char *const names[] = {"ascii",    "bigint", "blob", "boolean",   "date",     "double",  "float", "int",
+					    "smallint", "text",   "time", "timestamp", "timeuuid", "tinyint", "uuid"};
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		struct store_type t = parsed(names[i]);
+		assert_string_equal(store_type_name(&t, NULL), names[i]);
+	}
+	assert_int_equal(parsed(" VarChar ").id, STORE_TEXT);
+	struct store_type t;
+	assert_err(store_type_parse("nope", NULL, &t), SM_NOT_FOUND);
+	assert_err(store_type_parse("int4", NULL, &t), SM_NOT_FOUND);
+	assert_err(store_type_parse("", NULL, &t), SM_NOT_FOUND);
+	assert_err(store_type_parse("areallylongtypename", NULL, &t), SM_NOT_FOUND);
+	assert_err(store_type_parse("map<int, text>", NULL, &t), SM_UNSUPPORTED);
+	assert_err(store_type_parse("counter", NULL, &t), SM_UNSUPPORTED);
+}
+
+static void values_are_checked(void **state)
+{
+	struct store_type text = parsed("text"), ascii = parsed("ascii"), number = parsed("int"), timeuuid = parsed("timeuuid");
+	assert_true(store_value_ok(&text, TEXT("gr\xc3\xbc\xc3\x9f \xf0\x9f\x90\x98 and a long tail of plain letters")));
+	static const char *const bad[] = {"\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80",    "\xe2\x82",
+					  "\x80",     "abcdefgh\xff", "\xf8\x88\x80\x80\x80"};
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+		assert_false(store_value_ok(&text, TEXT(bad[i])));
+	assert_true(store_value_ok(&ascii, TEXT("abc")));
+	assert_false(store_value_ok(&ascii, TEXT("gr\xc3\xbc")));
+	assert_false(store_value_ok(&number, TEXT("abc")));
+	assert_false(store_value_ok(&number, TEXT("")));
+	assert_true(store_value_ok(&number, NULL_CELL));
+	uint8_t uuid[16] = {0};
+	struct store_cell cell = {uuid, 16};
+	assert_false(store_value_ok(&timeuuid, cell));
+	uuid[6] = 0x10;
+	assert_true(store_value_ok(&timeuuid, cell));
+}
+
+static void assert_order(const char *type, struct store_cell low, struct store_cell high)
+{
+	struct store_type t = parsed(type);
+	assert_true(store_compare(&t, low, high) < 0);
+	assert_true(store_compare(&t, high, low) > 0);
+	assert_int_equal(store_compare(&t, low, low), 0);
+}
+
+static void numbers_compare_as_numbers(void **state)
+{
+	uint8_t a[8], b[8];
+	assert_order("int", INT(-5), INT(3));
+	assert_order("bigint", u64((uint64_t)INT64_MIN, a), u64(0, b));
+	assert_order("time", u64(1, a), u64(0x8000000000000000u, b));
+	assert_order("double", u64(0x8000000000000000u, a), u64(0, b));                   /* -0.0, 0.0 */
+	assert_order("double", u64(0x7ff0000000000000u, a), u64(0x7ff8000000000001u, b)); /* infinity, NaN */
+	assert_order("double", u64(0xfff0000000000000u, a), u64(0xbff0000000000000u, b)); /* -infinity, -1 */
+	assert_order("double", u64(0xfff0000000000000u, a), u64(0xfff8000000000000u, b)); /* -infinity, NaN with a sign */
+	assert_order("date", INT(1), INT(-1));
+	assert_order("text", TEXT("a"), TEXT("ab"));
+	assert_order("text", TEXT("z"), TEXT("\xc3\xa4"));
+}
+
+static struct store_cell uuid_cell(const char *text, struct uuid *room)
+{
+	assert_ok(uuid_parse(text, strlen(text), room));
+	return (struct store_cell){room->bytes, 16};
+}
+
+static void uuids_compare_by_version_and_time(void **state)
+{
+	struct uuid a, b;
+	/* the same day, one tick of 100 ns apart across the 32 bits of time_low */
+	assert_order("timeuuid", uuid_cell("ffffffff-0e8a-11ea-8d71-362b9e155667", &a),
+		     uuid_cell("00000000-0e8b-11ea-8d71-362b9e155667", &b));
+	assert_order("uuid", uuid_cell("ffffffff-0e8a-11ea-8d71-362b9e155667", &a), uuid_cell("00000000-0e8b-11ea-8d71-362b9e155667", &b));
+	/* the last bytes: signed in a timeuuid, unsigned in a uuid */
+	assert_order("timeuuid", uuid_cell("00000000-0e8b-11ea-8d71-362b9e155667", &a),
+		     uuid_cell("00000000-0e8b-11ea-0d71-362b9e155667", &b));
+	assert_order("uuid", uuid_cell("00000000-0e8b-11ea-0d71-362b9e155667", &a), uuid_cell("00000000-0e8b-11ea-8d71-362b9e155667", &b));
+	assert_order("uuid", uuid_cell("ffffffff-0e8b-11ea-8d71-362b9e155667", &a), uuid_cell("00000000-0e8b-41ea-8d71-362b9e155667", &b));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(names_are_parsed_and_shown),
+		cmocka_unit_test(values_are_checked),
+		cmocka_unit_test(numbers_compare_as_numbers),
+		cmocka_unit_test(uuids_compare_by_version_and_time),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
