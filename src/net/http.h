@@ -15,20 +15,24 @@
 
 enum http_method { HTTP_GET = 1, HTTP_HEAD = 2, HTTP_POST = 4, HTTP_PUT = 8, HTTP_DELETE = 16, HTTP_PATCH = 32, HTTP_OPTIONS = 64 };
 
-struct http_header { struct bytes name, value; }; /* name in lower case */
+struct http_header {
+	struct bytes name, value;
+}; /* name in lower case */
 struct http_request {
 	enum http_method method; /* HEAD comes to GET's route as HTTP_HEAD; the reply's body is left out */
 	struct bytes path;       /* decoded, without query; "/ingest/raw_events" */
 	struct bytes query;      /* raw */
 	const struct http_header *headers;
 	uint32_t header_count;
-	struct bytes body;       /* whole, dechunked, decompressed */
-	struct bytes params[4];  /* what the route's {names} and the final * matched */
-	struct arena *arena;     /* lives until the answer has been made */
+	struct bytes body;      /* whole, dechunked, decompressed */
+	struct bytes params[4]; /* what the route's {names} and the final * matched */
+	struct arena *arena;    /* lives until the answer has been made */
 	struct net_conn *conn;
-	void *arg;               /* the route's */
-	uint64_t arrived_ns;     /* monotonic: when its last byte came */
-	void *user;              /* the handler's */
+	void *arg;           /* the route's */
+	uint64_t arrived_ns; /* monotonic: when its last byte came */
+	void *user;          /* the handler's */
+	/* Set by a handler that answers later: the connection has ended first; the request is freed after the call. */
+	void (*gone)(struct http_request *request);
 };
 /* Header by lower-case name; size 0 and data NULL if absent. */
 struct bytes http_header(const struct http_request *request, const char *name);
@@ -36,8 +40,8 @@ struct bytes http_header(const struct http_request *request, const char *name);
 struct bytes http_query(const struct http_request *request, const char *name);
 
 struct http_route {
-	unsigned methods;     /* bits; another method gets 405 with Allow */
-	const char *pattern;  /* "/v2/apps/{id}", "/static/" and a star (a final star takes the rest, slashes included) */
+	unsigned methods;    /* bits; another method gets 405 with Allow */
+	const char *pattern; /* "/v2/apps/{id}", "/static/" and a star (a final star takes the rest, slashes included) */
 	void (*handle)(struct http_request *request);
 	void *arg;
 	const char *media_types; /* of bodies, comma-separated; NULL: application/json */
@@ -47,23 +51,28 @@ struct http_server_options {
 	struct sm_system *system;
 	const char *host;
 	uint16_t port;
+	uint32_t connections_max;                                     /* 0: NET_CONNECTIONS_MAX */
+	uint32_t header_timeout_ms, body_timeout_ms, idle_timeout_ms; /* 0: HTTP_..._TIMEOUT_MS */
 };
 /* Routes are added before http_server_start; the most exact pattern wins. */
-SM_MUST_CHECK enum sm_err http_server_new(const struct http_server_options *options, struct http_server **ret_server, struct sm_error *reterr);
+SM_MUST_CHECK enum sm_err http_server_new(const struct http_server_options *options, struct http_server **ret_server,
+					  struct sm_error *reterr);
 SM_MUST_CHECK enum sm_err http_server_route(struct http_server *server, const struct http_route *route);
 SM_MUST_CHECK enum sm_err http_server_start(struct http_server *server, struct sm_error *reterr);
 uint16_t http_server_port(const struct http_server *server);
 void http_server_free(struct http_server *server, uint32_t drain_ms);
 
-/* Answer; the request is gone afterwards. body is copied. content_type may be NULL when there is no body. */
+/* Answer; the request is gone afterwards. body is copied. content_type may be NULL when there is no body. A GET whose If-None-Match
+ * names the ETag that http_reply_header has set gets 304 in place of 200. */
 void http_reply(struct http_request *request, int status, const char *content_type, struct bytes body);
 void http_reply_header(struct http_request *request, const char *name, const char *value); /* before http_reply; copied */
-void http_reply_json(struct http_request *request, int status, json_t *json); /* takes json */
+void http_reply_json(struct http_request *request, int status, json_t *json);              /* takes json */
 /* {"message": text} with the status that belongs to the error (SM_NOT_FOUND 404, SM_INVALID 400, SM_FULL 429 with Retry-After ...). */
 void http_reply_error(struct http_request *request, const struct sm_error *error);
 int http_status_of(enum sm_err err);
 /* Answers from another thread or actor: the request's address, valid until http_reply or until the connection is gone.
- * post runs fn(request, arg) on the connection's dispatcher, or fn(NULL, arg) if the connection has gone meanwhile. Thread: any. */
+ * post runs fn(request, arg) on the connection's dispatcher, or fn(NULL, arg) on any thread if the request has been answered or the
+ * connection has gone meanwhile. Every ticket is posted once. http_ticket: NULL when out of memory. Thread of post: any. */
 struct http_ticket;
 struct http_ticket *http_ticket(struct http_request *request);
 void http_ticket_post(struct http_ticket *ticket, void (*fn)(struct http_request *request, void *arg), void *arg); /* takes the ticket */
@@ -71,9 +80,9 @@ void http_ticket_post(struct http_ticket *ticket, void (*fn)(struct http_request
 /* Server-sent events: the answer stays open; each event is sent to every subscriber whose queue is not full (else it is skipped for
  * that subscriber and counted). */
 struct http_events;
-struct http_events *http_events_new(struct sm_system *system);
-void http_events_free(struct http_events *events);
-void http_events_subscribe(struct http_events *events, struct http_request *request); /* answers the request */
+struct http_events *http_events_new(struct sm_system *system);                           /* NULL: out of memory */
+void http_events_free(struct http_events *events);                                       /* the streams end */
+void http_events_subscribe(struct http_events *events, struct http_request *request);    /* answers the request */
 void http_events_send(struct http_events *events, const char *event, struct bytes data); /* Thread: any */
 uint32_t http_events_subscribers(const struct http_events *events);
 
@@ -87,9 +96,11 @@ struct http_response {
 };
 SM_MUST_CHECK enum sm_err http_client_new(struct http_client **ret_client);
 void http_client_free(struct http_client *client);
-/* One request on a kept-alive connection. headers: "Name: value" strings, NULL-terminated, may be NULL. Errors: SM_UNAVAILABLE, SM_TIMEOUT. */
+/* One request on a kept-alive connection. headers: "Name: value" strings, NULL-terminated, may be NULL. Errors: SM_UNAVAILABLE, SM_TIMEOUT.
+ */
 SM_MUST_CHECK enum sm_err http_client_do(struct http_client *client, const char *method, const char *url, const char *const *headers,
-					 struct bytes body, uint32_t timeout_ms, struct http_response *ret_response, struct sm_error *reterr);
+					 struct bytes body, uint32_t timeout_ms, struct http_response *ret_response,
+					 struct sm_error *reterr);
 void http_response_done(struct http_response *response);
 
 #endif

@@ -14,8 +14,8 @@ struct net_conn;
 
 /* What a protocol does with a connection. Handlers run on the connection's dispatcher. An error closes the connection. */
 struct net_protocol {
-	const char *name;   /* "kafka" */
-	size_t state_size;  /* zeroed per connection */
+	const char *name;  /* "kafka" */
+	size_t state_size; /* zeroed per connection */
 	uint32_t mailbox_max;
 	enum sm_err (*open)(struct net_conn *conn, void *state, void *arg);
 	/* Bytes have arrived. Returns how many were consumed; the rest is shown again with more behind it. After a partial
@@ -43,7 +43,7 @@ struct net_listen_options {
 	uint16_t port;         /* 0: any free one */
 	const char *unix_path; /* made with mode 0600; a stale socket file is replaced */
 	const struct net_protocol *protocol;
-	void *arg;             /* handed to open; lives as long as the listener */
+	void *arg;                /* handed to open; lives as long as the listener */
 	uint32_t connections_max; /* 0: NET_CONNECTIONS_MAX; above, accepted and closed at once */
 	uint64_t idle_ms;         /* close after so long without a byte from the peer; 0: never */
 };

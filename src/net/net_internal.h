@@ -14,14 +14,14 @@ enum net_node_kind { NET_NODE_COPY, NET_NODE_REF, NET_NODE_FILE };
 struct net__node {
 	struct net__node *next;
 	enum net_node_kind kind;
-	int fd;                  /* of a file */
-	uint64_t at;             /* where in the file */
-	const uint8_t *data;     /* copy, ref: what is left */
-	size_t size;             /* bytes left */
-	size_t room;             /* copy: bytes that can still be appended behind data + size */
+	int fd;              /* of a file */
+	uint64_t at;         /* where in the file */
+	const uint8_t *data; /* copy, ref: what is left */
+	size_t size;         /* bytes left */
+	size_t room;         /* copy: bytes that can still be appended behind data + size */
 	void (*release)(void *arg);
 	void *arg;
-	uint8_t own[];           /* copy */
+	uint8_t own[]; /* copy */
 };
 struct net__out {
 	struct net__node *first, *last;
@@ -32,7 +32,8 @@ enum net_flush { NET_FLUSH_EMPTY, NET_FLUSH_BLOCKED, NET_FLUSH_FAILED };
 
 /* false: out of memory, the connection must be closed. */
 bool net__out_copy(struct net__out *out, struct net__turn *turn, struct bytes data);
-bool net__out_node(struct net__out *out, enum net_node_kind kind, struct bytes data, int fd, uint64_t at, void (*release)(void *), void *arg);
+bool net__out_node(struct net__out *out, enum net_node_kind kind, struct bytes data, int fd, uint64_t at, void (*release)(void *),
+		   void *arg);
 /* Write what the socket takes. ret_errno is set when it failed. */
 enum net_flush net__out_flush(struct net__out *out, struct net__turn *turn, int fd, int *ret_errno);
 /* Release everything that is queued. */
@@ -70,14 +71,14 @@ struct net_conn {
 	struct net__turn *turn;
 	struct net_conn *next_dirty;
 	bool dirty;
-	bool show;      /* input that is there is to be shown again: reading was resumed */
+	bool show; /* input that is there is to be shown again: reading was resumed */
 	bool want_write;
 	bool was_full;
 	bool eof;       /* the peer has ended its side */
 	bool finishing; /* close when the queue has left */
 	bool lingering; /* our side is shut, the peer's bytes are thrown away */
 	bool closed;
-	bool opened;    /* open() was called: close() will be */
+	bool opened; /* open() was called: close() will be */
 	bool draining;
 	uint32_t paused;
 	size_t need;
@@ -102,8 +103,8 @@ struct net_listener {
 	pthread_cond_t changed;
 	struct net_conn *connections; /* that live */
 	uint32_t count;               /* that live or are being handed over */
-	bool stopping; /* no new connections; those that are there drain */
-	bool ended;    /* the drain is over */
+	bool stopping;                /* no new connections; those that are there drain */
+	bool ended;                   /* the drain is over */
 	bool acceptor_gone;
 };
 

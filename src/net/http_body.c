@@ -1,0 +1,99 @@
+/* Bodies: by length or in chunks, gzip undone on the way, bounded as sent and as undone. A bomb stops at HTTP_BODY_MAX bytes of
+ * output, whatever it promises. */
+#include "net/http_internal.h"
+
+int http__body_begin(struct http__body *body, const struct http__head *head)
+{
+	*body = (struct http__body){0};
+	if (head->flags & HEAD_CHUNKED) {
+		body->kind = BODY_CHUNKED;
+	} else if (head->length) {
+		body->kind = BODY_LENGTH;
+		body->left = head->length;
+	}
+	if (body->kind != BODY_NONE && (head->flags & HEAD_CODING_UNKNOWN))
+		return 415;
+	if (head->length > HTTP_BODY_MAX)
+		return 413;
+	if (body->kind != BODY_NONE && (head->flags & HEAD_GZIP) && gunzip_new(&body->gunzip))
+		return 500;
+	return 0;
+}
+
+void http__body_done(struct http__body *body)
+{
+	gunzip_free(body->gunzip);
+	body->gunzip = NULL;
+	body->kind = BODY_NONE;
+}
+
+static int undo_gzip(struct http__body *body, struct bytes piece, struct buf *out)
+{
+	while (piece.size) {
+		size_t used = 0, before = buf_size(out);
+		size_t room = HTTP_BODY_MAX - before;
+		/* One byte more than is allowed tells a body that is just as large as it may be from one that is larger. */
+		if (gunzip_feed(body->gunzip, piece, room + 1, out, &used) != SM_OK)
+			return 400;
+		if (buf_size(out) > HTTP_BODY_MAX)
+			return 413;
+		if (used == 0 && buf_size(out) == before)
+			return 400;
+		piece.data += used;
+		piece.size -= used;
+	}
+	return 0;
+}
+
+static int take(struct http__body *body, struct bytes piece, struct buf *out)
+{
+	body->size += piece.size;
+	if (body->size > HTTP_BODY_MAX)
+		return 413;
+	if (body->discard)
+		return 0;
+	if (body->gunzip) {
+		int status = undo_gzip(body, piece, out);
+		if (status)
+			return status;
+	} else {
+		buf_append_bytes(out, piece);
+	}
+	return out->failed ? 500 : 0;
+}
+
+static int whole(struct http__body *body, bool *ret_whole)
+{
+	*ret_whole = true;
+	return body->gunzip && !body->discard && !gunzip_at_end(body->gunzip) ? 400 : 0;
+}
+
+int http__body_feed(struct http__body *body, struct bytes in, struct buf *out, size_t *ret_used, bool *ret_whole)
+{
+	size_t at = 0;
+	int status = 0;
+	*ret_whole = false;
+	if (body->kind == BODY_LENGTH) {
+		at = in.size < body->left ? in.size : (size_t)body->left;
+		body->left -= at;
+		status = take(body, bytes_of(in.data, at), out);
+		if (!status && body->left == 0)
+			status = whole(body, ret_whole);
+	}
+	while (body->kind == BODY_CHUNKED && !status) {
+		size_t used;
+		struct bytes piece;
+		enum http__chunk got = http__chunks_next(&body->chunks, bytes_of(in.data + at, in.size - at), &used, &piece);
+		at += used;
+		if (got == CHUNK_DATA)
+			status = take(body, piece, out);
+		else if (got == CHUNK_BAD)
+			status = 400;
+		else if (got == CHUNK_END)
+			status = whole(body, ret_whole);
+		if (got == CHUNK_MORE || got == CHUNK_END)
+			break;
+	}
+	*ret_used = at;
+	return status;
+}

@@ -1,0 +1,151 @@
+/* The HTTP server inside: requests under way, bodies, routes, the guard. */
+#ifndef NET_HTTP_INTERNAL_H
+#define NET_HTTP_INTERNAL_H
+
+#include "base/compress.h"
+#include "net/http.h"
+#include "net/http_parse.h"
+
+struct http__conn;
+
+/* ---- a request ---- */
+
+struct http__request {
+	struct http_request public; /* first: handlers have its address */
+	struct http__request *next; /* of its connection, in order; of the spare ones */
+	struct http__conn *conn;
+	struct arena arena;
+	struct bytes etag; /* of the answer */
+	struct buf body;   /* a body that did not come at once */
+	struct buf extra;  /* header lines of the answer */
+	struct buf answer; /* of one whose turn has not come */
+	uint64_t id;
+	const struct http_route *route;
+	struct http_events *events; /* counted: an event stream that begins when its turn comes */
+	void (*release_events)(struct http_events *events);
+	uint8_t minor;
+	bool answered;
+	bool close;         /* the connection ends after the answer */
+	bool keep_alive_10; /* HTTP/1.0 asked for it */
+	bool wants_continue;
+	bool under_way; /* the handler has it */
+};
+static inline struct http__request *http__request_of(struct http_request *request)
+{
+	return (struct http__request *)request;
+}
+/* What the connections of one dispatcher share. */
+struct http__shared {
+	uint32_t connections;
+	struct http__request *spare;
+	uint32_t spare_count;
+	int64_t date_s;
+	char date[64]; /* "Date: Mon, 23 Nov 2026 10:00:00 GMT\r\n" */
+};
+/* The calling dispatcher's; made for its first connection, gone with its last. NULL: out of memory. */
+struct http__shared *http__shared_get(void);
+void http__shared_put(struct http__shared *shared);
+/* The Date line of now, 37 bytes. */
+const char *http__date_line(struct http__shared *shared);
+/* From the spare ones. NULL: out of memory. */
+struct http__request *http__request_new(struct http__conn *conn);
+void http__request_free(struct http__request *request);
+
+/* ---- a body ---- */
+
+enum http__body_kind { BODY_NONE, BODY_LENGTH, BODY_CHUNKED };
+struct http__body {
+	enum http__body_kind kind;
+	bool discard; /* the answer is out already: the rest is read and thrown away */
+	uint64_t left;
+	uint64_t size; /* as sent, so far */
+	struct http__chunks chunks;
+	struct gunzip *gunzip;
+};
+/* Prepare for what the head announces. Returns 0 or a status (413, 415, 500). */
+int http__body_begin(struct http__body *body, const struct http__head *head);
+void http__body_done(struct http__body *body);
+/* Take what in has of the body: appended to out (whose own limit is HTTP_BODY_MAX). Returns 0 or a status (400, 413, 500);
+ * *ret_whole tells whether it has ended. */
+int http__body_feed(struct http__body *body, struct bytes in, struct buf *out, size_t *ret_used, bool *ret_whole);
+
+/* ---- routes ---- */
+
+struct http__routes {
+	struct http__route {
+		struct http_route public;
+		char *pattern, *media_types;
+		size_t prefix; /* bytes of the pattern before its first { or * */
+	} * items;
+	uint32_t count, cap;
+};
+/* Errors: SM_INVALID (the pattern), SM_EXISTS (a method of it is taken), SM_NO_MEMORY. */
+enum sm_err http__routes_add(struct http__routes *routes, const struct http_route *route);
+void http__routes_done(struct http__routes *routes);
+/* Find the route of method and path. NULL: none; *ret_allowed then has the methods that the path knows (0: 404, else 405). */
+const struct http_route *http__routes_find(const struct http__routes *routes, enum http_method method, struct bytes path,
+					   struct bytes params[4], unsigned *ret_allowed);
+/* "GET, HEAD, POST"; out has room for 64. */
+void http__methods_text(unsigned methods, char *out);
+
+/* ---- the guard ---- */
+
+/* The host of a URL or a Host header names this server. */
+bool http__guard_host(struct bytes host, uint16_t port);
+/* The Origin is this server's own. */
+bool http__guard_origin(struct bytes origin, uint16_t port);
+/* The media type of a Content-Type (without its parameters) is one of the list. */
+bool http__guard_media_type(struct bytes content_type, const char *media_types);
+
+/* ---- the server ---- */
+
+struct http_server {
+	struct http_server_options options;
+	char *host;
+	struct net_listener *listener;
+	struct http__routes routes;
+};
+extern const struct net_protocol http__protocol;
+
+struct http__conn {
+	struct net_conn *net;
+	struct http_server *server;
+	struct http__shared *shared;
+	struct http__request *first, *last; /* under way, in the order of their coming */
+	uint32_t count;
+	struct http__request *reading; /* the one whose body is being read; NULL with reading_body: it is answered already */
+	bool reading_body;
+	struct http__scan scan;
+	struct http__body body;
+	struct http__events_link *stream; /* the connection is an event stream now */
+	bool stopped;                     /* nothing more is read */
+	bool paused;
+	bool in_data;
+	uint16_t port; /* the server's, as the guard wants to see it */
+	uint64_t next_id;
+	uint64_t now_ns;   /* of this turn's bytes */
+	uint64_t idle_ms;  /* since when it waits for a request */
+	uint64_t armed_ms; /* what the timer is set for; 0: not */
+	bool partial;      /* a head has begun to come: */
+	uint64_t since_ms; /* when; or when the last piece of a body came */
+};
+enum { HTTP_TIMER = 1 };
+
+/* http_conn.c: the answers whose turn has come leave. */
+void http__advance(struct http__conn *conn);
+
+/* http_reply.c */
+extern const struct sm_msg_type http__msg_ticket;
+void http__ticket_run(struct http__conn *conn, struct sm_msg *msg);
+/* {"message": why}, and the connection ends when close is set. */
+void http__refuse(struct http__request *request, int status, const char *why, bool close);
+const char *http__status_text(int status);
+
+/* http_events.c */
+extern const struct sm_msg_type http__msg_event, http__msg_events_end;
+/* Its turn has come: the connection becomes a stream (or refuses it, and the request is answered). */
+void http__events_begin(struct http__request *request);
+void http__events_receive(struct http__conn *conn, struct sm_msg *msg);
+void http__events_leave(struct http__conn *conn);
+
+#endif
