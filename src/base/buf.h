@@ -10,7 +10,10 @@ struct buf {
 	bool failed; /* an append found no memory: everything after it was left out */
 };
 
-static inline struct bytes buf_bytes(const struct buf *b) { return bytes_of(b->data + b->start, b->end - b->start); }
+static inline struct bytes buf_bytes(const struct buf *b)
+{
+	return bytes_of(b->data ? b->data + b->start : NULL, b->end - b->start); /* NULL + 0 is undefined */
+}
 static inline size_t buf_size(const struct buf *b) { return b->end - b->start; }
 void buf_init(struct buf *b);
 void buf_done(struct buf *b);

@@ -1,10 +1,10 @@
 /* SQL in Spark's dialect: text to statements, statements to the executor's graph.
  *
  * There: SELECT [DISTINCT] expressions FROM tables, topics and subqueries, [INNER|LEFT] JOIN .. ON, WHERE, GROUP BY (expressions,
- * positions, aliases, ALL), HAVING, ORDER BY, LIMIT, UNION ALL; INSERT INTO t [(columns)] SELECT ..; CASE, IN, BETWEEN, LIKE, IS NULL, AND/OR/NOT,
- * arithmetic, CAST; count, sum, min, max, avg, count_if, count(DISTINCT x); year, month, day, date_from ... of a timestamp in ms;
- * coalesce, if, lower, upper, length, concat, substring; back-ticked names. A relation's name is keyspace.table, table (in the default keyspace), or a topic.
- * Anything else is SM_UNSUPPORTED or SM_SYNTAX with line and column. */
+ * positions, aliases, ALL), HAVING, ORDER BY, LIMIT, UNION ALL; INSERT INTO t [(columns)] SELECT ..; CASE, IN, BETWEEN, LIKE, IS NULL,
+ * AND/OR/NOT, arithmetic, CAST; count, sum, min, max, avg, count_if, count(DISTINCT x); year, month, day, date_from ... of a timestamp in
+ * ms; coalesce, if, lower, upper, length, concat, substring; back-ticked names. A relation's name is keyspace.table, table (in the default
+ * keyspace), or a topic. Anything else is SM_UNSUPPORTED or SM_SYNTAX with line and column. */
 #ifndef COMPUTE_SQL_H
 #define COMPUTE_SQL_H
 
@@ -26,14 +26,17 @@ bool sql_is_insert(const struct sql_statement *statement);
 const char *sql_insert_target(const struct sql_statement *statement);
 uint32_t sql_insert_columns(const struct sql_statement *statement, const char *const **ret_names);
 
+/* The one topic (or table without keyspace) that a plain SELECT .. FROM name reads; NULL: a join, a subquery, keyspace.table or nothing. */
+const char *sql_source(const struct sql_statement *statement);
+
 /* Plan the statement's query. */
 SM_MUST_CHECK enum sm_err sql_plan(const struct compute_env *env, const struct sql_statement *statement, struct dag_node **ret_node,
 				   struct sm_error *reterr);
 /* Run a statement: a SELECT hands its rows to each in order; an INSERT writes its rows to the table (in batches, idempotent: the same
  * write time for the whole statement; job and epoch as fence, may be NULL) and counts them. May block. */
 SM_MUST_CHECK enum sm_err sql_run(const struct compute_env *env, const struct sql_statement *statement, const char *job, uint64_t epoch,
-				  enum sm_err (*each)(void *arg, uint32_t partition, struct batch *batch, struct sm_error *reterr), void *arg,
-				  uint64_t *ret_rows, struct sm_error *reterr);
+				  enum sm_err (*each)(void *arg, uint32_t partition, struct batch *batch, struct sm_error *reterr),
+				  void *arg, uint64_t *ret_rows, struct sm_error *reterr);
 
 /* ---- the same queries over micro-batches (stream/) ----
  * A statement of the form INSERT INTO target SELECT .. FROM one topic [WHERE ..] [GROUP BY ..] in two steps: `map` turns the batch's rows
@@ -46,13 +49,17 @@ void sql_incremental_free(struct sql_incremental *plan);
 bool sql_incremental_aggregates(const struct sql_incremental *plan);
 struct row_type *sql_incremental_output(const struct sql_incremental *plan); /* borrowed */
 /* No aggregates: the output rows of the input rows. */
-SM_MUST_CHECK enum sm_err sql_incremental_map(struct sql_incremental *plan, const struct batch *in, struct batch **ret_out, struct sm_error *reterr);
+SM_MUST_CHECK enum sm_err sql_incremental_map(struct sql_incremental *plan, const struct batch *in, struct batch **ret_out,
+					      struct sm_error *reterr);
 /* Aggregates: for each group of the input, each(arg, key bytes, state bytes). */
 SM_MUST_CHECK enum sm_err sql_incremental_groups(struct sql_incremental *plan, const struct batch *in,
-						 enum sm_err (*each)(void *arg, struct bytes key, struct bytes state), void *arg, struct sm_error *reterr);
+						 enum sm_err (*each)(void *arg, struct bytes key, struct bytes state), void *arg,
+						 struct sm_error *reterr);
 /* old may be empty (a new group). Appends the new state to ret_state. Errors: SM_CORRUPT, SM_VERSION (a state of another plan). */
-SM_MUST_CHECK enum sm_err sql_incremental_merge(struct sql_incremental *plan, struct bytes old, struct bytes add, struct buf *ret_state, struct sm_error *reterr);
+SM_MUST_CHECK enum sm_err sql_incremental_merge(struct sql_incremental *plan, struct bytes old, struct bytes add, struct buf *ret_state,
+						struct sm_error *reterr);
 /* Append the output row of one group to out (type: sql_incremental_output). */
-SM_MUST_CHECK enum sm_err sql_incremental_finish(struct sql_incremental *plan, struct bytes key, struct bytes state, struct batch *out, struct sm_error *reterr);
+SM_MUST_CHECK enum sm_err sql_incremental_finish(struct sql_incremental *plan, struct bytes key, struct bytes state, struct batch *out,
+						 struct sm_error *reterr);
 
 #endif
