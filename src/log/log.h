@@ -72,8 +72,8 @@ struct log_slice {
 	struct log_hold *hold; /* NULL: nothing to release */
 };
 struct log_read_result {
-	struct log_slice slice;      /* size 0: nothing there yet */
-	int64_t high_watermark;      /* first offset that is not readable yet */
+	struct log_slice slice; /* size 0: nothing there yet */
+	int64_t high_watermark; /* first offset that is not readable yet */
 	int64_t last_stable_offset;
 	int64_t log_start_offset;
 };
@@ -103,7 +103,8 @@ struct log_group_offset {
 struct log_ops {
 	/* Errors: SM_EXISTS, SM_INVALID (name, counts, config), SM_TOO_LARGE (partitions), SM_UNSUPPORTED (a config that is known
 	 * but not there yet). Durable when done. done's error is NULL on success. spec and name are borrowed for the call. */
-	void (*topic_create)(struct sm_log *log, const struct log_topic_spec *spec, void (*done)(void *arg, const struct sm_error *error), void *arg);
+	void (*topic_create)(struct sm_log *log, const struct log_topic_spec *spec, void (*done)(void *arg, const struct sm_error *error),
+			     void *arg);
 	void (*topic_delete)(struct sm_log *log, const char *name, void (*done)(void *arg, const struct sm_error *error), void *arg);
 	/* A picture of all topics; release with topics_release. Does not block. */
 	const struct log_topics *(*topics)(struct sm_log *log);
@@ -114,8 +115,8 @@ struct log_ops {
 	 * until done. flags: LOG_ACKS_NONE answers without waiting for the sync.
 	 * Results: SM_NOT_FOUND, SM_CORRUPT, SM_VERSION (magic 0 or 1), SM_TOO_LARGE, SM_FULL (behind: try later), SM_STALE_EPOCH,
 	 * SM_SEQUENCE_GAP, SM_INVALID, SM_UNSUPPORTED (transactional), SM_NO_SPACE (try later), SM_IO (the partition is read-only
-	 * until the next start), SM_CLOSED. An unknown producer may begin with any sequence, as in Kafka. A repeated batch of an idempotent producer: SM_OK and its first offset.
-	 * Thread: any. */
+	 * until the next start), SM_CLOSED. An unknown producer may begin with any sequence, as in Kafka. A repeated batch of an idempotent
+	 * producer: SM_OK and its first offset. Thread: any. */
 	void (*append)(struct sm_log *log, const char *topic, int32_t partition, uint8_t *batches, size_t size, unsigned flags,
 		       log_append_done done, void *arg);
 	/* Whole batches from the one that holds offset on, up to the high watermark: at least one batch (even a larger one),
@@ -132,11 +133,17 @@ struct log_ops {
 	/* A producer id with an epoch; transactional id NULL: plain idempotence. */
 	void (*producer_id)(struct sm_log *log, void (*done)(void *arg, enum sm_err err, int64_t producer_id, int16_t epoch), void *arg);
 
-	/* Offsets of a consumer group, kept in __consumer_offsets in Kafka's own record layout. Durable when done. */
+	/* Offsets of a consumer group, kept in __consumer_offsets in Kafka's own record layout. Durable when done. An offset
+	 * below 0 takes the commit back (a tombstone). group and offsets are borrowed for the call.
+	 * Errors: SM_INVALID (lengths), SM_FULL, SM_IO and the like. */
 	void (*offsets_commit)(struct sm_log *log, const char *group, const struct log_group_offset *offsets, uint32_t count,
 			       void (*done)(void *arg, enum sm_err err), void *arg);
 	/* Fills offset, leader_epoch and metadata (borrowed until offsets_release) of each. */
-	enum sm_err (*offsets_fetch)(struct sm_log *log, const char *group, struct log_group_offset *offsets, uint32_t count, void **ret_hold);
+	enum sm_err (*offsets_fetch)(struct sm_log *log, const char *group, struct log_group_offset *offsets, uint32_t count,
+				     void **ret_hold);
+	/* All that the group has committed, by topic and partition; borrowed until offsets_release. */
+	enum sm_err (*offsets_list)(struct sm_log *log, const char *group, struct log_group_offset **ret_offsets, uint32_t *ret_count,
+				    void **ret_hold);
 	void (*offsets_release)(struct sm_log *log, void *hold);
 
 	/* Engines that own their storage end it; SM_OK when all that was accepted is on disk. */
@@ -166,15 +173,16 @@ SM_MUST_CHECK enum sm_err log_topic_delete_wait(struct sm_log *log, const char *
 /* ---- the embedded engine ---- */
 struct log_embedded_options {
 	struct sm_system *system;
-	struct io *io;       /* NULL: io_system */
-	struct clock *clock; /* NULL: clock_system */
-	const char *dir;     /* made if it is not there */
-	uint64_t segment_bytes;   /* 0: 128 MiB */
-	uint64_t retention_ms;    /* 0: no bound */
-	/* Called during open for what an operator should know (a torn tail was cut, a file ends before what was acknowledged). May be NULL. */
+	struct io *io;          /* NULL: io_system */
+	struct clock *clock;    /* NULL: clock_system */
+	const char *dir;        /* made if it is not there */
+	uint64_t segment_bytes; /* 0: 128 MiB */
+	uint64_t retention_ms;  /* 0: no bound */
+	/* Called during open for what an operator should know (a torn tail was cut, a file ends before what was acknowledged). May be NULL.
+	 */
 	void (*notice)(void *arg, const char *text);
 	void *notice_arg;
-	bool ack_before_sync;     /* planted fault for the crash tests, only in builds with -Dplant_faults=true */
+	bool ack_before_sync; /* planted fault for the crash tests, only in builds with -Dplant_faults=true */
 };
 /* Recover and start. Errors: SM_CORRUPT (a rotten middle names file and offset), SM_BUSY (another process), SM_VERSION, SM_IO. */
 SM_MUST_CHECK enum sm_err log_embedded_open(const struct log_embedded_options *options, struct sm_log **ret_log, struct sm_error *reterr);

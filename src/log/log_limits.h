@@ -2,23 +2,23 @@
 #ifndef LOG_LIMITS_H
 #define LOG_LIMITS_H
 
-#define LOG_BATCH_BYTES_MAX 1048588            /* one record batch unless max.message.bytes says otherwise; Kafka's default */
-#define LOG_BATCH_BYTES_LIMIT (8u << 20)       /* the most that max.message.bytes may be */
-#define LOG_BATCH_OVERHEAD 61                  /* bytes of a batch before its records */
-#define LOG_PENDING_BYTES_MAX (64u << 20)      /* waiting for the sync in one partition; above: SM_FULL */
-#define LOG_GROUP_BYTES_MAX (8u << 20)         /* written by one group commit, and of one append */
-#define LOG_GROUP_APPENDS_MAX 4096             /* appends of one group commit */
-#define LOG_PARTITIONS_MAX 10000               /* of one topic */
+#define LOG_BATCH_BYTES_MAX 1048588       /* one record batch unless max.message.bytes says otherwise; Kafka's default */
+#define LOG_BATCH_BYTES_LIMIT (8u << 20)  /* the most that max.message.bytes may be */
+#define LOG_BATCH_OVERHEAD 61             /* bytes of a batch before its records */
+#define LOG_PENDING_BYTES_MAX (64u << 20) /* waiting for the sync in one partition; above: SM_FULL */
+#define LOG_GROUP_BYTES_MAX (8u << 20)    /* written by one group commit, and of one append */
+#define LOG_GROUP_APPENDS_MAX 4096        /* appends of one group commit */
+#define LOG_PARTITIONS_MAX 10000          /* of one topic */
 #define LOG_TOPICS_MAX 10000
-#define LOG_CONFIG_VALUE_MAX 1024              /* bytes of one config's value */
-#define LOG_DECOMPRESSED_MAX (64u << 20)       /* one batch, decompressed */
-#define LOG_PRODUCER_BATCHES 5                 /* remembered per producer and partition, as in Kafka */
-#define LOG_PRODUCERS_MAX 20000                /* of one partition; the one that was silent longest is forgotten first */
-#define LOG_PRODUCER_EXPIRE_MS 86400000        /* a producer that is silent so long is forgotten, as in Kafka */
-#define LOG_META_PENDING_MAX 1024              /* topic changes and producer ids that wait; above: SM_FULL */
-#define LOG_READ_VERIFY_MAX (2u << 20)         /* bytes checked and handed out by one read of data that was not checked yet */
-#define LOG_GROUP_NAME_MAX 32767               /* bytes of a group id, a topic's name or metadata in __consumer_offsets */
-#define LOG_OFFSETS_METADATA_MAX 4096          /* bytes of a committed offset's metadata, Kafka's offset.metadata.max.bytes */
-#define LOG_OFFSETS_PARTITIONS 8               /* of __consumer_offsets */
+#define LOG_CONFIG_VALUE_MAX 1024        /* bytes of one config's value */
+#define LOG_DECOMPRESSED_MAX (64u << 20) /* one batch, decompressed */
+#define LOG_PRODUCER_BATCHES 5           /* remembered per producer and partition, as in Kafka */
+#define LOG_PRODUCERS_MAX 20000          /* of one partition; the one that was silent longest is forgotten first */
+#define LOG_PRODUCER_EXPIRE_MS 86400000  /* a producer that is silent so long is forgotten, as in Kafka */
+#define LOG_META_PENDING_MAX 1024        /* topic changes and producer ids that wait; above: SM_FULL */
+#define LOG_READ_VERIFY_MAX (2u << 20)   /* bytes checked and handed out by one read of data that was not checked yet */
+#define LOG_GROUP_NAME_MAX 32767         /* bytes of a group id, a topic's name or metadata in __consumer_offsets */
+#define LOG_OFFSETS_METADATA_MAX 4096    /* bytes of a committed offset's metadata, Kafka's offset.metadata.max.bytes */
+#define LOG_OFFSETS_PARTITIONS 8         /* of __consumer_offsets */
 
 #endif

@@ -39,8 +39,8 @@ struct record {
 
 /* ---- building ---- */
 struct batch_builder {
-	struct buf *out;  /* the batch grows here */
-	size_t start;     /* where it began in out */
+	struct buf *out; /* the batch grows here */
+	size_t start;    /* where it began in out */
 	int64_t base_timestamp_ms, max_timestamp_ms;
 	int32_t count;
 	enum codec codec;

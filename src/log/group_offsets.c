@@ -1,0 +1,663 @@
+/* Offsets that consumer groups have committed: records of the topic __consumer_offsets in Kafka's own layout, and a map of
+ * the newest in memory.
+ *
+ * Key:   int16 version 1, string group, string topic, int32 partition       (string: int16 length, bytes)
+ * Value: int16 version 3, int64 offset, int32 leader epoch, string metadata, int64 commit time in ms; null takes it back.
+ * A group's partition is abs(hashCode of its name in Java) % partitions; abs of the smallest integer is 0, as in Kafka.
+ * Source: Kafka's OffsetCommitKey.json and OffsetCommitValue.json; Utils.abs.
+ *
+ * The topic is made by the first commit. It does not grow without bound: when a partition holds several times what its
+ * newest values need, commits to it wait, the segment is rolled, the newest values are written to the new one, and when
+ * they are on disk the segments before it go. A crash in between leaves both, which read the same. */
+#include "base/arena.h"
+#include "base/map.h"
+#include "log/log_internal.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+#define COMPACT_MIN_BYTES (4u << 20)
+#define COMPACT_FACTOR 4
+#define BATCH_SPLIT_BYTES (512u << 10)
+#define READ_BYTES (1u << 20)
+
+struct committed {
+	int64_t offset;
+	int32_t leader_epoch;
+	int64_t time_ms;
+	uint32_t metadata_size;
+	char metadata[]; /* terminated */
+};
+struct group {
+	struct map offsets; /* topic and 4 bytes partition -> struct committed */
+	int32_t partition;  /* of __consumer_offsets */
+};
+struct commit {
+	struct commit *next;
+	struct group_offsets *offsets;
+	struct partition *log; /* counted */
+	int32_t partition;
+	struct buf batches;
+	size_t bytes;
+	void (*done)(void *arg, enum sm_err err);
+	void *arg;
+};
+struct part {
+	struct group_offsets *offsets;
+	int32_t number;
+	uint32_t in_flight;
+	bool compacting;
+	struct commit *waiting, **waiting_tail;
+	uint64_t bytes, live_bytes; /* in the log; of the newest values, about */
+	/* of the compaction under way */
+	struct partition *log;
+	struct buf snapshot;
+	size_t written;
+	int64_t first_offset;
+};
+struct group_offsets {
+	struct engine *engine;
+	pthread_mutex_t lock;
+	struct map groups;
+	struct part parts[LOG_OFFSETS_PARTITIONS];
+};
+
+/* ---- layout ---- */
+
+/* String.hashCode of Java: over UTF-16 units. */
+static int32_t java_hash(struct bytes utf8)
+{
+	uint32_t hash = 0;
+	for (size_t i = 0; i < utf8.size;) {
+		uint8_t c = utf8.data[i++];
+		uint32_t code = c;
+		int more = c >= 0xf0 ? 3 : c >= 0xe0 ? 2 : c >= 0xc0 ? 1 : 0;
+		if (more)
+			code = c & (0x3fu >> more);
+		while (more-- && i < utf8.size)
+			code = code << 6 | (utf8.data[i++] & 0x3f);
+		if (code >= 0x10000) {
+			code -= 0x10000;
+			hash = 31 * hash + (0xd800 | code >> 10);
+			code = 0xdc00 | (code & 0x3ff);
+		}
+		hash = 31 * hash + code;
+	}
+	return (int32_t)hash;
+}
+
+int32_t log__offsets_partition(const char *group)
+{
+	int32_t hash = java_hash(bytes_str(group));
+	return (hash == INT32_MIN ? 0 : abs(hash)) % LOG_OFFSETS_PARTITIONS;
+}
+
+static void string_put(struct buf *out, const char *text, size_t size)
+{
+	buf_be16(out, (uint16_t)size);
+	buf_append(out, text, size);
+}
+
+static void key_put(struct buf *out, const char *group, const char *topic, size_t topic_size, int32_t partition)
+{
+	buf_be16(out, 1);
+	string_put(out, group, strlen(group));
+	string_put(out, topic, topic_size);
+	buf_be32(out, (uint32_t)partition);
+}
+
+static void value_put(struct buf *out, int64_t offset, int32_t leader_epoch, const char *metadata, int64_t time_ms)
+{
+	buf_be16(out, 3);
+	buf_be64(out, (uint64_t)offset);
+	buf_be32(out, (uint32_t)leader_epoch);
+	string_put(out, metadata, strlen(metadata));
+	buf_be64(out, (uint64_t)time_ms);
+}
+
+/* Batches of such records, cut before they grow too large. */
+struct writer {
+	struct buf *out;
+	struct batch_builder builder;
+	struct buf key, value;
+	bool open;
+	enum sm_err err;
+};
+
+static void writer_flush(struct writer *w)
+{
+	if (w->open && !w->err)
+		w->err = batch_end(&w->builder);
+	w->open = false;
+}
+
+static void writer_add(struct writer *w, const char *group, const char *topic, size_t topic_size, int32_t partition,
+		       const struct committed *c, int64_t now_ms)
+{
+	if (w->open && batch_size(&w->builder) > BATCH_SPLIT_BYTES)
+		writer_flush(w);
+	if (!w->open)
+		batch_begin(&w->builder, w->out, CODEC_NONE);
+	w->open = true;
+	buf_clear(&w->key);
+	buf_clear(&w->value);
+	key_put(&w->key, group, topic, topic_size, partition);
+	if (c->offset >= 0)
+		value_put(&w->value, c->offset, c->leader_epoch, c->metadata, c->time_ms);
+	batch_add(&w->builder,
+		  &(struct record){
+			  .timestamp_ms = now_ms, .key = buf_bytes(&w->key), .value = buf_bytes(&w->value), .value_null = c->offset < 0},
+		  NULL, 0);
+	if (w->key.failed || w->value.failed)
+		w->err = SM_NO_MEMORY;
+}
+
+static enum sm_err writer_end(struct writer *w)
+{
+	writer_flush(w);
+	buf_done(&w->key);
+	buf_done(&w->value);
+	return w->out->failed ? SM_NO_MEMORY : w->err;
+}
+
+/* ---- the map: under the lock ---- */
+
+static uint64_t live_size(size_t group_size, size_t key_size, const struct committed *c)
+{
+	return group_size + key_size + c->metadata_size + 48;
+}
+
+static struct group *group_get(struct group_offsets *g, struct bytes name, bool make)
+{
+	struct group *group = map_get(&g->groups, name);
+	if (group || !make || !(group = calloc(1, sizeof *group)))
+		return group;
+	map_init(&group->offsets);
+	if (map_put(&g->groups, name, group, NULL)) {
+		free(group);
+		return NULL;
+	}
+	return group;
+}
+
+static enum sm_err map_apply(struct group_offsets *g, int32_t partition, struct bytes group_name, struct bytes key, int64_t offset,
+			     int32_t leader_epoch, struct bytes metadata, int64_t time_ms)
+{
+	struct part *part = &g->parts[partition];
+	struct group *group = group_get(g, group_name, offset >= 0);
+	if (!group)
+		return offset >= 0 ? SM_NO_MEMORY : SM_OK;
+	group->partition = partition;
+	void *old = NULL;
+	if (offset < 0) {
+		old = map_remove(&group->offsets, key);
+	} else {
+		struct committed *c = malloc(sizeof *c + metadata.size + 1);
+		if (!c)
+			return SM_NO_MEMORY;
+		*c = (struct committed){offset, leader_epoch, time_ms, (uint32_t)metadata.size};
+		memcpy(c->metadata, metadata.data, metadata.size);
+		c->metadata[metadata.size] = 0;
+		if (map_put(&group->offsets, key, c, &old)) {
+			free(c);
+			return SM_NO_MEMORY;
+		}
+		part->live_bytes += live_size(group_name.size, key.size, c);
+	}
+	if (old) {
+		part->live_bytes -= live_size(group_name.size, key.size, old);
+		free(old);
+	}
+	if (group->offsets.count == 0) {
+		map_remove(&g->groups, group_name);
+		map_done(&group->offsets);
+		free(group);
+	}
+	return SM_OK;
+}
+
+static struct bytes string_read(struct byte_reader *in)
+{
+	uint16_t size = reader_be16(in);
+	const uint8_t *p = reader_take(in, size);
+	return bytes_of(p, p ? size : 0);
+}
+
+/* One record of the topic. Keys of another version (group metadata of a Kafka) are passed over. */
+static enum sm_err record_apply(struct group_offsets *g, int32_t partition, const struct record *record)
+{
+	struct byte_reader key = byte_reader(record->key), value = byte_reader(record->value);
+	if (reader_be16(&key) > 1)
+		return SM_OK;
+	struct bytes group = string_read(&key);
+	/* topic and partition, as the map keeps them: the bytes of the key from the topic's text on */
+	struct bytes topic = string_read(&key);
+	reader_be32(&key);
+	if (key.failed || reader_left(&key))
+		return SM_CORRUPT;
+	struct bytes map_key = bytes_of(topic.data, topic.size + 4);
+	if (record->value_null)
+		return map_apply(g, partition, group, map_key, -1, -1, (struct bytes){NULL, 0}, 0);
+	uint16_t version = reader_be16(&value);
+	int64_t offset = (int64_t)reader_be64(&value);
+	int32_t leader_epoch = version >= 3 ? (int32_t)reader_be32(&value) : -1;
+	struct bytes metadata = string_read(&value);
+	int64_t time_ms = (int64_t)reader_be64(&value);
+	if (value.failed || version > 3 || offset < 0)
+		return SM_CORRUPT;
+	return map_apply(g, partition, group, map_key, offset, leader_epoch, metadata, time_ms);
+}
+
+/* All records of whole batches in memory. */
+static enum sm_err batches_apply(struct group_offsets *g, int32_t partition, struct bytes data, int64_t *ret_next)
+{
+	while (data.size) {
+		struct batch_reader reader;
+		struct record record;
+		enum sm_err err = batch_reader_init(&reader, data);
+		if (err)
+			return err;
+		while (!(err = batch_next(&reader, &record)) && !(err = record_apply(g, partition, &record)))
+			;
+		batch_reader_done(&reader);
+		if (err != SM_END)
+			return err;
+		if (ret_next)
+			*ret_next = reader.info.base_offset + reader.info.last_offset_delta + 1;
+		data = bytes_of(data.data + reader.info.size, data.size - reader.info.size);
+	}
+	return SM_OK;
+}
+
+/* ---- commits ---- */
+
+static void compact_start(struct part *part);
+
+static void commit_end(struct commit *c, enum sm_err err)
+{
+	c->done(c->arg, err);
+	log__partition_unref(c->log);
+	buf_done(&c->batches);
+	free(c);
+}
+
+static void commit_is_appended(void *arg, const struct log_append_result *result)
+{
+	struct commit *c = arg;
+	struct group_offsets *g = c->offsets;
+	struct part *part = &g->parts[c->partition];
+	enum sm_err err = result->err;
+	pthread_mutex_lock(&g->lock);
+	if (!err) {
+		err = batches_apply(g, c->partition, buf_bytes(&c->batches), NULL);
+		part->bytes += c->bytes;
+	}
+	part->in_flight--;
+	if (!part->compacting && part->bytes > COMPACT_MIN_BYTES && part->bytes > COMPACT_FACTOR * part->live_bytes &&
+	    !atomic_load(&g->engine->closing)) {
+		part->compacting = true;
+		part->log = log__partition_ref(c->log);
+	}
+	bool start = part->compacting && part->in_flight == 0;
+	pthread_mutex_unlock(&g->lock);
+	commit_end(c, err);
+	if (start)
+		compact_start(part);
+}
+
+static void commit_append(struct commit *c)
+{
+	struct bytes data = buf_bytes(&c->batches);
+	log__partition_append(c->log, (uint8_t *)(uintptr_t)data.data, data.size, 0, commit_is_appended, c);
+}
+
+static void commit_start(struct commit *c)
+{
+	struct group_offsets *g = c->offsets;
+	struct part *part = &g->parts[c->partition];
+	pthread_mutex_lock(&g->lock);
+	bool wait = part->compacting;
+	if (wait) {
+		c->next = NULL;
+		*part->waiting_tail = c;
+		part->waiting_tail = &c->next;
+	} else {
+		part->in_flight++;
+	}
+	pthread_mutex_unlock(&g->lock);
+	if (!wait)
+		commit_append(c);
+}
+
+static void topic_is_there(void *arg, const struct sm_error *error)
+{
+	struct commit *c = arg;
+	enum sm_err err = error && error->code != SM_EXISTS ? error->code : SM_OK;
+	if (!err && !(c->log = log__topics_partition(c->offsets->engine, TOPIC_OFFSETS, c->partition)))
+		err = SM_NOT_FOUND;
+	if (err)
+		commit_end(c, err);
+	else
+		commit_start(c);
+}
+
+static enum sm_err commit_build(struct commit *c, const char *group, const struct log_group_offset *offsets, uint32_t count)
+{
+	struct writer w = {.out = &c->batches};
+	int64_t now_ms = clock_wall_ms(c->offsets->engine->clock);
+	enum sm_err err = SM_OK;
+	for (uint32_t i = 0; i < count && !err; i++) {
+		const struct log_group_offset *o = &offsets[i];
+		size_t metadata_size = o->metadata ? strlen(o->metadata) : 0;
+		struct committed *value = NULL;
+		if (metadata_size > LOG_OFFSETS_METADATA_MAX)
+			err = SM_TOO_LARGE;
+		else if (!log_topic_name_ok(o->topic) || o->partition < 0)
+			err = SM_INVALID;
+		else if (!(value = malloc(sizeof *value + metadata_size + 1)))
+			err = SM_NO_MEMORY;
+		if (err)
+			break;
+		*value = (struct committed){o->offset, o->leader_epoch, now_ms, (uint32_t)metadata_size};
+		memcpy(value->metadata, o->metadata ? o->metadata : "", metadata_size + 1);
+		writer_add(&w, group, o->topic, strlen(o->topic), o->partition, value, now_ms);
+		free(value);
+	}
+	enum sm_err end_err = writer_end(&w);
+	return err ? err : end_err;
+}
+
+void log__offsets_commit(struct group_offsets *g, const char *group, const struct log_group_offset *offsets, uint32_t count,
+			 void (*done)(void *arg, enum sm_err err), void *arg)
+{
+	if (strlen(group) > LOG_GROUP_NAME_MAX) {
+		done(arg, SM_INVALID);
+		return;
+	}
+	if (count == 0) {
+		done(arg, SM_OK);
+		return;
+	}
+	struct commit *c = calloc(1, sizeof *c);
+	if (!c) {
+		done(arg, SM_NO_MEMORY);
+		return;
+	}
+	c->offsets = g;
+	c->done = done;
+	c->arg = arg;
+	c->partition = log__offsets_partition(group);
+	buf_init(&c->batches);
+	enum sm_err err = atomic_load(&g->engine->closing) ? SM_CLOSED : commit_build(c, group, offsets, count);
+	c->bytes = buf_size(&c->batches);
+	if (err) {
+		commit_end(c, err);
+		return;
+	}
+	if ((c->log = log__topics_partition(g->engine, TOPIC_OFFSETS, c->partition))) {
+		commit_start(c);
+		return;
+	}
+	const struct log_config config = {"cleanup.policy", "compact"};
+	const struct log_topic_spec spec = {TOPIC_OFFSETS, LOG_OFFSETS_PARTITIONS, 1, &config, 1};
+	log__meta_topic_create(g->engine, &spec, true, topic_is_there, c);
+}
+
+/* ---- compaction ---- */
+
+static void compact_end(void *arg, const struct sm_error *error)
+{
+	struct part *part = arg;
+	struct group_offsets *g = part->offsets;
+	struct partition *log = part->log;
+	pthread_mutex_lock(&g->lock);
+	/* After a failure: not again before as much has come in once more. */
+	part->bytes = error ? 0 : buf_size(&part->snapshot);
+	part->compacting = false;
+	part->log = NULL;
+	buf_done(&part->snapshot);
+	struct commit *waiting = part->waiting;
+	part->waiting = NULL;
+	part->waiting_tail = &part->waiting;
+	for (struct commit *c = waiting; c; c = c->next)
+		part->in_flight++;
+	pthread_mutex_unlock(&g->lock);
+	while (waiting) {
+		struct commit *next = waiting->next;
+		commit_append(waiting);
+		waiting = next;
+	}
+	log__partition_unref(log);
+}
+
+static void snapshot_write(struct part *part);
+
+static void snapshot_is_appended(void *arg, const struct log_append_result *result)
+{
+	struct part *part = arg;
+	if (result->err) {
+		compact_end(part, &(struct sm_error){.code = result->err});
+		return;
+	}
+	if (part->first_offset < 0)
+		part->first_offset = result->base_offset;
+	snapshot_write(part);
+}
+
+/* The next batches of the snapshot; after the last, what was before the first goes. */
+static void snapshot_write(struct part *part)
+{
+	struct bytes all = buf_bytes(&part->snapshot);
+	size_t size = 0;
+	struct batch_info info;
+	while (part->written + size < all.size &&
+	       !batch_parse(bytes_of(all.data + part->written + size, all.size - part->written - size), &info) &&
+	       (size == 0 || size + info.size <= LOG_GROUP_BYTES_MAX))
+		size += info.size;
+	if (size) {
+		uint8_t *from = part->snapshot.data + part->snapshot.start + part->written;
+		part->written += size;
+		log__partition_append(part->log, from, size, 0, snapshot_is_appended, part);
+		return;
+	}
+	pthread_mutex_lock(&part->log->lock);
+	int64_t before = part->first_offset >= 0 ? part->first_offset : part->log->high_watermark;
+	pthread_mutex_unlock(&part->log->lock);
+	enum sm_err err = log__partition_do(part->log, PARTITION_DROP_BEFORE, before, compact_end, part);
+	if (err)
+		compact_end(part, &(struct sm_error){.code = err});
+}
+
+static enum sm_err snapshot_build(struct part *part)
+{
+	struct group_offsets *g = part->offsets;
+	struct writer w = {.out = &part->snapshot};
+	size_t pos = 0, at;
+	struct bytes name, key;
+	void *value, *committed;
+	int64_t now_ms = clock_wall_ms(g->engine->clock);
+	pthread_mutex_lock(&g->lock);
+	while (map_next(&g->groups, &pos, &name, &value)) {
+		struct group *group = value;
+		if (group->partition != part->number)
+			continue;
+		char *text = strndup((const char *)name.data, name.size);
+		if (!text) {
+			w.err = SM_NO_MEMORY;
+			break;
+		}
+		for (at = 0; map_next(&group->offsets, &at, &key, &committed);)
+			writer_add(&w, text, (const char *)key.data, key.size - 4, (int32_t)be32_get(key.data + key.size - 4), committed,
+				   now_ms);
+		free(text);
+	}
+	pthread_mutex_unlock(&g->lock);
+	return writer_end(&w);
+}
+
+static void compact_is_rolled(void *arg, const struct sm_error *error)
+{
+	struct part *part = arg;
+	part->written = 0;
+	part->first_offset = -1;
+	enum sm_err err = error ? error->code : snapshot_build(part);
+	if (err)
+		compact_end(part, &(struct sm_error){.code = err});
+	else
+		snapshot_write(part);
+}
+
+static void compact_start(struct part *part)
+{
+	enum sm_err err = log__partition_do(part->log, PARTITION_ROLL, 0, compact_is_rolled, part);
+	if (err)
+		compact_end(part, &(struct sm_error){.code = err});
+}
+
+/* ---- reading ---- */
+
+enum sm_err log__offsets_fetch(struct group_offsets *g, const char *group_name, struct log_group_offset *offsets, uint32_t count,
+			       void **ret_hold)
+{
+	struct arena *arena = calloc(1, sizeof *arena);
+	struct buf key;
+	enum sm_err err = arena ? SM_OK : SM_NO_MEMORY;
+	if (err)
+		return err;
+	arena_init(arena, 0);
+	buf_init(&key);
+	pthread_mutex_lock(&g->lock);
+	struct group *group = map_get(&g->groups, bytes_str(group_name));
+	for (uint32_t i = 0; i < count && !err; i++) {
+		buf_clear(&key);
+		buf_append_str(&key, offsets[i].topic);
+		buf_be32(&key, (uint32_t)offsets[i].partition);
+		const struct committed *c = group ? map_get(&group->offsets, buf_bytes(&key)) : NULL;
+		offsets[i].offset = c ? c->offset : -1;
+		offsets[i].leader_epoch = c ? c->leader_epoch : -1;
+		offsets[i].metadata = c ? arena_string(arena, c->metadata, c->metadata_size) : "";
+		if (!offsets[i].metadata || key.failed)
+			err = SM_NO_MEMORY;
+	}
+	pthread_mutex_unlock(&g->lock);
+	buf_done(&key);
+	if (err) {
+		arena_done(arena);
+		free(arena);
+		return err;
+	}
+	*ret_hold = arena;
+	return SM_OK;
+}
+
+static int by_topic(const void *a, const void *b)
+{
+	const struct log_group_offset *x = a, *y = b;
+	int order = strcmp(x->topic, y->topic);
+	return order ? order : (x->partition > y->partition) - (x->partition < y->partition);
+}
+
+enum sm_err log__offsets_list(struct group_offsets *g, const char *group_name, struct log_group_offset **ret_offsets, uint32_t *ret_count,
+			      void **ret_hold)
+{
+	struct arena *arena = calloc(1, sizeof *arena);
+	if (!arena)
+		return SM_NO_MEMORY;
+	arena_init(arena, 0);
+	pthread_mutex_lock(&g->lock);
+	struct group *group = map_get(&g->groups, bytes_str(group_name));
+	size_t want = group ? group->offsets.count : 0, pos = 0;
+	uint32_t count = 0;
+	struct log_group_offset *list = arena_alloc(arena, (want + 1) * sizeof *list);
+	struct bytes key;
+	void *value;
+	bool whole = list != NULL;
+	while (whole && group && map_next(&group->offsets, &pos, &key, &value)) {
+		const struct committed *c = value;
+		list[count] = (struct log_group_offset){
+			.topic = arena_string(arena, (const char *)key.data, key.size - 4),
+			.partition = (int32_t)be32_get(key.data + key.size - 4),
+			.offset = c->offset,
+			.leader_epoch = c->leader_epoch,
+			.metadata = arena_string(arena, c->metadata, c->metadata_size),
+		};
+		whole = list[count].topic && list[count].metadata;
+		count++;
+	}
+	pthread_mutex_unlock(&g->lock);
+	if (!whole) {
+		arena_done(arena);
+		free(arena);
+		return SM_NO_MEMORY;
+	}
+	qsort(list, count, sizeof *list, by_topic);
+	*ret_offsets = list;
+	*ret_count = count;
+	*ret_hold = arena;
+	return SM_OK;
+}
+
+/* ---- opening ---- */
+
+static enum sm_err part_load(struct group_offsets *g, struct partition *log, int32_t partition, struct sm_error *reterr)
+{
+	struct log_read_result r;
+	uint8_t *buffer = NULL;
+	size_t cap = 0;
+	int64_t offset = log->log_start_offset;
+	enum sm_err err = SM_OK;
+	while (!err && !(err = log__partition_read(log, offset, READ_BYTES, &r)) && r.slice.size) {
+		struct bytes data;
+		if (!(err = log_slice_bytes(&r.slice, &buffer, &cap, &data)))
+			err = batches_apply(g, partition, data, &offset);
+		g->parts[partition].bytes += r.slice.size;
+		log_slice_done(&r.slice);
+	}
+	free(buffer);
+	return err ? sm_fail(reterr, err, "%s: the record at or after offset %lld cannot be read", log->dir, (long long)offset) : SM_OK;
+}
+
+enum sm_err log__offsets_open(struct engine *engine, struct group_offsets **ret, struct sm_error *reterr)
+{
+	struct group_offsets *g = calloc(1, sizeof *g);
+	enum sm_err err = SM_OK;
+	if (!g)
+		return sm_fail(reterr, SM_NO_MEMORY, "no memory");
+	g->engine = engine;
+	pthread_mutex_init(&g->lock, NULL);
+	map_init(&g->groups);
+	for (int32_t i = 0; i < LOG_OFFSETS_PARTITIONS; i++) {
+		g->parts[i] = (struct part){.offsets = g, .number = i};
+		g->parts[i].waiting_tail = &g->parts[i].waiting;
+		buf_init(&g->parts[i].snapshot);
+	}
+	for (int32_t i = 0; i < LOG_OFFSETS_PARTITIONS && !err; i++) {
+		struct partition *log = log__topics_partition(engine, TOPIC_OFFSETS, i);
+		if (log)
+			err = part_load(g, log, i, reterr);
+		log__partition_unref(log);
+	}
+	if (err)
+		log__offsets_close(g);
+	else
+		*ret = g;
+	return err;
+}
+
+void log__offsets_close(struct group_offsets *g)
+{
+	if (!g)
+		return;
+	size_t pos = 0, at;
+	struct bytes key;
+	void *value, *committed;
+	while (map_next(&g->groups, &pos, &key, &value)) {
+		struct group *group = value;
+		for (at = 0; map_next(&group->offsets, &at, &key, &committed);)
+			free(committed);
+		map_done(&group->offsets);
+		free(group);
+	}
+	map_done(&g->groups);
+	pthread_mutex_destroy(&g->lock);
+	free(g);
+}

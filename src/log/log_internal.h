@@ -1,0 +1,319 @@
+/* What the files of log/ share and nobody else sees. */
+#ifndef LOG_INTERNAL_H
+#define LOG_INTERNAL_H
+
+#include "base/map.h"
+#include "log/log.h"
+#include "log/record_batch.h"
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define SEGMENT_HEADER 8192u         /* first position of a batch; before it the two pages of marks */
+#define LOG_LEADER_EPOCH 0           /* set in each batch: there is one broker, and it never loses an election */
+#define SEGMENT_INDEX_INTERVAL 8192u /* bytes between index entries, at least */
+
+/* ---- segment.c: one segment, for its readers ---- */
+
+struct index_entry {
+	uint32_t offset; /* of the batch, less the segment's base offset */
+	uint32_t position;
+};
+/* The newest record up to and with the batch at `offset` has this time. */
+struct time_entry {
+	int64_t timestamp_ms;
+	uint32_t offset;
+};
+struct segment_index {
+	struct index_entry *entries;
+	struct time_entry *times;
+	uint32_t count, cap, time_count, time_cap;
+	int64_t newest_ms; /* of all batches added, 0 before the first */
+};
+void log__index_done(struct segment_index *index);
+/* Note a batch at position; keeps the index sparse. Errors: SM_NO_MEMORY. */
+SM_MUST_CHECK enum sm_err log__index_add(struct segment_index *index, int64_t base_offset, const struct batch_info *info,
+					 uint64_t position);
+/* Write both files beside the segment. They are hints: not synced, checked by CRC when read. */
+SM_MUST_CHECK enum sm_err log__index_write(struct io *io, const char *segment_path, int64_t base_offset, const struct segment_index *index,
+					   struct sm_error *reterr);
+/* SM_CORRUPT, SM_NOT_FOUND ...: there is no index to be had; scan instead. */
+SM_MUST_CHECK enum sm_err log__index_read(struct io *io, const char *segment_path, int64_t base_offset, struct segment_index *ret_index);
+
+/* One file of batches. Counted: a reader's slice holds it, so that its file outlives deletion. */
+struct segment {
+	struct log_hold hold; /* first */
+	atomic_uint refs;
+	struct io *io;
+	char *path;
+	int64_t base_offset;
+	pthread_mutex_t lock; /* of what follows; taken for a few instructions, or once to load the segment */
+	bool loaded;
+	bool active; /* the index is in memory */
+	struct io_file file;
+	uint64_t end;        /* batches end here; all before is synced */
+	int64_t next_offset; /* first offset after end */
+	int64_t max_timestamp_ms;
+	uint64_t checked_from; /* this process wrote or checked all batches from here on; the rest is checked when first read */
+	uint64_t verified_from, verified_to; /* what was checked so of the rest */
+	struct segment_index index;
+};
+/* dir: the partition's. Touches no file. NULL: no memory. */
+struct segment *log__segment_new(struct io *io, const char *dir, int64_t base_offset);
+struct segment *log__segment_ref(struct segment *segment);
+void log__segment_unref(struct segment *segment); /* NULL is allowed */
+/* Open the file of a segment that is not written any more and read its marks; nothing if that was done. May block. */
+SM_MUST_CHECK enum sm_err log__segment_load(struct segment *segment, struct sm_error *reterr);
+/* Whole batches from the one that holds offset on. The segment is loaded. ret_slice holds a reference.
+ * Errors: SM_CORRUPT, SM_IO, SM_NO_MEMORY, SM_END (no batch at or after offset here). */
+SM_MUST_CHECK enum sm_err log__segment_read(struct segment *segment, int64_t offset, size_t bytes_max, struct log_slice *ret_slice);
+/* First record at or after timestamp_ms. Errors: SM_END (none), as read. */
+SM_MUST_CHECK enum sm_err log__segment_find_time(struct segment *segment, int64_t timestamp_ms, int64_t *ret_offset,
+						 int64_t *ret_timestamp_ms);
+/* "DIR/00000000000000000042.log" -> 42; -1: not such a name. */
+int64_t log__segment_name_parse(const char *name, const char *suffix);
+
+/* ---- segment_write.c: the one writer of an active segment ---- */
+
+enum mark_kind { MARK_GROUP, MARK_SYNCED, MARK_CLEAN };
+struct segment_mark {
+	uint64_t number;
+	enum mark_kind kind;
+	uint64_t start, end;
+	int64_t base_offset, next_offset, max_timestamp_ms;
+};
+/* The newer of the two marks. Errors: SM_NOT_FOUND (none is whole), SM_VERSION, SM_IO. */
+SM_MUST_CHECK enum sm_err log__mark_read(struct io *io, struct io_file *file, struct segment_mark *ret_mark, int *ret_page,
+					 struct sm_error *reterr);
+
+struct segment_writer {
+	struct segment *segment; /* borrowed from the partition */
+	uint64_t end;            /* of the last synced group */
+	uint64_t filled;         /* the file has zeros up to here */
+	uint64_t mark_number;
+	int synced_page; /* holds the last mark that is known to be on disk: the other one is written */
+	int64_t next_offset, max_timestamp_ms;
+	bool torn;    /* a write failed: what stands after end must go before the next */
+	bool unclean; /* groups were written since the last clean mark */
+};
+/* Make the file of writer's segment, on disk when done. */
+SM_MUST_CHECK enum sm_err log__writer_create(struct segment_writer *w, const char *dir, struct sm_error *reterr);
+struct group_write {
+	const struct iovec *iov;
+	int iov_count;
+	size_t size;
+	int64_t next_offset;
+	int64_t max_timestamp_ms;
+	uint64_t segment_bytes;
+	bool no_sync; /* planted fault */
+};
+/* Write and sync one group. *ret_retry: it failed, but may be tried again (no space); else nothing may be acknowledged on
+ * this file any more. */
+SM_MUST_CHECK enum sm_err log__writer_group(struct segment_writer *w, const struct group_write *group, bool *ret_retry,
+					    struct sm_error *reterr);
+/* Cut the file to its batches, write the index, set a clean mark, sync. */
+SM_MUST_CHECK enum sm_err log__writer_seal(struct segment_writer *w, struct sm_error *reterr);
+/* Cut the file at the writer's end, zero nothing, mark it as synced, sync. */
+SM_MUST_CHECK enum sm_err log__writer_cut(struct segment_writer *w, struct sm_error *reterr);
+
+/* ---- producer_state.c: idempotent producers of one partition ---- */
+
+struct producer_batch {
+	int32_t first_sequence, last_sequence;
+	int64_t base_offset, last_offset;
+	int64_t timestamp_ms; /* log append time or -1 */
+};
+struct producer {
+	int64_t id;
+	int16_t epoch;
+	uint8_t count;
+	int64_t seen_ms;
+	struct producer_batch batches[LOG_PRODUCER_BATCHES]; /* oldest first */
+};
+struct producers {
+	struct map by_id; /* 8 bytes -> struct producer */
+	struct producer *undo;
+	uint32_t undo_count, undo_cap;
+};
+void log__producers_init(struct producers *p);
+void log__producers_done(struct producers *p);
+void log__producers_clear(struct producers *p);
+/* May this batch come next? SM_DUPLICATE: it is there already, *ret_there says where. Errors: SM_STALE_EPOCH, SM_SEQUENCE_GAP. */
+SM_MUST_CHECK enum sm_err log__producers_check(const struct producers *p, const struct batch_info *info, struct producer_batch *ret_there);
+/* Remember a batch that was given base_offset. undo: log__producers_undo can take it back. Errors: SM_NO_MEMORY. */
+SM_MUST_CHECK enum sm_err log__producers_add(struct producers *p, const struct batch_info *info, int64_t base_offset,
+					     int64_t append_time_ms, int64_t now_ms, bool undo);
+void log__producers_undo(struct producers *p); /* take back all since the last keep */
+void log__producers_keep(struct producers *p);
+void log__producers_expire(struct producers *p, int64_t before_ms);
+SM_MUST_CHECK enum sm_err log__producers_write(const struct producers *p, struct io *io, const char *dir, int64_t offset,
+					       struct sm_error *reterr);
+/* State as of offset. Errors: SM_NOT_FOUND, SM_CORRUPT: rebuild it. */
+SM_MUST_CHECK enum sm_err log__producers_read(struct producers *p, struct io *io, const char *dir, int64_t offset);
+
+/* ---- recovery.c ---- */
+
+typedef void (*log_notice)(void *arg, const char *text);
+struct recovery {
+	struct io *io;
+	const char *dir;
+	log_notice notice;
+	void *notice_arg;
+	int64_t now_ms;
+};
+/* What a partition's directory holds. */
+struct recovered {
+	struct segment **segments; /* malloc'ed, by base offset; the last one is active unless count is 0 */
+	uint32_t count;
+	struct segment_writer writer;
+	int64_t next_offset;
+};
+SM_MUST_CHECK enum sm_err log__recover(const struct recovery *r, struct producers *producers, struct recovered *ret,
+				       struct sm_error *reterr);
+
+/* ---- topic_config.c ---- */
+
+struct topic_settings {
+	uint32_t max_message_bytes;
+	uint64_t segment_bytes;
+	int64_t retention_ms, retention_bytes; /* -1: no bound */
+	bool log_append_time;
+};
+/* Check one config. Errors: SM_INVALID (unknown name, bad value), SM_UNSUPPORTED. internal: cleanup.policy=compact is allowed. */
+SM_MUST_CHECK enum sm_err log__config_apply(struct topic_settings *settings, const struct log_config *config, bool internal,
+					    struct sm_error *reterr);
+
+/* ---- partition.c: the actor that writes ---- */
+
+struct engine;
+struct partition_writer;
+struct partition {
+	atomic_uint refs;
+	struct engine *engine; /* outlives the actor and every append */
+	struct io *io;
+	char *topic;
+	int32_t number;
+	char *dir;
+	struct topic_settings settings;
+	struct sm_ref *actor;
+	atomic_size_t pending_bytes;
+
+	pthread_mutex_t lock; /* of what follows; held for a few instructions */
+	int64_t high_watermark, log_start_offset;
+	struct segment **segments; /* by base offset; the last one is active */
+	uint32_t segment_count, segment_cap;
+	enum sm_err failed; /* read-only, and why */
+	enum sm_err gone;   /* SM_NOT_FOUND: deleted, SM_CLOSED: closed */
+
+	struct log_wait *waits;          /* under the engine's waits_lock */
+	struct partition_writer *writer; /* the actor's own */
+};
+/* Recover what is on disk and spawn the actor. Blocks. */
+SM_MUST_CHECK enum sm_err log__partition_new(struct engine *engine, const char *topic, int32_t number,
+					     const struct topic_settings *settings, struct partition **ret_partition,
+					     struct sm_error *reterr);
+struct partition *log__partition_ref(struct partition *p);
+void log__partition_unref(struct partition *p);
+void log__partition_append(struct partition *p, uint8_t *batches, size_t size, unsigned flags, log_append_done done, void *arg);
+enum partition_job { PARTITION_GROUP, PARTITION_ROLL, PARTITION_RETENTION, PARTITION_DROP_BEFORE, PARTITION_CLOSE, PARTITION_DELETE };
+/* Ask the partition for a job other than a group. done is called on a thread of the engine; always, unless an error is
+ * returned here. offset: for PARTITION_DROP_BEFORE, whole segments before it go. */
+SM_MUST_CHECK enum sm_err log__partition_do(struct partition *p, enum partition_job job, int64_t offset,
+					    void (*done)(void *arg, const struct sm_error *error), void *arg);
+
+/* ---- partition_read.c: from any thread ---- */
+
+enum sm_err log__partition_read(struct partition *p, int64_t offset, size_t bytes_max, struct log_read_result *ret_result);
+enum sm_err log__partition_offset_for(struct partition *p, int64_t what, int64_t *ret_offset, int64_t *ret_timestamp_ms);
+void log__partition_wait(struct partition *p, struct log_wait *wait);
+/* Call the waits that are due: high watermark above their offset, or all with `why`. */
+void log__partition_wake(struct partition *p, enum sm_err why);
+void log__wait_cancel(struct engine *engine, struct log_wait *wait);
+/* Bytes of batches in all segments. May block. */
+SM_MUST_CHECK enum sm_err log__partition_bytes(struct partition *p, uint64_t *ret_bytes);
+/* Delete whole segments that retention or drop_before lets go; never the active one. Blocks. */
+SM_MUST_CHECK enum sm_err log__partition_drop_old(struct partition *p, int64_t now_ms, int64_t drop_before, struct sm_error *reterr);
+
+/* ---- topics.c: the table of topics and its file ---- */
+
+struct topics_picture; /* counted */
+struct topic {
+	char *name;
+	struct uuid id;
+	int32_t partition_count, replication_factor;
+	bool internal, deleting;
+	struct log_config *configs;
+	uint32_t config_count;
+	struct topic_settings settings;
+	struct partition **partitions;
+};
+void log__topic_free(struct topic *t); /* the partitions' references too */
+/* A checked copy of spec with an id. */
+SM_MUST_CHECK enum sm_err log__topic_new(const struct engine *engine, const struct log_topic_spec *spec, bool internal,
+					 struct topic **ret_topic, struct sm_error *reterr);
+/* Recover its partitions and start them. */
+SM_MUST_CHECK enum sm_err log__topic_start(struct engine *engine, struct topic *t, struct sm_error *reterr);
+/* All topics of the table and `extra` (may be NULL) to the file. */
+SM_MUST_CHECK enum sm_err log__topics_write(struct engine *engine, const struct topic *extra, struct sm_error *reterr);
+/* Read the file into the table; finishes deletions that were begun. */
+SM_MUST_CHECK enum sm_err log__topics_read(struct engine *engine, struct sm_error *reterr);
+SM_MUST_CHECK enum sm_err log__topics_put(struct engine *engine, struct topic *t);
+struct topic *log__topics_take(struct engine *engine, const char *name); /* out of the table; NULL: not there */
+/* Counted; NULL: not there. */
+struct partition *log__topics_partition(struct engine *engine, const char *topic, int32_t number);
+const struct log_topics *log__topics_picture(struct engine *engine);
+void log__topics_picture_release(const struct log_topics *topics);
+void log__topics_done(struct engine *engine);
+
+/* ---- meta.c: the actor that changes topics and gives out producer ids, one thing at a time ---- */
+
+SM_MUST_CHECK enum sm_err log__meta_start(struct engine *engine, struct sm_error *reterr);
+void log__meta_topic_create(struct engine *engine, const struct log_topic_spec *spec, bool internal,
+			    void (*done)(void *arg, const struct sm_error *error), void *arg);
+void log__meta_topic_delete(struct engine *engine, const char *name, void (*done)(void *arg, const struct sm_error *error), void *arg);
+void log__meta_producer_id(struct engine *engine, void (*done)(void *arg, enum sm_err err, int64_t producer_id, int16_t epoch), void *arg);
+/* After what is queued before it. */
+void log__meta_stop(struct engine *engine, void (*done)(void *arg, const struct sm_error *error), void *arg);
+void log__meta_free(struct engine *engine); /* when the actor has ended */
+
+/* ---- group_offsets.c ---- */
+
+#define TOPIC_OFFSETS "__consumer_offsets"
+struct group_offsets;
+int32_t log__offsets_partition(const char *group);
+SM_MUST_CHECK enum sm_err log__offsets_open(struct engine *engine, struct group_offsets **ret, struct sm_error *reterr);
+void log__offsets_close(struct group_offsets *g);
+void log__offsets_commit(struct group_offsets *g, const char *group, const struct log_group_offset *offsets, uint32_t count,
+			 void (*done)(void *arg, enum sm_err err), void *arg);
+enum sm_err log__offsets_fetch(struct group_offsets *g, const char *group, struct log_group_offset *offsets, uint32_t count,
+			       void **ret_hold);
+enum sm_err log__offsets_list(struct group_offsets *g, const char *group, struct log_group_offset **ret_offsets, uint32_t *ret_count,
+			      void **ret_hold);
+
+/* ---- engine.c ---- */
+
+struct engine {
+	struct sm_log log; /* first */
+	struct sm_system *system;
+	struct io *io;
+	struct clock *clock;
+	char *dir;
+	uint64_t segment_bytes;
+	int64_t retention_ms;
+	log_notice notice;
+	void *notice_arg;
+	bool ack_before_sync;
+	struct io_file lock_file;
+	atomic_bool closing;
+	atomic_long live; /* actors that run and appends that are not answered: close waits for them */
+
+	pthread_mutex_t lock; /* of the table */
+	struct map topics;    /* name -> struct topic */
+	struct topics_picture *picture;
+	pthread_mutex_t waits_lock;
+
+	struct meta *meta;
+	bool meta_runs; /* its actor was started */
+	struct group_offsets *offsets;
+};
+
+#endif

@@ -1,0 +1,284 @@
+/* Idempotent producers of one partition: which sequence comes next, and where the last batches went.
+ *
+ * OFFSET.snapshot (20 digits: the state as of this offset), big-endian:
+ *  offset  size  field
+ *       0     4  "SMKP"
+ *       4     4  version, 1
+ *       8     8  offset
+ *      16     4  number of producers
+ *      20     4  crc32c of everything after
+ *      24        for each producer: 8 id, 2 epoch, 8 last seen in ms, 1 number of batches, and for each batch:
+ *                4 first sequence, 4 last sequence, 8 first offset, 8 last offset, 8 append time (-1: none)
+ * Source: Kafka KIP-98 and KIP-360. */
+#include "base/hash.h"
+#include "log/log_internal.h"
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define SNAPSHOT_HEADER 24
+#define SNAPSHOT_FILE_MAX (64u << 20)
+
+void log__producers_init(struct producers *p)
+{
+	*p = (struct producers){0};
+	map_init(&p->by_id);
+}
+
+void log__producers_clear(struct producers *p)
+{
+	size_t pos = 0;
+	struct bytes key;
+	void *value;
+	while (map_next(&p->by_id, &pos, &key, &value))
+		free(value);
+	map_done(&p->by_id);
+	map_init(&p->by_id);
+	p->undo_count = 0;
+}
+
+void log__producers_done(struct producers *p)
+{
+	log__producers_clear(p);
+	map_done(&p->by_id);
+	free(p->undo);
+	p->undo = NULL;
+}
+
+static struct producer *find(const struct producers *p, int64_t id)
+{
+	return map_get(&p->by_id, bytes_of(&id, sizeof id));
+}
+
+static int32_t last_sequence(const struct batch_info *info)
+{
+	/* After the greatest sequence comes 0. */
+	return (int32_t)(((uint32_t)info->base_sequence + (uint32_t)info->record_count - 1) & INT32_MAX);
+}
+
+enum sm_err log__producers_check(const struct producers *p, const struct batch_info *info, struct producer_batch *ret_there)
+{
+	const struct producer *producer = find(p, info->producer_id);
+	if (!producer)
+		return SM_OK; /* as Kafka since KIP-360: its state may have expired */
+	if (info->producer_epoch < producer->epoch)
+		return SM_STALE_EPOCH;
+	if (info->producer_epoch > producer->epoch)
+		return info->base_sequence == 0 ? SM_OK : SM_SEQUENCE_GAP;
+	int32_t last = last_sequence(info);
+	for (int i = 0; i < producer->count; i++)
+		if (producer->batches[i].first_sequence == info->base_sequence && producer->batches[i].last_sequence == last) {
+			*ret_there = producer->batches[i];
+			return SM_DUPLICATE;
+		}
+	if (producer->count == 0)
+		return SM_OK;
+	int32_t before = producer->batches[producer->count - 1].last_sequence;
+	return info->base_sequence == (before == INT32_MAX ? 0 : before + 1) ? SM_OK : SM_SEQUENCE_GAP;
+}
+
+static void forget_oldest(struct producers *p)
+{
+	size_t pos = 0;
+	struct bytes key;
+	void *value;
+	struct producer *oldest = NULL;
+	while (map_next(&p->by_id, &pos, &key, &value)) {
+		struct producer *producer = value;
+		if (!oldest || producer->seen_ms < oldest->seen_ms)
+			oldest = producer;
+	}
+	if (oldest) {
+		map_remove(&p->by_id, bytes_of(&oldest->id, sizeof oldest->id));
+		free(oldest);
+	}
+}
+
+static enum sm_err find_or_make(struct producers *p, int64_t id, struct producer **ret)
+{
+	struct producer *producer = find(p, id);
+	if (!producer) {
+		/* Not while a group could be undone: what is forgotten could not come back. */
+		if (p->by_id.count >= LOG_PRODUCERS_MAX && p->undo_count == 0)
+			forget_oldest(p);
+		if (!(producer = calloc(1, sizeof *producer)))
+			return SM_NO_MEMORY;
+		producer->id = id;
+		producer->epoch = -1;
+		enum sm_err err = map_put(&p->by_id, bytes_of(&producer->id, sizeof producer->id), producer, NULL);
+		if (err) {
+			free(producer);
+			return err;
+		}
+	}
+	*ret = producer;
+	return SM_OK;
+}
+
+/* Keep a copy of the producer as it was before the group, once. */
+static enum sm_err undo_note(struct producers *p, const struct producer *producer)
+{
+	for (uint32_t i = 0; i < p->undo_count; i++)
+		if (p->undo[i].id == producer->id)
+			return SM_OK;
+	if (p->undo_count == p->undo_cap) {
+		uint32_t cap = p->undo_cap ? p->undo_cap * 2 : 8;
+		struct producer *grown = realloc(p->undo, cap * sizeof *grown);
+		if (!grown)
+			return SM_NO_MEMORY;
+		p->undo = grown;
+		p->undo_cap = cap;
+	}
+	p->undo[p->undo_count++] = *producer;
+	return SM_OK;
+}
+
+enum sm_err log__producers_add(struct producers *p, const struct batch_info *info, int64_t base_offset, int64_t append_time_ms,
+			       int64_t now_ms, bool undo)
+{
+	struct producer *producer;
+	enum sm_err err = find_or_make(p, info->producer_id, &producer);
+	if (err || (undo && (err = undo_note(p, producer))))
+		return err;
+	if (producer->epoch != info->producer_epoch)
+		producer->count = 0;
+	if (producer->count == LOG_PRODUCER_BATCHES) {
+		memmove(producer->batches, producer->batches + 1, (LOG_PRODUCER_BATCHES - 1) * sizeof *producer->batches);
+		producer->count--;
+	}
+	producer->epoch = info->producer_epoch;
+	producer->seen_ms = now_ms;
+	producer->batches[producer->count++] = (struct producer_batch){
+		.first_sequence = info->base_sequence,
+		.last_sequence = last_sequence(info),
+		.base_offset = base_offset,
+		.last_offset = base_offset + info->last_offset_delta,
+		.timestamp_ms = append_time_ms,
+	};
+	return SM_OK;
+}
+
+void log__producers_undo(struct producers *p)
+{
+	for (uint32_t i = 0; i < p->undo_count; i++) {
+		struct producer *producer = find(p, p->undo[i].id);
+		*producer = p->undo[i];
+		if (producer->epoch == -1) { /* it was not there before */
+			map_remove(&p->by_id, bytes_of(&p->undo[i].id, sizeof p->undo[i].id));
+			free(producer);
+		}
+	}
+	p->undo_count = 0;
+}
+
+void log__producers_keep(struct producers *p)
+{
+	p->undo_count = 0;
+}
+
+void log__producers_expire(struct producers *p, int64_t before_ms)
+{
+	size_t pos = 0;
+	struct bytes key;
+	void *value;
+	while (map_next(&p->by_id, &pos, &key, &value)) {
+		struct producer *producer = value;
+		if (producer->seen_ms >= before_ms)
+			continue;
+		int64_t id = producer->id;
+		map_remove(&p->by_id, bytes_of(&id, sizeof id));
+		free(producer);
+	}
+}
+
+/* ---- snapshots ---- */
+
+static void path_of(const char *dir, int64_t offset, char *out, size_t size)
+{
+	snprintf(out, size, "%s/%020lld.snapshot", dir, (long long)offset);
+}
+
+enum sm_err log__producers_write(const struct producers *p, struct io *io, const char *dir, int64_t offset, struct sm_error *reterr)
+{
+	char path[PATH_MAX];
+	struct buf out;
+	size_t pos = 0;
+	struct bytes key;
+	void *value;
+	buf_init(&out);
+	buf_append_str(&out, "SMKP");
+	buf_be32(&out, 1);
+	buf_be64(&out, (uint64_t)offset);
+	buf_be32(&out, (uint32_t)p->by_id.count);
+	buf_be32(&out, 0);
+	while (map_next(&p->by_id, &pos, &key, &value)) {
+		const struct producer *producer = value;
+		buf_be64(&out, (uint64_t)producer->id);
+		buf_be16(&out, (uint16_t)producer->epoch);
+		buf_be64(&out, (uint64_t)producer->seen_ms);
+		buf_u8(&out, producer->count);
+		for (int i = 0; i < producer->count; i++) {
+			buf_be32(&out, (uint32_t)producer->batches[i].first_sequence);
+			buf_be32(&out, (uint32_t)producer->batches[i].last_sequence);
+			buf_be64(&out, (uint64_t)producer->batches[i].base_offset);
+			buf_be64(&out, (uint64_t)producer->batches[i].last_offset);
+			buf_be64(&out, (uint64_t)producer->batches[i].timestamp_ms);
+		}
+	}
+	enum sm_err err = SM_NO_MEMORY;
+	if (!out.failed) {
+		uint8_t *data = out.data + out.start;
+		be32_put(data + 20, crc32c(0, data + SNAPSHOT_HEADER, buf_size(&out) - SNAPSHOT_HEADER));
+		path_of(dir, offset, path, sizeof path);
+		err = io_write_file_atomic(io, path, buf_bytes(&out), reterr);
+	}
+	buf_done(&out);
+	return err;
+}
+
+static enum sm_err producer_read(struct producers *p, struct byte_reader *in)
+{
+	struct producer read = {.id = (int64_t)reader_be64(in)};
+	read.epoch = (int16_t)reader_be16(in);
+	read.seen_ms = (int64_t)reader_be64(in);
+	read.count = reader_u8(in);
+	if (in->failed || read.count > LOG_PRODUCER_BATCHES)
+		return SM_CORRUPT;
+	for (int i = 0; i < read.count; i++) {
+		struct producer_batch *b = &read.batches[i];
+		b->first_sequence = (int32_t)reader_be32(in);
+		b->last_sequence = (int32_t)reader_be32(in);
+		b->base_offset = (int64_t)reader_be64(in);
+		b->last_offset = (int64_t)reader_be64(in);
+		b->timestamp_ms = (int64_t)reader_be64(in);
+	}
+	struct producer *producer;
+	enum sm_err err = in->failed ? SM_CORRUPT : find_or_make(p, read.id, &producer);
+	if (!err)
+		*producer = read;
+	return err;
+}
+
+enum sm_err log__producers_read(struct producers *p, struct io *io, const char *dir, int64_t offset)
+{
+	char path[PATH_MAX];
+	uint8_t *data;
+	size_t size;
+	path_of(dir, offset, path, sizeof path);
+	enum sm_err err = io_read_file(io, path, SNAPSHOT_FILE_MAX, &data, &size, NULL);
+	if (err)
+		return err;
+	log__producers_clear(p);
+	err = SM_CORRUPT;
+	if (size >= SNAPSHOT_HEADER && memcmp(data, "SMKP", 4) == 0 && be32_get(data + 4) == 1 && (int64_t)be64_get(data + 8) == offset &&
+	    be32_get(data + 20) == crc32c(0, data + SNAPSHOT_HEADER, size - SNAPSHOT_HEADER)) {
+		struct byte_reader in = byte_reader(bytes_of(data + SNAPSHOT_HEADER, size - SNAPSHOT_HEADER));
+		err = SM_OK;
+		for (uint32_t i = be32_get(data + 16); i > 0 && !err; i--)
+			err = producer_read(p, &in);
+	}
+	free(data);
+	if (err)
+		log__producers_clear(p);
+	return err;
+}

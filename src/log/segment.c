@@ -1,0 +1,375 @@
+/* The reading side of a segment. segment_write.c owns the format of the file, segment_index.c that of its indexes. */
+#include "log/log_internal.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+int64_t log__segment_name_parse(const char *name, const char *suffix)
+{
+	size_t digits = strspn(name, "0123456789");
+	if (digits != 20 || strcmp(name + digits, suffix) != 0)
+		return -1;
+	char *end;
+	unsigned long long value = strtoull(name, &end, 10);
+	return value <= INT64_MAX ? (int64_t)value : -1;
+}
+
+static void segment_release(struct log_hold *hold)
+{
+	log__segment_unref((struct segment *)hold);
+}
+
+struct segment *log__segment_new(struct io *io, const char *dir, int64_t base_offset)
+{
+	struct segment *s = calloc(1, sizeof *s);
+	if (!s)
+		return NULL;
+	if (asprintf(&s->path, "%s/%020lld.log", dir, (long long)base_offset) < 0) {
+		free(s);
+		return NULL;
+	}
+	s->hold.release = segment_release;
+	atomic_init(&s->refs, 1);
+	s->io = io;
+	s->base_offset = base_offset;
+	s->next_offset = -1;
+	s->max_timestamp_ms = -1;
+	s->file.fd = -1;
+	pthread_mutex_init(&s->lock, NULL);
+	return s;
+}
+
+struct segment *log__segment_ref(struct segment *s)
+{
+	atomic_fetch_add(&s->refs, 1);
+	return s;
+}
+
+void log__segment_unref(struct segment *s)
+{
+	if (!s || atomic_fetch_sub(&s->refs, 1) != 1)
+		return;
+	if (s->file.fd >= 0)
+		s->io->ops->close(s->io, &s->file);
+	log__index_done(&s->index);
+	pthread_mutex_destroy(&s->lock);
+	free(s->path);
+	free(s);
+}
+
+static enum sm_err load_locked(struct segment *s, struct sm_error *reterr)
+{
+	struct segment_mark mark;
+	uint64_t size;
+	int page;
+	enum sm_err err = s->io->ops->open(s->io, s->path, IO_READ, &s->file, reterr);
+	if (err)
+		return err;
+	if ((err = s->io->ops->size(s->io, &s->file, &size, reterr)))
+		goto failed;
+	err = log__mark_read(s->io, &s->file, &mark, &page, reterr);
+	if (err && err != SM_NOT_FOUND)
+		goto failed;
+	s->end = size;
+	s->max_timestamp_ms = INT64_MAX; /* unknown: found by no retention, looked into by every search for a time */
+	if (!err && mark.kind != MARK_GROUP && mark.end <= size && mark.base_offset == s->base_offset) {
+		s->end = mark.end;
+		s->next_offset = mark.next_offset;
+		s->max_timestamp_ms = mark.max_timestamp_ms;
+	}
+	s->checked_from = s->end;
+	s->loaded = true;
+	return SM_OK;
+failed:
+	s->io->ops->close(s->io, &s->file);
+	s->file.fd = -1;
+	return err;
+}
+
+enum sm_err log__segment_load(struct segment *s, struct sm_error *reterr)
+{
+	pthread_mutex_lock(&s->lock);
+	enum sm_err err = s->loaded ? SM_OK : load_locked(s, reterr);
+	pthread_mutex_unlock(&s->lock);
+	return err;
+}
+
+/* ---- walking ---- */
+
+/* A piece of the file, so that the headers of small batches do not cost a read each. */
+struct window {
+	uint8_t data[SEGMENT_INDEX_INTERVAL];
+	uint64_t at;
+	size_t size;
+};
+
+static enum sm_err header_read(struct segment *s, struct window *w, uint64_t position, uint64_t end, struct batch_info *ret_info)
+{
+	if (position < w->at || position + LOG_BATCH_OVERHEAD > w->at + w->size) {
+		size_t want = end - position < sizeof w->data ? (size_t)(end - position) : sizeof w->data;
+		enum sm_err err = s->io->ops->pread(s->io, &s->file, w->data, want, position, &w->size, NULL);
+		if (err)
+			return err;
+		w->at = position;
+	}
+	size_t from = (size_t)(position - w->at);
+	if (batch_parse_header(bytes_of(w->data + from, w->size - from), ret_info))
+		return SM_CORRUPT;
+	return ret_info->size > end - position ? SM_CORRUPT : SM_OK;
+}
+
+static int64_t last_offset(const struct batch_info *info)
+{
+	return info->base_offset + info->last_offset_delta;
+}
+
+enum index_key { BY_OFFSET, BY_POSITION };
+
+/* The last entry whose key is not above; false: none. */
+static bool index_find(const struct segment_index *index, enum index_key by, uint64_t key, struct index_entry *ret)
+{
+	uint32_t low = 0, high = index->count;
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+		const struct index_entry *e = &index->entries[middle];
+		if ((by == BY_OFFSET ? e->offset : e->position) <= key)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low == 0)
+		return false;
+	*ret = index->entries[low - 1];
+	return true;
+}
+
+/* The index of an active segment is in memory; that of another is read for this call. */
+static bool index_lookup(struct segment *s, enum index_key by, uint64_t key, struct index_entry *ret)
+{
+	pthread_mutex_lock(&s->lock);
+	bool active = s->active, found = active && index_find(&s->index, by, key, ret);
+	pthread_mutex_unlock(&s->lock);
+	if (active)
+		return found;
+	struct segment_index index = {0};
+	if (log__index_read(s->io, s->path, s->base_offset, &index))
+		return false;
+	found = index_find(&index, by, key, ret);
+	log__index_done(&index);
+	return found;
+}
+
+static uint64_t end_of(struct segment *s)
+{
+	pthread_mutex_lock(&s->lock);
+	uint64_t end = s->end;
+	pthread_mutex_unlock(&s->lock);
+	return end;
+}
+
+/* Position and header of the first batch that ends at or after offset. */
+static enum sm_err find_batch(struct segment *s, int64_t offset, uint64_t end, struct window *w, uint64_t *ret_position,
+			      struct batch_info *ret_info)
+{
+	uint64_t position = SEGMENT_HEADER;
+	struct index_entry entry;
+	struct batch_info info;
+	int64_t next = s->base_offset;
+	if (offset > s->base_offset && index_lookup(s, BY_OFFSET, (uint64_t)(offset - s->base_offset), &entry) && entry.position < end &&
+	    entry.position >= SEGMENT_HEADER && !header_read(s, w, entry.position, end, &info) &&
+	    info.base_offset == s->base_offset + entry.offset) {
+		position = entry.position;
+		next = info.base_offset;
+	}
+	while (position < end) {
+		enum sm_err err = header_read(s, w, position, end, &info);
+		if (err)
+			return err;
+		if (info.base_offset != next) /* outside the CRC, so checked by counting */
+			return SM_CORRUPT;
+		next = last_offset(&info) + 1;
+		if (last_offset(&info) >= offset) {
+			*ret_position = position;
+			*ret_info = info;
+			return SM_OK;
+		}
+		position += info.size;
+	}
+	return SM_END;
+}
+
+/* ---- reading ---- */
+
+static bool is_checked(struct segment *s, uint64_t from, uint64_t to)
+{
+	pthread_mutex_lock(&s->lock);
+	if (to > s->checked_from)
+		to = s->checked_from;
+	bool checked = from >= to || (from >= s->verified_from && to <= s->verified_to);
+	pthread_mutex_unlock(&s->lock);
+	return checked;
+}
+
+static void set_checked(struct segment *s, uint64_t from, uint64_t to)
+{
+	pthread_mutex_lock(&s->lock);
+	if (from <= s->verified_to && to >= s->verified_from) {
+		s->verified_from = from < s->verified_from ? from : s->verified_from;
+		s->verified_to = to > s->verified_to ? to : s->verified_to;
+	} else {
+		s->verified_from = from;
+		s->verified_to = to;
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* Bytes of whole batches from position on, within limit; checked data: headers are enough. */
+static enum sm_err extent_known(struct segment *s, uint64_t position, uint64_t limit, uint64_t end, struct window *w, uint64_t *ret_to)
+{
+	struct index_entry entry;
+	uint64_t at = position;
+	if (limit >= end) {
+		*ret_to = end;
+		return SM_OK;
+	}
+	if (index_lookup(s, BY_POSITION, limit, &entry) && entry.position > position)
+		at = entry.position;
+	for (;;) {
+		struct batch_info info;
+		enum sm_err err = header_read(s, w, at, end, &info);
+		if (err)
+			return err;
+		if (at > position && at + info.size > limit)
+			break;
+		at += info.size;
+		if (at >= limit)
+			break;
+	}
+	*ret_to = at;
+	return SM_OK;
+}
+
+/* The same for data of an earlier run: every batch is read and its CRC checked, so that nothing corrupt is served. */
+static enum sm_err extent_checked(struct segment *s, uint64_t position, uint64_t limit, const struct batch_info *first, uint64_t *ret_to)
+{
+	if (limit > position + LOG_READ_VERIFY_MAX)
+		limit = position + LOG_READ_VERIFY_MAX;
+	if (limit < position + first->size)
+		limit = position + first->size;
+	size_t size = (size_t)(limit - position), got, at = 0;
+	uint8_t *data = malloc(size);
+	if (!data)
+		return SM_NO_MEMORY;
+	enum sm_err err = s->io->ops->pread(s->io, &s->file, data, size, position, &got, NULL);
+	struct batch_info info;
+	int64_t next = first->base_offset;
+	while (!err && at < got && batch_parse(bytes_of(data + at, got - at), &info) == SM_OK && info.base_offset == next &&
+	       info.leader_epoch == LOG_LEADER_EPOCH && batch_crc_ok(bytes_of(data + at, got - at), &info)) {
+		at += info.size;
+		next = last_offset(&info) + 1;
+	}
+	free(data);
+	if (err)
+		return err;
+	if (at == 0)
+		return SM_CORRUPT;
+	set_checked(s, position, position + at);
+	*ret_to = position + at;
+	return SM_OK;
+}
+
+enum sm_err log__segment_read(struct segment *s, int64_t offset, size_t bytes_max, struct log_slice *ret_slice)
+{
+	struct window window = {.size = 0};
+	struct batch_info first;
+	uint64_t position, to, end = end_of(s);
+	enum sm_err err = find_batch(s, offset, end, &window, &position, &first);
+	if (err)
+		return err;
+	uint64_t limit = bytes_max < end - position ? position + bytes_max : end;
+	if (limit < position + first.size)
+		limit = position + first.size;
+	err = is_checked(s, position, limit) ? extent_known(s, position, limit, end, &window, &to)
+					     : extent_checked(s, position, limit, &first, &to);
+	if (err)
+		return err;
+	*ret_slice = (struct log_slice){
+		.fd = s->file.fd, .file_at = position, .size = (size_t)(to - position), .hold = &log__segment_ref(s)->hold};
+	return SM_OK;
+}
+
+/* ---- times ---- */
+
+/* Offset of the batch after which a record of that time may first come. */
+static int64_t time_lookup(struct segment *s, int64_t timestamp_ms)
+{
+	struct segment_index read = {0};
+	pthread_mutex_lock(&s->lock);
+	bool active = s->active;
+	const struct segment_index *index = &s->index;
+	if (!active) {
+		pthread_mutex_unlock(&s->lock);
+		if (log__index_read(s->io, s->path, s->base_offset, &read))
+			return s->base_offset;
+		index = &read;
+	}
+	uint32_t low = 0, high = index->time_count;
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+		if (index->times[middle].timestamp_ms < timestamp_ms)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	int64_t offset = s->base_offset + (low ? index->times[low - 1].offset : 0);
+	if (active)
+		pthread_mutex_unlock(&s->lock);
+	log__index_done(&read);
+	return offset;
+}
+
+/* First record of a batch at or after a time; SM_END: none. */
+static enum sm_err find_in_batch(struct bytes batch, int64_t timestamp_ms, int64_t *ret_offset, int64_t *ret_timestamp_ms)
+{
+	struct batch_reader reader;
+	struct record record;
+	enum sm_err err = batch_reader_init(&reader, batch);
+	if (err)
+		return err;
+	while (!(err = batch_next(&reader, &record)))
+		if (record.timestamp_ms >= timestamp_ms) {
+			*ret_offset = record.offset;
+			*ret_timestamp_ms = record.timestamp_ms;
+			break;
+		}
+	batch_reader_done(&reader);
+	return err;
+}
+
+enum sm_err log__segment_find_time(struct segment *s, int64_t timestamp_ms, int64_t *ret_offset, int64_t *ret_timestamp_ms)
+{
+	struct window window = {.size = 0};
+	struct batch_info info;
+	uint64_t position, end = end_of(s);
+	enum sm_err err = find_batch(s, time_lookup(s, timestamp_ms), end, &window, &position, &info);
+	while (!err) {
+		if (info.max_timestamp_ms >= timestamp_ms) {
+			struct log_slice slice;
+			struct bytes batch;
+			uint8_t *buffer = NULL;
+			size_t cap = 0;
+			if ((err = log__segment_read(s, info.base_offset, 1, &slice)))
+				return err;
+			if (!(err = log_slice_bytes(&slice, &buffer, &cap, &batch)))
+				err = find_in_batch(batch, timestamp_ms, ret_offset, ret_timestamp_ms);
+			free(buffer);
+			log_slice_done(&slice);
+			if (err != SM_END) /* a header that promises more than its records hold: look on */
+				return err;
+		}
+		position += info.size;
+		if (position >= end)
+			return SM_END;
+		err = header_read(s, &window, position, end, &info);
+	}
+	return err;
+}
