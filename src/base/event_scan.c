@@ -189,6 +189,8 @@ static bool scan_value(struct scan *s, uint32_t field)
 	case SCHEMA_BOOLEAN: reason = scan_boolean(s, value); break;
 	}
 	if (LIKELY(!reason)) {
+		size_t quote = *start == '"';
+		value->raw = bytes_of(start + quote, (size_t)(s->lex.at - start) - 2 * quote);
 		value->present = true;
 		return true;
 	}

@@ -36,6 +36,7 @@ int schema_find(const struct schema *schema, const char *name);
 /* One field's value as the scanner found it. Borrowed from the event or from the arena (unescaped strings). */
 struct event_value {
 	bool present;
+	struct bytes raw; /* the value's text as it stands in the event, a string's without its quotes */
 	union {
 		struct bytes text; /* SCHEMA_STRING: unescaped UTF-8 */
 		uint8_t uuid[16];  /* SCHEMA_UUID */
