@@ -5,5 +5,9 @@
 #include "compute/batch.h"
 #include "compute/dag.h"
 #include "compute/sql.h"
+#include <smack/rdd.h>
+
+/* For those who run jobs in the server: the schemas that topics have (compute_env.topic_schema). */
+void context_set_schemas(struct sm_context *context, const struct schema *(*topic_schema)(void *arg, const char *topic), void *arg);
 
 #endif

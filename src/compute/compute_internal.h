@@ -52,6 +52,14 @@ SM_MUST_CHECK enum sm_err batch_lists_iterate(const struct batch_list *lists, ui
 SM_MUST_CHECK enum sm_err dag__values(struct row_type *type, struct batch *const *batches, uint32_t count, uint32_t partitions,
 				      struct dag_node **ret_node);
 
+/* Rows of a dag_table_scan node that another read gives. */
+SM_MUST_CHECK enum sm_err dag__table_open(struct dag_node *node, const struct store_read *read, struct dag_iterator **ret_it,
+					  struct sm_error *reterr);
+const struct store_table *dag__table_of(const struct dag_node *node);
+/* A value as a cell of a column, by the rules of table_writer. */
+SM_MUST_CHECK enum sm_err value_to_cell(const struct store_table *table, const struct store_column *column, struct value v,
+					struct arena *arena, struct store_cell *ret_cell, struct sm_error *reterr);
+
 static inline bool batch_is_full(const struct batch *batch)
 {
 	return batch->rows >= COMPUTE_BATCH_ROWS || ((batch->rows & 63) == 0 && batch_bytes(batch) >= COMPUTE_BATCH_BYTES);

@@ -62,27 +62,36 @@ static void table_free(struct dag_iterator *it)
 
 static const struct dag_iterator_ops table_it_ops = {table_next, table_free};
 
+enum sm_err dag__table_open(struct dag_node *node, const struct store_read *read, struct dag_iterator **ret_it, struct sm_error *reterr)
+{
+	struct table_scan *scan = (struct table_scan *)node;
+	struct table_iterator *t = calloc(1, sizeof *t);
+	if (!t)
+		return sm_fail(reterr, SM_NO_MEMORY, "no memory for a scan");
+	*t = (struct table_iterator){.it = {&table_it_ops}, .scan = scan};
+	enum sm_err err = scan->store->ops->open(scan->store, read, &t->cursor, reterr);
+	if (err)
+		free(t);
+	else
+		*ret_it = &t->it;
+	return err;
+}
+
+const struct store_table *dag__table_of(const struct dag_node *node)
+{
+	return ((const struct table_scan *)node)->table;
+}
+
 static enum sm_err scan_iterate(struct dag_node *node, struct dag_task *task, uint32_t partition, struct dag_iterator **ret_it,
 				struct sm_error *reterr)
 {
-	struct table_scan *scan = (struct table_scan *)node;
 	/* Unsigned arithmetic over the ring, shifted so that the first range begins at INT64_MIN. */
 	uint64_t step = UINT64_MAX / node->partitions + 1, from = step * partition;
 	bool last = partition == node->partitions - 1;
-	struct store_read read = {.table = scan->table,
+	struct store_read read = {.table = dag__table_of(node),
 				  .token_from = (int64_t)(from ^ (1ull << 63)),
 				  .token_to = last ? INT64_MAX : (int64_t)((from + step - 1) ^ (1ull << 63))};
-	struct table_iterator *t = calloc(1, sizeof *t);
-	if (!t)
-		return SM_NO_MEMORY;
-	*t = (struct table_iterator){.it = {&table_it_ops}, .scan = scan};
-	enum sm_err err = scan->store->ops->open(scan->store, &read, &t->cursor, reterr);
-	if (err) {
-		free(t);
-		return err;
-	}
-	*ret_it = &t->it;
-	return SM_OK;
+	return dag__table_open(node, &read, ret_it, reterr);
 }
 
 static void scan_free(struct dag_node *node)

@@ -1,6 +1,6 @@
 /* Rows to INSERTs of a table. What can be known of types is checked once, for the columns; only fits, parses and nulls are left for rows.
  */
-#include "compute/dag.h"
+#include "compute/compute_internal.h"
 #include <stdlib.h>
 #include <strings.h>
 
@@ -16,11 +16,6 @@ struct table_writer {
 	struct target *cells;
 	struct target targets[]; /* what keys and cells point into */
 };
-
-static bool is_key(const struct store_column *column)
-{
-	return column->kind == STORE_PARTITION_KEY || column->kind == STORE_CLUSTERING;
-}
 
 /* Whether values of a column can go there, some perhaps only after a look at the value. */
 static bool converts(enum column_type from, enum store_type_id to)
@@ -220,6 +215,14 @@ static enum sm_err cell_of(const struct store_column *column, struct value v, st
 	if (!err && !cell->data)
 		err = sm_fail(reterr, arena_error(arena), "no memory for a row");
 	return err;
+}
+
+enum sm_err value_to_cell(const struct store_table *table, const struct store_column *column, struct value v, struct arena *arena,
+			  struct store_cell *ret_cell, struct sm_error *reterr)
+{
+	if (!v.null && !converts(v.type, column->type.id))
+		return type_error(table, column, v.type, reterr);
+	return cell_of(column, v, arena, ret_cell, reterr);
 }
 
 enum sm_err table_writer_row(struct table_writer *w, const struct batch *batch, uint32_t row, int64_t timestamp_us, struct arena *arena,
