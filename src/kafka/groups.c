@@ -360,8 +360,10 @@ static void delete_offsets(struct kafka_request *r, bool had_coordinator)
 	if (v->err || !group) {
 		*kafka__deleted_group_error(r) = kafka__error_of(v->err ? v->err : SM_NO_MEMORY);
 	} else if (v->offset_count) {
-		for (uint32_t i = 0; i < v->offset_count; i++)
+		for (uint32_t i = 0; i < v->offset_count; i++) {
 			v->offsets[i].offset = -1;
+			v->offsets[i].metadata = NULL;
+		}
 		r->step = delete_done;
 		log->ops->offsets_commit(log, group, v->offsets, v->offset_count, offsets_deleted, kafka__request_ref(r));
 		return;
