@@ -1,12 +1,15 @@
 /* Kills and damaged logs. The writers are processes of their own (this program again, with arguments): a store is never opened in a
  * forked copy of a process that had one open. */
-#include "store/store_test_help.h"
+#include "store/testing.h"
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+
+#define ROWS 400
 
 /* ---- the writing process ---- */
 
@@ -57,25 +60,70 @@ static int write_rows(const char *dir, uint32_t first, uint32_t count, uint32_t 
 	_exit(0);
 }
 
-/* Start it; ret_out: where its acknowledgements come. */
-static pid_t start_writer(const char *dir, uint32_t first, uint32_t count, uint32_t size, bool wait, int *ret_out)
+/* Write rows until the log may not grow any more (a file size limit); then nothing may be acknowledged, and reads go on. */
+static int write_to_the_limit(const char *dir)
+{
+	struct fixture f = {.dir = ""};
+	clock_manual_init(&f.clock, 1700000000000000u);
+	snprintf(f.dir, sizeof f.dir, "%s", dir);
+	fixture_reopen(&f);
+	assert_ok(make_keyspace(&f, "ks"));
+	assert_ok(make_table(&f, "t", "k:int:p v:text:r", NULL));
+	const struct store_table *t = table_of(&f, "t");
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &(struct rlimit){100000, RLIM_INFINITY}), 0);
+	uint32_t first_refused = 0;
+	for (uint32_t i = 0; i < ROWS; i++) {
+		enum sm_err err = insert(&f, t, KEY(INT((int32_t)i)), NULL, "v",
+					 TEXT("several hundred bytes would be here, in several hundred bytes' worth of text, "
+					      "so that the file's limit comes soon: several hundred bytes would be here, in "
+					      "several hundred bytes' worth of text, so that the file's limit comes soon"),
+					 1, 0);
+		if (!err && first_refused)
+			_exit(5); /* acknowledged after a failure */
+		if (!err)
+			acknowledged((void *)(uintptr_t)i, SM_OK);
+		else if (err != SM_IO && err != SM_NO_SPACE)
+			_exit(6);
+		else if (!first_refused)
+			first_refused = i;
+	}
+	setrlimit(RLIMIT_FSIZE, &(struct rlimit){RLIM_INFINITY, RLIM_INFINITY});
+	if (!first_refused || !insert(&f, t, KEY(INT(1)), NULL, "v", TEXT("x"), 1, 0))
+		_exit(7);
+	char *got = rows(&f, &(struct store_read){.table = t, .partition_key = KEY(INT(0))});
+	if (strncmp(got, "0 several", 9) != 0)
+		_exit(8);
+	_exit(0);
+}
+
+/* Start this program again with `dir` before the other words; ret_out: where its acknowledgements come. */
+static pid_t start_process(const char *dir, const char *const *words, int *ret_out)
 {
 	int ends[2];
-	char a[20], b[20], c[20];
+	const char *args[9] = {"crash_test", words[0], dir};
+	for (int i = 1; words[i]; i++)
+		args[i + 2] = words[i];
 	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-	snprintf(a, sizeof a, "%u", first);
-	snprintf(b, sizeof b, "%u", count);
-	snprintf(c, sizeof c, "%u", size);
 	pid_t pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
 		dup2(ends[1], STDOUT_FILENO);
-		execl("/proc/self/exe", "crash_test", "write", dir, a, b, c, wait ? "wait" : "stream", (char *)NULL);
+		execv("/proc/self/exe", (char *const *)args);
 		_exit(9);
 	}
 	close(ends[1]);
 	*ret_out = ends[0];
 	return pid;
+}
+
+static pid_t start_writer(const char *dir, uint32_t first, uint32_t count, uint32_t size, bool wait, int *ret_out)
+{
+	char a[20], b[20], c[20];
+	snprintf(a, sizeof a, "%u", first);
+	snprintf(b, sizeof b, "%u", count);
+	snprintf(c, sizeof c, "%u", size);
+	return start_process(dir, (const char *[]){"write", a, b, c, wait ? "wait" : "stream", NULL}, ret_out);
 }
 
 static void write_and_die(const char *dir, uint32_t first, uint32_t count, uint32_t size)
@@ -214,8 +262,6 @@ static void fresh_copy(struct place *p)
 
 /* ---- the tests ---- */
 
-#define ROWS 400
-
 static void killed_process_loses_nothing_acknowledged(void **state)
 {
 	struct place *p = *state;
@@ -244,6 +290,26 @@ static void killed_process_loses_nothing_acknowledged(void **state)
 				fail_msg("row %u was acknowledged and is lost", i);
 		next += 20000;
 	}
+}
+
+static void failed_write_makes_the_store_read_only(void **state)
+{
+	struct place *p = *state;
+	uint8_t there[ROWS], acked[ROWS] = {0};
+	int out, status;
+	uint32_t at, n = 0;
+	pid_t pid = start_process(p->dir, (const char *[]){"limit", NULL}, &out);
+	for (; read(out, &at, 4) == 4; n++)
+		acked[at] = 1;
+	close(out);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_true(n > 50 && n < ROWS);
+	struct sm_error error = {0};
+	if (look(p->dir, there, ROWS, &error))
+		fail_msg("%s", error.text);
+	for (uint32_t i = 0; i < ROWS; i++)
+		assert_true(there[i] >= acked[i]);
 }
 
 static void log_torn_anywhere_opens_with_what_is_before(void **state)
@@ -355,13 +421,13 @@ int main(int argc, char **argv)
 	if (argc == 7 && strcmp(argv[1], "write") == 0)
 		return write_rows(argv[2], (uint32_t)atoi(argv[3]), (uint32_t)atoi(argv[4]), (uint32_t)atoi(argv[5]),
 				  strcmp(argv[6], "wait") == 0);
+	if (argc == 3 && strcmp(argv[1], "limit") == 0)
+		return write_to_the_limit(argv[2]);
 #define T(name) cmocka_unit_test_setup_teardown(name, place_setup, place_teardown)
 	const struct CMUnitTest tests[] = {
-		T(killed_process_loses_nothing_acknowledged),
-		T(log_torn_anywhere_opens_with_what_is_before),
-		T(log_rotten_before_its_end_is_refused),
-		T(large_record_torn_in_its_first_block_is_a_torn_end),
-		T(torn_log_left_over_from_an_earlier_recovery_is_fine),
+		T(killed_process_loses_nothing_acknowledged),          T(failed_write_makes_the_store_read_only),
+		T(log_torn_anywhere_opens_with_what_is_before),        T(log_rotten_before_its_end_is_refused),
+		T(large_record_torn_in_its_first_block_is_a_torn_end), T(torn_log_left_over_from_an_earlier_recovery_is_fine),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,11 +10,6 @@
 #define READ_CACHE_ONLY 1 /* rocksdb::kBlockCacheTier */
 #define READAHEAD_BYTES (256u << 10)
 
-struct range_deletion {
-	size_t lower_at, lower_size, upper_at, upper_size; /* in cursor->range_bytes */
-	bool has_upper;
-	int64_t deleted_us;
-};
 struct store_cursor {
 	struct store__engine *engine;
 	struct store__table *table;
@@ -22,6 +17,7 @@ struct store_cursor {
 	bool point, whole_tokens, reverse, statics_only, cached_only;
 	bool unbounded; /* no slice: a partition of static cells only is shown */
 	bool end, begun;
+	int64_t row_count; /* given so far, for the metric */
 	enum sm_err err;
 
 	rocksdb_readoptions_t *options;
@@ -38,11 +34,10 @@ struct store_cursor {
 	bool in_partition, advance, emitted, skip;
 	struct buf prefix, seek;
 	int64_t token, deleted_us;
-	struct buf static_bytes, range_bytes;
+	struct buf static_bytes;
 	struct store__row statics;
 	bool static_live;
-	struct range_deletion *ranges;
-	uint32_t range_count, range_cap;
+	struct store__ranges ranges;
 
 	struct store__row current;
 	struct buf clustering;
@@ -80,17 +75,19 @@ void store__cursor_close(struct store_cursor *c)
 {
 	if (!c)
 		return;
+	if (c->row_count)
+		metric_add(METRIC_STORE_ROWS_READ, c->row_count);
 	if (c->it)
 		rocksdb_iter_destroy(c->it);
 	if (c->options)
 		rocksdb_readoptions_destroy(c->options);
 	if (c->pinned)
 		rocksdb_pinnableslice_destroy(c->pinned);
-	struct buf *bufs[] = {&c->lower,  &c->upper, &c->slice_bytes,  &c->start,       &c->after,
-			      &c->prefix, &c->seek,  &c->static_bytes, &c->range_bytes, &c->clustering};
+	struct buf *bufs[] = {&c->lower,  &c->upper, &c->slice_bytes,  &c->start,     &c->after,
+			      &c->prefix, &c->seek,  &c->static_bytes, &c->clustering};
 	for (size_t i = 0; i < sizeof bufs / sizeof *bufs; i++)
 		buf_done(bufs[i]);
-	free(c->ranges);
+	store__ranges_done(&c->ranges);
 	store__row_done(&c->statics);
 	store__row_done(&c->current);
 	store__table_unref(c->table);
@@ -335,38 +332,14 @@ static enum sm_err add_range(struct store_cursor *c, struct bytes rest, int64_t 
 {
 	struct store_span span;
 	enum sm_err err = store__range_decode(rest, &span);
-	if (err)
-		return err;
-	if (c->range_count == c->range_cap) {
-		uint32_t cap = c->range_cap ? c->range_cap * 2 : 8;
-		struct range_deletion *r = realloc(c->ranges, cap * sizeof *r);
-		if (!r)
-			return SM_NO_MEMORY;
-		c->ranges = r;
-		c->range_cap = cap;
-	}
-	struct range_deletion *r = &c->ranges[c->range_count++];
-	*r = (struct range_deletion){
-		.lower_at = c->range_bytes.end, .lower_size = span.lower.size, .has_upper = span.has_upper, .deleted_us = deleted_us};
-	buf_append_bytes(&c->range_bytes, span.lower);
-	r->upper_at = c->range_bytes.end;
-	r->upper_size = span.upper.size;
-	buf_append_bytes(&c->range_bytes, span.upper);
-	return c->range_bytes.failed ? SM_NO_MEMORY : SM_OK;
+	return err ? err : store__ranges_add(&c->ranges, span, deleted_us);
 }
 
 /* When the row with this clustering was deleted by its partition or a range. */
 static int64_t covering(const struct store_cursor *c, struct bytes clustering)
 {
-	int64_t deleted_us = c->deleted_us;
-	for (uint32_t i = 0; i < c->range_count; i++) {
-		const struct range_deletion *r = &c->ranges[i];
-		if (r->deleted_us > deleted_us &&
-		    bytes_compare(clustering, bytes_of(c->range_bytes.data + r->lower_at, r->lower_size)) >= 0 &&
-		    (!r->has_upper || bytes_compare(clustering, bytes_of(c->range_bytes.data + r->upper_at, r->upper_size)) < 0))
-			deleted_us = r->deleted_us;
-	}
-	return deleted_us;
+	int64_t range_us = store__ranges_covering(&c->ranges, clustering);
+	return range_us > c->deleted_us ? range_us : c->deleted_us;
 }
 
 static bool in_partition(const struct store_cursor *c, struct bytes key)
@@ -393,7 +366,7 @@ static enum sm_err read_heads(struct store_cursor *c)
 		uint8_t kind = key.data[c->prefix.end];
 		struct bytes rest = bytes_of(key.data + c->prefix.end + 1, key.size - c->prefix.end - 1);
 		if (kind >= STORE_KEY_ROW)
-			return SM_OK;
+			return store__ranges_ready(&c->ranges);
 		if (kind == STORE_KEY_STATIC) {
 			buf_append_bytes(&c->static_bytes, iterator_value(c));
 			err = c->static_bytes.failed ? SM_NO_MEMORY : store__row_decode(buf_bytes(&c->static_bytes), &c->statics);
@@ -407,7 +380,8 @@ static enum sm_err read_heads(struct store_cursor *c)
 		if (err)
 			return err;
 	}
-	return iterator_error(c);
+	err = iterator_error(c);
+	return err ? err : store__ranges_ready(&c->ranges);
 }
 
 static bool statics_live(const struct store_cursor *c)
@@ -461,11 +435,10 @@ static enum sm_err enter_partition(struct store_cursor *c)
 	buf_clear(&c->prefix);
 	buf_append_bytes(&c->prefix, key.prefix);
 	buf_clear(&c->static_bytes);
-	buf_clear(&c->range_bytes);
+	store__ranges_clear(&c->ranges);
 	if (c->prefix.failed)
 		return SM_NO_MEMORY;
 	c->statics.cell_count = 0;
-	c->range_count = 0;
 	c->deleted_us = STORE_NO_TIME;
 	c->emitted = c->skip = c->advance = false;
 	c->in_partition = true;
@@ -591,7 +564,7 @@ enum sm_err store__cursor_next(struct store_cursor *c, const struct store_row **
 		c->end = true;
 		return err;
 	}
-	metric_add(METRIC_STORE_ROWS_READ, 1);
+	c->row_count++;
 	*ret_row = &c->row;
 	return SM_OK;
 }

@@ -1,5 +1,6 @@
-#include "store/store_test_help.h"
+#include "store/testing.h"
 #include <pthread.h>
+#include <rocksdb/c.h>
 
 static void schema_changes_are_kept_over_a_restart(void **state)
 {
@@ -499,6 +500,82 @@ static void many_threads_write_and_each_write_is_there(void **state)
 	assert_int_equal(count, 4000);
 }
 
+/* ---- a reader while tables come and go ---- */
+
+struct churn {
+	struct fixture *f;
+	atomic_bool stop;
+	atomic_int reads;
+};
+
+static void *read_all_the_time(void *arg)
+{
+	struct churn *c = arg;
+	struct sm_store *store = c->f->store;
+	while (!atomic_load(&c->stop)) {
+		const struct store_schema *schema = store->ops->schema(store);
+		const struct store_table *t = store_find_table(schema, "ks", "t");
+		if (t) {
+			struct store_read r = all_of(t);
+			struct store_cursor *cursor;
+			const struct store_row *row;
+			enum sm_err err;
+			assert_ok(store->ops->open(store, &r, &cursor, NULL));
+			while (!(err = store->ops->next(cursor, &row)))
+				assert_int_equal(row->cells[0].size, 4);
+			assert_err(err, SM_END);
+			store->ops->close_cursor(cursor);
+			atomic_fetch_add(&c->reads, 1);
+		}
+		store->ops->schema_release(store, schema);
+	}
+	return NULL;
+}
+
+static void readers_are_not_disturbed_by_schema_changes(void **state)
+{
+	struct fixture *f = *state;
+	struct churn c = {.f = f};
+	pthread_t thread;
+	assert_ok(make_keyspace(f, "ks"));
+	assert_int_equal(pthread_create(&thread, NULL, read_all_the_time, &c), 0);
+	for (int i = 0; i < 20 || atomic_load(&c.reads) < 5; i++) {
+		assert_ok(make_table(f, "t", "k:int:p a:int:r", NULL));
+		for (int k = 0; k < 10; k++)
+			assert_ok(insert(f, table_of(f, "t"), KEY(INT(k)), NULL, "a", INT(i), 1, 0));
+		assert_ok(change_table(f, i % 2 ? STORE_TRUNCATE_TABLE : STORE_DROP_TABLE, "t"));
+		if (i % 2)
+			assert_ok(change_table(f, STORE_DROP_TABLE, "t"));
+	}
+	atomic_store(&c.stop, true);
+	pthread_join(thread, NULL);
+}
+
+static void newer_format_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct store__rocks rocks;
+	struct store__rocks_options o = {.dir = f->dir};
+	struct buf key;
+	char *text = NULL;
+	f->store->ops->schema_release(f->store, f->schema);
+	assert_ok(f->store->ops->close(f->store, NULL));
+	f->store = NULL;
+	f->schema = NULL;
+	buf_init(&key);
+	store__system_key(&key, STORE_SYSTEM_FORMAT, bytes_of(NULL, 0));
+	assert_ok(store__rocks_open(&o, &rocks, NULL));
+	rocksdb_put(rocks.db, rocks.write_sync, (const char *)key.data, key.end, "\0\0\0\2", 4, &text);
+	assert_null(text);
+	store__rocks_close(&rocks);
+	buf_done(&key);
+	struct store_embedded_options e = {.dir = f->dir};
+	struct sm_store *store;
+	struct sm_error error = {0};
+	assert_err(store_embedded_open(&e, &store, &error), SM_VERSION);
+	assert_non_null(strstr(error.text, "has format 2"));
+}
+
 /* one key written very often: the pieces are joined */
 static void hot_row_keeps_its_last_value(void **state)
 {
@@ -553,6 +630,8 @@ int main(void)
 		T(cached_only_says_again_instead_of_reading),
 		T(store_in_use_is_refused_to_others),
 		T(many_threads_write_and_each_write_is_there),
+		T(readers_are_not_disturbed_by_schema_changes),
+		T(newer_format_is_refused),
 		T(hot_row_keeps_its_last_value),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

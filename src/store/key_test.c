@@ -1,4 +1,4 @@
-#include "store/store_test_help.h"
+#include "store/testing.h"
 
 /* A table of one clustering column (and an int behind it) of the type. */
 static struct store__table *table_with(const char *type, bool descending)

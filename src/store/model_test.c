@@ -1,5 +1,5 @@
 /* Random mutations against a model that keeps every one and works out from the whole history what a reader sees. */
-#include "store/store_test_help.h"
+#include "store/testing.h"
 
 #define KS 3 /* partitions */
 #define CS 5 /* values of c, descending */

@@ -1,4 +1,4 @@
-#include "store/store_test_help.h"
+#include "store/testing.h"
 
 static uint64_t random_state = 2463534242u;
 static uint64_t pick(uint64_t n)

@@ -7,7 +7,7 @@
  * A cell with size -1 is null. Within one row the last write time wins, cell by cell; at equal times a tombstone wins over a
  * value, then the larger value (Cassandra's rule).
  *
- * A write is answered after the sync of the write-ahead log that covers it. */
+ * A write is answered after the sync of the write-ahead log that covers it, and seen by readers only from then on. */
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
 
@@ -157,13 +157,16 @@ struct store_ops {
 	/* Errors: SM_EXISTS, SM_NOT_FOUND, SM_INVALID. Durable when done. Runs on the pool. */
 	void (*change)(struct sm_store *store, const struct store_change *change, void (*done)(void *arg, const struct sm_error *error), void *arg);
 
-	/* done is called once the batch is on disk, on a thread of the engine; it must not block.
+	/* done is called once the batch is on disk, on a thread of the engine; it must not block. A batch that is refused before it was
+	 * queued is answered before apply returns. Mutations may use an older picture as long as the table is still there.
+	 * SM_INVALID: a key that is null or empty, a value that is none of its column's type, a column twice, a bad ttl or time.
 	 * Errors: SM_FULL (push back), SM_STALE_EPOCH, SM_TOO_LARGE, SM_NOT_FOUND (table dropped), SM_NO_SPACE, SM_IO. Thread: any. */
 	void (*apply)(struct sm_store *store, const struct store_batch *batch, void (*done)(void *arg, enum sm_err err), void *arg);
 
-	/* Rows that a reader sees are applied but perhaps not yet synced, as in Cassandra; `durable` readers get synced rows only (jobs). */
+	/* Reads one consistent state, the one of the first call of next. Rows that a reader sees are synced. */
 	enum sm_err (*open)(struct sm_store *store, const struct store_read *read, struct store_cursor **ret_cursor, struct sm_error *reterr);
-	/* SM_END after the last row; SM_AGAIN with cached_only. May block otherwise. */
+	/* SM_END after the last row; SM_AGAIN with cached_only (close it; open anew without it where blocking is allowed, behind the last row
+	 * that came). May block otherwise. */
 	enum sm_err (*next)(struct store_cursor *cursor, const struct store_row **ret_row);
 	void (*close_cursor)(struct store_cursor *cursor);
 

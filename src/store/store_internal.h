@@ -109,6 +109,23 @@ SM_MUST_CHECK enum sm_err store__row_merge(struct store__row *row, const struct 
 /* Merge encoded values into one. Errors: SM_CORRUPT, SM_NO_MEMORY. */
 SM_MUST_CHECK enum sm_err store__row_merge_values(const struct bytes *values, size_t count, struct buf *out);
 
+/* ---- range deletions of a partition (ranges.c) ---- */
+
+struct store__ranges {
+	struct buf bytes;
+	struct store__range *items;
+	struct store__piece *pieces;
+	uint32_t count, cap, piece_count;
+};
+void store__ranges_clear(struct store__ranges *ranges);
+void store__ranges_done(struct store__ranges *ranges);
+/* span is copied and not empty. Errors: SM_NO_MEMORY. */
+SM_MUST_CHECK enum sm_err store__ranges_add(struct store__ranges *ranges, struct store_span span, int64_t deleted_us);
+/* All are added. Errors: SM_NO_MEMORY. */
+SM_MUST_CHECK enum sm_err store__ranges_ready(struct store__ranges *ranges);
+/* Time of the newest deletion that covers the encoded clustering, or STORE_NO_TIME. */
+int64_t store__ranges_covering(const struct store__ranges *ranges, struct bytes clustering);
+
 /* ---- schema pictures (schema.c) ---- */
 
 /* Shared by all pictures of a table that have its number. */

@@ -1,4 +1,4 @@
-#include "store/store_test_help.h"
+#include "store/testing.h"
 
 static struct store_type parsed(const char *name)
 {

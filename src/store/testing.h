@@ -1,6 +1,6 @@
 /* What the tests of store/ share: a store in a directory of its own, values, statements in a few words. */
-#ifndef STORE_STORE_TEST_HELP_H
-#define STORE_STORE_TEST_HELP_H
+#ifndef STORE_TESTING_H
+#define STORE_TESTING_H
 
 #include "base/io.h"
 #include "store/store_internal.h"
