@@ -1,0 +1,444 @@
+/* Failing calls, power loss, truncation and flipped bits: what was acknowledged is there or is refused, never lost without a
+ * word and never served wrong. */
+#include "log/testing.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <semaphore.h>
+#include <sys/stat.h>
+
+#define ROUNDS 12
+#define IN_FLIGHT 4
+#define APPENDS (ROUNDS * IN_FLIGHT)
+#define TOPIC "crash"
+
+/* What the client knows: record i was acknowledged at this offset, or -1. */
+struct acked {
+	int64_t offset[APPENDS];
+	int count;
+};
+
+struct sent {
+	struct buf batch;
+	sem_t done;
+	struct log_append_result result;
+};
+
+static void sent_is_done(void *arg, const struct log_append_result *result)
+{
+	struct sent *s = arg;
+	s->result = *result;
+	sem_post(&s->done);
+}
+
+/* IN_FLIGHT appends of one record each at once, ROUNDS times; sizes vary, so that groups, fills and rolls fall differently. */
+static void produce(struct bench_log *b, struct acked *acked)
+{
+	for (int i = 0; i < APPENDS; i++)
+		acked->offset[i] = -1;
+	for (int round = 0; round < ROUNDS; round++) {
+		struct sent sent[IN_FLIGHT];
+		for (int k = 0; k < IN_FLIGHT; k++) {
+			int i = round * IN_FLIGHT + k;
+			buf_init(&sent[k].batch);
+			sem_init(&sent[k].done, 0, 0);
+			testing_batch_put(&sent[k].batch, TOPIC, i, 1, (size_t)(100 + i * 37 % 3000), 5, 0, i);
+			b->log->ops->append(b->log, TOPIC, 0, sent[k].batch.data, buf_size(&sent[k].batch), 0, sent_is_done, &sent[k]);
+		}
+		for (int k = 0; k < IN_FLIGHT; k++) {
+			sem_wait(&sent[k].done);
+			if (!sent[k].result.err) {
+				acked->offset[round * IN_FLIGHT + k] = sent[k].result.base_offset;
+				acked->count++;
+			}
+			sem_destroy(&sent[k].done);
+			buf_done(&sent[k].batch);
+		}
+	}
+}
+
+/* Each record that is there, in order; every acknowledged one at its offset. Returns the next offset. */
+static int64_t check_acked(struct bench_log *b, const struct acked *acked)
+{
+	int64_t offset = 0;
+	int last = -1, found = 0;
+	uint8_t *buffer = NULL;
+	size_t cap = 0;
+	for (;;) {
+		struct log_read_result r;
+		struct bytes data;
+		assert_int_equal(b->log->ops->read(b->log, TOPIC, 0, offset, 5000, &r), SM_OK);
+		if (r.slice.size == 0)
+			break;
+		assert_int_equal(log_slice_bytes(&r.slice, &buffer, &cap, &data), SM_OK);
+		while (data.size) {
+			struct batch_reader reader;
+			struct record record;
+			assert_int_equal(batch_reader_init(&reader, data), SM_OK);
+			assert_true(batch_crc_ok(data, &reader.info));
+			assert_int_equal(reader.info.base_offset, offset);
+			while (batch_next(&reader, &record) == SM_OK) {
+				int i = atoi((const char *)record.value.data + strlen(TOPIC "-"));
+				if (i <= last)
+					fail_msg("record %d at offset %lld comes after %d", i, (long long)record.offset, last);
+				if (acked->offset[i] >= 0 && acked->offset[i] != record.offset)
+					fail_msg("record %d is at offset %lld, acknowledged was %lld", i, (long long)record.offset,
+						 (long long)acked->offset[i]);
+				found += acked->offset[i] >= 0;
+				last = i;
+				offset = record.offset + 1;
+			}
+			data = bytes_of(data.data + reader.info.size, data.size - reader.info.size);
+			batch_reader_done(&reader);
+		}
+		log_slice_done(&r.slice);
+	}
+	free(buffer);
+	if (found != acked->count)
+		fail_msg("%d of %d acknowledged records are there", found, acked->count);
+	return offset;
+}
+
+static void restart_and_check(struct bench_log *b, const struct acked *acked, const char *what, uint64_t n)
+{
+	struct sm_error error;
+	enum sm_err err = testing_try_open(b, &error);
+	if (err)
+		fail_msg("%s %llu: %s", what, (unsigned long long)n, error.text);
+	const struct log_topics *topics = b->log->ops->topics(b->log);
+	bool there = log_topics_find(topics, TOPIC) != NULL;
+	b->log->ops->topics_release(b->log, topics);
+	if (!there) {
+		assert_int_equal(acked->count, 0);
+		testing_close(b);
+		return;
+	}
+	int64_t next = check_acked(b, acked);
+	int64_t at = testing_append(b, TOPIC, 0, 1000, 1, 50);
+	assert_int_equal(at, next);
+	testing_close(b);
+}
+
+/* Run the whole with the Nth changing call failing; gives whether it was reached. */
+static bool run_with_fault(struct bench_log *b, const struct io_fault_plan *plan, struct acked *acked, struct io **ret_io)
+{
+	struct io *io = io_fault_new(plan);
+	struct sm_error error;
+	memset(acked, 0, sizeof *acked);
+	b->options.io = io;
+	b->options.segment_bytes = 24000;
+	if (testing_try_open(b, &error) == SM_OK) {
+		struct log_topic_spec spec = {TOPIC, 1, 1, NULL, 0};
+		if (log_topic_create_wait(b->log, &spec, &error) == SM_OK)
+			produce(b, acked);
+		(void)!b->log->ops->close(b->log, &error);
+		b->log = NULL;
+	}
+	*ret_io = io;
+	return io_fault_calls(io) >= plan->fail_at;
+}
+
+static void fresh_dir(struct bench_log *b)
+{
+	if (b->dir[0])
+		assert_int_equal(io_remove_tree(&io_system, b->dir, NULL), SM_OK);
+	testing_dir(b);
+}
+
+static void process_death_and_power_loss_at_every_call_lose_nothing_acknowledged(void **state)
+{
+	struct bench_log b = {.dir = ""};
+	struct acked acked;
+	struct io *io;
+	testing_system(&b);
+	for (uint64_t n = 1;; n++) {
+		bool reached = false;
+		for (uint64_t seed = 0; seed < 3; seed++) {
+			fresh_dir(&b);
+			const struct io_fault_plan plan = {.fail_at = n, .fail_after = true, .tear_bytes = n * 97 % 5000};
+			reached = run_with_fault(&b, &plan, &acked, &io);
+			if (seed) /* 0: only the process dies */
+				assert_int_equal(io_fault_power_loss(io, seed * 1000 + n, NULL), SM_OK);
+			io_fault_free(io);
+			b.options.io = NULL;
+			restart_and_check(&b, &acked, "death at call", n);
+		}
+		if (!reached)
+			break;
+	}
+	assert_int_equal(acked.count, APPENDS);
+	testing_end(&b);
+}
+
+
+static void one_failed_call_never_leads_to_a_lost_record(void **state)
+{
+	struct bench_log b = {.dir = ""};
+	struct acked acked;
+	struct io *io;
+	testing_system(&b);
+	for (uint64_t n = 1;; n++) {
+		bool reached = false;
+		for (int kind = 0; kind < 2; kind++) {
+			fresh_dir(&b);
+			const struct io_fault_plan plan = {.fail_at = n, .fail_errno = kind ? ENOSPC : EIO, .tear_bytes = n * 131 % 3000};
+			reached = run_with_fault(&b, &plan, &acked, &io);
+			if (n % 2)
+				assert_int_equal(io_fault_power_loss(io, n, NULL), SM_OK);
+			io_fault_free(io);
+			b.options.io = NULL;
+			restart_and_check(&b, &acked, "failure of call", n);
+		}
+		if (!reached)
+			break;
+	}
+	testing_end(&b);
+}
+
+/* A table that has no space until it is told so. */
+struct full_disk {
+	struct io io;
+	struct io_ops ops;
+	atomic_bool full;
+};
+
+static enum sm_err full_pwritev(struct io *io, struct io_file *file, const struct iovec *iov, int n, uint64_t at, struct sm_error *reterr)
+{
+	if (atomic_load(&((struct full_disk *)io)->full)) {
+		/* half of it fits */
+		struct iovec half = {iov[0].iov_base, iov[0].iov_len / 2};
+		(void)!io_system.ops->pwritev(io, file, &half, 1, at, NULL);
+		return sm_fail_errno(reterr, ENOSPC, "cannot write");
+	}
+	return io_system.ops->pwritev(io, file, iov, n, at, reterr);
+}
+
+static void full_disk_refuses_and_goes_on_when_there_is_space(void **state)
+{
+	struct bench_log b;
+	struct full_disk disk = {.ops = *io_system.ops};
+	disk.io.ops = &disk.ops;
+	disk.ops.pwritev = full_pwritev;
+	memset(&b, 0, sizeof b);
+	testing_dir(&b);
+	testing_system(&b);
+	b.options.io = &disk.io;
+	b.options.segment_bytes = 24000;
+	testing_open(&b);
+	testing_topic(&b, TOPIC, 1, NULL, NULL);
+	int next = 0;
+	for (int round = 0; round < 10; round++) {
+		for (int i = 0; i < 3; i++, next++)
+			assert_int_equal(testing_append(&b, TOPIC, 0, next, 1, 2000), next);
+		atomic_store(&disk.full, true);
+		for (int i = 0; i < 3; i++)
+			assert_int_equal(testing_try_append(&b, TOPIC, 0, 5000 + i, 2, 3000, NULL), SM_NO_SPACE);
+		assert_int_equal(testing_check(&b, TOPIC, 0, 0, 0, 1 << 20), next); /* reads go on */
+		atomic_store(&disk.full, false);
+	}
+	testing_reopen(&b);
+	assert_int_equal(testing_check(&b, TOPIC, 0, 0, 0, 1 << 20), next);
+	testing_end(&b);
+}
+
+/* ---- one segment file ---- */
+
+struct image {
+	uint8_t *data;
+	size_t size;
+	char dir[64], path[128];
+	int records;
+	uint64_t end; /* of the last batch */
+};
+
+static void image_write(const struct image *m, const uint8_t *data, size_t size)
+{
+	int fd = open(m->path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, data, size), (ssize_t)size);
+	close(fd);
+}
+
+/* The one segment of a log with `records` records: as it lies there while the log runs, or after a clean end. */
+static void image_make(struct image *m, int records, bool clean)
+{
+	struct bench_log b;
+	struct sm_error error;
+	char path[128];
+	testing_begin(&b);
+	testing_topic(&b, TOPIC, 1, NULL, NULL);
+	for (int i = 0; i < records; i++)
+		testing_append(&b, TOPIC, 0, i, 1, 200);
+	if (clean)
+		testing_close(&b);
+	snprintf(path, sizeof path, "%s/" TOPIC "-0/%020d.log", b.dir, 0);
+	assert_int_equal(io_read_file(&io_system, path, 1 << 20, &m->data, &m->size, &error), SM_OK);
+	testing_end(&b);
+	m->records = records;
+	testing_dir(&b);
+	memcpy(m->dir, b.dir, sizeof m->dir);
+	snprintf(m->path, sizeof m->path, "%s/%020d.log", m->dir, 0);
+	m->end = SEGMENT_HEADER;
+	struct batch_info info;
+	while (!batch_parse(bytes_of(m->data + m->end, m->size - m->end), &info))
+		m->end += info.size;
+}
+
+static void image_done(struct image *m)
+{
+	free(m->data);
+	assert_int_equal(io_remove_tree(&io_system, m->dir, NULL), SM_OK);
+}
+
+static char last_notice[700];
+static void keep_notice(void *arg, const char *text)
+{
+	snprintf(last_notice, sizeof last_notice, "%s", text);
+}
+
+/* Recover the directory and read every record. SM_OK: *ret_records whole and right ones; SM_CORRUPT: refused, now or at the read. */
+static enum sm_err recover_and_read(const struct image *m, int *ret_records, struct sm_error *error)
+{
+	struct producers producers;
+	struct recovered found;
+	struct recovery r = {.io = &io_system, .dir = m->dir, .notice = keep_notice};
+	int64_t offset = 0;
+	uint8_t *buffer = NULL;
+	size_t cap = 0;
+	last_notice[0] = 0;
+	log__producers_init(&producers);
+	enum sm_err err = log__recover(&r, &producers, &found, error);
+	log__producers_done(&producers);
+	if (err)
+		return err;
+	struct segment *s = found.segments[0];
+	while (!err && offset < found.next_offset) {
+		struct log_slice slice;
+		struct bytes data;
+		if ((err = log__segment_read(s, offset, 1 << 20, &slice)))
+			break;
+		assert_int_equal(log_slice_bytes(&slice, &buffer, &cap, &data), SM_OK);
+		while (data.size) {
+			struct batch_reader reader;
+			struct record record;
+			char want[64];
+			assert_int_equal(batch_reader_init(&reader, data), SM_OK);
+			assert_true(batch_crc_ok(data, &reader.info));
+			assert_int_equal(reader.info.leader_epoch, 0);
+			assert_int_equal(batch_next(&reader, &record), SM_OK);
+			int n = snprintf(want, sizeof want, TOPIC "-%d", (int)offset);
+			assert_int_equal(record.offset, offset);
+			assert_memory_equal(record.value.data, want, (size_t)n);
+			offset++;
+			data = bytes_of(data.data + reader.info.size, data.size - reader.info.size);
+			batch_reader_done(&reader);
+		}
+		log_slice_done(&slice);
+	}
+	free(buffer);
+	log__segment_unref(s);
+	free(found.segments);
+	*ret_records = (int)offset;
+	return err;
+}
+
+static int whole_batches(const struct image *m, uint64_t before)
+{
+	uint64_t at = SEGMENT_HEADER;
+	struct batch_info info;
+	int count = 0;
+	while (!batch_parse(bytes_of(m->data + at, m->size - at), &info) && at + info.size <= before) {
+		at += info.size;
+		count++;
+	}
+	return count;
+}
+
+static void truncated_segment_opens_with_every_whole_batch(void **state)
+{
+	struct image m;
+	struct sm_error error;
+	image_make(&m, 60, false);
+	for (size_t size = 0; size < m.size; size += size < m.end + 200 ? 41 : 4099) {
+		int records;
+		image_write(&m, m.data, size);
+		if (recover_and_read(&m, &records, &error))
+			fail_msg("cut at %zu: %s", size, error.text);
+		assert_int_equal(records, whole_batches(&m, size));
+		if (size >= SEGMENT_HEADER && size < m.end && !strstr(last_notice, "truncated"))
+			fail_msg("cut at %zu goes unmentioned", size);
+	}
+	image_done(&m);
+}
+
+/* Flip bits all over. Refused, or every record is there: nothing in between. */
+static void flip(bool clean)
+{
+	struct image m;
+	struct sm_error error;
+	image_make(&m, 60, clean);
+	uint8_t *copy = malloc(m.size);
+	uint64_t refused = 0, bits = m.end * 8;
+	for (uint64_t bit = 0; bit < bits; bit += 61) {
+		memcpy(copy, m.data, m.size);
+		copy[bit / 8] ^= (uint8_t)(1u << bit % 8);
+		image_write(&m, copy, m.size);
+		int records = -1;
+		enum sm_err err = recover_and_read(&m, &records, &error);
+		if (err == SM_OK && records != m.records)
+			fail_msg("bit %llu: %d of %d records", (unsigned long long)bit, records, m.records);
+		if (err && err != SM_CORRUPT)
+			fail_msg("bit %llu: %s %s", (unsigned long long)bit, sm_err_name(err), error.text);
+		refused += err == SM_CORRUPT;
+		if (bit / 8 >= SEGMENT_HEADER && err != SM_CORRUPT)
+			fail_msg("bit %llu of position %llu is not noticed", (unsigned long long)bit, (unsigned long long)bit / 8);
+	}
+	assert_true(refused > 0);
+	free(copy);
+	image_done(&m);
+}
+
+static void flipped_bit_is_refused_after_a_crash(void **state)
+{
+	flip(false);
+}
+static void flipped_bit_is_never_served_after_a_clean_end(void **state)
+{
+	flip(true);
+}
+
+static void torn_tail_is_cut_and_rotten_middle_names_file_and_position(void **state)
+{
+	struct image m;
+	struct sm_error error;
+	int records;
+	image_make(&m, 30, false);
+	uint8_t *copy = malloc(m.size);
+	/* garbage where the next group would begin: never acknowledged */
+	memcpy(copy, m.data, m.size);
+	memset(copy + m.end, 0xa5, 3000);
+	image_write(&m, copy, m.size);
+	assert_int_equal(recover_and_read(&m, &records, &error), SM_OK);
+	assert_int_equal(records, 30);
+	/* the same, but the group before it is damaged: the group that follows proves that it was synced */
+	copy[m.end - 10] ^= 4;
+	image_write(&m, copy, m.size);
+	assert_int_equal(recover_and_read(&m, &records, &error), SM_CORRUPT);
+	assert_non_null(strstr(error.text, m.path));
+	assert_non_null(strstr(error.text, "offset 29"));
+	free(copy);
+	image_done(&m);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(torn_tail_is_cut_and_rotten_middle_names_file_and_position),
+		cmocka_unit_test(truncated_segment_opens_with_every_whole_batch),
+		cmocka_unit_test(flipped_bit_is_refused_after_a_crash),
+		cmocka_unit_test(flipped_bit_is_never_served_after_a_clean_end),
+		cmocka_unit_test(full_disk_refuses_and_goes_on_when_there_is_space),
+		cmocka_unit_test(one_failed_call_never_leads_to_a_lost_record),
+		cmocka_unit_test(process_death_and_power_loss_at_every_call_lose_nothing_acknowledged),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
