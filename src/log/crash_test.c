@@ -169,7 +169,6 @@ static void process_death_and_power_loss_at_every_call_lose_nothing_acknowledged
 	testing_end(&b);
 }
 
-
 static void one_failed_call_never_leads_to_a_lost_record(void **state)
 {
 	struct bench_log b = {.dir = ""};
