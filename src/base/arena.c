@@ -29,6 +29,7 @@ void arena_done(struct arena *arena)
 void arena_reset(struct arena *arena)
 {
 	struct arena_block *keep = arena->blocks;
+	arena->over = false;
 	if (!keep)
 		return;
 	struct arena_block *rest = keep->next;
@@ -67,8 +68,12 @@ static bool grow(struct arena *arena, size_t need)
 
 void *arena_alloc_raw(struct arena *arena, size_t size, size_t align)
 {
-	if (size > SIZE_MAX / 2 || (arena->max && (size > arena->max || arena->used > arena->max - size)))
+	if (size > SIZE_MAX / 2)
 		return NULL;
+	if (arena->max && (size > arena->max || arena->used > arena->max - size)) {
+		arena->over = true;
+		return NULL;
+	}
 	uintptr_t at = ((uintptr_t)arena->next + align - 1) & ~(uintptr_t)(align - 1);
 	if (!arena->next || at + size > (uintptr_t)arena->end) {
 		if (!grow(arena, size + align))
@@ -121,6 +126,5 @@ char *arena_printf(struct arena *arena, const char *fmt, ...)
 
 enum sm_err arena_error(const struct arena *arena)
 {
-	/* A bound of which less than a small allocation is left was what stopped it. */
-	return arena->max && arena->used + BLOCK_BYTES > arena->max ? SM_TOO_LARGE : SM_NO_MEMORY;
+	return arena->over ? SM_TOO_LARGE : SM_NO_MEMORY;
 }

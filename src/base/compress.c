@@ -339,7 +339,7 @@ static enum sm_err zstd_in(struct bytes in, size_t size_max, struct buf *out)
 		buf_commit(out, to.pos);
 		if (buf_size(out) - before > size_max)
 			err = SM_TOO_LARGE;
-		else if (from.pos == from.size && to.pos < to.size)
+		else if (from.pos == from.size && (rest == 0 || to.pos < to.size)) /* asked again, it would begin a frame */
 			break;
 	}
 	if (!err && rest)

@@ -41,7 +41,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	arena_init(&arena, 0);
 	buf_init(&out);
 	enum sm_err first = event_scan(strict, bytes_of(data, size), values, &arena, &a);
-	event_scan(loose, bytes_of(data, size), NULL, &arena, &b);
+	enum sm_err second = event_scan(loose, bytes_of(data, size), NULL, &arena, &b);
+	if ((first == SM_OK && second != SM_OK) || (second == SM_OK) != (b.count == 0))
+		abort();
 	event_problems_json(&a, &out);
 	json_t *json = NULL;
 	if (json_parse(buf_bytes(&out), &json, NULL))

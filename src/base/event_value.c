@@ -38,7 +38,7 @@ bool base__uuid_scan(const uint8_t text[36], uint8_t out[16])
 	u64x2 any = (u64x2)bad;
 	if ((any[0] | any[1]) || text[8] != '-' || text[13] != '-' || text[18] != '-' || text[23] != '-')
 		return false;
-	u8x16 packed = __builtin_shuffle((u8x16)high, (u8x16)low, (u8x16){0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30});
+	u8x16 packed = __builtin_shufflevector((u8x16)high, (u8x16)low, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
 	memcpy(out, &packed, 16);
 	return true;
 }

@@ -1,5 +1,5 @@
 /* JSON of the control plane (REST documents, schemas, metadata). jansson stands behind it: strict, with line numbers.
- * Events do not come through here: base/event.h scans them. */
+ * Events do not come through here: base/schema.h scans them. */
 #ifndef BASE_JSON_H
 #define BASE_JSON_H
 

@@ -1,8 +1,8 @@
 /* Schemas of events, a subset of JSON Schema 2020-12, compiled to a one-pass scanner.
  *
- * Understood at the top: type "object", properties, required, additionalProperties (false or absent), title, description,
- * $schema, $id. In a property: type "string", "integer", "number", "boolean"; format "uuid" or "date-time" (strings);
- * enum of strings; minimum and maximum (integers). Anything else is refused by name, with its JSON pointer. */
+ * Understood at the top: type "object", properties, required, additionalProperties (false, or true as when absent), title,
+ * description, $schema, $id. In a property: type "string", "integer", "number", "boolean"; format "uuid" or "date-time" (strings);
+ * enum of strings; minimum and maximum (integers); title and description. Anything else is refused by name, with its JSON pointer. */
 #ifndef BASE_SCHEMA_H
 #define BASE_SCHEMA_H
 
@@ -46,7 +46,8 @@ struct event_value {
 	};
 };
 /* One reason why an event does not fit: path as in the article's flat JSON ("obj.ts"), and Play's error keys in `reason`
- * ("error.path.missing", "error.expected.uuid", "error.expected.jsnumber" ...). */
+ * ("error.path.missing", "error.expected.uuid", "error.expected.jsnumber" ...; all of them: event_scan.c). The path lives in the
+ * schema or in the arena. More problems than fit: the last one says "error.more". */
 struct event_problem {
 	const char *path;
 	const char *reason;
@@ -59,7 +60,8 @@ struct event_problems {
 };
 /* Check one JSON document (whitespace around it is allowed, nothing else) and take its fields apart.
  * values: schema->field_count of them, may be NULL when only the check is wanted. arena: unescaped strings and paths.
- * Errors: SM_INVALID with problems filled (a syntax error has the path "obj"). Strict RFC 8259: UTF-8, no duplicates of
+ * An integer may be written in any way that is one (1.0, 1e3); null is no value of any type. Thread: any, side by side.
+ * Errors: the arena's; SM_INVALID with problems filled (a syntax error has the path "obj"). Strict RFC 8259: UTF-8, no duplicates of
  * a named member, numbers in range. */
 SM_MUST_CHECK enum sm_err event_scan(const struct schema *schema, struct bytes text, struct event_value *values, struct arena *arena,
 				     struct event_problems *problems);
