@@ -106,7 +106,7 @@ static enum sm_err anything_after(struct scanner *s, uint64_t position, bool *re
 {
 	*ret = false;
 	for (s->position = position; s->position < s->size && !*ret;) {
-		struct bytes data;
+		struct bytes data = {NULL, 0};
 		enum sm_err err = scanner_need(s, 1, &data, reterr);
 		if (err)
 			return err;

@@ -67,7 +67,7 @@ static enum sm_err text(struct topic_settings *set, const struct log_config *c, 
 
 static enum sm_err apply_number(struct topic_settings *set, const struct known *k, const struct log_config *c, struct sm_error *reterr)
 {
-	int64_t value;
+	int64_t value = 0;
 	enum sm_err err = number(c, k, &value, reterr);
 	if (err)
 		return err;
