@@ -242,7 +242,7 @@ enum sm_err dag_topic_scan(const struct compute_env *env, const char *topic, str
 {
 	if (!env->log)
 		return sm_fail(reterr, SM_UNAVAILABLE, "topic %s cannot be read: the job has no log", topic);
-	uint32_t partitions;
+	uint32_t partitions = 0;
 	enum sm_err err = partitions_of(env->log, topic, &partitions, reterr);
 	if (err)
 		return err;

@@ -32,7 +32,7 @@ enum sm_err sm_context_new(struct sm_log *log, struct sm_store *store, const str
 	static const struct sm_context_options defaults;
 	if (!options)
 		options = &defaults;
-	uint32_t threads;
+	uint32_t threads = 0;
 	enum sm_err err = parse_master(options->master, &threads, reterr);
 	if (err)
 		return err;

@@ -397,7 +397,7 @@ static enum sm_err parse_columns(const char *text, struct column_field *fields, 
 enum sm_err rdd_columns_parse(const char *text, struct row_type **ret_type, uint32_t *ret_key_count, struct sm_error *reterr)
 {
 	struct column_field fields[COLUMNS_MAX];
-	uint32_t count;
+	uint32_t count = 0;
 	char *names = malloc(strlen(text) + COLUMNS_MAX + 1);
 	if (!names)
 		return sm_fail(reterr, SM_NO_MEMORY, "no memory for columns");
