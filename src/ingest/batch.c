@@ -1,0 +1,277 @@
+/* Events to record batches, and the log's answers back to requests.
+ *
+ * The events of all requests that a dispatcher handles in one turn share one batch a partition: that is what makes one event a
+ * request cheap. When the turn ends the batches go to the log; each comes back as a message to the worker of the same dispatcher,
+ * which answers the requests that wait for it. */
+#include "base/metrics.h"
+#include "ingest/ingest_internal.h"
+#include <assert.h>
+#include <stdlib.h>
+
+/* ---- answers ---- */
+
+static int status_of(enum sm_err err)
+{
+	switch (err) {
+	case SM_NOT_FOUND: return 404;
+	case SM_TOO_LARGE: return 413;
+	case SM_FULL:
+	case SM_AGAIN: return 429;
+	case SM_NO_SPACE: return 507;
+	case SM_CORRUPT:
+	case SM_INVALID:
+	case SM_FAILED: return 500; /* the log refuses what we have built: our own fault */
+	default: return 503;
+	}
+}
+
+void ingest__refuse(struct http_request *request, enum sm_err err, const char *topic)
+{
+	int status = status_of(err);
+	struct buf text;
+	buf_init(&text);
+	buf_append_str(&text, "{\"message\":");
+	char why[400];
+	if (status == 404)
+		snprintf(why, sizeof why, "there is no topic \"%s\"", topic);
+	else if (status == 429)
+		snprintf(why, sizeof why, "the log of \"%s\" is behind: send the request again later", topic);
+	else if (status == 413)
+		snprintf(why, sizeof why, "an event is larger than a record batch may be (%u bytes)", LOG_BATCH_BYTES_MAX);
+	else
+		snprintf(why, sizeof why, "the events may not be stored: %s; send the request again", sm_err_text(err));
+	buf_json_string(&text, bytes_str(why));
+	buf_append_str(&text, "}");
+	if (status == 429)
+		http_reply_header(request, "Retry-After", "1");
+	http_reply(request, status, "application/json", buf_bytes(&text));
+	buf_done(&text);
+}
+
+static void answer(struct pending *p)
+{
+	if (p->err) {
+		ingest__refuse(p->request, p->err, p->entry->name);
+		return;
+	}
+	uint8_t small[384];
+	struct buf text = {.data = small, .cap = sizeof small};
+	/* A topic's name has no character that JSON escapes. */
+	int n = snprintf((char *)small, sizeof small, "{\"topic\":\"%s\",\"accepted\":%u", p->entry->name, p->accepted);
+	bool report = buf_size(&p->report) > 0;
+	if (!report) {
+		small[n++] = '}';
+		text.end = (size_t)n;
+	} else {
+		buf_init(&text);
+		buf_append(&text, small, (size_t)n);
+		buf_append_bytes(&text, buf_bytes(&p->report));
+		buf_append_str(&text, "}");
+	}
+	http_reply(p->request, text.failed ? 503 : 202, "application/json", buf_bytes(&text));
+	if (report)
+		buf_done(&text);
+}
+
+/* ---- requests that wait ---- */
+
+static void request_gone(struct http_request *request)
+{
+	((struct pending *)request->user)->request = NULL;
+}
+
+struct pending *ingest__pending_new(struct worker *worker, struct http_request *request, struct topic_entry *entry)
+{
+	struct pending *p = worker->spare_pending;
+	if (p)
+		worker->spare_pending = p->next;
+	else if (!(p = malloc(sizeof *p)))
+		return NULL;
+	*p = (struct pending){.request = request, .entry = entry, .left = 1};
+	entry->refs++;
+	request->user = p;
+	request->gone = request_gone;
+	return p;
+}
+
+void ingest__pending_release(struct worker *worker, struct pending *p)
+{
+	if (--p->left)
+		return;
+	if (!p->err)
+		metric_add(METRIC_INGEST_EVENTS, p->accepted);
+	if (p->request) {
+		p->request->gone = NULL;
+		metric_observe_us(METRIC_INGEST_US, (clock_monotonic_ns(&clock_system) - p->request->arrived_ns) / 1000);
+		answer(p);
+	}
+	buf_done(&p->report);
+	ingest__entry_unref(p->entry);
+	p->next = worker->spare_pending;
+	worker->spare_pending = p;
+}
+
+/* ---- batches ---- */
+
+static void batch_free(struct open_batch *b)
+{
+	buf_done(&b->data);
+	free(b->waiting);
+	free(b);
+}
+
+/* Freed by the actor runtime only when the worker has ended, which ingest_free lets it do after the last batch. */
+static void appended_done(struct sm_msg *msg)
+{
+	batch_free((struct open_batch *)msg);
+}
+const struct sm_msg_type ingest__msg_appended = {"ingest appended", appended_done};
+
+static struct open_batch *batch_new(struct worker *worker, struct topic_entry *entry, int32_t partition)
+{
+	struct open_batch *b = worker->spare;
+	if (b) {
+		worker->spare = b->next;
+		worker->spare_count--;
+	} else if (!(b = calloc(1, sizeof *b))) {
+		return NULL;
+	}
+	b->msg = (struct sm_msg){.type = &ingest__msg_appended};
+	b->worker = worker;
+	b->entry = entry;
+	b->partition = partition;
+	b->err = SM_OK;
+	b->waiting_count = 0;
+	buf_clear(&b->data);
+	entry->refs++;
+	entry->open[partition] = b;
+	batch_begin(&b->builder, &b->data, CODEC_NONE);
+	b->next = worker->open;
+	worker->open = b;
+	return b;
+}
+
+static void batch_recycle(struct worker *worker, struct open_batch *b)
+{
+	ingest__entry_unref(b->entry);
+	if (worker->spare_count >= INGEST_SPARE_BATCHES || b->data.cap > INGEST_SPARE_BYTES || b->data.failed) {
+		batch_free(b);
+		return;
+	}
+	b->next = worker->spare;
+	worker->spare = b;
+	worker->spare_count++;
+}
+
+/* Thread: one of the log's, or this one. */
+static void on_append(void *arg, const struct log_append_result *result)
+{
+	struct open_batch *b = arg;
+	b->err = result->err;
+	if (sm_send_reply(b->worker->ref, &b->msg))
+		sm_msg_free(&b->msg);
+}
+
+static void batch_send(struct open_batch *b)
+{
+	struct worker *worker = b->worker;
+	struct ingest *ingest = worker->ingest;
+	struct sm_log *log = ingest->options.log;
+	if (b->entry->open[b->partition] == b)
+		b->entry->open[b->partition] = NULL;
+	pthread_mutex_lock(&ingest->lock);
+	ingest->under_way++;
+	pthread_mutex_unlock(&ingest->lock);
+	enum sm_err err = batch_end(&b->builder);
+	if (err)
+		on_append(b, &(struct log_append_result){.err = err});
+	else
+		log->ops->append(log, b->entry->name, b->partition, b->data.data + b->data.start, buf_size(&b->data), 0, on_append, b);
+}
+
+void ingest__appended(struct worker *worker, struct open_batch *b)
+{
+	struct ingest *ingest = worker->ingest;
+	for (uint32_t i = 0; i < b->waiting_count; i++) {
+		struct pending *p = b->waiting[i];
+		if (b->err && !p->err)
+			p->err = b->err;
+		ingest__pending_release(worker, p);
+	}
+	batch_recycle(worker, b);
+	pthread_mutex_lock(&ingest->lock);
+	if (--ingest->under_way == 0)
+		pthread_cond_broadcast(&ingest->changed);
+	pthread_mutex_unlock(&ingest->lock);
+}
+
+void ingest__turn_end(struct actor_turn_hook *hook)
+{
+	struct worker *worker = (struct worker *)hook; /* its first member */
+	/* The list has the newest first; of two batches of a partition the older goes first. */
+	struct open_batch *oldest = NULL;
+	while (worker->open) {
+		struct open_batch *b = worker->open;
+		worker->open = b->next;
+		b->next = oldest;
+		oldest = b;
+	}
+	for (struct open_batch *b = oldest, *next; b; b = next) {
+		next = b->next;
+		batch_send(b);
+	}
+	ingest__topics_release(worker);
+}
+
+void ingest__batches_done(struct worker *worker)
+{
+	assert(!worker->open);
+	for (struct open_batch *b = worker->spare, *next; b; b = next) {
+		next = b->next;
+		batch_free(b);
+	}
+	for (struct pending *p = worker->spare_pending, *next; p; p = next) {
+		next = p->next;
+		free(p);
+	}
+	worker->spare = NULL;
+	worker->spare_pending = NULL;
+}
+
+/* The request is answered after this batch too. */
+static bool wait_for(struct open_batch *b, struct pending *p)
+{
+	if (b->waiting_count && b->waiting[b->waiting_count - 1] == p)
+		return true;
+	if (b->waiting_count == b->waiting_cap) {
+		uint32_t cap = b->waiting_cap ? b->waiting_cap * 2 : 8;
+		struct pending **waiting = realloc(b->waiting, cap * sizeof *waiting);
+		if (!waiting)
+			return false;
+		b->waiting = waiting;
+		b->waiting_cap = cap;
+	}
+	b->waiting[b->waiting_count++] = p;
+	p->left++;
+	return true;
+}
+
+/* Bytes of a record's numbers, at most. */
+#define RECORD_OVERHEAD 40
+
+void ingest__add(struct worker *worker, struct pending *p, const struct line *line, int64_t timestamp_ms)
+{
+	struct topic_entry *entry = p->entry;
+	int32_t partition = line->has_key ? log_partition_of(line->key, entry->partitions) : entry->keyless;
+	struct open_batch *b = entry->open[partition];
+	/* A full batch stays in the worker's list and leaves when the turn ends. */
+	if (!b || batch_size(&b->builder) + line->key.size + line->text.size + RECORD_OVERHEAD > LOG_BATCH_BYTES_MAX)
+		b = batch_new(worker, entry, partition);
+	if (!b || !wait_for(b, p)) {
+		p->err = SM_NO_MEMORY;
+		return;
+	}
+	struct record record = {.timestamp_ms = timestamp_ms, .key = line->key, .value = line->text, .key_null = !line->has_key};
+	batch_add(&b->builder, &record, NULL, 0);
+	p->accepted++;
+}

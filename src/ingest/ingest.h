@@ -1,0 +1,40 @@
+/* Events over HTTP into the log: POST /ingest/{topic}.
+ *
+ * Body: one JSON document (application/json), or one a line (application/x-ndjson; blank lines are skipped), gzip or not.
+ * Each event is checked against its topic's schema; a topic without one takes any JSON. What is stored is the event as it came
+ * (value), the text of the schema's key field (key; without one or where it is absent: none) and the time of arrival.
+ *
+ * 202 after everything is on disk: {"topic":"raw_events","accepted":2}.
+ * 400, nothing of the request is stored: the flat map from path to reasons, {"obj.ts":["error.expected.jsnumber"]}; for NDJSON one
+ * such map a bad line under its number, {"lines":{"17":{...}}}. With ?on_error=skip the good lines are stored and the bad ones
+ * reported: 202 with "lines" beside the counts.
+ * 404 no such topic, 413, 415, 429 with Retry-After when the log is behind, 503 when it cannot write. After these the client sends
+ * the request again; a part of it may have been stored, so a job that counts declares its dedup key. */
+#ifndef INGEST_INGEST_H
+#define INGEST_INGEST_H
+
+#include "base/schema.h"
+#include "ingest/ingest_limits.h"
+#include "log/log.h"
+#include "net/http.h"
+
+struct ingest;
+struct ingest_topic {
+	const struct schema *schema; /* NULL: any JSON */
+	const char *key;             /* the schema's field; NULL: records have no key */
+};
+struct ingest_options {
+	struct sm_system *system;
+	struct sm_log *log;
+	/* Find what is known of a topic by name; all NULL if nothing is. What it points to lives as long as the ingest does. Thread: any.
+	 */
+	void (*topic)(void *arg, const char *name, struct ingest_topic *ret_topic);
+	void *arg;
+};
+/* Errors: SM_NO_MEMORY, and those of sm_spawn. */
+SM_MUST_CHECK enum sm_err ingest_new(const struct ingest_options *options, struct ingest **ret_ingest);
+SM_MUST_CHECK enum sm_err ingest_routes(struct ingest *ingest, struct http_server *server);
+/* After http_server_free, before the log is closed: waits for the appends under way. Thread: no dispatcher. */
+void ingest_free(struct ingest *ingest);
+
+#endif
