@@ -42,6 +42,42 @@ static void segments_roll_and_are_found_again(void **state)
 	testing_end(&b);
 }
 
+static int open_segments(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	int count = 0;
+	for (struct dirent *e; (e = readdir(d));) {
+		char path[300], target[300];
+		snprintf(path, sizeof path, "/proc/self/fd/%s", e->d_name);
+		ssize_t n = readlink(path, target, sizeof target - 1);
+		if (n > 4 && memcmp(target + n - 4, ".log", 4) == 0)
+			count++;
+	}
+	closedir(d);
+	return count;
+}
+
+static void files_of_old_segments_are_open_only_while_they_are_read(void **state)
+{
+	struct bench_log b;
+	testing_begin(&b);
+	testing_topic(&b, "small", 1, "segment.bytes", "20000");
+	for (int i = 0; i < 300; i++)
+		testing_append(&b, "small", 0, i, 1, 500);
+	assert_int_equal(open_segments(), 1);
+	assert_int_equal(testing_check(&b, "small", 0, 0, 0, 5000), 300);
+	assert_int_equal(open_segments(), 1);
+	struct log_read_result r;
+	assert_int_equal(b.log->ops->read(b.log, "small", 0, 0, 100, &r), SM_OK);
+	assert_int_equal(open_segments(), 2);
+	log_slice_done(&r.slice);
+	testing_reopen(&b);
+	assert_int_equal(open_segments(), 1);
+	assert_int_equal(testing_check(&b, "small", 0, 0, 0, 5000), 300);
+	assert_int_equal(open_segments(), 1);
+	testing_end(&b);
+}
+
 static void read_gives_one_batch_at_least_and_no_more_than_fit(void **state)
 {
 	struct bench_log b;
@@ -361,6 +397,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(appended_records_are_read_back_also_after_a_restart),
 		cmocka_unit_test(segments_roll_and_are_found_again),
+		cmocka_unit_test(files_of_old_segments_are_open_only_while_they_are_read),
 		cmocka_unit_test(read_gives_one_batch_at_least_and_no_more_than_fit),
 		cmocka_unit_test(waits_end_with_the_record_with_cancel_and_with_the_topic),
 		cmocka_unit_test(topics_are_kept_with_their_configs),

@@ -61,7 +61,10 @@ struct segment {
 struct segment *log__segment_new(struct io *io, const char *dir, int64_t base_offset);
 struct segment *log__segment_ref(struct segment *segment);
 void log__segment_unref(struct segment *segment); /* NULL is allowed */
-/* Open the file of a segment that is not written any more and read its marks; nothing if that was done. May block. */
+/* A reader's reference: the file is closed too when nobody else reads it and it is not being written. */
+void log__segment_release(struct segment *segment);
+/* Open the file of a segment that is not written any more (its marks are read once); nothing if it is open. Stays open while the
+ * caller holds its reference. May block. */
 SM_MUST_CHECK enum sm_err log__segment_load(struct segment *segment, struct sm_error *reterr);
 /* Whole batches from the one that holds offset on. The segment is loaded. ret_slice holds a reference.
  * Errors: SM_CORRUPT, SM_IO, SM_NO_MEMORY, SM_END (no batch at or after offset here). */

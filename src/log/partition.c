@@ -522,6 +522,7 @@ static void roll_has_ended(struct partition_writer *w, enum sm_err err)
 	sealed->active = false;
 	log__index_done(&sealed->index); /* its file has it from now on */
 	pthread_mutex_unlock(&sealed->lock);
+	log__segment_release(log__segment_ref(sealed));
 }
 
 static void partition_is_gone(struct partition_writer *w, enum sm_err why)

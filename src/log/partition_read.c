@@ -44,7 +44,7 @@ enum sm_err log__partition_read(struct partition *p, int64_t offset, size_t byte
 	if (s) {
 		if (!(err = log__segment_load(s, NULL)))
 			err = log__segment_read(s, offset, bytes_max, &result.slice);
-		log__segment_unref(s);
+		log__segment_release(s);
 		if (err) /* a segment that ends before the next one begins has lost something */
 			return err == SM_END ? SM_CORRUPT : err;
 	}
@@ -81,7 +81,7 @@ static enum sm_err segments_copy(struct partition *p, struct segment ***ret, uin
 static void segments_free(struct segment **segments, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++)
-		log__segment_unref(segments[i]);
+		log__segment_release(segments[i]);
 	free(segments);
 }
 

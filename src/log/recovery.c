@@ -366,6 +366,7 @@ static enum sm_err producers_before(const struct recovery *r, struct segment **s
 			next = info.base_offset + info.last_offset_delta + 1;
 		}
 		free(scan.data);
+		log__segment_release(log__segment_ref(s));
 		if (err == SM_END) /* damage in here is found by whoever reads it */
 			err = SM_OK;
 	}

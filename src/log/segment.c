@@ -15,7 +15,7 @@ int64_t log__segment_name_parse(const char *name, const char *suffix)
 
 static void segment_release(struct log_hold *hold)
 {
-	log__segment_unref((struct segment *)hold);
+	log__segment_release((struct segment *)hold);
 }
 
 struct segment *log__segment_new(struct io *io, const char *dir, int64_t base_offset)
@@ -56,19 +56,18 @@ void log__segment_unref(struct segment *s)
 	free(s);
 }
 
-static enum sm_err load_locked(struct segment *s, struct sm_error *reterr)
+/* Without a whole mark the file's size counts; what lies there is checked when it is read. */
+static enum sm_err know_locked(struct segment *s, struct sm_error *reterr)
 {
 	struct segment_mark mark;
 	uint64_t size;
 	int page;
-	enum sm_err err = s->io->ops->open(s->io, s->path, IO_READ, &s->file, reterr);
+	enum sm_err err = s->io->ops->size(s->io, &s->file, &size, reterr);
 	if (err)
 		return err;
-	if ((err = s->io->ops->size(s->io, &s->file, &size, reterr)))
-		goto failed;
 	err = log__mark_read(s->io, &s->file, &mark, &page, reterr);
 	if (err && err != SM_NOT_FOUND)
-		goto failed;
+		return err;
 	s->end = size;
 	s->max_timestamp_ms = INT64_MAX; /* unknown: found by no retention, looked into by every search for a time */
 	if (!err && mark.kind != MARK_GROUP && mark.end <= size && mark.base_offset == s->base_offset) {
@@ -79,18 +78,36 @@ static enum sm_err load_locked(struct segment *s, struct sm_error *reterr)
 	s->checked_from = s->end;
 	s->loaded = true;
 	return SM_OK;
-failed:
+}
+
+static void file_close(struct segment *s)
+{
 	s->io->ops->close(s->io, &s->file);
 	s->file.fd = -1;
-	return err;
 }
 
 enum sm_err log__segment_load(struct segment *s, struct sm_error *reterr)
 {
+	enum sm_err err = SM_OK;
 	pthread_mutex_lock(&s->lock);
-	enum sm_err err = s->loaded ? SM_OK : load_locked(s, reterr);
+	if (s->file.fd < 0) {
+		if ((err = s->io->ops->open(s->io, s->path, IO_READ, &s->file, reterr)))
+			s->file.fd = -1;
+		else if (!s->loaded && (err = know_locked(s, reterr)))
+			file_close(s);
+	}
 	pthread_mutex_unlock(&s->lock);
 	return err;
+}
+
+void log__segment_release(struct segment *s)
+{
+	pthread_mutex_lock(&s->lock);
+	/* Ours and the partition's. Two that leave at once both see the other, and the file stays open until it is next read. */
+	if (atomic_load(&s->refs) == 2 && !s->active && s->file.fd >= 0)
+		file_close(s);
+	pthread_mutex_unlock(&s->lock);
+	log__segment_unref(s);
 }
 
 /* ---- walking ---- */
