@@ -110,7 +110,8 @@ struct dispatcher {
 	uint32_t index;
 	/* the run queue */
 	struct actor_task *ready_first, *ready_last;
-	struct actor_turn_hook hooks; /* head of a ring */
+	uint32_t handled, check_every; /* messages since the clock was asked, and when to ask it again */
+	struct actor_turn_hook hooks;  /* head of a ring */
 	struct timer_heap timers;
 	struct actor_ask **asks; /* by slot */
 	uint32_t ask_count, ask_cap;
@@ -159,7 +160,7 @@ extern _Thread_local struct dispatcher *actor__current __attribute__((tls_model(
 enum sm_err actor__dispatcher_open(struct dispatcher *d, struct sm_system *system, uint32_t index, struct sm_error *reterr);
 enum sm_err actor__dispatcher_start(struct dispatcher *d, struct sm_error *reterr);
 void actor__dispatcher_quit(struct dispatcher *d);  /* thread: another one */
-void actor__dispatcher_drain(struct dispatcher *d); /* its thread has ended: run what is posted, but no actors */
+bool actor__dispatcher_drain(struct dispatcher *d); /* its thread has ended: run what is posted, but no actors; false: nothing was */
 void actor__dispatcher_close(struct dispatcher *d);
 void actor__post(struct dispatcher *d, struct actor_task *task);
 

@@ -11,6 +11,7 @@
 /* A dispatcher looks after its sockets and timers at the latest after so many turns of actors or so much time. */
 #define ACTOR_TASKS_A_TURN 1024
 #define ACTOR_TURN_NS_MAX 500000
+#define ACTOR_CHECK_EVERY_MAX 64 /* messages between two looks at the clock */
 /* Asks under way on one dispatcher. */
 #define ACTOR_ASKS_MAX (1u << 24)
 #define ACTOR_TIMERS_MAX 65536 /* of one actor */

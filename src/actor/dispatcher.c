@@ -144,12 +144,22 @@ static void hooks_run(struct dispatcher *d)
 
 /* ---- the thread ---- */
 
+/* How many messages to handle before the clock is asked again, from what the last ones cost: often enough that slow handlers do
+ * not keep the sockets waiting, seldom enough that quick ones do not pay for it. */
+static void pace(struct dispatcher *d, uint64_t spent_ns)
+{
+	uint64_t every = ACTOR_TURN_NS_MAX / 8 * d->handled / (spent_ns + 1);
+	d->check_every = every < 1 ? 1 : every > ACTOR_CHECK_EVERY_MAX ? ACTOR_CHECK_EVERY_MAX : (uint32_t)every;
+	d->handled = 0;
+}
+
 static void turn(struct dispatcher *d)
 {
-	uint64_t start = uv_hrtime();
+	uint64_t start = uv_hrtime(), checked = start;
+	d->handled = 0;
 	actor__timers_fire(d, start);
 	take_inbound(d);
-	for (uint32_t n = 1; n <= ACTOR_TASKS_A_TURN; n++) {
+	for (uint32_t n = 0; n < ACTOR_TASKS_A_TURN; n++) {
 		struct actor_task *task = ready_take(d);
 		if (!task) {
 			take_inbound(d);
@@ -157,9 +167,12 @@ static void turn(struct dispatcher *d)
 				break;
 		}
 		task->run(task);
-		if (n % 32 == 0) {
+		if (++d->handled >= d->check_every) {
+			uint64_t now = uv_hrtime();
+			pace(d, now - checked);
+			checked = now;
 			take_inbound(d);
-			if (uv_hrtime() - start > ACTOR_TURN_NS_MAX)
+			if (now - start > ACTOR_TURN_NS_MAX)
 				break;
 		}
 	}
@@ -223,6 +236,7 @@ enum sm_err actor__dispatcher_open(struct dispatcher *d, struct sm_system *syste
 	d->system = system;
 	d->index = index;
 	d->hooks.next = d->hooks.prev = &d->hooks;
+	d->check_every = 1;
 	int failed = uv_loop_init(&d->loop);
 	if (failed)
 		return sm_fail_errno(reterr, -failed, "cannot open the event loop of dispatcher %u", index);
@@ -252,11 +266,12 @@ void actor__dispatcher_quit(struct dispatcher *d)
 	uv_async_send(&d->wake);
 }
 
-void actor__dispatcher_drain(struct dispatcher *d)
+bool actor__dispatcher_drain(struct dispatcher *d)
 {
 	actor__current = d;
 	take_inbound(d);
 	struct actor_task *task = d->ready_first, *next;
+	bool some = task != NULL;
 	d->ready_first = d->ready_last = NULL;
 	for (; task; task = next) {
 		next = task->next;
@@ -264,6 +279,7 @@ void actor__dispatcher_drain(struct dispatcher *d)
 			task->run(task);
 	}
 	actor__current = NULL;
+	return some;
 }
 
 static void close_left_over(uv_handle_t *handle, void *arg)

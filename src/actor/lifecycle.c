@@ -216,7 +216,9 @@ void actor__run(struct actor_task *task)
 {
 	struct sm_ref *ref = CONTAINER(task, struct sm_ref, run);
 	struct sm_actor *a = ref->actor;
-	uint32_t left = 1, budget = a->system->options.messages_a_turn;
+	struct dispatcher *d = a->dispatcher;
+	uint32_t left = 1, most = a->system->options.messages_a_turn, budget;
+	budget = most = most < d->check_every ? most : d->check_every;
 	if (a->at == ACTOR_NEW) {
 		start(a);
 		left = uncount(ref); /* the count that it was spawned with */
@@ -224,12 +226,13 @@ void actor__run(struct actor_task *task)
 	while (left && a->at == ACTOR_RUNNING) {
 		struct sm_msg *msg = budget-- ? actor__pop(ref) : NULL;
 		if (!msg) {
-			actor__post(a->dispatcher, task);
-			return;
+			actor__post(d, task);
+			break;
 		}
 		deliver(a, msg);
 		left = uncount(ref);
 	}
+	d->handled += most - budget;
 	if (a->at == ACTOR_STOPPING)
 		drain(a, left);
 	else if (a->at != ACTOR_RUNNING)
@@ -264,6 +267,7 @@ void sm_stop(struct sm_ref *ref)
 void actor__force_end(struct sm_actor *a)
 {
 	struct sm_actor *child;
+	a->wants_children_ended = false; /* nobody will be there to be told */
 	while ((child = a->youngest_child))
 		actor__force_end(child);
 	actor__current = a->dispatcher;

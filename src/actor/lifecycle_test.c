@@ -269,6 +269,44 @@ static void an_actor_that_does_not_end_in_time_is_abandoned_but_its_done_still_r
 	assert_int_equal(atomic_load(&testing_live), 0);
 }
 
+/* The middle one asks its child, which is slow and on another dispatcher, to end; the time is up before. */
+static struct sm_ref *slow_ref;
+static atomic_int slow_dones;
+static atomic_bool slow_stands;
+static void slow_done(struct sm_actor *self, void *state)
+{
+	slow_dones++;
+}
+static enum sm_err slow_receive(struct sm_actor *self, void *state, struct sm_msg *msg)
+{
+	nanosleep(&(struct timespec){0, 1000000}, NULL);
+	return SM_OK;
+}
+static enum sm_err slow_init(struct sm_actor *self, void *state, void *arg)
+{
+	intptr_t depth = (intptr_t)arg;
+	struct sm_props props = {
+		.init = slow_init, .receive = slow_receive, .done = slow_done, .arg = (void *)(depth - 1), .dispatcher = (int)(depth % 2)};
+	enum sm_err err = depth ? sm_spawn(sm_actor_system(self), self, &props, depth == 1 ? &slow_ref : NULL) : SM_OK;
+	if (!err && depth == 1 && !(err = sm_watch(self, slow_ref)))
+		slow_stands = true;
+	return err;
+}
+static void what_is_left_when_the_time_is_up_is_ended_children_first(void **unused)
+{
+	struct sm_system *system = system_with(2);
+	struct sm_props props = {.init = slow_init, .receive = slow_receive, .done = slow_done, .arg = (void *)2, .dispatcher = 0};
+	assert_int_equal(sm_spawn(system, NULL, &props, NULL), SM_OK);
+	eventually(slow_stands);
+	for (int i = 0; i < 1000; i++)
+		assert_int_equal(sm_send(slow_ref, number_new(COUNT)), SM_OK);
+	assert_int_equal(sm_system_stop(system, 20), SM_TIMEOUT);
+	assert_int_equal(slow_dones, 3);
+	assert_true(gone(slow_ref));
+	sm_unref(slow_ref);
+	assert_int_equal(atomic_load(&testing_live), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -281,6 +319,7 @@ int main(void)
 		cmocka_unit_test(children_end_before_parents_in_the_reverse_order_of_spawning),
 		cmocka_unit_test(a_restart_ends_the_children_first_and_init_makes_them_anew),
 		cmocka_unit_test(an_actor_that_does_not_end_in_time_is_abandoned_but_its_done_still_runs),
+		cmocka_unit_test(what_is_left_when_the_time_is_up_is_ended_children_first),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -146,10 +146,16 @@ static bool stop_dispatchers(struct sm_system *system, uint64_t deadline_ns)
 	return ended;
 }
 
+/* Until nothing is left: a task may post to another dispatcher, and none may be queued for an actor that is freed. A bound, for
+ * tasks that post themselves for ever. */
 static void drain_all(struct sm_system *system)
 {
-	for (uint32_t i = 0; i < system->dispatcher_count; i++)
-		actor__dispatcher_drain(&system->dispatchers[i]);
+	bool some = true;
+	for (int round = 0; some && round < 10000; round++) {
+		some = false;
+		for (uint32_t i = 0; i < system->dispatcher_count; i++)
+			some |= actor__dispatcher_drain(&system->dispatchers[i]);
+	}
 }
 
 enum sm_err sm_system_stop(struct sm_system *system, uint32_t timeout_ms)
