@@ -14,6 +14,7 @@ enum net_node_kind { NET_NODE_COPY, NET_NODE_REF, NET_NODE_FILE };
 struct net__node {
 	struct net__node *next;
 	enum net_node_kind kind;
+	bool block;          /* of the dispatcher's blocks */
 	int fd;              /* of a file */
 	uint64_t at;         /* where in the file */
 	const uint8_t *data; /* copy, ref: what is left */

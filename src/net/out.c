@@ -26,7 +26,7 @@ static struct net__node *node_of_size(struct net__turn *turn, size_t size)
 	struct net__node *node = size <= block ? net__turn_block(turn) : malloc(sizeof *node + size);
 	if (!node)
 		return NULL;
-	*node = (struct net__node){.kind = NET_NODE_COPY, .data = node->own, .room = size <= block ? block : size};
+	*node = (struct net__node){.kind = NET_NODE_COPY, .block = size <= block, .data = node->own, .room = size <= block ? block : size};
 	return node;
 }
 
@@ -67,7 +67,7 @@ static void node_free(struct net__node *node, struct net__turn *turn)
 {
 	if (node->release)
 		node->release(node->arg);
-	if (node->kind == NET_NODE_COPY && (size_t)(node->data + node->size + node->room - node->own) == NET_OUT_BLOCK - sizeof *node)
+	if (node->block)
 		net__turn_block_free(turn, node);
 	else
 		free(node);
@@ -87,7 +87,6 @@ static void advance(struct net__out *out, struct net__turn *turn, size_t n)
 	out->size -= n;
 	while (out->first && n >= out->first->size) {
 		n -= out->first->size;
-		out->first->size = 0;
 		pop(out, turn);
 	}
 	if (n) {
