@@ -4,7 +4,7 @@
 
 struct committed {
 	sem_t done;
-	enum sm_err err;
+	atomic_int err;
 };
 
 static void is_committed(void *arg, enum sm_err err)

@@ -35,7 +35,6 @@
 #define MARK_PAGE 4096
 #define FILL_MIN (64u << 10)
 #define FILL_MAX (4u << 20)
-#define FILL_GROUP_MAX (256u << 10) /* a larger group pays for its own blocks: zeros would double what it writes */
 
 static uint8_t zeros[64u << 10];
 
@@ -131,7 +130,7 @@ static enum sm_err fill(struct segment_writer *w, uint64_t to, struct sm_error *
 static uint64_t fill_target(uint64_t end, uint64_t segment_bytes)
 {
 	uint64_t chunk = end < FILL_MIN ? FILL_MIN : end > FILL_MAX ? FILL_MAX : end;
-	uint64_t to = end + chunk;
+	uint64_t to = end + chunk; /* measured: for large groups too this is quicker than letting them extend the file */
 	if (to > segment_bytes && end <= segment_bytes)
 		to = segment_bytes;
 	return (to + 4095) / 4096 * 4096;
@@ -204,7 +203,7 @@ enum sm_err log__writer_group(struct segment_writer *w, const struct group_write
 	if (w->torn && (err = untear(w, reterr)))
 		return err;
 	w->unclean = true;
-	if (end > w->filled && group->size <= FILL_GROUP_MAX && (err = fill(w, fill_target(end, group->segment_bytes), reterr)))
+	if (end > w->filled && (err = fill(w, fill_target(end, group->segment_bytes), reterr)))
 		goto torn;
 	if ((err = mark_write(w, MARK_GROUP, w->end, end, group->next_offset, newest, reterr)))
 		goto torn;
@@ -214,8 +213,6 @@ enum sm_err log__writer_group(struct segment_writer *w, const struct group_write
 		return err; /* never again on this file: the kernel may have dropped the pages and call the next sync good */
 	mark_synced(w);
 	w->end = end;
-	if (w->filled < end)
-		w->filled = end;
 	w->next_offset = group->next_offset;
 	w->max_timestamp_ms = newest;
 	/* A failure here harms nothing yet: the next group will meet it again. */
