@@ -1,0 +1,111 @@
+/* count, min, max, sum and avg over the rows of a group. Whole numbers are summed in 128 bits and wrap to the column's type as in Cassandra;
+ * avg of whole numbers truncates. */
+#include "cql/plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static double real_of(enum store_type_id type, struct store_cell v)
+{
+	if (type == STORE_FLOAT) {
+		uint32_t bits = be32_get(v.data);
+		float f;
+		memcpy(&f, &bits, 4);
+		return (double)f;
+	}
+	uint64_t bits = be64_get(v.data);
+	double d;
+	memcpy(&d, &bits, 8);
+	return d;
+}
+
+static int64_t whole_of(struct store_cell v)
+{
+	switch (v.size) {
+	case 1: return (int8_t)v.data[0];
+	case 2: return (int16_t)be16_get(v.data);
+	case 4: return (int32_t)be32_get(v.data);
+	case 8: return (int64_t)be64_get(v.data);
+	default: return 0;
+	}
+}
+
+enum sm_err cql__aggregate_add(struct cql_eval *e, const struct cql_expr *x, struct cql_aggregate_state *state)
+{
+	struct store_cell v = {NULL, 0};
+	if (!x->star) {
+		enum sm_err err = cql__eval(e, x->args[0], &v);
+		if (err)
+			return err;
+		if (v.size < 0)
+			return SM_OK;
+	}
+	enum cql_aggregate kind = x->function ? x->function->aggregate : CQL_COUNT;
+	if ((kind == CQL_SUM || kind == CQL_AVG) && v.size == 0)
+		return SM_OK;
+	state->count++;
+	if (kind == CQL_SUM || kind == CQL_AVG) {
+		if (x->type->id == STORE_DOUBLE || x->type->id == STORE_FLOAT)
+			state->real += real_of(x->type->id, v);
+		else
+			state->sum += whole_of(v);
+	} else if (kind == CQL_MIN || kind == CQL_MAX) {
+		int order = state->count == 1 ? 0 : store_compare(x->type, v, state->best);
+		if (state->count > 1 && (kind == CQL_MIN ? order >= 0 : order <= 0))
+			return SM_OK;
+		uint8_t *copy = realloc((void *)(uintptr_t)state->best.data, v.size ? (size_t)v.size : 1);
+		if (!copy)
+			return cql__fail_store(e->context->err, SM_NO_MEMORY, NULL);
+		if (v.size)
+			memcpy(copy, v.data, (size_t)v.size);
+		state->best = (struct store_cell){copy, v.size};
+	}
+	return SM_OK;
+}
+
+static struct store_cell number(struct arena *arena, enum store_type_id type, const struct cql_aggregate_state *s, bool average)
+{
+	uint8_t out[8];
+	if (type == STORE_DOUBLE || type == STORE_FLOAT) {
+		double d = average && s->count ? s->real / (double)s->count : s->real;
+		float f = (float)d;
+		uint64_t bits;
+		uint32_t bits32;
+		memcpy(&bits, &d, 8);
+		memcpy(&bits32, &f, 4);
+		be64_put(out, bits);
+		if (type == STORE_FLOAT)
+			be32_put(out, bits32);
+		return cql__cell(arena, out, type == STORE_FLOAT ? 4 : 8);
+	}
+	__int128 v = average && s->count ? s->sum / (__int128)s->count : s->sum;
+	size_t size = type == STORE_TINYINT ? 1 : type == STORE_SMALLINT ? 2 : type == STORE_INT ? 4 : 8;
+	be64_put(out, (uint64_t)v);
+	return cql__cell(arena, out + 8 - size, size);
+}
+
+enum sm_err cql__aggregate_value(struct cql_eval *e, const struct cql_expr *x, const struct cql_aggregate_state *state, struct store_cell *ret)
+{
+	struct arena *arena = e->context->arena;
+	switch (x->function ? x->function->aggregate : CQL_COUNT) {
+	case CQL_COUNT: *ret = cql__cell_long(arena, (int64_t)state->count); break;
+	case CQL_MIN:
+	case CQL_MAX:
+		if (!state->count) {
+			*ret = cql__null();
+			return SM_OK;
+		}
+		*ret = cql__cell(arena, state->best.data, (size_t)state->best.size);
+		break;
+	case CQL_SUM: *ret = number(arena, x->type->id, state, false); break;
+	case CQL_AVG: *ret = number(arena, x->type->id, state, true); break;
+	case CQL_NO_AGGREGATE: return cql__fail(e->context->err, CQL_SERVER_ERROR, "not an aggregate");
+	}
+	return ret->data ? SM_OK : cql__no_memory(e->context->err, arena);
+}
+
+void cql__aggregate_reset(struct cql_aggregate_state *state)
+{
+	free((void *)(uintptr_t)state->best.data);
+	memset(state, 0, sizeof *state);
+}

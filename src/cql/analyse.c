@@ -1,0 +1,366 @@
+/* From names to schema: tables, columns, terms and markers, and the plan of a whole statement. */
+#include "cql/plan.h"
+
+#include <string.h>
+
+void *cql__new(struct cql_analysis *a, size_t size)
+{
+	void *p = arena_alloc(a->c->arena, size ? size : 1);
+	if (!p)
+		(void)cql__no_memory(a->c->err, a->c->arena);
+	return p;
+}
+
+/* ---- names ---- */
+
+static const struct store_keyspace *system_keyspace(struct cql_context *c, const char *name)
+{
+	for (uint32_t i = 0; i < c->engine->system.keyspace_count; i++)
+		if (strcmp(c->engine->system.keyspaces[i].name, name) == 0)
+			return &c->engine->system.keyspaces[i];
+	return NULL;
+}
+
+bool cql__is_system(struct cql_context *c, const char *keyspace) { return system_keyspace(c, keyspace) != NULL; }
+
+const struct store_keyspace *cql__find_keyspace(struct cql_context *c, const char *name, bool *ret_system)
+{
+	const struct store_keyspace *k = system_keyspace(c, name);
+	*ret_system = k != NULL;
+	return k ? k : store_find_keyspace(c->schema, name);
+}
+
+enum sm_err cql__check_user_keyspace(struct cql_context *c, const char *keyspace)
+{
+	if (cql__is_system(c, keyspace))
+		return cql__fail(c->err, CQL_UNAUTHORIZED, "%s keyspace is not user-modifiable.", keyspace);
+	return SM_OK;
+}
+
+enum sm_err cql__keyspace_of(struct cql_context *c, const struct cql_table_name *name, const char **ret_keyspace)
+{
+	*ret_keyspace = name->keyspace ? name->keyspace : c->keyspace;
+	if (!*ret_keyspace || !**ret_keyspace)
+		return cql__fail(c->err, CQL_INVALID, "No keyspace has been specified. USE a keyspace, or explicitly specify keyspace.tablename");
+	return SM_OK;
+}
+
+enum sm_err cql__table(struct cql_context *c, const struct cql_table_name *name, const struct store_table **ret_table, bool *ret_virtual)
+{
+	const char *keyspace;
+	enum sm_err err = cql__keyspace_of(c, name, &keyspace);
+	if (err)
+		return err;
+	const struct store_keyspace *k = cql__find_keyspace(c, keyspace, ret_virtual);
+	if (!k)
+		return cql__fail(c->err, CQL_INVALID, "keyspace %s does not exist", keyspace);
+	for (uint32_t i = 0; i < k->table_count; i++)
+		if (strcmp(k->tables[i]->name, name->name) == 0) {
+			*ret_table = k->tables[i];
+			return SM_OK;
+		}
+	return cql__fail(c->err, CQL_INVALID, "table %s does not exist", name->name);
+}
+
+enum sm_err cql__column(struct cql_analysis *a, const char *name, const struct store_column **ret_column)
+{
+	*ret_column = store_find_column(a->table, name);
+	if (!*ret_column)
+		return cql__fail(a->c->err, CQL_INVALID, "Undefined column name %s in table %s.%s", name, a->table->keyspace, a->table->name);
+	return SM_OK;
+}
+
+/* ---- types ---- */
+
+static const struct {
+	const char *name;
+	enum store_type_id id;
+} type_names[] = {
+	{"ascii", STORE_ASCII},       {"bigint", STORE_BIGINT},     {"blob", STORE_BLOB}, {"boolean", STORE_BOOLEAN}, {"counter", STORE_COUNTER},
+	{"date", STORE_DATE},         {"decimal", STORE_DECIMAL},   {"double", STORE_DOUBLE}, {"duration", STORE_DURATION}, {"float", STORE_FLOAT},
+	{"inet", STORE_INET},         {"int", STORE_INT},           {"smallint", STORE_SMALLINT}, {"text", STORE_TEXT}, {"time", STORE_TIME},
+	{"timestamp", STORE_TIMESTAMP}, {"timeuuid", STORE_TIMEUUID}, {"tinyint", STORE_TINYINT}, {"uuid", STORE_UUID}, {"varchar", STORE_TEXT},
+	{"varint", STORE_VARINT},
+};
+
+const char *cql__type_text(const struct store_type *type, struct arena *arena)
+{
+	for (size_t i = 0; i < sizeof type_names / sizeof type_names[0]; i++)
+		if (type_names[i].id == type->id)
+			return type_names[i].name;
+	const char *text = "unknown";
+	if (type->id == STORE_LIST || type->id == STORE_SET)
+		text = arena_printf(arena, "%s<%s>", type->id == STORE_LIST ? "list" : "set", cql__type_text(&type->elements[0], arena));
+	else if (type->id == STORE_MAP)
+		text = arena_printf(arena, "map<%s, %s>", cql__type_text(&type->elements[0], arena), cql__type_text(&type->elements[1], arena));
+	return text ? text : "unknown";
+}
+
+/* As written, for errors. */
+static const char *type_as_written(const struct cql_type_name *t, struct arena *arena)
+{
+	const char *text = t->name;
+	for (uint32_t i = 0; text && i < t->arg_count; i++)
+		text = arena_printf(arena, "%s%s%s", text, i ? ", " : "<", type_as_written(t->args[i], arena));
+	if (text && t->arg_count)
+		text = arena_printf(arena, "%s>", text);
+	return text ? text : t->name;
+}
+
+static enum sm_err collection_type(struct cql_context *c, const char *keyspace, const struct cql_type_name *name, enum store_type_id id,
+				   uint16_t elements, struct store_type *ret_type)
+{
+	if (name->arg_count != elements)
+		return cql__fail(c->err, CQL_SYNTAX_ERROR, "line %u:%u type %s takes %u element types", name->place.line, name->place.column, name->name,
+				 elements);
+	struct store_type *types = arena_alloc(c->arena, sizeof *types * elements);
+	if (!types)
+		return cql__no_memory(c->err, c->arena);
+	for (uint16_t i = 0; i < elements; i++) {
+		enum sm_err err = cql__type_resolve(c, keyspace, name->args[i], &types[i]);
+		if (err)
+			return err;
+		if (types[i].id >= STORE_LIST && types[i].id <= STORE_SET && strcmp(name->args[i]->name, "frozen") != 0)
+			return cql__fail(c->err, CQL_INVALID, "Non-frozen collections are not allowed inside collections: %s", type_as_written(name, c->arena));
+	}
+	*ret_type = (struct store_type){id, elements, types};
+	return SM_OK;
+}
+
+enum sm_err cql__type_resolve(struct cql_context *c, const char *keyspace, const struct cql_type_name *name, struct store_type *ret_type)
+{
+	for (size_t i = 0; i < sizeof type_names / sizeof type_names[0]; i++)
+		if (name->arg_count == 0 && strcmp(type_names[i].name, name->name) == 0) {
+			*ret_type = (struct store_type){.id = type_names[i].id};
+			return SM_OK;
+		}
+	if (strcmp(name->name, "frozen") == 0 && name->arg_count == 1)
+		return cql__type_resolve(c, keyspace, name->args[0], ret_type);
+	if (strcmp(name->name, "list") == 0)
+		return collection_type(c, keyspace, name, STORE_LIST, 1, ret_type);
+	if (strcmp(name->name, "set") == 0)
+		return collection_type(c, keyspace, name, STORE_SET, 1, ret_type);
+	if (strcmp(name->name, "map") == 0)
+		return collection_type(c, keyspace, name, STORE_MAP, 2, ret_type);
+	if (strcmp(name->name, "tuple") == 0 || strcmp(name->name, "vector") == 0 || name->name[0] == '\'')
+		return cql__fail(c->err, CQL_INVALID, "Type %s is not supported yet", name->name);
+	return cql__fail(c->err, CQL_INVALID, "Unknown type %s.%s", keyspace ? keyspace : "", name->name);
+}
+
+/* ---- terms ---- */
+
+static struct cql_expr *new_expr(struct cql_analysis *a, enum cql_expr_kind kind, const struct store_type *type, const char *name)
+{
+	struct cql_expr *x = cql__new(a, sizeof *x);
+	if (x)
+		*x = (struct cql_expr){.kind = kind, .type = type, .name = name};
+	return x;
+}
+
+static enum sm_err marker(struct cql_analysis *a, const struct cql_term *t, const struct store_type *type, const char *name,
+			  struct cql_expr **ret_expr)
+{
+	struct cql_expr *x = new_expr(a, CQL_EXPR_MARKER, type, name);
+	if (!x)
+		return SM_NO_MEMORY;
+	x->index = t->marker;
+	const char *given = a->statement->markers[t->marker];
+	a->plan->binds[t->marker] = (struct cql_bind){a->table ? a->table->keyspace : "", a->table ? a->table->name : "", given ? given : name, type};
+	*ret_expr = x;
+	return SM_OK;
+}
+
+/* The type that a literal has where nothing else says so. */
+static const struct store_type *natural_type(const struct cql_term *t)
+{
+	static const enum store_type_id ids[] = {STORE_TEXT, STORE_INT, STORE_UUID, STORE_DOUBLE, STORE_BOOLEAN, STORE_BLOB, STORE_DURATION};
+	return t->kind == CQL_TERM_LITERAL ? cql__type(ids[t->literal]) : NULL;
+}
+
+static enum sm_err term_call(struct cql_analysis *a, const struct cql_term *t, const struct store_type *type, const char *name,
+			     struct cql_expr **ret_expr)
+{
+	const struct cql_function *f;
+	const struct store_type *types[2] = {0};
+	if (t->arg_count > 2 || t->star || (t->keyspace && strcmp(t->keyspace, "system") != 0))
+		return cql__fail(a->c->err, CQL_INVALID, "Unknown function '%s%s%s'", t->keyspace ? t->keyspace : "", t->keyspace ? "." : "", t->name);
+	for (uint32_t i = 0; i < t->arg_count; i++)
+		if (t->args[i]->kind == CQL_TERM_CALL) { /* its result's type picks the overload */
+			struct cql_expr *inner;
+			enum sm_err err = term_call(a, t->args[i], NULL, name, &inner);
+			if (err)
+				return err;
+			types[i] = inner->type;
+		} else if (t->args[i]->kind == CQL_TERM_LITERAL && t->args[i]->literal == CQL_HEX) {
+			types[i] = natural_type(t->args[i]);
+		}
+	enum sm_err err = cql__function_find(a->c, t->name, types, t->arg_count, &f);
+	if (err)
+		return err;
+	if (f->aggregate)
+		return cql__fail(a->c->err, CQL_INVALID, "Aggregate functions are not supported in the where clause or as values: %s", t->name);
+	if (type && !cql__type_accepts(type->id, f->result))
+		return cql__fail(a->c->err, CQL_INVALID, "Type error: cannot assign result of function system.%s (type %s) to %s (type %s)", t->name,
+				 cql__type_text(cql__type(f->result), a->c->arena), name, cql__type_text(type, a->c->arena));
+	struct cql_expr *x = new_expr(a, CQL_EXPR_CALL, cql__type(f->result), name);
+	if (!x || !(x->args = cql__new(a, sizeof *x->args * 2)))
+		return SM_NO_MEMORY;
+	x->function = f;
+	x->arg_count = t->arg_count;
+	for (uint32_t i = 0; i < t->arg_count; i++) {
+		const char *arg = arena_printf(a->c->arena, "arg%u(system.%s)", i, t->name);
+		err = cql__term(a, t->args[i], cql__type(f->args[i]), arg, &x->args[i]);
+		if (err)
+			return err;
+	}
+	*ret_expr = x;
+	return SM_OK;
+}
+
+static const char *plain_type(const struct store_type *type, struct arena *arena)
+{
+	return cql__type_text(type, arena);
+}
+
+static enum sm_err term_token(struct cql_analysis *a, const struct cql_term *t, const char *name, struct cql_expr **ret_expr)
+{
+	struct cql_expr *x = new_expr(a, CQL_EXPR_TOKEN, cql__type(STORE_BIGINT), name);
+	if (!x || !(x->args = cql__new(a, sizeof *x->args * a->table->partition_key_count)))
+		return SM_NO_MEMORY;
+	if (t->arg_count != a->table->partition_key_count)
+		return cql__fail(a->c->err, CQL_INVALID, "Invalid number of arguments in call to function token: %u required but %u provided",
+				 a->table->partition_key_count, t->arg_count);
+	for (uint32_t i = 0; i < t->arg_count; i++) {
+		enum sm_err err = cql__term(a, t->args[i], &a->table->columns[i].type, a->table->columns[i].name, &x->args[i]);
+		if (err)
+			return err;
+	}
+	x->arg_count = t->arg_count;
+	*ret_expr = x;
+	return SM_OK;
+}
+
+enum sm_err cql__term(struct cql_analysis *a, const struct cql_term *t, const struct store_type *type, const char *name, struct cql_expr **ret_expr)
+{
+	struct cql_expr *x;
+	switch (t->kind) {
+	case CQL_TERM_MARKER: return marker(a, t, type, name, ret_expr);
+	case CQL_TERM_CALL:
+		if (strcmp(t->name, "token") == 0 && a->table)
+			return term_token(a, t, name, ret_expr);
+		return term_call(a, t, type, name, ret_expr);
+	case CQL_TERM_NULL:
+	case CQL_TERM_LITERAL:
+		if (!(x = new_expr(a, CQL_EXPR_CONST, type, name)))
+			return SM_NO_MEMORY;
+		*ret_expr = x;
+		x->cell = cql__null();
+		return t->kind == CQL_TERM_NULL ? SM_OK : cql__literal_value(t, type, name, a->c->arena, &x->cell, a->c->err);
+	case CQL_TERM_LIST:
+		return cql__fail(a->c->err, CQL_INVALID, "Invalid list literal for %s of type %s", name, plain_type(type, a->c->arena));
+	case CQL_TERM_SET:
+		return cql__fail(a->c->err, CQL_INVALID, "Invalid set literal for %s of type %s", name, plain_type(type, a->c->arena));
+	case CQL_TERM_MAP:
+		return cql__fail(a->c->err, CQL_INVALID, "Invalid map literal for %s of type %s", name, plain_type(type, a->c->arena));
+	case CQL_TERM_TUPLE:
+		if (t->arg_count == 1) /* (5) is 5 */
+			return cql__term(a, t->args[0], type, name, ret_expr);
+		return cql__fail(a->c->err, CQL_INVALID, "Invalid tuple type literal for %s of type %s", name, plain_type(type, a->c->arena));
+	case CQL_TERM_CAST: {
+		struct store_type to;
+		enum sm_err err = cql__type_resolve(a->c, a->c->keyspace, t->type, &to);
+		if (err)
+			return err;
+		if (!cql__type_accepts(type->id, to.id))
+			return cql__fail(a->c->err, CQL_INVALID, "Cannot assign value (%s)... to %s of type %s", t->type->name, name,
+					 plain_type(type, a->c->arena));
+		return cql__term(a, t->args[0], cql__type(to.id) ? cql__type(to.id) : type, name, ret_expr);
+	}
+	case CQL_TERM_COLUMN: break;
+	}
+	return cql__fail(a->c->err, CQL_INVALID, "Invalid value for %s", name);
+}
+
+/* ---- statements ---- */
+
+/* A driver routes a statement by its partition key when each key column has a marker of its own. */
+static enum sm_err key_binds(struct cql_analysis *a, const struct cql_where *where, const struct store_table *table)
+{
+	if (!where->partition)
+		return SM_OK;
+	uint16_t *markers = cql__new(a, sizeof *markers * table->partition_key_count);
+	if (!markers)
+		return SM_NO_MEMORY;
+	for (uint16_t i = 0; i < table->partition_key_count; i++) {
+		const struct cql_restriction *r = where->partition[i];
+		if (r->op != CQL_EQ || r->values[0]->kind != CQL_EXPR_MARKER)
+			return SM_OK;
+		markers[i] = (uint16_t)r->values[0]->index;
+	}
+	a->plan->key_binds = markers;
+	a->plan->key_bind_count = table->partition_key_count;
+	return SM_OK;
+}
+
+static enum sm_err analyse_modifications(struct cql_analysis *a, const struct cql_statement *s)
+{
+	bool batch = s->kind == CQL_STMT_BATCH;
+	const struct cql_modify *statements = batch ? s->batch.statements : &s->modify;
+	uint32_t count = batch ? s->batch.count : 1;
+	struct cql_plan *plan = a->plan;
+	plan->kind = CQL_PLAN_MODIFY;
+	plan->batch = batch;
+	plan->modify = cql__new(a, sizeof *plan->modify * count);
+	if (!plan->modify)
+		return SM_NO_MEMORY;
+	plan->modify_count = count;
+	if (batch && s->batch.kind == CQL_COUNTER && count)
+		return cql__fail(a->c->err, CQL_INVALID, "Cannot include non-counter statement in a counter batch");
+	if (batch && s->batch.timestamp) {
+		enum sm_err err = cql__term(a, s->batch.timestamp, cql__type(STORE_BIGINT), "[timestamp]", &plan->timestamp);
+		if (err)
+			return err;
+	}
+	for (uint32_t i = 0; i < count; i++) {
+		enum sm_err err = cql__analyse_modify(a, &statements[i], batch, &plan->modify[i]);
+		if (!err && plan->timestamp && plan->modify[i].timestamp)
+			err = cql__fail(a->c->err, CQL_INVALID, "Timestamp must be set either on BATCH or individual statements");
+		if (err)
+			return err;
+	}
+	return count ? key_binds(a, &plan->modify[0].where, plan->modify[0].table) : SM_OK;
+}
+
+enum sm_err cql__analyse(struct cql_context *c, const struct cql_statement *s, struct cql_plan **ret_plan)
+{
+	struct cql_analysis a = {.c = c, .statement = s};
+	struct cql_plan *plan = cql__new(&a, sizeof *plan);
+	enum sm_err err = SM_OK;
+	if (!plan || !(plan->binds = cql__new(&a, sizeof *plan->binds * s->marker_count)))
+		return SM_NO_MEMORY;
+	plan->bind_count = s->marker_count;
+	plan->statement = s;
+	a.plan = plan;
+	switch (s->kind) {
+	case CQL_STMT_SELECT:
+		plan->kind = CQL_PLAN_SELECT;
+		if (!(plan->select = cql__new(&a, sizeof *plan->select)))
+			return SM_NO_MEMORY;
+		err = cql__analyse_select(&a, &s->select, plan->select);
+		if (!err)
+			err = key_binds(&a, &plan->select->where, plan->select->table);
+		break;
+	case CQL_STMT_MODIFY:
+	case CQL_STMT_BATCH: err = analyse_modifications(&a, s); break;
+	case CQL_STMT_DDL: plan->kind = CQL_PLAN_DDL; break;
+	case CQL_STMT_USE: plan->kind = CQL_PLAN_USE; break;
+	case CQL_STMT_DESCRIBE: plan->kind = CQL_PLAN_DESCRIBE; break;
+	case CQL_STMT_REFUSED: return cql__fail(c->err, CQL_INVALID, "%s is not supported yet", s->refused);
+	}
+	for (uint32_t i = 0; !err && i < plan->bind_count; i++)
+		if (!plan->binds[i].type)
+			err = cql__fail(c->err, CQL_INVALID, "Bind marker %u can't stand where it is", i + 1);
+	if (!err)
+		*ret_plan = plan;
+	return err;
+}

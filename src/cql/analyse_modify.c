@@ -1,0 +1,229 @@
+/* INSERT, UPDATE and DELETE: which cells of which rows. */
+#include "cql/plan.h"
+
+#include <string.h>
+
+static enum sm_err usings(struct cql_analysis *a, const struct cql_modify *m, struct cql_modify_plan *plan)
+{
+	enum sm_err err = SM_OK;
+	if (m->timestamp)
+		err = cql__term(a, m->timestamp, cql__type(STORE_BIGINT), "[timestamp]", &plan->timestamp);
+	if (!err && m->ttl)
+		err = cql__term(a, m->ttl, cql__type(STORE_INT), "[ttl]", &plan->ttl);
+	return err;
+}
+
+static enum sm_err add_cell(struct cql_analysis *a, struct cql_modify_plan *plan, const struct store_column *column, const struct cql_term *value)
+{
+	if (value) {
+		enum sm_err err = cql__term(a, value, &column->type, column->name, &plan->values[plan->count]);
+		if (err)
+			return err;
+	}
+	plan->columns[plan->count++] = column;
+	return SM_OK;
+}
+
+static bool only_statics(const struct cql_modify_plan *plan)
+{
+	for (uint32_t i = 0; i < plan->count; i++)
+		if (plan->columns[i]->kind != STORE_STATIC)
+			return false;
+	return plan->count > 0;
+}
+
+static enum sm_err missing(struct cql_analysis *a, const char *what, const bool *present, uint16_t first, uint16_t count)
+{
+	const char *names = NULL;
+	for (uint16_t i = 0; i < count; i++)
+		if (!present[i])
+			names = arena_printf(a->c->arena, "%s%s%s", names ? names : "", names ? ", " : "", a->table->columns[first + i].name);
+	return names ? cql__fail(a->c->err, CQL_INVALID, "Some %s are missing: %s", what, names) : SM_OK;
+}
+
+/* A relation column = value of an INSERT, so that keys are made as everywhere else. */
+static struct cql_relation equals(struct cql_analysis *a, const struct cql_assign *assign)
+{
+	struct cql_relation r = {.op = CQL_EQ, .column_count = 1, .value = assign->value};
+	r.columns = cql__new(a, sizeof *r.columns);
+	if (r.columns)
+		r.columns[0] = assign->column;
+	return r;
+}
+
+static enum sm_err insert_keys(struct cql_analysis *a, const struct cql_modify *m, struct cql_modify_plan *plan)
+{
+	const struct store_table *t = a->table;
+	struct cql_relation *relations = cql__new(a, sizeof *relations * m->assign_count);
+	bool *present = cql__new(a, sizeof *present * (t->partition_key_count + t->clustering_count));
+	uint32_t count = 0;
+	if (!relations || !present)
+		return SM_NO_MEMORY;
+	/* In the order of the key, so that it reads as a WHERE that is always right. */
+	for (uint16_t k = 0; k < t->partition_key_count + t->clustering_count; k++)
+		for (uint32_t i = 0; i < m->assign_count; i++)
+			if (strcmp(m->assigns[i].column, t->columns[k].name) == 0) {
+				present[k] = true;
+				relations[count] = equals(a, &m->assigns[i]);
+				if (!relations[count++].columns)
+					return SM_NO_MEMORY;
+			}
+	enum sm_err err = missing(a, "partition key parts", present, 0, t->partition_key_count);
+	if (err)
+		return err;
+	bool any_clustering = false;
+	for (uint16_t i = 0; i < t->clustering_count; i++)
+		any_clustering |= present[t->partition_key_count + i];
+	plan->statics_only = t->clustering_count && !any_clustering && only_statics(plan);
+	if (!plan->statics_only && (err = missing(a, "clustering keys", present + t->partition_key_count, t->partition_key_count, t->clustering_count)))
+		return err;
+	return cql__analyse_where(a, relations, count, CQL_FOR_UPDATE, false, &plan->where);
+}
+
+static enum sm_err insert(struct cql_analysis *a, const struct cql_modify *m, struct cql_modify_plan *plan)
+{
+	struct cql_context *c = a->c;
+	const struct store_column *column;
+	enum sm_err err;
+	plan->mutation = STORE_UPSERT_INSERT;
+	if (m->json)
+		return cql__fail(c->err, CQL_INVALID, "INSERT JSON is not supported yet");
+	for (uint32_t i = 0; i < m->assign_count; i++) {
+		if ((err = cql__column(a, m->assigns[i].column, &column)))
+			return err;
+	}
+	if (m->assign_count != m->value_count)
+		return cql__fail(c->err, CQL_INVALID, "Unmatched column names/values");
+	for (uint32_t i = 0; i < m->assign_count; i++) {
+		for (uint32_t k = 0; k < i; k++)
+			if (strcmp(m->assigns[k].column, m->assigns[i].column) == 0)
+				return cql__fail(c->err, CQL_INVALID, "The column names contains duplicates");
+		if ((err = cql__column(a, m->assigns[i].column, &column)))
+			return err;
+		if (column->kind > STORE_CLUSTERING && (err = add_cell(a, plan, column, m->assigns[i].value)))
+			return err;
+	}
+	if ((err = insert_keys(a, m, plan)))
+		return err;
+	if (m->if_not_exists)
+		return cql__fail(c->err, CQL_INVALID, "Conditional statements (IF NOT EXISTS) are not supported yet");
+	return usings(a, m, plan);
+}
+
+static enum sm_err refuse_conditions(struct cql_analysis *a, const struct cql_modify *m)
+{
+	if (m->if_exists || m->conditions)
+		return cql__fail(a->c->err, CQL_INVALID, "Conditional statements (IF ...) are not supported yet");
+	return SM_OK;
+}
+
+static bool whole_row(const struct cql_modify_plan *plan)
+{
+	uint16_t covered = 0;
+	for (uint32_t i = 0; i < plan->where.clustering_count; i++)
+		if (plan->where.clustering[i].equal)
+			covered = (uint16_t)(covered + plan->where.clustering[i].equal->column_count);
+	return covered == plan->table->clustering_count;
+}
+
+static enum sm_err missing_clustering(struct cql_analysis *a, const struct cql_modify_plan *plan)
+{
+	const struct store_table *t = a->table;
+	bool *present = cql__new(a, sizeof *present * t->clustering_count);
+	if (!present)
+		return SM_NO_MEMORY;
+	for (uint32_t i = 0; i < plan->where.count; i++)
+		for (uint16_t k = 0; k < plan->where.restrictions[i].column_count; k++)
+			if (plan->where.restrictions[i].columns[k]->kind == STORE_CLUSTERING)
+				present[plan->where.restrictions[i].columns[k]->position] = true;
+	return missing(a, "clustering keys", present, t->partition_key_count, t->clustering_count);
+}
+
+static enum sm_err update(struct cql_analysis *a, const struct cql_modify *m, struct cql_modify_plan *plan)
+{
+	struct cql_context *c = a->c;
+	enum sm_err err = usings(a, m, plan);
+	plan->mutation = STORE_UPSERT_UPDATE;
+	for (uint32_t i = 0; !err && i < m->assign_count; i++) {
+		const struct cql_assign *s = &m->assigns[i];
+		const struct store_column *column;
+		if ((err = cql__column(a, s->column, &column)))
+			return err;
+		if (column->kind <= STORE_CLUSTERING)
+			return cql__fail(c->err, CQL_INVALID, "PRIMARY KEY part %s found in SET part", column->name);
+		for (uint32_t k = 0; k < i; k++)
+			if (strcmp(m->assigns[k].column, s->column) == 0)
+				return cql__fail(c->err, CQL_INVALID, "Multiple incompatible setting of column %s", column->name);
+		if (s->kind == CQL_SET_ADD || s->kind == CQL_SET_SUBTRACT || s->kind == CQL_SET_PREPEND)
+			return cql__fail(c->err, CQL_INVALID, "Invalid operation (%s = %s %c ...) for non counter column %s", column->name, column->name,
+					 s->kind == CQL_SET_SUBTRACT ? '-' : '+', column->name);
+		if (s->kind != CQL_SET_VALUE)
+			return cql__fail(c->err, CQL_INVALID, "Invalid operation (%s%s = ...) for non collection column %s", column->name,
+					 s->kind == CQL_SET_FIELD ? ".field" : "[...]", column->name);
+		err = add_cell(a, plan, column, s->value);
+	}
+	if (err || (err = cql__analyse_where(a, m->where, m->where_count, CQL_FOR_UPDATE, false, &plan->where)))
+		return err;
+	plan->statics_only = only_statics(plan) && plan->where.clustering_count == 0 && a->table->clustering_count > 0;
+	if (!plan->statics_only && !whole_row(plan) && (err = missing_clustering(a, plan)))
+		return err;
+	return refuse_conditions(a, m);
+}
+
+static enum sm_err delete(struct cql_analysis *a, const struct cql_modify *m, struct cql_modify_plan *plan)
+{
+	struct cql_context *c = a->c;
+	enum sm_err err = usings(a, m, plan);
+	for (uint32_t i = 0; !err && i < m->assign_count; i++) {
+		const struct store_column *column;
+		if ((err = cql__column(a, m->assigns[i].column, &column)))
+			return err;
+		if (column->kind <= STORE_CLUSTERING)
+			return cql__fail(c->err, CQL_INVALID, "Invalid identifier %s for deletion (should not be a PRIMARY KEY part)", column->name);
+		if (m->assigns[i].kind != CQL_SET_VALUE)
+			return cql__fail(c->err, CQL_INVALID, "Invalid deletion operation for non collection column %s", column->name);
+		err = add_cell(a, plan, column, NULL);
+	}
+	if (err || (err = cql__analyse_where(a, m->where, m->where_count, CQL_FOR_DELETE, false, &plan->where)))
+		return err;
+	if (plan->count) {
+		plan->mutation = STORE_DELETE_CELLS;
+		plan->statics_only = only_statics(plan) && plan->where.clustering_count == 0 && a->table->clustering_count > 0;
+		if (!plan->statics_only && !whole_row(plan)) {
+			if (plan->where.clustering_count && !plan->where.clustering[plan->where.clustering_count - 1].equal)
+				return cql__fail(c->err, CQL_INVALID, "Range deletions are not supported for specific columns");
+			if ((err = missing_clustering(a, plan)))
+				return err;
+		}
+	} else if (plan->where.clustering_count == 0 && a->table->clustering_count) {
+		plan->mutation = STORE_DELETE_PARTITION;
+	} else if (whole_row(plan)) {
+		plan->mutation = a->table->clustering_count ? STORE_DELETE_ROW : STORE_DELETE_PARTITION;
+	} else {
+		plan->mutation = STORE_DELETE_RANGE;
+	}
+	return refuse_conditions(a, m);
+}
+
+enum sm_err cql__analyse_modify(struct cql_analysis *a, const struct cql_modify *m, bool in_batch, struct cql_modify_plan *plan)
+{
+	const char *keyspace;
+	bool is_virtual;
+	enum sm_err err = cql__keyspace_of(a->c, &m->table, &keyspace);
+	if (err || (err = cql__table(a->c, &m->table, &plan->table, &is_virtual)) || (err = cql__check_user_keyspace(a->c, keyspace)))
+		return err;
+	if (in_batch && (m->if_not_exists || m->if_exists || m->conditions))
+		return cql__fail(a->c->err, CQL_INVALID, "Conditional statements (IF ...) are not supported yet");
+	a->table = plan->table;
+	plan->kind = m->kind;
+	plan->columns = cql__new(a, sizeof *plan->columns * m->assign_count);
+	plan->values = cql__new(a, sizeof *plan->values * m->assign_count);
+	if (!plan->columns || !plan->values)
+		return SM_NO_MEMORY;
+	switch (m->kind) {
+	case CQL_INSERT: return insert(a, m, plan);
+	case CQL_UPDATE: return update(a, m, plan);
+	case CQL_DELETE: return delete (a, m, plan);
+	}
+	return SM_INVALID;
+}

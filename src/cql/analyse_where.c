@@ -1,0 +1,397 @@
+/* WHERE: which rows a statement names, and whether CQL allows to name them so. The order of the checks and their texts are Cassandra's. */
+#include "cql/plan.h"
+
+#include <string.h>
+
+#define NEEDS_FILTERING                                                                                                                    \
+	"Cannot execute this query as it might involve data filtering and thus may have unpredictable performance. If you want to execute " \
+	"this query despite the performance unpredictability, use ALLOW FILTERING"
+
+struct where_analysis {
+	struct cql_analysis *a;
+	struct cql_where *where;
+	enum cql_where_use use;
+	bool filtering_allowed;
+	struct cql_restriction **partition; /* per partition key column: EQ, IN or any slice */
+	bool partition_slice;
+	const struct store_column **others; /* restricted columns that are no part of the primary key */
+	uint32_t other_count;
+	struct cql_restriction *first_other;
+};
+
+static const char *const operator_texts[] = {"=", "<", "<=", ">", ">=", "!=", "IN", "NOT IN", "CONTAINS", "CONTAINS KEY", "LIKE", "IS NOT", "BETWEEN"};
+
+static const char *term_text(const struct cql_term *t, struct arena *arena)
+{
+	if (!t || t->kind == CQL_TERM_NULL)
+		return "null";
+	if (t->kind == CQL_TERM_MARKER)
+		return "?";
+	if (t->kind != CQL_TERM_LITERAL)
+		return "...";
+	const char *q = t->literal == CQL_STRING ? "'" : "", *hex = t->literal == CQL_HEX ? "0x" : "";
+	const char *text = arena_printf(arena, "%s%s%.*s%s", q, hex, (int)(t->text.size > 200 ? 200 : t->text.size), (const char *)t->text.data, q);
+	return text ? text : "";
+}
+
+static enum sm_err refused_operator(struct where_analysis *w, const struct cql_relation *r, const struct store_column *column)
+{
+	struct cql_context *c = w->a->c;
+	const char *value = term_text(r->value, c->arena);
+	switch (r->op) {
+	case CQL_NEQ: return cql__fail(c->err, CQL_INVALID, "Unsupported \"!=\" relation: %s != %s", r->columns[0], value);
+	case CQL_CONTAINS:
+	case CQL_CONTAINS_KEY:
+		return cql__fail(c->err, CQL_INVALID, "Cannot use %s on non-collection column %s", operator_texts[r->op], column->name);
+	case CQL_LIKE:
+		return cql__fail(c->err, CQL_INVALID, "LIKE restriction is only supported on properly indexed columns. %s LIKE %s is not valid.", column->name,
+				 value);
+	case CQL_IS_NOT_NULL: return cql__fail(c->err, CQL_INVALID, "Unsupported restriction: %s IS NOT NULL", r->columns[0]);
+	default: return cql__fail(c->err, CQL_INVALID, "%s is not supported yet", operator_texts[r->op]);
+	}
+}
+
+/* ---- relations to restrictions ---- */
+
+static enum sm_err resolve_columns(struct where_analysis *w, const struct cql_relation *r, struct cql_restriction *out)
+{
+	struct cql_context *c = w->a->c;
+	out->columns = cql__new(w->a, sizeof *out->columns * r->column_count);
+	if (!out->columns)
+		return SM_NO_MEMORY;
+	out->column_count = (uint16_t)r->column_count;
+	if (r->column_count > w->a->table->column_count)
+		return cql__fail(c->err, CQL_INVALID, "A relation names more columns than the table has");
+	for (uint32_t i = 0; i < r->column_count; i++) {
+		enum sm_err err = cql__column(w->a, r->columns[i], &out->columns[i]);
+		if (err)
+			return err;
+		const struct store_column *col = out->columns[i];
+		for (uint32_t k = 0; r->tuple && k < i; k++)
+			if (out->columns[k] == col)
+				return cql__fail(c->err, CQL_INVALID, "Column \"%s\" appeared twice in a relation", col->name);
+		if (r->tuple && col->kind != STORE_CLUSTERING)
+			return cql__fail(c->err, CQL_INVALID, "Multi-column relations can only be applied to clustering columns but was applied to: %s", col->name);
+		if (r->tuple && i && col->position != out->columns[i - 1]->position + 1)
+			return cql__fail(c->err, CQL_INVALID, "Clustering columns must appear in the PRIMARY KEY order in multi-column relations");
+	}
+	return SM_OK;
+}
+
+static enum sm_err token_columns(struct where_analysis *w, const struct cql_restriction *r)
+{
+	struct cql_context *c = w->a->c;
+	const struct store_table *t = w->a->table;
+	if (r->column_count != t->partition_key_count)
+		return cql__fail(c->err, CQL_INVALID, "The token() function must be applied to all partition key components or none of them");
+	for (uint16_t i = 0; i < r->column_count; i++)
+		if (r->columns[i] != &t->columns[i])
+			return cql__fail(c->err, CQL_INVALID, "The token function arguments must be in the partition key order: %s", t->columns[i].name);
+	return SM_OK;
+}
+
+/* The values of one tuple (or single value) into values[0 .. column_count]. */
+static enum sm_err tuple_values(struct where_analysis *w, const struct cql_relation *r, const struct cql_term *t, const struct cql_restriction *out,
+				struct cql_expr **values)
+{
+	if (out->token)
+		return cql__term(w->a, t, cql__type(STORE_BIGINT), "partition key", &values[0]);
+	if (!r->tuple)
+		return cql__term(w->a, t, &out->columns[0]->type, out->columns[0]->name, &values[0]);
+	if (t->kind != CQL_TERM_TUPLE)
+		return cql__fail(w->a->c->err, CQL_INVALID, "A bind marker for a whole tuple is not supported yet: write (?, ?)");
+	if (t->arg_count != out->column_count)
+		return cql__fail(w->a->c->err, CQL_INVALID, "Expected %u elements in value tuple, but got %u", out->column_count, t->arg_count);
+	for (uint16_t i = 0; i < out->column_count; i++) {
+		enum sm_err err = cql__term(w->a, t->args[i], &out->columns[i]->type, out->columns[i]->name, &values[i]);
+		if (err)
+			return err;
+	}
+	return SM_OK;
+}
+
+static enum sm_err resolve_values(struct where_analysis *w, const struct cql_relation *r, struct cql_restriction *out)
+{
+	uint32_t width = out->token ? 1 : out->column_count;
+	if (r->op == CQL_IN && r->value) { /* IN ? */
+		if (r->tuple || out->token || r->value->kind != CQL_TERM_MARKER)
+			return cql__fail(w->a->c->err, CQL_INVALID, "IN takes a list of values in parentheses or a bind marker for one column");
+		struct store_type *list = cql__new(w->a, sizeof *list);
+		const char *name = arena_printf(w->a->c->arena, "in(%s)", out->columns[0]->name);
+		if (!list || !name)
+			return SM_NO_MEMORY;
+		*list = (struct store_type){STORE_LIST, 1, &out->columns[0]->type};
+		return cql__term(w->a, r->value, list, name, &out->list);
+	}
+	out->value_count = r->op == CQL_IN ? r->value_count : 1;
+	out->values = cql__new(w->a, sizeof *out->values * width * out->value_count);
+	if (!out->values)
+		return SM_NO_MEMORY;
+	for (uint32_t i = 0; i < out->value_count; i++) {
+		enum sm_err err = tuple_values(w, r, r->op == CQL_IN ? r->values[i] : r->value, out, &out->values[i * width]);
+		if (err)
+			return err;
+	}
+	return SM_OK;
+}
+
+/* ---- merging, in the order of the text ---- */
+
+static bool is_low(const struct cql_restriction *r) { return r->op == CQL_GT || r->op == CQL_GE; }
+
+static const char *column_names(const struct cql_restriction *r, struct arena *arena)
+{
+	const char *text = r->columns[0]->name;
+	for (uint16_t i = 1; text && i < r->column_count; i++)
+		text = arena_printf(arena, "%s, %s", text, r->columns[i]->name);
+	return text ? text : "";
+}
+
+/* Two restrictions of the same columns: only a lower and an upper bound go together. */
+static enum sm_err clash(struct where_analysis *w, const struct cql_restriction *old, const struct cql_restriction *new)
+{
+	struct cql_context *c = w->a->c;
+	const char *names = column_names(new, c->arena);
+	if (old->op == CQL_EQ || new->op == CQL_EQ)
+		return cql__fail(c->err, CQL_INVALID, "%s cannot be restricted by more than one relation if it includes an Equal", names);
+	if (old->op == CQL_IN || new->op == CQL_IN)
+		return cql__fail(c->err, CQL_INVALID, "%s cannot be restricted by more than one relation if it includes a IN", names);
+	if (is_low(old) == is_low(new))
+		return cql__fail(c->err, CQL_INVALID, "More than one restriction was found for the %s bound on %s", is_low(new) ? "start" : "end", names);
+	return SM_OK;
+}
+
+static enum sm_err merge_token(struct where_analysis *w, struct cql_restriction *r)
+{
+	struct cql_where *where = w->where;
+	struct cql_restriction **slot = r->op == CQL_EQ ? &where->token_equal : is_low(r) ? &where->token_low : &where->token_high;
+	if (r->op == CQL_IN)
+		return cql__fail(w->a->c->err, CQL_INVALID, "IN cannot be used with the token function");
+	for (struct cql_restriction *old = where->token_equal ? where->token_equal : *slot ? *slot : NULL; old; old = NULL)
+		return clash(w, old, r);
+	*slot = r;
+	return SM_OK;
+}
+
+static enum sm_err merge_partition(struct where_analysis *w, struct cql_restriction *r)
+{
+	struct cql_restriction **slot = &w->partition[r->columns[0]->position];
+	if (*slot) {
+		enum sm_err err = clash(w, *slot, r);
+		if (err)
+			return err;
+	}
+	w->partition_slice |= r->op != CQL_EQ && r->op != CQL_IN;
+	if (!*slot)
+		*slot = r;
+	return SM_OK;
+}
+
+static struct cql_clustering *clustering_at(struct cql_where *where, uint16_t position)
+{
+	for (uint32_t i = 0; i < where->clustering_count; i++) {
+		struct cql_clustering *p = &where->clustering[i];
+		uint16_t width = p->equal ? p->equal->column_count : p->low ? p->low->column_count : p->high->column_count;
+		if (position >= p->first && position < p->first + width)
+			return p;
+	}
+	return NULL;
+}
+
+static enum sm_err merge_clustering(struct where_analysis *w, struct cql_restriction *r)
+{
+	struct cql_where *where = w->where;
+	struct cql_context *c = w->a->c;
+	uint16_t first = r->columns[0]->position;
+	bool slice = r->op != CQL_EQ && r->op != CQL_IN;
+	struct cql_clustering *at = clustering_at(where, first), *last = where->clustering_count ? &where->clustering[where->clustering_count - 1] : NULL;
+	for (uint16_t i = 1; !at && i < r->column_count; i++)
+		at = clustering_at(where, (uint16_t)(first + i));
+	if (at && (!slice || at->equal || at->first != first || (is_low(r) ? at->low : at->high))) {
+		struct cql_restriction *old = at->equal ? at->equal : at->low && (is_low(r) || !at->high) ? at->low : at->high;
+		enum sm_err err = clash(w, old, r);
+		return err ? err
+			   : cql__fail(c->err, CQL_INVALID, "Column \"%s\" cannot be restricted by two inequalities not starting with the same column",
+				       r->columns[0]->name);
+	}
+	if (at) {
+		*(is_low(r) ? &at->low : &at->high) = r;
+		return SM_OK;
+	}
+	/* where->clustering is in the order of the columns. */
+	if (last && !w->filtering_allowed && !last->equal && first > last->first)
+		return cql__fail(c->err, CQL_INVALID, "Clustering column \"%s\" cannot be restricted (preceding column \"%s\" is restricted by a non-EQ relation)",
+				 r->columns[0]->name, (last->low ? last->low : last->high)->columns[0]->name);
+	if (last && !w->filtering_allowed && slice && first < last->first)
+		return cql__fail(c->err, CQL_INVALID, "PRIMARY KEY column \"%s\" cannot be restricted (preceding column \"%s\" is restricted by a non-EQ relation)",
+				 w->a->table->columns[w->a->table->partition_key_count + last->first].name, r->columns[0]->name);
+	uint32_t i = where->clustering_count++;
+	for (; i && where->clustering[i - 1].first > first; i--)
+		where->clustering[i] = where->clustering[i - 1];
+	where->clustering[i] = (struct cql_clustering){.first = first};
+	*(slice ? is_low(r) ? &where->clustering[i].low : &where->clustering[i].high : &where->clustering[i].equal) = r;
+	return SM_OK;
+}
+
+static enum sm_err merge_other(struct where_analysis *w, struct cql_restriction *r)
+{
+	for (uint32_t i = 0; i < w->other_count; i++)
+		if (w->others[i] == r->columns[0]) {
+			for (uint32_t k = 0; k < w->where->count; k++) {
+				struct cql_restriction *old = &w->where->restrictions[k];
+				enum sm_err err = old != r && old->columns[0] == r->columns[0] ? clash(w, old, r) : SM_OK;
+				if (err)
+					return err;
+			}
+			return SM_OK;
+		}
+	w->others[w->other_count++] = r->columns[0];
+	return SM_OK;
+}
+
+static enum sm_err add_relation(struct where_analysis *w, const struct cql_relation *r)
+{
+	struct cql_restriction *out = &w->where->restrictions[w->where->count];
+	*out = (struct cql_restriction){.op = r->op, .token = r->token};
+	enum sm_err err = resolve_columns(w, r, out);
+	if (err)
+		return err;
+	if (r->subscript)
+		return cql__fail(w->a->c->err, CQL_INVALID, "Restrictions on parts of a column (%s[...]) are not supported yet", r->columns[0]);
+	if (r->op > CQL_GE && r->op != CQL_IN)
+		return refused_operator(w, r, out->columns[0]);
+	if (r->token && (err = token_columns(w, out)))
+		return err;
+	if (!r->token && out->columns[0]->type.id == STORE_DURATION && r->op != CQL_EQ && r->op != CQL_IN)
+		return cql__fail(w->a->c->err, CQL_INVALID, "Slice restrictions are not supported on duration columns");
+	err = resolve_values(w, r, out);
+	if (err)
+		return err;
+	w->where->count++;
+	if (r->token)
+		return merge_token(w, out);
+	switch (out->columns[0]->kind) {
+	case STORE_PARTITION_KEY: return merge_partition(w, out);
+	case STORE_CLUSTERING: return merge_clustering(w, out);
+	default: return merge_other(w, out);
+	}
+}
+
+/* ---- what the whole must be ---- */
+
+static enum sm_err missing_partition_columns(struct where_analysis *w, bool all)
+{
+	const struct store_table *t = w->a->table;
+	const char *names = NULL;
+	for (uint16_t i = 0; i < t->partition_key_count; i++)
+		if (all || !w->partition[i])
+			names = arena_printf(w->a->c->arena, "%s%s%s", names ? names : "", names ? ", " : "", t->columns[i].name);
+	return cql__fail(w->a->c->err, CQL_INVALID, "Some partition key parts are missing: %s", names ? names : "");
+}
+
+static enum sm_err check_partition(struct where_analysis *w)
+{
+	struct cql_context *c = w->a->c;
+	struct cql_where *where = w->where;
+	const struct store_table *t = w->a->table;
+	uint16_t restricted = 0;
+	bool token = where->token_low || where->token_high || where->token_equal;
+	for (uint16_t i = 0; i < t->partition_key_count; i++)
+		restricted += w->partition[i] != NULL;
+	where->key_restricted = restricted || token;
+	if (w->use != CQL_FOR_SELECT) {
+		const char *statement = w->use == CQL_FOR_UPDATE ? "UPDATE" : "DELETE";
+		if (token)
+			return cql__fail(c->err, CQL_INVALID, "The token function cannot be used in WHERE clauses for %s statements", statement);
+		if (restricted < t->partition_key_count)
+			return missing_partition_columns(w, false);
+		if (w->partition_slice)
+			return cql__fail(c->err, CQL_INVALID,
+					 "Only EQ and IN relation are supported on the partition key (unless you use the token() function) for %s statements",
+					 statement);
+	}
+	if (token && restricted)
+		return cql__fail(c->err, CQL_INVALID, "Columns \"%s\" cannot be restricted by both a normal relation and a token relation", t->columns[0].name);
+	if (restricted == t->partition_key_count && !w->partition_slice) {
+		where->partition = w->partition;
+		for (uint16_t i = 0; i < t->partition_key_count; i++)
+			w->partition[i]->used = true;
+		return SM_OK;
+	}
+	if (restricted && !w->filtering_allowed)
+		return cql__fail(c->err, CQL_INVALID, NEEDS_FILTERING);
+	return SM_OK;
+}
+
+static enum sm_err check_clustering(struct where_analysis *w)
+{
+	struct cql_context *c = w->a->c;
+	struct cql_where *where = w->where;
+	const struct store_column *columns = w->a->table->columns + w->a->table->partition_key_count;
+	uint16_t next = 0;
+	uint32_t used = 0;
+	bool slice = false;
+	if (w->use == CQL_FOR_UPDATE)
+		for (uint32_t i = 0; i < where->clustering_count; i++)
+			if (!where->clustering[i].equal)
+				return cql__fail(c->err, CQL_INVALID, "Slice restrictions are not supported on the clustering columns in UPDATE statements");
+	for (uint32_t i = 0; i < where->clustering_count; i++) {
+		struct cql_clustering *p = &where->clustering[i];
+		if (p->first != next && !w->filtering_allowed)
+			return cql__fail(c->err, CQL_INVALID, "PRIMARY KEY column \"%s\" cannot be restricted as preceding column \"%s\" is not restricted",
+					 columns[p->first].name, columns[next].name);
+		if (p->first != next || slice || !where->partition)
+			break;
+		used++;
+		slice = !p->equal;
+		if (p->equal) {
+			p->equal->used = true;
+			next = (uint16_t)(next + p->equal->column_count);
+			continue;
+		}
+		if (p->low)
+			p->low->used = true;
+		if (p->high)
+			p->high->used = true;
+		next++;
+	}
+	where->clustering_count = used;
+	return SM_OK;
+}
+
+static enum sm_err check_others(struct where_analysis *w)
+{
+	struct cql_context *c = w->a->c;
+	if (!w->other_count)
+		return SM_OK;
+	if (w->use != CQL_FOR_SELECT) {
+		const char *names = NULL;
+		for (uint32_t i = 0; i < w->other_count; i++)
+			names = arena_printf(c->arena, "%s%s%s", names ? names : "", names ? ", " : "", w->others[i]->name);
+		return cql__fail(c->err, CQL_INVALID, "Non PRIMARY KEY columns found in where clause: %s ", names ? names : "");
+	}
+	return w->filtering_allowed ? SM_OK : cql__fail(c->err, CQL_INVALID, NEEDS_FILTERING);
+}
+
+enum sm_err cql__analyse_where(struct cql_analysis *a, const struct cql_relation *relations, uint32_t count, enum cql_where_use use, bool allow_filtering,
+			       struct cql_where *where)
+{
+	struct where_analysis w = {.a = a, .where = where, .use = use, .filtering_allowed = allow_filtering};
+	enum sm_err err;
+	where->restrictions = cql__new(a, sizeof *where->restrictions * count);
+	where->clustering = cql__new(a, sizeof *where->clustering * (count + 1));
+	w.others = cql__new(a, sizeof *w.others * count);
+	w.partition = cql__new(a, sizeof *w.partition * a->table->partition_key_count);
+	if (!where->restrictions || !where->clustering || !w.others || !w.partition)
+		return SM_NO_MEMORY;
+	for (uint32_t i = 0; i < count; i++)
+		if ((err = add_relation(&w, &relations[i])))
+			return err;
+	if ((err = check_partition(&w)) || (err = check_clustering(&w)) || (err = check_others(&w)))
+		return err;
+	for (uint32_t i = 0; i < where->count; i++)
+		where->filtering |= !where->restrictions[i].used && !where->restrictions[i].token;
+	if (use == CQL_FOR_SELECT && where->filtering && !allow_filtering)
+		return cql__fail(a->c->err, CQL_INVALID, NEEDS_FILTERING);
+	return SM_OK;
+}

@@ -1,0 +1,22 @@
+/* Limits of CQL text, requests and results; what exceeds one gets an error that names it. */
+#ifndef CQL_LIMITS_H
+#define CQL_LIMITS_H
+
+#define CQL_FRAME_MAX (32u << 20)          /* body of one request frame, as sent and after decompression */
+#define CQL_REQUESTS_MAX 1024              /* requests of one connection under way; then it is not read */
+#define CQL_REQUEST_ARENA_MAX (256u << 20) /* everything one request may build: parse tree, mutations */
+#define CQL_RESULT_BYTES_MAX (64u << 20)   /* rows of one answer that is not paged */
+#define CQL_PAGE_BYTES_MAX (8u << 20)      /* a page ends early at this size */
+#define CQL_PAGE_ROWS_MAX 100000           /* largest page; a client that asks for more gets this */
+#define CQL_DEPTH_MAX 32                   /* nesting of terms, types and literals */
+#define CQL_MARKERS_MAX 65535              /* bind markers of one statement: the protocol counts them in 16 bits */
+#define CQL_COMBINATIONS_MAX 65536         /* rows or partitions that the IN restrictions of one statement may name */
+#define CQL_BATCH_STATEMENTS_MAX 65535     /* statements of one batch */
+#define CQL_PREPARED_MAX 10000             /* prepared statements kept; the oldest goes first */
+#define CQL_PREPARED_BYTES_MAX (1u << 20)  /* text of a prepared statement */
+#define CQL_NAME_MAX 48                    /* keyspace and table names, as in Cassandra */
+#define CQL_DISPATCHER_ROWS_MAX 2000       /* rows read on the dispatcher before a SELECT goes to the pool */
+#define CQL_DISPATCHER_PARTITIONS_MAX 16   /* partitions likewise */
+#define CQL_TTL_MAX 630720000              /* 20 years in seconds */
+
+#endif

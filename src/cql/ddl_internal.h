@@ -1,0 +1,11 @@
+/* Between ddl.c and system_tables.c: both make tables from CREATE TABLE. */
+#ifndef CQL_DDL_INTERNAL_H
+#define CQL_DDL_INTERNAL_H
+
+#include "cql/plan.h"
+
+/* The table that a CREATE TABLE describes, in c->arena. computed: of the system keyspaces, where collections are allowed. */
+SM_MUST_CHECK enum sm_err ddl__table(struct cql_context *c, const struct cql_ddl *ddl, const char *keyspace, bool computed,
+				     struct store_table **ret_table);
+
+#endif

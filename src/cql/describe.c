@@ -1,0 +1,204 @@
+/* DESCRIBE as cqlsh sends it to the server: statements that make a keyspace or a table again. */
+#include "cql/plan.h"
+
+#include <string.h>
+
+struct describe {
+	struct cql_context *c;
+	struct cql_result *result;
+};
+
+static const struct cql_result_column *columns_of(struct cql_context *c, const char *const *names, uint32_t count)
+{
+	struct cql_result_column *out = arena_alloc(c->arena, sizeof *out * count);
+	for (uint32_t i = 0; out && i < count; i++)
+		out[i] = (struct cql_result_column){names[i], cql__type(STORE_TEXT)};
+	return out;
+}
+
+static void row(struct describe *d, const char *a, const char *b, const char *c, const char *e)
+{
+	const char *texts[] = {a, b, c, e};
+	for (uint32_t i = 0; i < d->result->column_count; i++)
+		cql__result_cell(d->result, (struct store_cell){(const uint8_t *)texts[i], texts[i] ? (int32_t)strlen(texts[i]) : -1});
+	d->result->row_count++;
+}
+
+static void add_column(struct buf *out, const struct store_column *col, bool alone, struct arena *arena)
+{
+	buf_printf(out, "    %s %s%s%s", cql__quote_name(col->name, arena), cql__type_text(&col->type, arena), col->kind == STORE_STATIC ? " static" : "",
+		   alone ? " PRIMARY KEY" : "");
+}
+
+static void primary_key(struct buf *out, const struct store_table *t, struct arena *arena)
+{
+	buf_append_str(out, ",\n    PRIMARY KEY (");
+	if (t->partition_key_count > 1)
+		buf_append_str(out, "(");
+	for (uint16_t i = 0; i < t->partition_key_count; i++)
+		buf_printf(out, "%s%s", i ? ", " : "", cql__quote_name(t->columns[i].name, arena));
+	if (t->partition_key_count > 1)
+		buf_append_str(out, ")");
+	for (uint16_t i = 0; i < t->clustering_count; i++)
+		buf_printf(out, ", %s", cql__quote_name(t->columns[t->partition_key_count + i].name, arena));
+	buf_append_str(out, ")");
+}
+
+const char *cql__describe_table(const struct store_table *t, bool internals, struct arena *arena)
+{
+	struct buf out;
+	uint16_t keys = (uint16_t)(t->partition_key_count + t->clustering_count);
+	char id[37];
+	buf_init(&out);
+	buf_printf(&out, "CREATE TABLE %s.%s (\n", cql__quote_name(t->keyspace, arena), cql__quote_name(t->name, arena));
+	for (uint16_t i = 0; i < t->column_count; i++) {
+		if (i)
+			buf_append_str(&out, ",\n");
+		add_column(&out, &t->columns[i], keys == 1 && i == 0, arena);
+	}
+	if (keys > 1)
+		primary_key(&out, t, arena);
+	buf_append_str(&out, "\n) WITH ");
+	if (internals) {
+		uuid_format(&t->id, id);
+		buf_printf(&out, "ID = %s\n    AND ", id);
+	}
+	for (uint16_t i = 0; i < t->clustering_count; i++) {
+		const struct store_column *col = &t->columns[t->partition_key_count + i];
+		buf_printf(&out, "%s%s %s", i ? ", " : "CLUSTERING ORDER BY (", cql__quote_name(col->name, arena), col->descending ? "DESC" : "ASC");
+	}
+	if (t->clustering_count)
+		buf_append_str(&out, ")\n    AND ");
+	for (uint32_t i = 0; i < cql__table_option_count; i++)
+		buf_printf(&out, "%s%s = %s", i ? "\n    AND " : "", cql__table_options[i].name, cql__table_option_value(t, &cql__table_options[i]));
+	buf_append_str(&out, ";");
+	const char *text = out.failed ? NULL : arena_string(arena, (const char *)out.data + out.start, buf_size(&out));
+	buf_done(&out);
+	return text;
+}
+
+const char *cql__describe_keyspace(const struct store_keyspace *k, struct arena *arena)
+{
+	static const char prefix[] = "org.apache.cassandra.locator.";
+	struct buf out;
+	buf_init(&out);
+	buf_printf(&out, "CREATE KEYSPACE %s WITH replication = {", cql__quote_name(k->name, arena));
+	for (uint32_t i = 0; i < k->replication_count; i++) {
+		const char *value = k->replication[i].value;
+		if (strncmp(value, prefix, sizeof prefix - 1) == 0)
+			value += sizeof prefix - 1;
+		buf_printf(&out, "%s'%s': '%s'", i ? ", " : "", k->replication[i].name, value);
+	}
+	buf_printf(&out, "}  AND durable_writes = %s;", k->durable_writes ? "true" : "false");
+	const char *text = out.failed ? NULL : arena_string(arena, (const char *)out.data + out.start, buf_size(&out));
+	buf_done(&out);
+	return text;
+}
+
+static void keyspace_rows(struct describe *d, const struct store_keyspace *k, bool only, bool internals)
+{
+	struct arena *arena = d->c->arena;
+	const char *name = cql__quote_name(k->name, arena);
+	row(d, name, "keyspace", name, cql__describe_keyspace(k, arena));
+	for (uint32_t i = 0; i < k->table_count && !only; i++)
+		row(d, name, "table", cql__quote_name(k->tables[i]->name, arena), cql__describe_table(k->tables[i], internals, arena));
+}
+
+static void list(struct describe *d, const struct store_schema *schema, bool want_tables, const char *keyspace)
+{
+	for (uint32_t i = 0; i < schema->keyspace_count; i++) {
+		const struct store_keyspace *k = &schema->keyspaces[i];
+		const char *name = cql__quote_name(k->name, d->c->arena);
+		if (!want_tables)
+			row(d, name, "keyspace", name, NULL);
+		for (uint32_t n = 0; want_tables && n < k->table_count; n++)
+			if (!keyspace || strcmp(keyspace, k->name) == 0)
+				row(d, name, "table", cql__quote_name(k->tables[n]->name, d->c->arena), NULL);
+	}
+}
+
+static enum sm_err describe_keyspace(struct describe *d, const char *name, const struct cql_describe *what)
+{
+	bool system;
+	const struct store_keyspace *k = name ? cql__find_keyspace(d->c, name, &system) : NULL;
+	if (!name)
+		return cql__fail(d->c->err, CQL_INVALID, "No keyspace specified and no current keyspace");
+	if (!k)
+		return cql__fail(d->c->err, CQL_INVALID, "'%s' not found in keyspaces", name);
+	keyspace_rows(d, k, what->only, what->internals);
+	return SM_OK;
+}
+
+static enum sm_err describe_table(struct describe *d, const struct cql_table_name *name, bool internals, bool or_anything)
+{
+	struct cql_context *c = d->c;
+	const char *keyspace = name->keyspace ? name->keyspace : c->keyspace;
+	bool system;
+	if (!keyspace)
+		return cql__fail(c->err, CQL_INVALID, "No keyspace specified and no current keyspace");
+	const struct store_keyspace *k = cql__find_keyspace(c, keyspace, &system);
+	if (!k)
+		return cql__fail(c->err, CQL_INVALID, "'%s' not found in keyspaces", keyspace);
+	for (uint32_t i = 0; i < k->table_count; i++)
+		if (strcmp(k->tables[i]->name, name->name) == 0) {
+			row(d, cql__quote_name(keyspace, c->arena), "table", cql__quote_name(name->name, c->arena),
+			    cql__describe_table(k->tables[i], internals, c->arena));
+			return SM_OK;
+		}
+	return cql__fail(c->err, CQL_INVALID, or_anything ? "'%s' not found in keyspace '%s'" : "Table '%s' not found in keyspace '%s'", name->name, keyspace);
+}
+
+static enum sm_err describe_name(struct describe *d, const struct cql_describe *what)
+{
+	bool system;
+	if (!what->table.keyspace && cql__find_keyspace(d->c, what->table.name, &system))
+		return describe_keyspace(d, what->table.name, what);
+	if (!what->table.keyspace && !d->c->keyspace)
+		return cql__fail(d->c->err, CQL_INVALID, "'%s' not found in keyspaces", what->table.name);
+	return describe_table(d, &what->table, what->internals, true);
+}
+
+enum sm_err cql__run_describe(struct cql_context *c, const struct cql_describe *what, struct cql_result *result)
+{
+	static const char *const names[] = {"keyspace_name", "type", "name", "create_statement"};
+	static const char *const cluster[] = {"cluster", "partitioner", "snitch"};
+	struct describe d = {c, result};
+	enum sm_err err = SM_OK;
+	bool listing = what->what == CQL_DESC_KEYSPACES || what->what == CQL_DESC_TABLES || what->what == CQL_DESC_TYPES ||
+		       what->what == CQL_DESC_FUNCTIONS || what->what == CQL_DESC_AGGREGATES;
+	bool of_cluster = what->what == CQL_DESC_CLUSTER;
+	result->kind = CQL_RESULT_ROWS;
+	result->keyspace = "system";
+	result->table = "describe";
+	result->column_count = listing || of_cluster ? 3 : 4;
+	result->columns = columns_of(c, of_cluster ? cluster : names, result->column_count);
+	if (!result->columns)
+		return cql__no_memory(c->err, c->arena);
+	switch (what->what) {
+	case CQL_DESC_CLUSTER:
+		row(&d, c->engine->cluster_name, "org.apache.cassandra.dht.Murmur3Partitioner", "org.apache.cassandra.locator.SimpleSnitch", NULL);
+		break;
+	case CQL_DESC_KEYSPACES:
+	case CQL_DESC_TABLES:
+		list(&d, c->schema, what->what == CQL_DESC_TABLES, c->keyspace);
+		list(&d, &c->engine->system, what->what == CQL_DESC_TABLES, c->keyspace);
+		break;
+	case CQL_DESC_SCHEMA:
+		for (uint32_t i = 0; what->full && i < c->engine->system.keyspace_count; i++)
+			keyspace_rows(&d, &c->engine->system.keyspaces[i], false, what->internals);
+		for (uint32_t i = 0; i < c->schema->keyspace_count; i++)
+			keyspace_rows(&d, &c->schema->keyspaces[i], false, what->internals);
+		break;
+	case CQL_DESC_KEYSPACE: err = describe_keyspace(&d, what->table.keyspace ? what->table.keyspace : c->keyspace, what); break;
+	case CQL_DESC_TABLE: err = describe_table(&d, &what->table, what->internals, false); break;
+	case CQL_DESC_NAME: err = describe_name(&d, what); break;
+	case CQL_DESC_OTHER:
+		err = cql__fail(c->err, CQL_INVALID, "'%s' not found in keyspace '%s'", what->table.name,
+				what->table.keyspace ? what->table.keyspace : c->keyspace ? c->keyspace : "");
+		break;
+	case CQL_DESC_TYPES:
+	case CQL_DESC_FUNCTIONS:
+	case CQL_DESC_AGGREGATES: break; /* there are none */
+	}
+	return err ? err : result->rows.failed ? cql__fail_store(c->err, SM_NO_MEMORY, NULL) : SM_OK;
+}

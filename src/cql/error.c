@@ -1,0 +1,82 @@
+/* One table from smack's errors to CQL's codes; what is not in it is a server error, never a success. */
+#include "cql/cql_internal.h"
+
+#include <stdio.h>
+
+static const struct {
+	enum sm_err err;
+	enum cql_code code;
+} codes[] = {
+	{SM_INVALID, CQL_INVALID},          {SM_NOT_FOUND, CQL_INVALID},      {SM_UNSUPPORTED, CQL_INVALID}, {SM_TOO_LARGE, CQL_INVALID},
+	{SM_TYPE, CQL_INVALID},             {SM_OUT_OF_RANGE, CQL_INVALID},   {SM_CONFLICT, CQL_INVALID},    {SM_SYNTAX, CQL_SYNTAX_ERROR},
+	{SM_EXISTS, CQL_ALREADY_EXISTS},    {SM_DENIED, CQL_UNAUTHORIZED},    {SM_FULL, CQL_OVERLOADED},     {SM_BUSY, CQL_OVERLOADED},
+	{SM_UNAVAILABLE, CQL_SERVER_ERROR}, {SM_TIMEOUT, CQL_SERVER_ERROR},
+};
+
+enum cql_code cql__code_of(enum sm_err err)
+{
+	for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
+		if (codes[i].err == err)
+			return codes[i].code;
+	return CQL_SERVER_ERROR;
+}
+
+enum sm_err cql__err_of(enum cql_code code)
+{
+	switch (code) {
+	case CQL_INVALID:
+	case CQL_CONFIG_ERROR:
+	case CQL_PROTOCOL_ERROR: return SM_INVALID;
+	case CQL_SYNTAX_ERROR: return SM_SYNTAX;
+	case CQL_UNAUTHORIZED: return SM_DENIED;
+	case CQL_ALREADY_EXISTS: return SM_EXISTS;
+	case CQL_OVERLOADED: return SM_FULL;
+	case CQL_UNPREPARED: return SM_NOT_FOUND;
+	case CQL_UNAVAILABLE: return SM_UNAVAILABLE;
+	case CQL_SERVER_ERROR:
+	case CQL_TRUNCATE_ERROR: return SM_FAILED;
+	}
+	return SM_FAILED;
+}
+
+enum sm_err cql__fail(struct cql_error *err, enum cql_code code, const char *fmt, ...)
+{
+	err->code = code;
+	va_list args;
+	va_start(args, fmt);
+	vsnprintf(err->text, sizeof err->text, fmt, args);
+	va_end(args);
+	return cql__err_of(code);
+}
+
+enum sm_err cql__fail_store(struct cql_error *err, enum sm_err code, const char *detail)
+{
+	if (code == SM_AGAIN)
+		return code;
+	cql__fail(err, cql__code_of(code), "%s", detail && detail[0] ? detail : sm_err_text(code));
+	return code == SM_OK ? SM_FAILED : code;
+}
+
+enum sm_err cql__no_memory(struct cql_error *err, const struct arena *arena)
+{
+	if (arena_error(arena) == SM_TOO_LARGE) {
+		cql__fail(err, CQL_INVALID, "The request needs more than the limit of %u bytes", CQL_REQUEST_ARENA_MAX);
+		return SM_TOO_LARGE;
+	}
+	cql__fail(err, CQL_OVERLOADED, "Out of memory");
+	return SM_NO_MEMORY;
+}
+
+void *cql__grow(struct arena *arena, void *items, uint32_t count, uint32_t *cap, size_t size)
+{
+	if (count < *cap)
+		return items;
+	uint32_t wanted = *cap ? *cap * 2 : 8;
+	void *more = arena_alloc(arena, wanted * size);
+	if (!more)
+		return NULL;
+	if (count)
+		memcpy(more, items, count * size);
+	*cap = wanted;
+	return more;
+}

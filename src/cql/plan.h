@@ -1,0 +1,277 @@
+/* Statements after analysis: names resolved, types known, ready to run any number of times with any values.
+ * A plan is immutable; it lives in the arena it was made in and needs the schema picture it was made from. */
+#ifndef CQL_PLAN_H
+#define CQL_PLAN_H
+
+#include "cql/cql_internal.h"
+
+#include <stdatomic.h>
+
+/* What all requests of a server or a session share. */
+struct cql_engine {
+	struct sm_store *store;
+	struct clock *clock;
+	const char *cluster_name;
+	struct uuid host_id;
+	struct arena arena;         /* of the system schema */
+	struct store_schema system; /* keyspaces that are computed, not stored */
+	_Atomic int64_t last_timestamp_us;
+};
+SM_MUST_CHECK enum sm_err cql__engine_init(struct cql_engine *engine, struct sm_store *store, struct clock *clock, const char *cluster_name);
+void cql__engine_done(struct cql_engine *engine);
+int64_t cql__timestamp_us(struct cql_engine *engine); /* strictly increasing */
+
+#define CQL_WARNINGS_MAX 4
+/* One request. */
+struct cql_context {
+	struct cql_engine *engine;
+	const struct store_schema *schema; /* held by the owner of the context */
+	const char *keyspace;              /* in use, or NULL */
+	struct arena *arena;
+	struct cql_error *err;
+	char local_host[46]; /* where the client connected to */
+	uint16_t local_port;
+};
+
+/* ---- values ---- */
+
+#define CQL_UNSET (-2) /* size of a cell that was not sent */
+
+struct cql_function;
+enum cql_expr_kind { CQL_EXPR_CONST, CQL_EXPR_MARKER, CQL_EXPR_CALL, CQL_EXPR_TOKEN, CQL_EXPR_COLUMN, CQL_EXPR_WRITETIME, CQL_EXPR_TTL, CQL_EXPR_AGGREGATE };
+struct cql_expr {
+	enum cql_expr_kind kind;
+	const struct store_type *type;
+	const char *name;       /* of what receives it, for errors */
+	struct store_cell cell; /* CONST */
+	uint32_t index;         /* MARKER: which; COLUMN, WRITETIME, TTL: in table->columns; AGGREGATE: its state */
+	const struct cql_function *function;
+	struct cql_expr **args;
+	uint32_t arg_count;
+	bool star; /* count(*) */
+};
+struct cql_bind {
+	const char *keyspace, *table, *name;
+	const struct store_type *type;
+};
+
+enum cql_aggregate { CQL_NO_AGGREGATE, CQL_COUNT, CQL_MIN, CQL_MAX, CQL_SUM, CQL_AVG };
+struct cql_eval;
+struct cql_function {
+	const char *name;
+	enum store_type_id result;
+	enum store_type_id args[2];
+	uint8_t arg_count;
+	enum sm_err (*call)(struct cql_eval *eval, const struct cql_function *function, const struct store_cell *args, struct store_cell *ret);
+	enum cql_aggregate aggregate;
+};
+struct cql_aggregate_state {
+	uint64_t count;
+	struct store_cell best; /* min, max: malloc'ed */
+	__int128 sum;
+	double real;
+};
+/* What an expression may look at. */
+struct cql_eval {
+	struct cql_context *context;
+	const struct store_cell *values; /* of the markers */
+	uint32_t value_count;
+	const struct store_table *table;
+	const struct store_row *row; /* or NULL */
+	struct cql_aggregate_state *aggregates;
+};
+/* The value, borrowed or in the request's arena; size -1 null, CQL_UNSET not sent. Errors: as the function's. */
+SM_MUST_CHECK enum sm_err cql__eval(struct cql_eval *eval, const struct cql_expr *expr, struct store_cell *ret_value);
+const struct store_type *cql__type(enum store_type_id id); /* of a type without elements */
+/* The function of this name for these arguments (types may be NULL where anything goes); the error says what is known. */
+SM_MUST_CHECK enum sm_err cql__function_find(struct cql_context *c, const char *name, const struct store_type *const *types, uint32_t count,
+					     const struct cql_function **ret_function);
+bool cql__type_accepts(enum store_type_id receiver, enum store_type_id given);
+SM_MUST_CHECK enum sm_err cql__aggregate_add(struct cql_eval *eval, const struct cql_expr *expr, struct cql_aggregate_state *state);
+SM_MUST_CHECK enum sm_err cql__aggregate_value(struct cql_eval *eval, const struct cql_expr *expr, const struct cql_aggregate_state *state,
+					       struct store_cell *ret_value);
+void cql__aggregate_reset(struct cql_aggregate_state *state);
+
+/* ---- WHERE ---- */
+
+/* A relation with its columns and values resolved. */
+struct cql_restriction {
+	enum cql_operator op; /* EQ LT LE GT GE IN */
+	bool token;
+	const struct store_column **columns;
+	uint16_t column_count;
+	struct cql_expr **values; /* column_count; of IN: value_count times as many; of a token one */
+	uint32_t value_count;
+	struct cql_expr *list;    /* IN ? */
+	bool used;                /* the keys and slices see to it, no filter needed */
+};
+/* Clustering columns first .. first + count, in order. */
+struct cql_clustering {
+	uint16_t first;
+	struct cql_restriction *equal; /* EQ or IN, or else: */
+	struct cql_restriction *low, *high;
+};
+struct cql_where {
+	struct cql_restriction *restrictions;
+	uint32_t count;
+	struct cql_restriction **partition; /* one a partition key column, EQ or IN; NULL: not by key */
+	struct cql_restriction *token_low, *token_high, *token_equal;
+	struct cql_clustering *clustering; /* those that make slices */
+	uint32_t clustering_count;
+	bool filtering;     /* some restriction is not used */
+	bool key_restricted; /* any partition column or token is restricted */
+};
+enum cql_where_use { CQL_FOR_SELECT, CQL_FOR_UPDATE, CQL_FOR_DELETE };
+
+/* ---- statements ---- */
+
+struct cql_result_column {
+	const char *name;
+	const struct store_type *type;
+};
+struct cql_select_plan {
+	const struct store_table *table;
+	bool is_virtual;
+	struct cql_expr **exprs;
+	struct cql_result_column *columns;
+	uint32_t column_count;
+	struct cql_where where;
+	bool reversed, distinct, aggregate;
+	bool ordered;          /* an ORDER BY is there */
+	uint32_t aggregate_count;
+	uint16_t group_count;  /* key columns of GROUP BY */
+	struct cql_expr *limit, *partition_limit;
+};
+struct cql_modify_plan {
+	const struct store_table *table;
+	enum cql_modify_kind kind;
+	enum store_mutation_kind mutation;
+	struct cql_where where;     /* also of INSERT: EQ on each key column */
+	const struct store_column **columns;
+	struct cql_expr **values;   /* NULL entries: delete */
+	uint32_t count;
+	bool statics_only;
+	struct cql_expr *timestamp, *ttl;
+};
+enum cql_plan_kind { CQL_PLAN_SELECT, CQL_PLAN_MODIFY, CQL_PLAN_DDL, CQL_PLAN_USE, CQL_PLAN_DESCRIBE };
+struct cql_plan {
+	enum cql_plan_kind kind;
+	bool batch;
+	const struct cql_statement *statement;
+	struct cql_select_plan *select;
+	struct cql_modify_plan *modify;
+	uint32_t modify_count;
+	struct cql_expr *timestamp; /* of a batch */
+	struct cql_bind *binds;
+	uint32_t bind_count;
+	uint16_t *key_binds; /* which markers make the partition key, in its order */
+	uint16_t key_bind_count;
+	const char *warnings[CQL_WARNINGS_MAX];
+	uint32_t warning_count;
+};
+
+/* Analyse a parsed statement (analyse.c). Everything is in c->arena; names and columns are borrowed from c->schema. */
+SM_MUST_CHECK enum sm_err cql__analyse(struct cql_context *c, const struct cql_statement *statement, struct cql_plan **ret_plan);
+
+/* The parts of the analysis: analyse.c, analyse_where.c, analyse_select.c, analyse_modify.c. */
+struct cql_analysis {
+	struct cql_context *c;
+	const struct cql_statement *statement;
+	struct cql_plan *plan;
+	const struct store_table *table; /* the one whose columns receive markers */
+};
+enum sm_err cql__table(struct cql_context *c, const struct cql_table_name *name, const struct store_table **ret_table, bool *ret_virtual);
+enum sm_err cql__keyspace_of(struct cql_context *c, const struct cql_table_name *name, const char **ret_keyspace);
+const struct store_keyspace *cql__find_keyspace(struct cql_context *c, const char *name, bool *ret_system);
+bool cql__is_system(struct cql_context *c, const char *keyspace);
+/* 0x2100 for keyspaces that are computed. */
+enum sm_err cql__check_user_keyspace(struct cql_context *c, const char *keyspace);
+enum sm_err cql__column(struct cql_analysis *a, const char *name, const struct store_column **ret_column);
+enum sm_err cql__term(struct cql_analysis *a, const struct cql_term *term, const struct store_type *type, const char *name, struct cql_expr **ret_expr);
+void *cql__new(struct cql_analysis *a, size_t size); /* NULL: c->err is filled, return SM_NO_MEMORY */
+enum sm_err cql__analyse_where(struct cql_analysis *a, const struct cql_relation *relations, uint32_t count, enum cql_where_use use,
+			       bool allow_filtering, struct cql_where *where);
+enum sm_err cql__analyse_select(struct cql_analysis *a, const struct cql_select *s, struct cql_select_plan *plan);
+enum sm_err cql__analyse_modify(struct cql_analysis *a, const struct cql_modify *m, bool in_batch, struct cql_modify_plan *plan);
+enum sm_err cql__type_resolve(struct cql_context *c, const char *keyspace, const struct cql_type_name *name, struct store_type *ret_type);
+const char *cql__type_text(const struct store_type *type, struct arena *arena); /* "map<text, int>" */
+
+/* ---- keys of one execution (keys.c) ---- */
+
+struct cql_keys {
+	struct store_cell **partitions; /* each partition_key_count cells */
+	uint32_t partition_count;
+	struct cql_slice {
+		struct store_bound from, to;
+	} *slices; /* in clustering order, disjoint; at least one */
+	uint32_t slice_count;
+	int64_t token_from, token_to;
+	bool empty; /* nothing can match */
+};
+SM_MUST_CHECK enum sm_err cql__keys(struct cql_eval *eval, const struct cql_where *where, struct cql_keys *ret_keys);
+/* Whether the row passes the restrictions that the keys do not cover. */
+SM_MUST_CHECK enum sm_err cql__filter(struct cql_eval *eval, const struct cql_where *where, bool all, bool *ret_passes);
+
+/* ---- running (run.c, select.c, modify.c, ddl.c) ---- */
+
+enum cql_result_kind { CQL_RESULT_VOID = 1, CQL_RESULT_ROWS = 2, CQL_RESULT_KEYSPACE = 3, CQL_RESULT_PREPARED = 4, CQL_RESULT_SCHEMA = 5 };
+struct cql_result {
+	enum cql_result_kind kind;
+	/* ROWS */
+	const char *keyspace, *table; /* of the columns; KEYSPACE, SCHEMA: of what */
+	const struct cql_result_column *columns;
+	uint32_t column_count, row_count;
+	struct buf rows;              /* [i32 size][bytes] a cell */
+	struct bytes paging_state;    /* data NULL: no more */
+	const char *change;           /* SCHEMA: "CREATED", ... ; table NULL: a keyspace */
+	const char *warnings[CQL_WARNINGS_MAX];
+	uint32_t warning_count;
+};
+struct cql_options {
+	const struct store_cell *values;
+	uint32_t value_count;
+	uint32_t page_size;           /* 0: all */
+	struct bytes paging_state;
+	int64_t timestamp_us;         /* INT64_MIN: none given */
+	bool on_dispatcher;           /* don't block, don't take long: SM_AGAIN instead */
+};
+/* Run a SELECT. Rows go to result->rows (buf_init'ed by the caller). Errors: SM_AGAIN with on_dispatcher: nothing has been changed in result. */
+SM_MUST_CHECK enum sm_err cql__run_select(struct cql_context *c, const struct cql_plan *plan, const struct cql_options *options,
+					  struct cql_result *result);
+SM_MUST_CHECK enum sm_err cql__run_describe(struct cql_context *c, const struct cql_describe *describe, struct cql_result *result);
+/* Mutations of one statement or batch, appended. */
+struct cql_mutations {
+	struct store_mutation *items;
+	uint32_t count, cap;
+};
+SM_MUST_CHECK enum sm_err cql__build_mutations(struct cql_context *c, const struct cql_plan *plan, const struct cql_options *options,
+					       int64_t now_us, struct cql_mutations *mutations);
+/* The change that a DDL statement means; ret_change->kind is not touched and *ret_nothing true when IF [NOT] EXISTS makes it none. */
+struct cql_change {
+	struct store_change change;
+	const char *verb; /* "CREATED"; NULL: TRUNCATE */
+};
+SM_MUST_CHECK enum sm_err cql__build_change(struct cql_context *c, const struct cql_ddl *ddl, struct cql_change *ret_change, bool *ret_nothing);
+/* The store's error for a change that lost a race. */
+enum sm_err cql__change_failed(struct cql_context *c, const struct cql_change *change, const struct sm_error *error);
+
+/* A row of the result: cells appended in the wire form. */
+void cql__result_cell(struct cql_result *result, struct store_cell cell);
+
+/* ---- computed tables (system_tables.c, system_rows.c) ---- */
+
+SM_MUST_CHECK enum sm_err cql__system_schema(struct cql_engine *engine);
+/* All rows of a computed table: arrays of cells in the order of table->columns. */
+SM_MUST_CHECK enum sm_err cql__system_rows(struct cql_context *c, const struct store_table *table, struct store_cell ***ret_rows, uint32_t *ret_count);
+const char *cql__describe_table(const struct store_table *table, bool internals, struct arena *arena);
+const char *cql__describe_keyspace(const struct store_keyspace *keyspace, struct arena *arena);
+/* Table options that every table shows, with their defaults (options.c). */
+struct cql_table_option {
+	const char *name, *value; /* value: the CQL literal of the default */
+	enum { CQL_OPT_TEXT, CQL_OPT_INT, CQL_OPT_DOUBLE, CQL_OPT_BOOL, CQL_OPT_MAP } kind;
+};
+extern const struct cql_table_option cql__table_options[];
+extern const uint32_t cql__table_option_count;
+const char *cql__table_option_value(const struct store_table *table, const struct cql_table_option *option); /* the CQL literal */
+
+#endif

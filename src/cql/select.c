@@ -1,0 +1,515 @@
+/* Running a SELECT: partitions and slices, or a token range, or a computed table; filters, limits, pages, groups.
+ *
+ * Paging state, opaque to clients: [u8 version 1][u32 rows left of LIMIT][u32 rows left of PER PARTITION LIMIT][u32 partition][u32 slice]
+ * [u8 what follows: 1 partition key, 2 clustering] and then the cells of the last row's key as [i32 size][bytes]. For a computed table,
+ * partition is the number of rows seen. */
+#include "cql/plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define STATE_VERSION 1
+#define NO_LIMIT UINT32_MAX
+
+struct place {
+	uint32_t limit, partition_limit, partition, slice;
+	struct store_cell *key, *clustering; /* or NULL */
+};
+
+struct run {
+	struct cql_context *c;
+	const struct cql_plan *plan;
+	const struct cql_select_plan *select;
+	const struct cql_options *options;
+	struct cql_result *result;
+	struct cql_context row_context; /* its arena is emptied for each row */
+	struct cql_eval eval;
+	struct cql_keys keys;
+	struct store_cursor *cursor;
+	struct place at;
+	uint32_t partition_limit; /* as written; at.partition_limit counts down */
+	struct arena scratch, key_arena;
+	struct store_cell *last_key; /* of a range scan, in key_arena */
+	struct store_cell **computed;
+	uint32_t computed_count;
+	uint32_t rows_read;
+	/* aggregates */
+	struct cql_aggregate_state *aggregates;
+	struct store_cell *first;  /* of the group's first row: values of what is no aggregate, in group_arena */
+	struct store_cell *group;  /* its key */
+	struct arena group_arena;
+	bool in_group;
+};
+
+/* ---- paging state ---- */
+
+static void put_cells(struct buf *out, const struct store_cell *cells, uint16_t count)
+{
+	for (uint16_t i = 0; i < count; i++) {
+		buf_be32(out, (uint32_t)cells[i].size);
+		if (cells[i].size > 0)
+			buf_append(out, cells[i].data, (size_t)cells[i].size);
+	}
+}
+
+static enum sm_err save_place(struct run *r, const struct store_row *row, struct bytes *ret_state)
+{
+	const struct store_table *t = r->select->table;
+	bool key = !r->select->where.partition && !r->computed;
+	bool clustering = !r->computed && !row->static_only && !r->select->distinct && t->clustering_count;
+	struct buf out;
+	buf_init(&out);
+	buf_u8(&out, STATE_VERSION);
+	buf_be32(&out, r->at.limit);
+	buf_be32(&out, r->at.partition_limit);
+	buf_be32(&out, r->at.partition);
+	buf_be32(&out, r->at.slice);
+	buf_u8(&out, (uint8_t)((key ? 1 : 0) | (clustering ? 2 : 0)));
+	if (key)
+		put_cells(&out, row->cells, t->partition_key_count);
+	if (clustering)
+		put_cells(&out, row->cells + t->partition_key_count, t->clustering_count);
+	uint8_t *copy = out.failed ? NULL : arena_copy(r->c->arena, out.data + out.start, buf_size(&out));
+	*ret_state = bytes_of(copy, buf_size(&out));
+	buf_done(&out);
+	return copy ? SM_OK : cql__no_memory(r->c->err, r->c->arena);
+}
+
+static enum sm_err get_cells(struct run *r, struct byte_reader *in, const struct store_column *columns, uint16_t count, struct store_cell **ret)
+{
+	struct cql_error ignored;
+	struct store_cell *cells = arena_alloc(r->c->arena, sizeof *cells * count);
+	if (!cells)
+		return cql__no_memory(r->c->err, r->c->arena);
+	for (uint16_t i = 0; i < count; i++) {
+		cells[i].size = (int32_t)reader_be32(in);
+		cells[i].data = cells[i].size < 0 ? NULL : reader_take(in, (size_t)cells[i].size);
+		if (in->failed || cells[i].size < 0 || cql__value_check(&columns[i].type, cells[i], &ignored) != SM_OK)
+			in->failed = true;
+	}
+	*ret = cells;
+	return SM_OK;
+}
+
+static enum sm_err load_place(struct run *r, struct bytes state)
+{
+	const struct store_table *t = r->select->table;
+	struct byte_reader in = byte_reader(state);
+	uint8_t version = reader_u8(&in), what;
+	enum sm_err err;
+	struct place p = {0};
+	p.limit = reader_be32(&in);
+	p.partition_limit = reader_be32(&in);
+	p.partition = reader_be32(&in);
+	p.slice = reader_be32(&in);
+	what = reader_u8(&in);
+	if ((what & 1) && (err = get_cells(r, &in, t->columns, t->partition_key_count, &p.key)))
+		return err;
+	if ((what & 2) && (err = get_cells(r, &in, t->columns + t->partition_key_count, t->clustering_count, &p.clustering)))
+		return err;
+	bool by_key = r->select->where.partition != NULL;
+	bool wrong = r->computed ? p.partition > r->computed_count || what != 0
+				 : by_key ? p.partition >= r->keys.partition_count || (what & 1) : !(what & 1);
+	if (in.failed || reader_left(&in) || version != STATE_VERSION || wrong || (!r->computed && p.slice >= r->keys.slice_count) || what > 3)
+		return cql__fail(r->c->err, CQL_PROTOCOL_ERROR, "Invalid value for the paging state");
+	r->at = p;
+	if (by_key && !p.clustering && !r->computed) { /* that partition is done */
+		r->at.partition++;
+		r->at.slice = 0;
+		r->at.partition_limit = r->partition_limit;
+	}
+	return SM_OK;
+}
+
+/* ---- reading ---- */
+
+static void close_cursor(struct run *r)
+{
+	if (r->cursor)
+		r->c->engine->store->ops->close_cursor(r->cursor);
+	r->cursor = NULL;
+}
+
+static enum sm_err open_cursor(struct run *r)
+{
+	const struct cql_select_plan *s = r->select;
+	uint32_t n = s->reversed ? r->keys.slice_count - 1 - r->at.slice : r->at.slice;
+	struct sm_error why = {0};
+	struct store_read read = {
+		.table = s->table,
+		.from = r->keys.slices[n].from,
+		.to = r->keys.slices[n].to,
+		.reverse = s->reversed,
+		.statics_only = s->distinct,
+		.cached_only = r->options->on_dispatcher,
+		.after_clustering = r->at.clustering,
+	};
+	if (s->where.partition) {
+		read.partition_key = r->keys.partitions[r->at.partition];
+	} else {
+		read.token_from = r->keys.token_from;
+		read.token_to = r->keys.token_to;
+		read.after_partition_key = r->at.key;
+	}
+	enum sm_err err = r->c->engine->store->ops->open(r->c->engine->store, &read, &r->cursor, &why);
+	return err ? cql__fail_store(r->c->err, err, why.text) : SM_OK;
+}
+
+static void next_partition(struct run *r)
+{
+	close_cursor(r);
+	r->at.partition++;
+	r->at.slice = 0;
+	r->at.clustering = NULL;
+	r->at.partition_limit = r->partition_limit;
+}
+
+static enum sm_err next_computed(struct run *r, struct store_row *row, const struct store_row **ret_row)
+{
+	if (r->at.partition >= r->computed_count)
+		return SM_END;
+	const struct store_cell *cells = r->computed[r->at.partition++];
+	*row = (struct store_row){.cells = cells, .token = store_token(r->select->table, cells)};
+	*ret_row = row;
+	return SM_OK;
+}
+
+/* The next row of the whole statement, whether it passes the filters or not. */
+static enum sm_err next_row(struct run *r, const struct store_row **ret_row)
+{
+	bool by_key = r->select->where.partition != NULL;
+	for (;;) {
+		if (by_key && r->at.partition >= r->keys.partition_count)
+			return SM_END;
+		if (r->options->on_dispatcher && (r->rows_read > CQL_DISPATCHER_ROWS_MAX || r->at.partition > CQL_DISPATCHER_PARTITIONS_MAX))
+			return SM_AGAIN;
+		enum sm_err err;
+		if (!r->cursor && (err = open_cursor(r)))
+			return err;
+		err = r->c->engine->store->ops->next(r->cursor, ret_row);
+		if (err == SM_OK) {
+			r->rows_read++;
+			return SM_OK;
+		}
+		close_cursor(r);
+		if (err != SM_END)
+			return cql__fail_store(r->c->err, err, NULL);
+		r->at.clustering = NULL;
+		if (!by_key)
+			return SM_END;
+		if (++r->at.slice >= r->keys.slice_count)
+			next_partition(r);
+	}
+}
+
+static bool same_key(const struct store_cell *a, const struct store_cell *b, uint16_t count)
+{
+	for (uint16_t i = 0; i < count; i++)
+		if (a[i].size != b[i].size || (a[i].size > 0 && memcmp(a[i].data, b[i].data, (size_t)a[i].size) != 0))
+			return false;
+	return true;
+}
+
+static struct store_cell *copy_cells(struct arena *arena, const struct store_cell *cells, uint32_t count)
+{
+	struct store_cell *copy = arena_alloc(arena, sizeof *copy * (count + 1));
+	for (uint32_t i = 0; copy && i < count; i++) {
+		copy[i] = cells[i].size < 0 ? cells[i] : cql__cell(arena, cells[i].data, (size_t)cells[i].size);
+		if (cells[i].size >= 0 && !copy[i].data)
+			return NULL;
+	}
+	return copy;
+}
+
+/* PER PARTITION LIMIT: *ret_skip true when the row is one too many; a range scan then goes on behind its partition. */
+static enum sm_err limit_partition(struct run *r, const struct store_row *row, bool *ret_skip)
+{
+	uint16_t count = r->select->table->partition_key_count;
+	*ret_skip = false;
+	if (r->partition_limit == NO_LIMIT)
+		return SM_OK;
+	if (!r->select->where.partition || r->computed) {
+		const struct store_cell *before = r->last_key ? r->last_key : r->at.key;
+		if (!before || !same_key(before, row->cells, count)) {
+			arena_reset(&r->key_arena);
+			r->at.partition_limit = r->partition_limit;
+			r->last_key = copy_cells(&r->key_arena, row->cells, count);
+			if (!r->last_key)
+				return cql__no_memory(r->c->err, &r->key_arena);
+		}
+	}
+	if (r->at.partition_limit)
+		return SM_OK;
+	*ret_skip = true;
+	if (r->computed)
+		return SM_OK;
+	if (r->select->where.partition) {
+		next_partition(r);
+		return SM_OK;
+	}
+	close_cursor(r);
+	r->at.key = copy_cells(r->c->arena, row->cells, count);
+	r->at.clustering = NULL;
+	return r->at.key ? SM_OK : cql__no_memory(r->c->err, r->c->arena);
+}
+
+/* The next row that is a row of the result. */
+static enum sm_err next_match(struct run *r, struct store_row *computed, const struct store_row **ret_row)
+{
+	for (;;) {
+		const struct store_row *row;
+		bool passes, skip;
+		enum sm_err err = r->computed ? next_computed(r, computed, &row) : next_row(r, &row);
+		if (err)
+			return err;
+		arena_reset(&r->scratch);
+		r->eval.row = row;
+		if (row->static_only && r->select->where.clustering_count)
+			continue;
+		if ((err = cql__filter(&r->eval, &r->select->where, r->computed != NULL, &passes)))
+			return err;
+		if (!passes)
+			continue;
+		if ((err = limit_partition(r, row, &skip)))
+			return err;
+		if (skip)
+			continue;
+		*ret_row = row;
+		return SM_OK;
+	}
+}
+
+/* ---- results ---- */
+
+void cql__result_cell(struct cql_result *result, struct store_cell cell)
+{
+	buf_be32(&result->rows, cell.size < 0 ? UINT32_MAX : (uint32_t)cell.size);
+	if (cell.size > 0)
+		buf_append(&result->rows, cell.data, (size_t)cell.size);
+}
+
+static enum sm_err check_size(struct run *r)
+{
+	if (r->result->rows.failed)
+		return cql__fail_store(r->c->err, SM_NO_MEMORY, NULL);
+	if (buf_size(&r->result->rows) > CQL_RESULT_BYTES_MAX)
+		return cql__fail(r->c->err, CQL_INVALID, "The result is larger than the limit of %u bytes: use a LIMIT or pages", CQL_RESULT_BYTES_MAX);
+	return SM_OK;
+}
+
+static enum sm_err emit(struct run *r)
+{
+	for (uint32_t i = 0; i < r->select->column_count; i++) {
+		const struct cql_expr *x = r->select->exprs[i];
+		struct store_cell v;
+		enum sm_err err = SM_OK;
+		if (x->kind == CQL_EXPR_COLUMN)
+			v = r->eval.row->cells[x->index];
+		else
+			err = cql__eval(&r->eval, x, &v);
+		if (err)
+			return err;
+		cql__result_cell(r->result, v);
+	}
+	r->result->row_count++;
+	return check_size(r);
+}
+
+static uint32_t page_size(const struct run *r)
+{
+	uint32_t size = r->options->page_size;
+	return size > CQL_PAGE_ROWS_MAX ? CQL_PAGE_ROWS_MAX : size;
+}
+
+static enum sm_err run_rows(struct run *r)
+{
+	uint32_t page = page_size(r);
+	struct bytes state = {NULL, 0};
+	for (;;) {
+		struct store_row computed;
+		const struct store_row *row;
+		if (r->at.limit == 0)
+			return SM_OK;
+		enum sm_err err = next_match(r, &computed, &row);
+		if (err)
+			return err == SM_END ? SM_OK : err;
+		if (state.data) { /* the page is full and there is more */
+			r->result->paging_state = state;
+			return SM_OK;
+		}
+		if ((err = emit(r)))
+			return err;
+		if (r->at.limit != NO_LIMIT)
+			r->at.limit--;
+		if (r->at.partition_limit != NO_LIMIT)
+			r->at.partition_limit--;
+		bool full = page && (r->result->row_count >= page || buf_size(&r->result->rows) >= CQL_PAGE_BYTES_MAX);
+		if (full && (err = save_place(r, row, &state)))
+			return err;
+	}
+}
+
+/* ---- aggregates ---- */
+
+static enum sm_err end_group(struct run *r)
+{
+	for (uint32_t i = 0; i < r->select->column_count; i++) {
+		struct store_cell v = r->first ? r->first[i] : cql__null();
+		if (r->select->exprs[i]->kind == CQL_EXPR_AGGREGATE) {
+			enum sm_err err = cql__eval(&r->eval, r->select->exprs[i], &v);
+			if (err)
+				return err;
+		}
+		cql__result_cell(r->result, v);
+	}
+	r->result->row_count++;
+	r->in_group = false;
+	for (uint32_t i = 0; i < r->select->aggregate_count; i++)
+		cql__aggregate_reset(&r->aggregates[i]);
+	return check_size(r);
+}
+
+static enum sm_err begin_group(struct run *r, const struct store_row *row)
+{
+	const struct cql_select_plan *s = r->select;
+	arena_reset(&r->group_arena);
+	r->first = NULL;
+	struct store_cell *values = arena_alloc(&r->scratch, sizeof *values * s->column_count);
+	if (!values)
+		return cql__no_memory(r->c->err, &r->scratch);
+	for (uint32_t i = 0; i < s->column_count; i++) {
+		values[i] = cql__null();
+		enum sm_err err = s->exprs[i]->kind == CQL_EXPR_AGGREGATE ? SM_OK : cql__eval(&r->eval, s->exprs[i], &values[i]);
+		if (err)
+			return err;
+	}
+	r->first = copy_cells(&r->group_arena, values, s->column_count);
+	r->group = copy_cells(&r->group_arena, row->cells, s->group_count);
+	r->in_group = true;
+	return r->first && r->group ? SM_OK : cql__no_memory(r->c->err, &r->group_arena);
+}
+
+static void find_aggregates(const struct cql_select_plan *s, const struct cql_expr **ret_exprs)
+{
+	for (uint32_t i = 0; i < s->column_count; i++)
+		if (s->exprs[i]->kind == CQL_EXPR_AGGREGATE)
+			ret_exprs[s->exprs[i]->index] = s->exprs[i];
+}
+
+static enum sm_err run_aggregate(struct run *r)
+{
+	const struct cql_select_plan *s = r->select;
+	const struct cql_expr **exprs = arena_alloc(r->c->arena, sizeof *exprs * (s->aggregate_count + 1));
+	r->aggregates = arena_alloc(r->c->arena, sizeof *r->aggregates * (s->aggregate_count + 1));
+	if (!exprs || !r->aggregates)
+		return cql__no_memory(r->c->err, r->c->arena);
+	r->eval.aggregates = r->aggregates;
+	find_aggregates(s, exprs);
+	for (;;) {
+		struct store_row computed;
+		const struct store_row *row;
+		enum sm_err err = next_match(r, &computed, &row);
+		if (err == SM_END)
+			break;
+		if (err)
+			return err;
+		if (r->in_group && !same_key(r->group, row->cells, s->group_count)) {
+			if ((err = end_group(r)))
+				return err;
+			if (r->at.limit != NO_LIMIT && --r->at.limit == 0)
+				return SM_OK;
+		}
+		if (!r->in_group && (err = begin_group(r, row)))
+			return err;
+		for (uint32_t i = 0; i < s->aggregate_count; i++)
+			if (exprs[i] && (err = cql__aggregate_add(&r->eval, exprs[i], &r->aggregates[i])))
+				return err;
+	}
+	return r->in_group || s->group_count == 0 ? end_group(r) : SM_OK;
+}
+
+/* No partition, slice or token can match: an aggregate still has its one row. */
+static enum sm_err run_empty(struct run *r)
+{
+	if (!r->select->aggregate || r->select->group_count)
+		return SM_OK;
+	r->aggregates = arena_alloc(r->c->arena, sizeof *r->aggregates * (r->select->aggregate_count + 1));
+	if (!r->aggregates)
+		return cql__no_memory(r->c->err, r->c->arena);
+	r->eval.aggregates = r->aggregates;
+	return end_group(r);
+}
+
+/* ---- the whole ---- */
+
+static enum sm_err limit_value(struct run *r, const struct cql_expr *x, const char *what, uint32_t *ret)
+{
+	struct store_cell v;
+	*ret = NO_LIMIT;
+	if (!x)
+		return SM_OK;
+	enum sm_err err = cql__eval(&r->eval, x, &v);
+	if (err || v.size == CQL_UNSET)
+		return err;
+	if (v.size < 0)
+		return cql__fail(r->c->err, CQL_INVALID, "Invalid null value of %s", strcmp(what, "LIMIT") == 0 ? "limit" : "per partition limit");
+	if (v.size != 4 || (int32_t)be32_get(v.data) <= 0)
+		return cql__fail(r->c->err, CQL_INVALID, "%s must be strictly positive", what);
+	*ret = be32_get(v.data);
+	return SM_OK;
+}
+
+static enum sm_err prepare_run(struct run *r)
+{
+	const struct cql_select_plan *s = r->select;
+	enum sm_err err = limit_value(r, s->limit, "LIMIT", &r->at.limit);
+	if (!err)
+		err = limit_value(r, s->partition_limit, "PER PARTITION LIMIT", &r->partition_limit);
+	if (err)
+		return err;
+	r->at.partition_limit = r->partition_limit;
+	if (s->is_virtual)
+		err = cql__system_rows(r->c, s->table, &r->computed, &r->computed_count);
+	else
+		err = cql__keys(&r->eval, &s->where, &r->keys);
+	if (err)
+		return err;
+	if (s->ordered && r->keys.partition_count > 1) /* rows of several partitions would have to be sorted */
+		return cql__fail(r->c->err, CQL_INVALID,
+				 "Cannot page queries with both ORDER BY and a IN restriction on the partition key; you must either remove the ORDER BY or "
+				 "the IN and sort client side, or disable paging for this query");
+	if (r->options->paging_state.data && !s->aggregate && !r->keys.empty)
+		return load_place(r, r->options->paging_state);
+	return SM_OK;
+}
+
+enum sm_err cql__run_select(struct cql_context *c, const struct cql_plan *plan, const struct cql_options *options, struct cql_result *result)
+{
+	struct run r = {.c = c, .plan = plan, .select = plan->select, .options = options, .result = result, .row_context = *c};
+	const struct cql_select_plan *s = plan->select;
+	arena_init(&r.scratch, CQL_REQUEST_ARENA_MAX);
+	arena_init(&r.key_arena, 0);
+	arena_init(&r.group_arena, CQL_REQUEST_ARENA_MAX);
+	r.eval = (struct cql_eval){.context = c, .values = options->values, .value_count = options->value_count, .table = s->table};
+	result->kind = CQL_RESULT_ROWS;
+	result->keyspace = s->table->keyspace;
+	result->table = s->table->name;
+	result->columns = s->columns;
+	result->column_count = s->column_count;
+	enum sm_err err = prepare_run(&r);
+	r.row_context.arena = &r.scratch;
+	r.eval.context = &r.row_context;
+	if (!err)
+		err = r.keys.empty ? run_empty(&r) : s->aggregate ? run_aggregate(&r) : run_rows(&r);
+	close_cursor(&r);
+	for (uint32_t i = 0; r.aggregates && i < s->aggregate_count; i++)
+		cql__aggregate_reset(&r.aggregates[i]);
+	arena_done(&r.scratch);
+	arena_done(&r.key_arena);
+	arena_done(&r.group_arena);
+	if (err) {
+		buf_clear(&result->rows);
+		result->row_count = 0;
+	}
+	return err;
+}
