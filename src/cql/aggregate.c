@@ -1,5 +1,5 @@
-/* count, min, max, sum and avg over the rows of a group. Whole numbers are summed in 128 bits and wrap to the column's type as in Cassandra;
- * avg of whole numbers truncates. */
+/* count, min, max, sum and avg over the rows of a group. Whole numbers are summed in 128 bits and wrap to the column's type as in
+ * Cassandra; avg of whole numbers truncates. */
 #include "cql/plan.h"
 
 #include <stdlib.h>
@@ -78,13 +78,14 @@ static struct store_cell number(struct arena *arena, enum store_type_id type, co
 			be32_put(out, bits32);
 		return cql__cell(arena, out, type == STORE_FLOAT ? 4 : 8);
 	}
-	__int128 v = average && s->count ? s->sum / (__int128)s->count : s->sum;
+	cql_wide v = average && s->count ? s->sum / (cql_wide)s->count : s->sum;
 	size_t size = type == STORE_TINYINT ? 1 : type == STORE_SMALLINT ? 2 : type == STORE_INT ? 4 : 8;
 	be64_put(out, (uint64_t)v);
 	return cql__cell(arena, out + 8 - size, size);
 }
 
-enum sm_err cql__aggregate_value(struct cql_eval *e, const struct cql_expr *x, const struct cql_aggregate_state *state, struct store_cell *ret)
+enum sm_err cql__aggregate_value(struct cql_eval *e, const struct cql_expr *x, const struct cql_aggregate_state *state,
+				 struct store_cell *ret)
 {
 	struct arena *arena = e->context->arena;
 	switch (x->function ? x->function->aggregate : CQL_COUNT) {

@@ -21,7 +21,10 @@ static const struct store_keyspace *system_keyspace(struct cql_context *c, const
 	return NULL;
 }
 
-bool cql__is_system(struct cql_context *c, const char *keyspace) { return system_keyspace(c, keyspace) != NULL; }
+bool cql__is_system(struct cql_context *c, const char *keyspace)
+{
+	return system_keyspace(c, keyspace) != NULL;
+}
 
 const struct store_keyspace *cql__find_keyspace(struct cql_context *c, const char *name, bool *ret_system)
 {
@@ -41,7 +44,8 @@ enum sm_err cql__keyspace_of(struct cql_context *c, const struct cql_table_name 
 {
 	*ret_keyspace = name->keyspace ? name->keyspace : c->keyspace;
 	if (!*ret_keyspace || !**ret_keyspace)
-		return cql__fail(c->err, CQL_INVALID, "No keyspace has been specified. USE a keyspace, or explicitly specify keyspace.tablename");
+		return cql__fail(c->err, CQL_INVALID,
+				 "No keyspace has been specified. USE a keyspace, or explicitly specify keyspace.tablename");
 	return SM_OK;
 }
 
@@ -66,7 +70,8 @@ enum sm_err cql__column(struct cql_analysis *a, const char *name, const struct s
 {
 	*ret_column = store_find_column(a->table, name);
 	if (!*ret_column)
-		return cql__fail(a->c->err, CQL_INVALID, "Undefined column name %s in table %s.%s", name, a->table->keyspace, a->table->name);
+		return cql__fail(a->c->err, CQL_INVALID, "Undefined column name %s in table %s.%s", name, a->table->keyspace,
+				 a->table->name);
 	return SM_OK;
 }
 
@@ -76,10 +81,11 @@ static const struct {
 	const char *name;
 	enum store_type_id id;
 } type_names[] = {
-	{"ascii", STORE_ASCII},       {"bigint", STORE_BIGINT},     {"blob", STORE_BLOB}, {"boolean", STORE_BOOLEAN}, {"counter", STORE_COUNTER},
-	{"date", STORE_DATE},         {"decimal", STORE_DECIMAL},   {"double", STORE_DOUBLE}, {"duration", STORE_DURATION}, {"float", STORE_FLOAT},
-	{"inet", STORE_INET},         {"int", STORE_INT},           {"smallint", STORE_SMALLINT}, {"text", STORE_TEXT}, {"time", STORE_TIME},
-	{"timestamp", STORE_TIMESTAMP}, {"timeuuid", STORE_TIMEUUID}, {"tinyint", STORE_TINYINT}, {"uuid", STORE_UUID}, {"varchar", STORE_TEXT},
+	{"ascii", STORE_ASCII},       {"bigint", STORE_BIGINT},   {"blob", STORE_BLOB},       {"boolean", STORE_BOOLEAN},
+	{"counter", STORE_COUNTER},   {"date", STORE_DATE},       {"decimal", STORE_DECIMAL}, {"double", STORE_DOUBLE},
+	{"duration", STORE_DURATION}, {"float", STORE_FLOAT},     {"inet", STORE_INET},       {"int", STORE_INT},
+	{"smallint", STORE_SMALLINT}, {"text", STORE_TEXT},       {"time", STORE_TIME},       {"timestamp", STORE_TIMESTAMP},
+	{"timeuuid", STORE_TIMEUUID}, {"tinyint", STORE_TINYINT}, {"uuid", STORE_UUID},       {"varchar", STORE_TEXT},
 	{"varint", STORE_VARINT},
 };
 
@@ -92,7 +98,8 @@ const char *cql__type_text(const struct store_type *type, struct arena *arena)
 	if (type->id == STORE_LIST || type->id == STORE_SET)
 		text = arena_printf(arena, "%s<%s>", type->id == STORE_LIST ? "list" : "set", cql__type_text(&type->elements[0], arena));
 	else if (type->id == STORE_MAP)
-		text = arena_printf(arena, "map<%s, %s>", cql__type_text(&type->elements[0], arena), cql__type_text(&type->elements[1], arena));
+		text = arena_printf(arena, "map<%s, %s>", cql__type_text(&type->elements[0], arena),
+				    cql__type_text(&type->elements[1], arena));
 	return text ? text : "unknown";
 }
 
@@ -111,8 +118,8 @@ static enum sm_err collection_type(struct cql_context *c, const char *keyspace, 
 				   uint16_t elements, struct store_type *ret_type)
 {
 	if (name->arg_count != elements)
-		return cql__fail(c->err, CQL_SYNTAX_ERROR, "line %u:%u type %s takes %u element types", name->place.line, name->place.column, name->name,
-				 elements);
+		return cql__fail(c->err, CQL_SYNTAX_ERROR, "line %u:%u type %s takes %u element types", name->place.line,
+				 name->place.column, name->name, elements);
 	struct store_type *types = arena_alloc(c->arena, sizeof *types * elements);
 	if (!types)
 		return cql__no_memory(c->err, c->arena);
@@ -121,7 +128,8 @@ static enum sm_err collection_type(struct cql_context *c, const char *keyspace, 
 		if (err)
 			return err;
 		if (types[i].id >= STORE_LIST && types[i].id <= STORE_SET && strcmp(name->args[i]->name, "frozen") != 0)
-			return cql__fail(c->err, CQL_INVALID, "Non-frozen collections are not allowed inside collections: %s", type_as_written(name, c->arena));
+			return cql__fail(c->err, CQL_INVALID, "Non-frozen collections are not allowed inside collections: %s",
+					 type_as_written(name, c->arena));
 	}
 	*ret_type = (struct store_type){id, elements, types};
 	return SM_OK;
@@ -165,7 +173,8 @@ static enum sm_err marker(struct cql_analysis *a, const struct cql_term *t, cons
 		return SM_NO_MEMORY;
 	x->index = t->marker;
 	const char *given = a->statement->markers[t->marker];
-	a->plan->binds[t->marker] = (struct cql_bind){a->table ? a->table->keyspace : "", a->table ? a->table->name : "", given ? given : name, type};
+	a->plan->binds[t->marker] = (struct cql_bind){a->table ? a->table->keyspace : "", a->table ? a->table->name : "",
+						      given ? given : name, type};
 	*ret_expr = x;
 	return SM_OK;
 }
@@ -173,7 +182,8 @@ static enum sm_err marker(struct cql_analysis *a, const struct cql_term *t, cons
 /* The type that a literal has where nothing else says so. */
 static const struct store_type *natural_type(const struct cql_term *t)
 {
-	static const enum store_type_id ids[] = {STORE_TEXT, STORE_INT, STORE_UUID, STORE_DOUBLE, STORE_BOOLEAN, STORE_BLOB, STORE_DURATION};
+	static const enum store_type_id ids[] = {STORE_TEXT,    STORE_INT,  STORE_UUID,    STORE_DOUBLE,
+						 STORE_BOOLEAN, STORE_BLOB, STORE_DURATION};
 	return t->kind == CQL_TERM_LITERAL ? cql__type(ids[t->literal]) : NULL;
 }
 
@@ -183,7 +193,8 @@ static enum sm_err term_call(struct cql_analysis *a, const struct cql_term *t, c
 	const struct cql_function *f;
 	const struct store_type *types[2] = {0};
 	if (t->arg_count > 2 || t->star || (t->keyspace && strcmp(t->keyspace, "system") != 0))
-		return cql__fail(a->c->err, CQL_INVALID, "Unknown function '%s%s%s'", t->keyspace ? t->keyspace : "", t->keyspace ? "." : "", t->name);
+		return cql__fail(a->c->err, CQL_INVALID, "Unknown function '%s%s%s'", t->keyspace ? t->keyspace : "",
+				 t->keyspace ? "." : "", t->name);
 	for (uint32_t i = 0; i < t->arg_count; i++)
 		if (t->args[i]->kind == CQL_TERM_CALL) { /* its result's type picks the overload */
 			struct cql_expr *inner;
@@ -198,10 +209,11 @@ static enum sm_err term_call(struct cql_analysis *a, const struct cql_term *t, c
 	if (err)
 		return err;
 	if (f->aggregate)
-		return cql__fail(a->c->err, CQL_INVALID, "Aggregate functions are not supported in the where clause or as values: %s", t->name);
+		return cql__fail(a->c->err, CQL_INVALID, "Aggregate functions are not supported in the where clause or as values: %s",
+				 t->name);
 	if (type && !cql__type_accepts(type->id, f->result))
-		return cql__fail(a->c->err, CQL_INVALID, "Type error: cannot assign result of function system.%s (type %s) to %s (type %s)", t->name,
-				 cql__type_text(cql__type(f->result), a->c->arena), name, cql__type_text(type, a->c->arena));
+		return cql__fail(a->c->err, CQL_INVALID, "Type error: cannot assign result of function system.%s (type %s) to %s (type %s)",
+				 t->name, cql__type_text(cql__type(f->result), a->c->arena), name, cql__type_text(type, a->c->arena));
 	struct cql_expr *x = new_expr(a, CQL_EXPR_CALL, cql__type(f->result), name);
 	if (!x || !(x->args = cql__new(a, sizeof *x->args * 2)))
 		return SM_NO_MEMORY;
@@ -228,7 +240,8 @@ static enum sm_err term_token(struct cql_analysis *a, const struct cql_term *t, 
 	if (!x || !(x->args = cql__new(a, sizeof *x->args * a->table->partition_key_count)))
 		return SM_NO_MEMORY;
 	if (t->arg_count != a->table->partition_key_count)
-		return cql__fail(a->c->err, CQL_INVALID, "Invalid number of arguments in call to function token: %u required but %u provided",
+		return cql__fail(a->c->err, CQL_INVALID,
+				 "Invalid number of arguments in call to function token: %u required but %u provided",
 				 a->table->partition_key_count, t->arg_count);
 	for (uint32_t i = 0; i < t->arg_count; i++) {
 		enum sm_err err = cql__term(a, t->args[i], &a->table->columns[i].type, a->table->columns[i].name, &x->args[i]);
@@ -240,7 +253,8 @@ static enum sm_err term_token(struct cql_analysis *a, const struct cql_term *t, 
 	return SM_OK;
 }
 
-enum sm_err cql__term(struct cql_analysis *a, const struct cql_term *t, const struct store_type *type, const char *name, struct cql_expr **ret_expr)
+enum sm_err cql__term(struct cql_analysis *a, const struct cql_term *t, const struct store_type *type, const char *name,
+		      struct cql_expr **ret_expr)
 {
 	struct cql_expr *x;
 	switch (t->kind) {
@@ -265,7 +279,8 @@ enum sm_err cql__term(struct cql_analysis *a, const struct cql_term *t, const st
 	case CQL_TERM_TUPLE:
 		if (t->arg_count == 1) /* (5) is 5 */
 			return cql__term(a, t->args[0], type, name, ret_expr);
-		return cql__fail(a->c->err, CQL_INVALID, "Invalid tuple type literal for %s of type %s", name, plain_type(type, a->c->arena));
+		return cql__fail(a->c->err, CQL_INVALID, "Invalid tuple type literal for %s of type %s", name,
+				 plain_type(type, a->c->arena));
 	case CQL_TERM_CAST: {
 		struct store_type to;
 		enum sm_err err = cql__type_resolve(a->c, a->c->keyspace, t->type, &to);

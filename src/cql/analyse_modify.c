@@ -13,7 +13,8 @@ static enum sm_err usings(struct cql_analysis *a, const struct cql_modify *m, st
 	return err;
 }
 
-static enum sm_err add_cell(struct cql_analysis *a, struct cql_modify_plan *plan, const struct store_column *column, const struct cql_term *value)
+static enum sm_err add_cell(struct cql_analysis *a, struct cql_modify_plan *plan, const struct store_column *column,
+			    const struct cql_term *value)
 {
 	if (value) {
 		enum sm_err err = cql__term(a, value, &column->type, column->name, &plan->values[plan->count]);
@@ -37,7 +38,8 @@ static enum sm_err missing(struct cql_analysis *a, const char *what, const bool 
 	const char *names = NULL;
 	for (uint16_t i = 0; i < count; i++)
 		if (!present[i])
-			names = arena_printf(a->c->arena, "%s%s%s", names ? names : "", names ? ", " : "", a->table->columns[first + i].name);
+			names = arena_printf(a->c->arena, "%s%s%s", names ? names : "", names ? ", " : "",
+					     a->table->columns[first + i].name);
 	return names ? cql__fail(a->c->err, CQL_INVALID, "Some %s are missing: %s", what, names) : SM_OK;
 }
 
@@ -75,7 +77,8 @@ static enum sm_err insert_keys(struct cql_analysis *a, const struct cql_modify *
 	for (uint16_t i = 0; i < t->clustering_count; i++)
 		any_clustering |= present[t->partition_key_count + i];
 	plan->statics_only = t->clustering_count && !any_clustering && only_statics(plan);
-	if (!plan->statics_only && (err = missing(a, "clustering keys", present + t->partition_key_count, t->partition_key_count, t->clustering_count)))
+	if (!plan->statics_only &&
+	    (err = missing(a, "clustering keys", present + t->partition_key_count, t->partition_key_count, t->clustering_count)))
 		return err;
 	return cql__analyse_where(a, relations, count, CQL_FOR_UPDATE, false, &plan->where);
 }
@@ -155,8 +158,8 @@ static enum sm_err update(struct cql_analysis *a, const struct cql_modify *m, st
 			if (strcmp(m->assigns[k].column, s->column) == 0)
 				return cql__fail(c->err, CQL_INVALID, "Multiple incompatible setting of column %s", column->name);
 		if (s->kind == CQL_SET_ADD || s->kind == CQL_SET_SUBTRACT || s->kind == CQL_SET_PREPEND)
-			return cql__fail(c->err, CQL_INVALID, "Invalid operation (%s = %s %c ...) for non counter column %s", column->name, column->name,
-					 s->kind == CQL_SET_SUBTRACT ? '-' : '+', column->name);
+			return cql__fail(c->err, CQL_INVALID, "Invalid operation (%s = %s %c ...) for non counter column %s", column->name,
+					 column->name, s->kind == CQL_SET_SUBTRACT ? '-' : '+', column->name);
 		if (s->kind != CQL_SET_VALUE)
 			return cql__fail(c->err, CQL_INVALID, "Invalid operation (%s%s = ...) for non collection column %s", column->name,
 					 s->kind == CQL_SET_FIELD ? ".field" : "[...]", column->name);
@@ -170,39 +173,33 @@ static enum sm_err update(struct cql_analysis *a, const struct cql_modify *m, st
 	return refuse_conditions(a, m);
 }
 
-static enum sm_err delete(struct cql_analysis *a, const struct cql_modify *m, struct cql_modify_plan *plan)
-{
-	struct cql_context *c = a->c;
-	enum sm_err err = usings(a, m, plan);
-	for (uint32_t i = 0; !err && i < m->assign_count; i++) {
-		const struct store_column *column;
-		if ((err = cql__column(a, m->assigns[i].column, &column)))
+static enum sm_err delete (struct cql_analysis *a, const struct cql_modify *m, struct cql_modify_plan *plan) {
+	struct cql_context *c = a->c; enum sm_err err = usings(a, m, plan); for (uint32_t i = 0; !err && i < m->assign_count; i++){
+		const struct store_column * column; if ((err = cql__column(a, m->assigns[i].column, &column))) return err;
+		if (column->kind <= STORE_CLUSTERING) return cql__fail(
+			c->err, CQL_INVALID, "Invalid identifier %s for deletion (should not be a PRIMARY KEY part)", column->name);
+		if (m->assigns[i].kind != CQL_SET_VALUE) return cql__fail(c->err, CQL_INVALID,
+									  "Invalid deletion operation for non collection column %s",
+									  column->name);
+		err = add_cell(a, plan, column, NULL);}
+if (err || (err = cql__analyse_where(a, m->where, m->where_count, CQL_FOR_DELETE, false, &plan->where))) return err;
+if (plan->count) {
+	plan->mutation = STORE_DELETE_CELLS;
+	plan->statics_only = only_statics(plan) && plan->where.clustering_count == 0 && a->table->clustering_count > 0;
+	if (!plan->statics_only && !whole_row(plan)) {
+		if (plan->where.clustering_count && !plan->where.clustering[plan->where.clustering_count - 1].equal)
+			return cql__fail(c->err, CQL_INVALID, "Range deletions are not supported for specific columns");
+		if ((err = missing_clustering(a, plan)))
 			return err;
-		if (column->kind <= STORE_CLUSTERING)
-			return cql__fail(c->err, CQL_INVALID, "Invalid identifier %s for deletion (should not be a PRIMARY KEY part)", column->name);
-		if (m->assigns[i].kind != CQL_SET_VALUE)
-			return cql__fail(c->err, CQL_INVALID, "Invalid deletion operation for non collection column %s", column->name);
-		err = add_cell(a, plan, column, NULL);
 	}
-	if (err || (err = cql__analyse_where(a, m->where, m->where_count, CQL_FOR_DELETE, false, &plan->where)))
-		return err;
-	if (plan->count) {
-		plan->mutation = STORE_DELETE_CELLS;
-		plan->statics_only = only_statics(plan) && plan->where.clustering_count == 0 && a->table->clustering_count > 0;
-		if (!plan->statics_only && !whole_row(plan)) {
-			if (plan->where.clustering_count && !plan->where.clustering[plan->where.clustering_count - 1].equal)
-				return cql__fail(c->err, CQL_INVALID, "Range deletions are not supported for specific columns");
-			if ((err = missing_clustering(a, plan)))
-				return err;
-		}
-	} else if (plan->where.clustering_count == 0 && a->table->clustering_count) {
-		plan->mutation = STORE_DELETE_PARTITION;
-	} else if (whole_row(plan)) {
-		plan->mutation = a->table->clustering_count ? STORE_DELETE_ROW : STORE_DELETE_PARTITION;
-	} else {
-		plan->mutation = STORE_DELETE_RANGE;
-	}
-	return refuse_conditions(a, m);
+} else if (plan->where.clustering_count == 0 && a->table->clustering_count) {
+	plan->mutation = STORE_DELETE_PARTITION;
+} else if (whole_row(plan)) {
+	plan->mutation = a->table->clustering_count ? STORE_DELETE_ROW : STORE_DELETE_PARTITION;
+} else {
+	plan->mutation = STORE_DELETE_RANGE;
+}
+return refuse_conditions(a, m);
 }
 
 enum sm_err cql__analyse_modify(struct cql_analysis *a, const struct cql_modify *m, bool in_batch, struct cql_modify_plan *plan)

@@ -40,7 +40,8 @@ static const char *selection_name(struct cql_analysis *a, const struct cql_term 
 	return text ? text : "";
 }
 
-static enum sm_err selection(struct cql_analysis *a, struct cql_select_plan *plan, const struct cql_term *t, bool inside, struct cql_expr **ret_expr);
+static enum sm_err selection(struct cql_analysis *a, struct cql_select_plan *plan, const struct cql_term *t, bool inside,
+			     struct cql_expr **ret_expr);
 
 static enum sm_err column_expr(struct cql_analysis *a, const char *name, enum cql_expr_kind kind, struct cql_expr **ret_expr)
 {
@@ -51,7 +52,8 @@ static enum sm_err column_expr(struct cql_analysis *a, const char *name, enum cq
 	if (kind != CQL_EXPR_COLUMN && column->kind <= STORE_CLUSTERING)
 		return cql__fail(a->c->err, CQL_INVALID, "Cannot use selection function %s on PRIMARY KEY part %s",
 				 kind == CQL_EXPR_TTL ? "ttl" : "writetime", name);
-	const struct store_type *type = kind == CQL_EXPR_COLUMN ? &column->type : cql__type(kind == CQL_EXPR_TTL ? STORE_INT : STORE_BIGINT);
+	const struct store_type *type = kind == CQL_EXPR_COLUMN ? &column->type
+								: cql__type(kind == CQL_EXPR_TTL ? STORE_INT : STORE_BIGINT);
 	struct cql_expr *x = new_expr(a, kind, type, name);
 	if (!x)
 		return SM_NO_MEMORY;
@@ -85,7 +87,8 @@ static enum sm_err token_expr(struct cql_analysis *a, const struct cql_term *t, 
 		return err;
 	}
 	if (t->arg_count != table->partition_key_count)
-		return cql__fail(a->c->err, CQL_INVALID, "Invalid number of arguments in call to function token: %u required but %u provided",
+		return cql__fail(a->c->err, CQL_INVALID,
+				 "Invalid number of arguments in call to function token: %u required but %u provided",
 				 table->partition_key_count, t->arg_count);
 	struct cql_expr *x = new_expr(a, CQL_EXPR_TOKEN, cql__type(STORE_BIGINT), "token");
 	if (!x || !(x->args = cql__new(a, sizeof *x->args * t->arg_count)))
@@ -102,7 +105,8 @@ static enum sm_err token_expr(struct cql_analysis *a, const struct cql_term *t, 
 	return SM_OK;
 }
 
-static enum sm_err call_expr(struct cql_analysis *a, struct cql_select_plan *plan, const struct cql_term *t, bool inside, struct cql_expr **ret_expr)
+static enum sm_err call_expr(struct cql_analysis *a, struct cql_select_plan *plan, const struct cql_term *t, bool inside,
+			     struct cql_expr **ret_expr)
 {
 	struct cql_context *c = a->c;
 	const struct cql_function *f;
@@ -114,7 +118,8 @@ static enum sm_err call_expr(struct cql_analysis *a, struct cql_select_plan *pla
 		return cql__fail(c->err, CQL_INVALID, "Unknown function '%s.%s'", t->keyspace, t->name);
 	if (is_ttl || strcmp(t->name, "writetime") == 0) {
 		if (t->arg_count != 1 || t->args[0]->kind != CQL_TERM_COLUMN)
-			return cql__fail(c->err, CQL_SYNTAX_ERROR, "line %u:%u %s takes the name of a column", t->place.line, t->place.column, t->name);
+			return cql__fail(c->err, CQL_SYNTAX_ERROR, "line %u:%u %s takes the name of a column", t->place.line,
+					 t->place.column, t->name);
 		return column_expr(a, t->args[0]->name, is_ttl ? CQL_EXPR_TTL : CQL_EXPR_WRITETIME, ret_expr);
 	}
 	if (strcmp(t->name, "token") == 0)
@@ -150,15 +155,19 @@ static enum sm_err call_expr(struct cql_analysis *a, struct cql_select_plan *pla
 	return SM_OK;
 }
 
-static enum sm_err selection(struct cql_analysis *a, struct cql_select_plan *plan, const struct cql_term *t, bool inside, struct cql_expr **ret_expr)
+static enum sm_err selection(struct cql_analysis *a, struct cql_select_plan *plan, const struct cql_term *t, bool inside,
+			     struct cql_expr **ret_expr)
 {
-	static const enum store_type_id natural[] = {STORE_TEXT, STORE_INT, STORE_UUID, STORE_DOUBLE, STORE_BOOLEAN, STORE_BLOB, STORE_DURATION};
+	static const enum store_type_id natural[] = {STORE_TEXT,    STORE_INT,  STORE_UUID,    STORE_DOUBLE,
+						     STORE_BOOLEAN, STORE_BLOB, STORE_DURATION};
 	switch (t->kind) {
 	case CQL_TERM_COLUMN: return column_expr(a, t->name, CQL_EXPR_COLUMN, ret_expr);
 	case CQL_TERM_CALL: return call_expr(a, plan, t, inside, ret_expr);
 	case CQL_TERM_LITERAL: return cql__term(a, t, cql__type(natural[t->literal]), "selection", ret_expr);
 	case CQL_TERM_CAST: return cql__fail(a->c->err, CQL_INVALID, "CAST is not supported yet");
-	case CQL_TERM_MARKER: return cql__fail(a->c->err, CQL_INVALID, "Cannot infer type for term ? in selection clause (try using a cast to force a type)");
+	case CQL_TERM_MARKER:
+		return cql__fail(a->c->err, CQL_INVALID,
+				 "Cannot infer type for term ? in selection clause (try using a cast to force a type)");
 	default: return cql__fail(a->c->err, CQL_INVALID, "This kind of value can't be selected yet");
 	}
 }
@@ -195,16 +204,22 @@ static enum sm_err check_distinct(struct cql_analysis *a, const struct cql_selec
 			continue;
 		const struct store_column *col = &t->columns[x->index];
 		if (col->kind != STORE_PARTITION_KEY && col->kind != STORE_STATIC)
-			return cql__fail(c->err, CQL_INVALID, "SELECT DISTINCT queries must only request partition key columns and/or static columns (not %s)", col->name);
+			return cql__fail(c->err, CQL_INVALID,
+					 "SELECT DISTINCT queries must only request partition key columns and/or static columns (not %s)",
+					 col->name);
 		seen[x->index] = true;
 	}
 	for (uint16_t i = 0; i < t->partition_key_count; i++)
 		if (!seen[i] && !s->star)
-			return cql__fail(c->err, CQL_INVALID, "SELECT DISTINCT queries must request all the partition key columns (missing %s)", t->columns[i].name);
-	for (uint32_t i = 0; i < plan->where.count; i++)
-		if (plan->where.restrictions[i].columns[0]->kind != STORE_PARTITION_KEY && plan->where.restrictions[i].columns[0]->kind != STORE_STATIC)
 			return cql__fail(c->err, CQL_INVALID,
-					 "SELECT DISTINCT with WHERE clause only supports restriction by partition key and/or static columns.");
+					 "SELECT DISTINCT queries must request all the partition key columns (missing %s)",
+					 t->columns[i].name);
+	for (uint32_t i = 0; i < plan->where.count; i++)
+		if (plan->where.restrictions[i].columns[0]->kind != STORE_PARTITION_KEY &&
+		    plan->where.restrictions[i].columns[0]->kind != STORE_STATIC)
+			return cql__fail(
+				c->err, CQL_INVALID,
+				"SELECT DISTINCT with WHERE clause only supports restriction by partition key and/or static columns.");
 	return SM_OK;
 }
 
@@ -219,7 +234,8 @@ static enum sm_err analyse_group_by(struct cql_analysis *a, const struct cql_sel
 			return err;
 		uint16_t at = (uint16_t)(col - t->columns);
 		if (col->kind > STORE_CLUSTERING)
-			return cql__fail(a->c->err, CQL_INVALID, "Group by is currently only supported on the columns of the PRIMARY KEY, got %s", col->name);
+			return cql__fail(a->c->err, CQL_INVALID,
+					 "Group by is currently only supported on the columns of the PRIMARY KEY, got %s", col->name);
 		/* Columns restricted by = may be left out. */
 		while (next < at) {
 			const struct store_column *skipped = &t->columns[next];
@@ -231,8 +247,9 @@ static enum sm_err analyse_group_by(struct cql_analysis *a, const struct cql_sel
 			next++;
 		}
 		if (at != next)
-			return cql__fail(a->c->err, CQL_INVALID,
-					 "Group by currently only support groups of columns following their declared order in the PRIMARY KEY");
+			return cql__fail(
+				a->c->err, CQL_INVALID,
+				"Group by currently only support groups of columns following their declared order in the PRIMARY KEY");
 		next++;
 	}
 	if (next && next < t->partition_key_count)
@@ -257,11 +274,14 @@ static enum sm_err analyse_order(struct cql_analysis *a, const struct cql_select
 		if (err)
 			return err;
 		if (col->kind != STORE_CLUSTERING)
-			return cql__fail(c->err, CQL_INVALID, "Order by is currently only supported on the clustered columns of the PRIMARY KEY, got %s", col->name);
+			return cql__fail(c->err, CQL_INVALID,
+					 "Order by is currently only supported on the clustered columns of the PRIMARY KEY, got %s",
+					 col->name);
 		while (next < col->position) { /* columns restricted by = may be left out */
 			bool equal = false;
 			for (uint32_t k = 0; k < plan->where.count; k++)
-				equal |= plan->where.restrictions[k].op == CQL_EQ && plan->where.restrictions[k].columns[0]->kind == STORE_CLUSTERING &&
+				equal |= plan->where.restrictions[k].op == CQL_EQ &&
+					 plan->where.restrictions[k].columns[0]->kind == STORE_CLUSTERING &&
 					 plan->where.restrictions[k].columns[0]->position <= next &&
 					 next < plan->where.restrictions[k].columns[0]->position + plan->where.restrictions[k].column_count;
 			if (!equal)
@@ -270,7 +290,8 @@ static enum sm_err analyse_order(struct cql_analysis *a, const struct cql_select
 		}
 		if (col->position != next)
 			return cql__fail(c->err, CQL_INVALID,
-					 "Order by currently only supports the ordering of columns following their declared order in the PRIMARY KEY");
+					 "Order by currently only supports the ordering of columns following their declared order in the "
+					 "PRIMARY KEY");
 		next++;
 		bool reversed = s->order_by[i].descending != col->descending;
 		if (!first && reversed != plan->reversed)
@@ -281,7 +302,8 @@ static enum sm_err analyse_order(struct cql_analysis *a, const struct cql_select
 	return SM_OK;
 }
 
-static enum sm_err analyse_limit(struct cql_analysis *a, const struct cql_term *t, const char *what, const char *name, struct cql_expr **ret_expr)
+static enum sm_err analyse_limit(struct cql_analysis *a, const struct cql_term *t, const char *what, const char *name,
+				 struct cql_expr **ret_expr)
 {
 	if (!t)
 		return SM_OK;

@@ -3,8 +3,9 @@
 
 #include <string.h>
 
-#define NEEDS_FILTERING                                                                                                                    \
-	"Cannot execute this query as it might involve data filtering and thus may have unpredictable performance. If you want to execute " \
+#define NEEDS_FILTERING                                                                                                             \
+	"Cannot execute this query as it might involve data filtering and thus may have unpredictable performance. If you want to " \
+	"execute "                                                                                                                  \
 	"this query despite the performance unpredictability, use ALLOW FILTERING"
 
 struct where_analysis {
@@ -19,7 +20,8 @@ struct where_analysis {
 	struct cql_restriction *first_other;
 };
 
-static const char *const operator_texts[] = {"=", "<", "<=", ">", ">=", "!=", "IN", "NOT IN", "CONTAINS", "CONTAINS KEY", "LIKE", "IS NOT", "BETWEEN"};
+static const char *const operator_texts[] = {"=",      "<",        "<=",           ">",    ">=",     "!=",     "IN",
+					     "NOT IN", "CONTAINS", "CONTAINS KEY", "LIKE", "IS NOT", "BETWEEN"};
 
 static const char *term_text(const struct cql_term *t, struct arena *arena)
 {
@@ -30,7 +32,8 @@ static const char *term_text(const struct cql_term *t, struct arena *arena)
 	if (t->kind != CQL_TERM_LITERAL)
 		return "...";
 	const char *q = t->literal == CQL_STRING ? "'" : "", *hex = t->literal == CQL_HEX ? "0x" : "";
-	const char *text = arena_printf(arena, "%s%s%.*s%s", q, hex, (int)(t->text.size > 200 ? 200 : t->text.size), (const char *)t->text.data, q);
+	const char *text = arena_printf(arena, "%s%s%.*s%s", q, hex, (int)(t->text.size > 200 ? 200 : t->text.size),
+					(const char *)t->text.data, q);
 	return text ? text : "";
 }
 
@@ -44,7 +47,8 @@ static enum sm_err refused_operator(struct where_analysis *w, const struct cql_r
 	case CQL_CONTAINS_KEY:
 		return cql__fail(c->err, CQL_INVALID, "Cannot use %s on non-collection column %s", operator_texts[r->op], column->name);
 	case CQL_LIKE:
-		return cql__fail(c->err, CQL_INVALID, "LIKE restriction is only supported on properly indexed columns. %s LIKE %s is not valid.", column->name,
+		return cql__fail(c->err, CQL_INVALID,
+				 "LIKE restriction is only supported on properly indexed columns. %s LIKE %s is not valid.", column->name,
 				 value);
 	case CQL_IS_NOT_NULL: return cql__fail(c->err, CQL_INVALID, "Unsupported restriction: %s IS NOT NULL", r->columns[0]);
 	default: return cql__fail(c->err, CQL_INVALID, "%s is not supported yet", operator_texts[r->op]);
@@ -71,9 +75,12 @@ static enum sm_err resolve_columns(struct where_analysis *w, const struct cql_re
 			if (out->columns[k] == col)
 				return cql__fail(c->err, CQL_INVALID, "Column \"%s\" appeared twice in a relation", col->name);
 		if (r->tuple && col->kind != STORE_CLUSTERING)
-			return cql__fail(c->err, CQL_INVALID, "Multi-column relations can only be applied to clustering columns but was applied to: %s", col->name);
+			return cql__fail(c->err, CQL_INVALID,
+					 "Multi-column relations can only be applied to clustering columns but was applied to: %s",
+					 col->name);
 		if (r->tuple && i && col->position != out->columns[i - 1]->position + 1)
-			return cql__fail(c->err, CQL_INVALID, "Clustering columns must appear in the PRIMARY KEY order in multi-column relations");
+			return cql__fail(c->err, CQL_INVALID,
+					 "Clustering columns must appear in the PRIMARY KEY order in multi-column relations");
 	}
 	return SM_OK;
 }
@@ -83,16 +90,18 @@ static enum sm_err token_columns(struct where_analysis *w, const struct cql_rest
 	struct cql_context *c = w->a->c;
 	const struct store_table *t = w->a->table;
 	if (r->column_count != t->partition_key_count)
-		return cql__fail(c->err, CQL_INVALID, "The token() function must be applied to all partition key components or none of them");
+		return cql__fail(c->err, CQL_INVALID,
+				 "The token() function must be applied to all partition key components or none of them");
 	for (uint16_t i = 0; i < r->column_count; i++)
 		if (r->columns[i] != &t->columns[i])
-			return cql__fail(c->err, CQL_INVALID, "The token function arguments must be in the partition key order: %s", t->columns[i].name);
+			return cql__fail(c->err, CQL_INVALID, "The token function arguments must be in the partition key order: %s",
+					 t->columns[i].name);
 	return SM_OK;
 }
 
 /* The values of one tuple (or single value) into values[0 .. column_count]. */
-static enum sm_err tuple_values(struct where_analysis *w, const struct cql_relation *r, const struct cql_term *t, const struct cql_restriction *out,
-				struct cql_expr **values)
+static enum sm_err tuple_values(struct where_analysis *w, const struct cql_relation *r, const struct cql_term *t,
+				const struct cql_restriction *out, struct cql_expr **values)
 {
 	if (out->token)
 		return cql__term(w->a, t, cql__type(STORE_BIGINT), "partition key", &values[0]);
@@ -101,7 +110,8 @@ static enum sm_err tuple_values(struct where_analysis *w, const struct cql_relat
 	if (t->kind != CQL_TERM_TUPLE)
 		return cql__fail(w->a->c->err, CQL_INVALID, "A bind marker for a whole tuple is not supported yet: write (?, ?)");
 	if (t->arg_count != out->column_count)
-		return cql__fail(w->a->c->err, CQL_INVALID, "Expected %u elements in value tuple, but got %u", out->column_count, t->arg_count);
+		return cql__fail(w->a->c->err, CQL_INVALID, "Expected %u elements in value tuple, but got %u", out->column_count,
+				 t->arg_count);
 	for (uint16_t i = 0; i < out->column_count; i++) {
 		enum sm_err err = cql__term(w->a, t->args[i], &out->columns[i]->type, out->columns[i]->name, &values[i]);
 		if (err)
@@ -115,7 +125,8 @@ static enum sm_err resolve_values(struct where_analysis *w, const struct cql_rel
 	uint32_t width = out->token ? 1 : out->column_count;
 	if (r->op == CQL_IN && r->value) { /* IN ? */
 		if (r->tuple || out->token || r->value->kind != CQL_TERM_MARKER)
-			return cql__fail(w->a->c->err, CQL_INVALID, "IN takes a list of values in parentheses or a bind marker for one column");
+			return cql__fail(w->a->c->err, CQL_INVALID,
+					 "IN takes a list of values in parentheses or a bind marker for one column");
 		struct store_type *list = cql__new(w->a, sizeof *list);
 		const char *name = arena_printf(w->a->c->arena, "in(%s)", out->columns[0]->name);
 		if (!list || !name)
@@ -137,7 +148,10 @@ static enum sm_err resolve_values(struct where_analysis *w, const struct cql_rel
 
 /* ---- merging, in the order of the text ---- */
 
-static bool is_low(const struct cql_restriction *r) { return r->op == CQL_GT || r->op == CQL_GE; }
+static bool is_low(const struct cql_restriction *r)
+{
+	return r->op == CQL_GT || r->op == CQL_GE;
+}
 
 static const char *column_names(const struct cql_restriction *r, struct arena *arena)
 {
@@ -157,7 +171,8 @@ static enum sm_err clash(struct where_analysis *w, const struct cql_restriction 
 	if (old->op == CQL_IN || new->op == CQL_IN)
 		return cql__fail(c->err, CQL_INVALID, "%s cannot be restricted by more than one relation if it includes a IN", names);
 	if (is_low(old) == is_low(new))
-		return cql__fail(c->err, CQL_INVALID, "More than one restriction was found for the %s bound on %s", is_low(new) ? "start" : "end", names);
+		return cql__fail(c->err, CQL_INVALID, "More than one restriction was found for the %s bound on %s",
+				 is_low(new) ? "start" : "end", names);
 	return SM_OK;
 }
 
@@ -204,14 +219,16 @@ static enum sm_err merge_clustering(struct where_analysis *w, struct cql_restric
 	struct cql_context *c = w->a->c;
 	uint16_t first = r->columns[0]->position;
 	bool slice = r->op != CQL_EQ && r->op != CQL_IN;
-	struct cql_clustering *at = clustering_at(where, first), *last = where->clustering_count ? &where->clustering[where->clustering_count - 1] : NULL;
+	struct cql_clustering *at = clustering_at(where, first),
+			      *last = where->clustering_count ? &where->clustering[where->clustering_count - 1] : NULL;
 	for (uint16_t i = 1; !at && i < r->column_count; i++)
 		at = clustering_at(where, (uint16_t)(first + i));
 	if (at && (!slice || at->equal || at->first != first || (is_low(r) ? at->low : at->high))) {
 		struct cql_restriction *old = at->equal ? at->equal : at->low && (is_low(r) || !at->high) ? at->low : at->high;
 		enum sm_err err = clash(w, old, r);
 		return err ? err
-			   : cql__fail(c->err, CQL_INVALID, "Column \"%s\" cannot be restricted by two inequalities not starting with the same column",
+			   : cql__fail(c->err, CQL_INVALID,
+				       "Column \"%s\" cannot be restricted by two inequalities not starting with the same column",
 				       r->columns[0]->name);
 	}
 	if (at) {
@@ -220,11 +237,15 @@ static enum sm_err merge_clustering(struct where_analysis *w, struct cql_restric
 	}
 	/* where->clustering is in the order of the columns. */
 	if (last && !w->filtering_allowed && !last->equal && first > last->first)
-		return cql__fail(c->err, CQL_INVALID, "Clustering column \"%s\" cannot be restricted (preceding column \"%s\" is restricted by a non-EQ relation)",
-				 r->columns[0]->name, (last->low ? last->low : last->high)->columns[0]->name);
+		return cql__fail(
+			c->err, CQL_INVALID,
+			"Clustering column \"%s\" cannot be restricted (preceding column \"%s\" is restricted by a non-EQ relation)",
+			r->columns[0]->name, (last->low ? last->low : last->high)->columns[0]->name);
 	if (last && !w->filtering_allowed && slice && first < last->first)
-		return cql__fail(c->err, CQL_INVALID, "PRIMARY KEY column \"%s\" cannot be restricted (preceding column \"%s\" is restricted by a non-EQ relation)",
-				 w->a->table->columns[w->a->table->partition_key_count + last->first].name, r->columns[0]->name);
+		return cql__fail(
+			c->err, CQL_INVALID,
+			"PRIMARY KEY column \"%s\" cannot be restricted (preceding column \"%s\" is restricted by a non-EQ relation)",
+			w->a->table->columns[w->a->table->partition_key_count + last->first].name, r->columns[0]->name);
 	uint32_t i = where->clustering_count++;
 	for (; i && where->clustering[i - 1].first > first; i--)
 		where->clustering[i] = where->clustering[i - 1];
@@ -257,7 +278,8 @@ static enum sm_err add_relation(struct where_analysis *w, const struct cql_relat
 	if (err)
 		return err;
 	if (r->subscript)
-		return cql__fail(w->a->c->err, CQL_INVALID, "Restrictions on parts of a column (%s[...]) are not supported yet", r->columns[0]);
+		return cql__fail(w->a->c->err, CQL_INVALID, "Restrictions on parts of a column (%s[...]) are not supported yet",
+				 r->columns[0]);
 	if (r->op > CQL_GE && r->op != CQL_IN)
 		return refused_operator(w, r, out->columns[0]);
 	if (r->token && (err = token_columns(w, out)))
@@ -302,16 +324,19 @@ static enum sm_err check_partition(struct where_analysis *w)
 	if (w->use != CQL_FOR_SELECT) {
 		const char *statement = w->use == CQL_FOR_UPDATE ? "UPDATE" : "DELETE";
 		if (token)
-			return cql__fail(c->err, CQL_INVALID, "The token function cannot be used in WHERE clauses for %s statements", statement);
+			return cql__fail(c->err, CQL_INVALID, "The token function cannot be used in WHERE clauses for %s statements",
+					 statement);
 		if (restricted < t->partition_key_count)
 			return missing_partition_columns(w, false);
 		if (w->partition_slice)
 			return cql__fail(c->err, CQL_INVALID,
-					 "Only EQ and IN relation are supported on the partition key (unless you use the token() function) for %s statements",
+					 "Only EQ and IN relation are supported on the partition key (unless you use the token() function) "
+					 "for %s statements",
 					 statement);
 	}
 	if (token && restricted)
-		return cql__fail(c->err, CQL_INVALID, "Columns \"%s\" cannot be restricted by both a normal relation and a token relation", t->columns[0].name);
+		return cql__fail(c->err, CQL_INVALID, "Columns \"%s\" cannot be restricted by both a normal relation and a token relation",
+				 t->columns[0].name);
 	if (restricted == t->partition_key_count && !w->partition_slice) {
 		where->partition = w->partition;
 		for (uint16_t i = 0; i < t->partition_key_count; i++)
@@ -334,11 +359,13 @@ static enum sm_err check_clustering(struct where_analysis *w)
 	if (w->use == CQL_FOR_UPDATE)
 		for (uint32_t i = 0; i < where->clustering_count; i++)
 			if (!where->clustering[i].equal)
-				return cql__fail(c->err, CQL_INVALID, "Slice restrictions are not supported on the clustering columns in UPDATE statements");
+				return cql__fail(c->err, CQL_INVALID,
+						 "Slice restrictions are not supported on the clustering columns in UPDATE statements");
 	for (uint32_t i = 0; i < where->clustering_count; i++) {
 		struct cql_clustering *p = &where->clustering[i];
 		if (p->first != next && !w->filtering_allowed)
-			return cql__fail(c->err, CQL_INVALID, "PRIMARY KEY column \"%s\" cannot be restricted as preceding column \"%s\" is not restricted",
+			return cql__fail(c->err, CQL_INVALID,
+					 "PRIMARY KEY column \"%s\" cannot be restricted as preceding column \"%s\" is not restricted",
 					 columns[p->first].name, columns[next].name);
 		if (p->first != next || slice || !where->partition)
 			break;
@@ -373,8 +400,8 @@ static enum sm_err check_others(struct where_analysis *w)
 	return w->filtering_allowed ? SM_OK : cql__fail(c->err, CQL_INVALID, NEEDS_FILTERING);
 }
 
-enum sm_err cql__analyse_where(struct cql_analysis *a, const struct cql_relation *relations, uint32_t count, enum cql_where_use use, bool allow_filtering,
-			       struct cql_where *where)
+enum sm_err cql__analyse_where(struct cql_analysis *a, const struct cql_relation *relations, uint32_t count, enum cql_where_use use,
+			       bool allow_filtering, struct cql_where *where)
 {
 	struct where_analysis w = {.a = a, .where = where, .use = use, .filtering_allowed = allow_filtering};
 	enum sm_err err;

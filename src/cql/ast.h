@@ -31,11 +31,11 @@ struct cql_type_name {
 struct cql_term {
 	enum cql_term_kind kind;
 	enum cql_literal literal;
-	struct bytes text; /* of a literal: its value without quotes; with the sign of a number */
-	const char *name;  /* of a call or a column */
+	struct bytes text;    /* of a literal: its value without quotes; with the sign of a number */
+	const char *name;     /* of a call or a column */
 	const char *keyspace; /* of a call, or NULL */
-	bool star;         /* count(*) */
-	uint32_t marker;   /* index in the order of the text */
+	bool star;            /* count(*) */
+	uint32_t marker;      /* index in the order of the text */
 	struct cql_term **args;
 	uint32_t arg_count;
 	struct cql_type_name *type; /* of a cast */
@@ -48,11 +48,23 @@ struct cql_table_name {
 };
 
 enum cql_operator {
-	CQL_EQ, CQL_LT, CQL_LE, CQL_GT, CQL_GE, CQL_NEQ, CQL_IN, CQL_NOT_IN, CQL_CONTAINS, CQL_CONTAINS_KEY, CQL_LIKE, CQL_IS_NOT_NULL, CQL_BETWEEN
+	CQL_EQ,
+	CQL_LT,
+	CQL_LE,
+	CQL_GT,
+	CQL_GE,
+	CQL_NEQ,
+	CQL_IN,
+	CQL_NOT_IN,
+	CQL_CONTAINS,
+	CQL_CONTAINS_KEY,
+	CQL_LIKE,
+	CQL_IS_NOT_NULL,
+	CQL_BETWEEN
 };
 struct cql_relation {
 	enum cql_operator op;
-	bool token, tuple;    /* token(a, b) op term; (a, b) op term */
+	bool token, tuple; /* token(a, b) op term; (a, b) op term */
 	const char **columns;
 	uint32_t column_count;
 	struct cql_term *subscript; /* m['k'] op term */
@@ -97,7 +109,7 @@ struct cql_modify {
 	struct cql_term *timestamp, *ttl;
 	struct cql_assign *assigns; /* INSERT: columns and values; UPDATE: SET; DELETE: columns, value NULL */
 	uint32_t assign_count;
-	uint32_t value_count;       /* INSERT: values written (may differ from the columns) */
+	uint32_t value_count; /* INSERT: values written (may differ from the columns) */
 	struct cql_relation *where;
 	uint32_t where_count;
 	bool json, if_not_exists, if_exists, conditions;
@@ -124,8 +136,8 @@ enum cql_object { CQL_KEYSPACE, CQL_TABLE };
 struct cql_ddl {
 	enum { CQL_CREATE, CQL_ALTER, CQL_DROP, CQL_TRUNCATE } verb;
 	enum cql_object object;
-	bool if_exists, if_not_exists; /* of the statement */
-	struct cql_table_name table;   /* of a keyspace: name is NULL */
+	bool if_exists, if_not_exists;  /* of the statement */
+	struct cql_table_name table;    /* of a keyspace: name is NULL */
 	struct cql_column_def *columns; /* CREATE TABLE; ALTER TABLE ADD */
 	uint32_t column_count;
 	const char **partition_key, **clustering;
@@ -143,8 +155,17 @@ struct cql_ddl {
 };
 
 enum cql_describe_what {
-	CQL_DESC_CLUSTER, CQL_DESC_KEYSPACES, CQL_DESC_TABLES, CQL_DESC_SCHEMA, CQL_DESC_KEYSPACE, CQL_DESC_TABLE,
-	CQL_DESC_TYPES, CQL_DESC_FUNCTIONS, CQL_DESC_AGGREGATES, CQL_DESC_NAME, CQL_DESC_OTHER
+	CQL_DESC_CLUSTER,
+	CQL_DESC_KEYSPACES,
+	CQL_DESC_TABLES,
+	CQL_DESC_SCHEMA,
+	CQL_DESC_KEYSPACE,
+	CQL_DESC_TABLE,
+	CQL_DESC_TYPES,
+	CQL_DESC_FUNCTIONS,
+	CQL_DESC_AGGREGATES,
+	CQL_DESC_NAME,
+	CQL_DESC_OTHER
 };
 struct cql_describe {
 	enum cql_describe_what what;
@@ -153,7 +174,15 @@ struct cql_describe {
 	const char *other;           /* DESC_OTHER: "index", "type", ... */
 };
 
-enum cql_statement_kind { CQL_STMT_SELECT, CQL_STMT_MODIFY, CQL_STMT_BATCH, CQL_STMT_DDL, CQL_STMT_USE, CQL_STMT_DESCRIBE, CQL_STMT_REFUSED };
+enum cql_statement_kind {
+	CQL_STMT_SELECT,
+	CQL_STMT_MODIFY,
+	CQL_STMT_BATCH,
+	CQL_STMT_DDL,
+	CQL_STMT_USE,
+	CQL_STMT_DESCRIBE,
+	CQL_STMT_REFUSED
+};
 struct cql_statement {
 	enum cql_statement_kind kind;
 	union {

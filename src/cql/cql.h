@@ -14,12 +14,12 @@
 struct cql_server;
 struct cql_server_options {
 	struct sm_system *system;
-	struct sm_store *store;    /* borrowed until cql_server_free */
-	struct clock *clock;       /* NULL: clock_system */
-	const char *host;          /* "127.0.0.1" */
-	uint16_t port;             /* 0: any free one */
-	const char *cluster_name;  /* NULL: "smack" */
-	uint32_t connections_max;  /* 0: the network's default */
+	struct sm_store *store;   /* borrowed until cql_server_free */
+	struct clock *clock;      /* NULL: clock_system */
+	const char *host;         /* "127.0.0.1" */
+	uint16_t port;            /* 0: any free one */
+	const char *cluster_name; /* NULL: "smack" */
+	uint32_t connections_max; /* 0: the network's default */
 };
 /* Listen and serve. Errors: SM_BUSY (port in use), SM_DENIED (not loopback), SM_NO_MEMORY, SM_IO. */
 SM_MUST_CHECK enum sm_err cql_server_new(const struct cql_server_options *options, struct cql_server **ret_server, struct sm_error *reterr);
@@ -51,7 +51,8 @@ SM_MUST_CHECK enum sm_err cql_session_new(struct sm_store *store, const char *ke
 void cql_session_free(struct cql_session *session);
 /* Run one or many statements, separated by semicolons, in order; stops at the first error, whose text is Cassandra's, with the
  * statement's number and line in front when there are several. sink may be NULL. Blocks. Thread: one at a time. */
-SM_MUST_CHECK enum sm_err cql_session_run(struct cql_session *session, struct bytes text, const struct cql_sink *sink, struct sm_error *reterr);
+SM_MUST_CHECK enum sm_err cql_session_run(struct cql_session *session, struct bytes text, const struct cql_sink *sink,
+					  struct sm_error *reterr);
 /* The keyspace in use, "" for none; valid until the next run. */
 const char *cql_session_keyspace(const struct cql_session *session);
 /* Where the first statement of text ends: behind its semicolon, outside strings, names, comments and BEGIN ... APPLY BATCH; 0 if none ends

@@ -10,8 +10,16 @@
 /* ---- errors (error.c) ---- */
 
 enum cql_code {
-	CQL_SERVER_ERROR = 0x0000, CQL_PROTOCOL_ERROR = 0x000A, CQL_UNAVAILABLE = 0x1000, CQL_OVERLOADED = 0x1001, CQL_TRUNCATE_ERROR = 0x1003,
-	CQL_SYNTAX_ERROR = 0x2000, CQL_UNAUTHORIZED = 0x2100, CQL_INVALID = 0x2200, CQL_CONFIG_ERROR = 0x2300, CQL_ALREADY_EXISTS = 0x2400,
+	CQL_SERVER_ERROR = 0x0000,
+	CQL_PROTOCOL_ERROR = 0x000A,
+	CQL_UNAVAILABLE = 0x1000,
+	CQL_OVERLOADED = 0x1001,
+	CQL_TRUNCATE_ERROR = 0x1003,
+	CQL_SYNTAX_ERROR = 0x2000,
+	CQL_UNAUTHORIZED = 0x2100,
+	CQL_INVALID = 0x2200,
+	CQL_CONFIG_ERROR = 0x2300,
+	CQL_ALREADY_EXISTS = 0x2400,
 	CQL_UNPREPARED = 0x2500,
 };
 /* The fields behind the text belong to one code each. */
@@ -19,9 +27,9 @@ struct cql_error {
 	enum cql_code code;
 	char text[1200];
 	char keyspace[CQL_NAME_MAX + 1], table[CQL_NAME_MAX + 1]; /* ALREADY_EXISTS */
-	uint16_t consistency;                                      /* UNAVAILABLE */
+	uint16_t consistency;                                     /* UNAVAILABLE */
 	int32_t required, alive;
-	uint8_t id[16];                                            /* UNPREPARED */
+	uint8_t id[16]; /* UNPREPARED */
 };
 /* Fill err; returns the sm_err that stands for the code, never SM_OK. */
 enum sm_err cql__fail(struct cql_error *err, enum cql_code code, const char *fmt, ...) SM_PRINTF(3, 4);
@@ -34,8 +42,23 @@ enum sm_err cql__no_memory(struct cql_error *err, const struct arena *arena);
 /* ---- lexer (lexer.c) ---- */
 
 enum cql_token_kind {
-	TOK_END, TOK_IDENT, TOK_QUOTED, TOK_STRING, TOK_INTEGER, TOK_FLOAT, TOK_HEX, TOK_UUID, TOK_DURATION, TOK_MARKER, TOK_NAMED_MARKER,
-	TOK_LE, TOK_GE, TOK_NEQ, TOK_RANGE, TOK_PUNCTUATION, TOK_BAD
+	TOK_END,
+	TOK_IDENT,
+	TOK_QUOTED,
+	TOK_STRING,
+	TOK_INTEGER,
+	TOK_FLOAT,
+	TOK_HEX,
+	TOK_UUID,
+	TOK_DURATION,
+	TOK_MARKER,
+	TOK_NAMED_MARKER,
+	TOK_LE,
+	TOK_GE,
+	TOK_NEQ,
+	TOK_RANGE,
+	TOK_PUNCTUATION,
+	TOK_BAD
 };
 struct cql_token {
 	enum cql_token_kind kind;
@@ -67,8 +90,8 @@ SM_MUST_CHECK enum sm_err cql__parse_type(struct bytes text, struct arena *arena
 /* ---- values (literal.c, number.c, date.c, render.c) ---- */
 
 /* A literal as the serialized form of type. name: the column, for the error. */
-SM_MUST_CHECK enum sm_err cql__literal_value(const struct cql_term *term, const struct store_type *type, const char *name, struct arena *arena,
-					     struct store_cell *ret_value, struct cql_error *err);
+SM_MUST_CHECK enum sm_err cql__literal_value(const struct cql_term *term, const struct store_type *type, const char *name,
+					     struct arena *arena, struct store_cell *ret_value, struct cql_error *err);
 /* Check bytes that a client sent as a value of type, with Cassandra's text. */
 SM_MUST_CHECK enum sm_err cql__value_check(const struct store_type *type, struct store_cell value, struct cql_error *err);
 /* Decimal digits, a sign allowed -> two's complement, big-endian, shortest. */
@@ -94,7 +117,10 @@ struct store_cell cql__cell(struct arena *arena, const void *data, size_t size);
 struct store_cell cql__cell_int(struct arena *arena, int32_t v);
 struct store_cell cql__cell_long(struct arena *arena, int64_t v);
 struct store_cell cql__cell_text(struct arena *arena, const char *text);
-static inline struct store_cell cql__null(void) { return (struct store_cell){NULL, -1}; }
+static inline struct store_cell cql__null(void)
+{
+	return (struct store_cell){NULL, -1};
+}
 
 /* Make room for one more item of size bytes in an array that lives in an arena; NULL: memory is out. */
 void *cql__grow(struct arena *arena, void *items, uint32_t count, uint32_t *cap, size_t size);

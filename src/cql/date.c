@@ -145,17 +145,10 @@ static bool add_unit(struct cql_duration *d, int64_t n, const char *unit, size_t
 	static const struct {
 		const char *name;
 		int64_t months, days, ns;
-	} units[] = {{"y", 12, 0, 0},
-		     {"mo", 1, 0, 0},
-		     {"w", 0, 7, 0},
-		     {"d", 0, 1, 0},
-		     {"h", 0, 0, 3600000000000},
-		     {"m", 0, 0, 60000000000},
-		     {"s", 0, 0, 1000000000},
-		     {"ms", 0, 0, 1000000},
-		     {"us", 0, 0, 1000},
-		     {"\xc2\xb5s", 0, 0, 1000},
-		     {"ns", 0, 0, 1}};
+	} units[] = {
+		{"y", 12, 0, 0},          {"mo", 1, 0, 0},         {"w", 0, 7, 0},        {"d", 0, 1, 0},     {"h", 0, 0, 3600000000000},
+		{"m", 0, 0, 60000000000}, {"s", 0, 0, 1000000000}, {"ms", 0, 0, 1000000}, {"us", 0, 0, 1000}, {"\xc2\xb5s", 0, 0, 1000},
+		{"ns", 0, 0, 1}};
 	for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
 		if (strlen(units[i].name) != size || strncasecmp(units[i].name, unit, size) != 0)
 			continue;
@@ -243,7 +236,7 @@ static size_t vint_put(uint8_t *out, int64_t value)
 	for (int i = extra; i >= 0; i--)
 		out[extra - i] = i >= 8 ? 0 : (uint8_t)(v >> (8 * i));
 	if (extra)
-		out[0] |= (uint8_t)~(0xff >> extra);
+		out[0] |= (uint8_t) ~(0xff >> extra);
 	return (size_t)extra + 1;
 }
 

@@ -16,8 +16,9 @@ static enum sm_err check_name(struct cql_context *c, const char *what, const cha
 		ok &= isalnum((unsigned char)name[i]) || name[i] == '_';
 	if (!ok)
 		return cql__fail(c->err, CQL_INVALID,
-				 "%s name must not be empty, more than %d characters long, or contain non-alphanumeric-underscore characters (got \"%.100s\")", what,
-				 CQL_NAME_MAX, name);
+				 "%s name must not be empty, more than %d characters long, or contain non-alphanumeric-underscore "
+				 "characters (got \"%.100s\")",
+				 what, CQL_NAME_MAX, name);
 	return SM_OK;
 }
 
@@ -59,7 +60,8 @@ static const char *map_literal(struct cql_context *c, const struct cql_term *t)
 	return arena_printf(c->arena, "%s}", text);
 }
 
-static enum sm_err option_literal(struct cql_context *c, const struct cql_option *o, const struct cql_table_option *known, const char **ret_value)
+static enum sm_err option_literal(struct cql_context *c, const struct cql_option *o, const struct cql_table_option *known,
+				  const char **ret_value)
 {
 	const char *text = term_string(c, o->value);
 	char *end = NULL;
@@ -85,8 +87,8 @@ static enum sm_err option_literal(struct cql_context *c, const struct cql_option
 	}
 	if (*ret_value)
 		return SM_OK;
-	static const char *const names[] = {"It should be a string", "It should be an integer", "It should be a number", "It should be true or false",
-					    "It should be a map of strings"};
+	static const char *const names[] = {"It should be a string", "It should be an integer", "It should be a number",
+					    "It should be true or false", "It should be a map of strings"};
 	return cql__fail(c->err, CQL_SYNTAX_ERROR, "Invalid value for property '%s'. %s.", o->name, names[known->kind]);
 }
 
@@ -116,12 +118,14 @@ static enum sm_err table_options(struct cql_context *c, const struct cql_ddl *dd
 		int32_t number = known->kind == CQL_OPT_INT ? (int32_t)strtoll(value, NULL, 10) : 0;
 		if (strcmp(o->name, "default_time_to_live") == 0) {
 			if (number < 0 || number > CQL_TTL_MAX)
-				return cql__fail(c->err, CQL_CONFIG_ERROR, "default_time_to_live must be less than or equal to %d (got %d)", CQL_TTL_MAX, number);
+				return cql__fail(c->err, CQL_CONFIG_ERROR, "default_time_to_live must be less than or equal to %d (got %d)",
+						 CQL_TTL_MAX, number);
 			t->default_ttl_s = number;
 		}
 		if (strcmp(o->name, "gc_grace_seconds") == 0) {
 			if (number < 0)
-				return cql__fail(c->err, CQL_CONFIG_ERROR, "gc_grace_seconds must be greater than or equal to 0 (got %d)", number);
+				return cql__fail(c->err, CQL_CONFIG_ERROR, "gc_grace_seconds must be greater than or equal to 0 (got %d)",
+						 number);
 			t->gc_grace_s = number;
 		}
 		uint32_t at = 0;
@@ -148,8 +152,10 @@ static enum sm_err strategy_class(struct cql_context *c, const char *given, cons
 			return *ret_class ? SM_OK : cql__no_memory(c->err, c->arena);
 		}
 	if (strcmp(name, known[3]) == 0)
-		return cql__fail(c->err, CQL_CONFIG_ERROR, "Unable to use given strategy class: LocalStrategy is reserved for internal use.");
-	return cql__fail(c->err, CQL_CONFIG_ERROR, "Unable to find replication strategy class '%s%s'", strchr(given, '.') ? "" : prefix, given);
+		return cql__fail(c->err, CQL_CONFIG_ERROR,
+				 "Unable to use given strategy class: LocalStrategy is reserved for internal use.");
+	return cql__fail(c->err, CQL_CONFIG_ERROR, "Unable to find replication strategy class '%s%s'", strchr(given, '.') ? "" : prefix,
+			 given);
 }
 
 static enum sm_err replication(struct cql_context *c, const struct cql_term *t, struct store_keyspace *k)
@@ -164,7 +170,8 @@ static enum sm_err replication(struct cql_context *c, const struct cql_term *t, 
 	for (uint32_t i = 0; i + 1 < t->arg_count; i += 2) {
 		const char *name = term_string(c, t->args[i]), *value = term_string(c, t->args[i + 1]);
 		if (!name || !value)
-			return cql__fail(c->err, CQL_SYNTAX_ERROR, "Invalid value for property 'replication'. It should be a map of strings.");
+			return cql__fail(c->err, CQL_SYNTAX_ERROR,
+					 "Invalid value for property 'replication'. It should be a map of strings.");
 		if (strcmp(name, "class") == 0) {
 			enum sm_err err = strategy_class(c, value, &options[0].value);
 			if (err)
@@ -198,10 +205,13 @@ static enum sm_err keyspace_options(struct cql_context *c, const struct cql_ddl 
 		enum sm_err err = SM_OK;
 		if (strcmp(o->name, "replication") == 0)
 			err = replication(c, o->value, k);
-		else if (strcmp(o->name, "durable_writes") == 0 && text && (strcasecmp(text, "true") == 0 || strcasecmp(text, "false") == 0))
+		else if (strcmp(o->name, "durable_writes") == 0 && text &&
+			 (strcasecmp(text, "true") == 0 || strcasecmp(text, "false") == 0))
 			k->durable_writes = strcasecmp(text, "true") == 0;
 		else
-			err = cql__fail(c->err, CQL_SYNTAX_ERROR, strcmp(o->name, "durable_writes") == 0 ? "Invalid value for property '%s'" : "Unknown property '%s'",
+			err = cql__fail(c->err, CQL_SYNTAX_ERROR,
+					strcmp(o->name, "durable_writes") == 0 ? "Invalid value for property '%s'"
+									       : "Unknown property '%s'",
 					o->name);
 		if (err)
 			return err;
@@ -265,19 +275,21 @@ static enum sm_err keyspace_change(struct cql_context *c, const struct cql_ddl *
 
 /* ---- tables ---- */
 
-static enum sm_err column_type(struct cql_context *c, const char *keyspace, const struct cql_column_def *def, bool computed, struct store_type *ret_type)
+static enum sm_err column_type(struct cql_context *c, const char *keyspace, const struct cql_column_def *def, bool computed,
+			       struct store_type *ret_type)
 {
 	struct store_type ignored;
 	enum sm_err err = cql__type_resolve(c, keyspace, def->type, ret_type);
 	if (err || computed)
 		return err;
 	if (store_type_parse(cql__type_text(ret_type, c->arena), c->arena, &ignored) != SM_OK)
-		return cql__fail(c->err, CQL_INVALID, "Type %s (of column %s) is not supported yet", cql__type_text(ret_type, c->arena), def->name);
+		return cql__fail(c->err, CQL_INVALID, "Type %s (of column %s) is not supported yet", cql__type_text(ret_type, c->arena),
+				 def->name);
 	return SM_OK;
 }
 
-static enum sm_err key_column(struct cql_context *c, const struct cql_ddl *ddl, const char *table, const struct store_type *types, const char *name,
-			      struct store_column *out, enum store_column_kind kind, uint16_t position)
+static enum sm_err key_column(struct cql_context *c, const struct cql_ddl *ddl, const char *table, const struct store_type *types,
+			      const char *name, struct store_column *out, enum store_column_kind kind, uint16_t position)
 {
 	uint32_t i = 0;
 	while (i < ddl->column_count && strcmp(ddl->columns[i].name, name) != 0)
@@ -288,9 +300,11 @@ static enum sm_err key_column(struct cql_context *c, const struct cql_ddl *ddl, 
 	if (ddl->columns[i].is_static)
 		return cql__fail(c->err, CQL_INVALID, "Static column '%s' cannot be part of the PRIMARY KEY", name);
 	if (type->id >= STORE_LIST && type->id <= STORE_SET && strcmp(ddl->columns[i].type->name, "frozen") != 0)
-		return cql__fail(c->err, CQL_INVALID, "Invalid non-frozen collection type %s for PRIMARY KEY column '%s'", cql__type_text(type, c->arena), name);
+		return cql__fail(c->err, CQL_INVALID, "Invalid non-frozen collection type %s for PRIMARY KEY column '%s'",
+				 cql__type_text(type, c->arena), name);
 	if (type->id == STORE_COUNTER || type->id == STORE_DURATION)
-		return cql__fail(c->err, CQL_INVALID, "%s type is not supported for PRIMARY KEY column '%s'", cql__type_text(type, c->arena), name);
+		return cql__fail(c->err, CQL_INVALID, "%s type is not supported for PRIMARY KEY column '%s'",
+				 cql__type_text(type, c->arena), name);
 	*out = (struct store_column){.name = ddl->columns[i].name, .type = *type, .kind = kind, .position = position};
 	return SM_OK;
 }
@@ -312,7 +326,8 @@ static void finish_columns(struct store_table *t, struct store_column *columns)
 	t->columns = columns;
 }
 
-static enum sm_err clustering_order(struct cql_context *c, const struct cql_ddl *ddl, const struct store_table *t, struct store_column *columns)
+static enum sm_err clustering_order(struct cql_context *c, const struct cql_ddl *ddl, const struct store_table *t,
+				    struct store_column *columns)
 {
 	if (!ddl->order_count)
 		return SM_OK;
@@ -323,12 +338,15 @@ static enum sm_err clustering_order(struct cql_context *c, const struct cql_ddl 
 		for (uint16_t k = 0; k < t->clustering_count; k++)
 			known |= strcmp(columns[t->partition_key_count + k].name, name) == 0;
 		if (!known)
-			return cql__fail(c->err, CQL_INVALID, "Only clustering key columns can be defined in CLUSTERING ORDER directive: [%s] are not clustering columns",
-					 name);
+			return cql__fail(
+				c->err, CQL_INVALID,
+				"Only clustering key columns can be defined in CLUSTERING ORDER directive: [%s] are not clustering columns",
+				name);
 		matches &= i < t->clustering_count && strcmp(columns[t->partition_key_count + i].name, name) == 0;
 	}
 	if (!matches)
-		return cql__fail(c->err, CQL_INVALID, "The order of columns in the CLUSTERING ORDER directive must match that of the clustering columns");
+		return cql__fail(c->err, CQL_INVALID,
+				 "The order of columns in the CLUSTERING ORDER directive must match that of the clustering columns");
 	for (uint32_t i = 0; i < ddl->order_count; i++)
 		columns[t->partition_key_count + i].descending = ddl->order[i].descending;
 	return SM_OK;
@@ -339,14 +357,18 @@ static enum sm_err check_columns(struct cql_context *c, const struct cql_ddl *dd
 	for (uint32_t i = 0; i < ddl->column_count; i++)
 		for (uint32_t k = 0; k < i; k++)
 			if (strcmp(ddl->columns[i].name, ddl->columns[k].name) == 0)
-				return cql__fail(c->err, CQL_INVALID, "Duplicate column '%s' declaration for table '%s'", ddl->columns[i].name, table);
+				return cql__fail(c->err, CQL_INVALID, "Duplicate column '%s' declaration for table '%s'",
+						 ddl->columns[i].name, table);
 	uint32_t keys = ddl->partition_key_count + ddl->clustering_count;
 	for (uint32_t i = 0; i < keys; i++)
 		for (uint32_t k = 0; k < i; k++) {
-			const char *a = i < ddl->partition_key_count ? ddl->partition_key[i] : ddl->clustering[i - ddl->partition_key_count];
-			const char *b = k < ddl->partition_key_count ? ddl->partition_key[k] : ddl->clustering[k - ddl->partition_key_count];
+			const char *a = i < ddl->partition_key_count ? ddl->partition_key[i]
+								     : ddl->clustering[i - ddl->partition_key_count];
+			const char *b = k < ddl->partition_key_count ? ddl->partition_key[k]
+								     : ddl->clustering[k - ddl->partition_key_count];
 			if (strcmp(a, b) == 0)
-				return cql__fail(c->err, CQL_INVALID, "Duplicate column '%s' in PRIMARY KEY clause for table '%s'", a, table);
+				return cql__fail(c->err, CQL_INVALID, "Duplicate column '%s' in PRIMARY KEY clause for table '%s'", a,
+						 table);
 		}
 	return SM_OK;
 }
@@ -362,12 +384,13 @@ static enum sm_err check_counters(struct cql_context *c, const struct store_tabl
 		return cql__fail(c->err, CQL_INVALID, "Counter columns are not supported yet");
 	for (uint16_t i = first; i < t->column_count && !computed; i++)
 		if (t->columns[i].type.id >= STORE_LIST)
-			return cql__fail(c->err, CQL_INVALID, "Collections are not supported yet (column %s of type %s)", t->columns[i].name,
-					 cql__type_text(&t->columns[i].type, c->arena));
+			return cql__fail(c->err, CQL_INVALID, "Collections are not supported yet (column %s of type %s)",
+					 t->columns[i].name, cql__type_text(&t->columns[i].type, c->arena));
 	return SM_OK;
 }
 
-enum sm_err ddl__table(struct cql_context *c, const struct cql_ddl *ddl, const char *keyspace, bool computed, struct store_table **ret_table)
+enum sm_err ddl__table(struct cql_context *c, const struct cql_ddl *ddl, const char *keyspace, bool computed,
+		       struct store_table **ret_table)
 {
 	const char *name = ddl->table.name;
 	uint32_t keys = ddl->partition_key_count + ddl->clustering_count;
@@ -383,8 +406,8 @@ enum sm_err ddl__table(struct cql_context *c, const struct cql_ddl *ddl, const c
 		if ((err = cql__type_resolve(c, keyspace, ddl->columns[i].type, &types[i])))
 			return err;
 	if (ddl->primary_keys != 1)
-		return cql__fail(c->err, CQL_INVALID, "%s PRIMARY KEY%s specifed for table '%s' (exactly one required)", ddl->primary_keys ? "Multiple" : "No",
-				 ddl->primary_keys ? "s" : "", name);
+		return cql__fail(c->err, CQL_INVALID, "%s PRIMARY KEY%s specifed for table '%s' (exactly one required)",
+				 ddl->primary_keys ? "Multiple" : "No", ddl->primary_keys ? "s" : "", name);
 	if ((err = check_columns(c, ddl, name)))
 		return err;
 	*t = (struct store_table){.keyspace = keyspace, .name = name, .gc_grace_s = 864000};
@@ -405,7 +428,9 @@ enum sm_err ddl__table(struct cql_context *c, const struct cql_ddl *ddl, const c
 		if (key)
 			continue;
 		if (ddl->columns[i].is_static && !t->clustering_count)
-			return cql__fail(c->err, CQL_INVALID, "Static columns are only useful (and thus allowed) if the table has at least one clustering column");
+			return cql__fail(
+				c->err, CQL_INVALID,
+				"Static columns are only useful (and thus allowed) if the table has at least one clustering column");
 		columns[t->column_count++] = (struct store_column){
 			.name = ddl->columns[i].name, .type = types[i], .kind = ddl->columns[i].is_static ? STORE_STATIC : STORE_REGULAR};
 	}
@@ -427,7 +452,8 @@ static struct store_column *find(struct store_column *columns, uint16_t count, c
 	return NULL;
 }
 
-static enum sm_err add_columns(struct cql_context *c, const struct cql_ddl *ddl, struct store_table *t, struct store_column *columns, bool *ret_nothing)
+static enum sm_err add_columns(struct cql_context *c, const struct cql_ddl *ddl, struct store_table *t, struct store_column *columns,
+			       bool *ret_nothing)
 {
 	uint16_t before = t->column_count;
 	for (uint32_t i = 0; i < ddl->column_count; i++) {
@@ -442,7 +468,9 @@ static enum sm_err add_columns(struct cql_context *c, const struct cql_ddl *ddl,
 			return cql__fail(c->err, CQL_INVALID, "Column with name '%s' already exists", d->name);
 		}
 		if (d->is_static && !t->clustering_count)
-			return cql__fail(c->err, CQL_INVALID, "Static columns are only useful (and thus allowed) if the table has at least one clustering column");
+			return cql__fail(
+				c->err, CQL_INVALID,
+				"Static columns are only useful (and thus allowed) if the table has at least one clustering column");
 		if (new.type.id == STORE_COUNTER)
 			return cql__fail(c->err, CQL_INVALID, "Cannot have a counter column ('%s') in a non counter table", d->name);
 		if ((err = column_type(c, t->keyspace, d, false, &new.type)))
@@ -455,7 +483,8 @@ static enum sm_err add_columns(struct cql_context *c, const struct cql_ddl *ddl,
 	return check_counters(c, t, false);
 }
 
-static enum sm_err drop_columns(struct cql_context *c, const struct cql_ddl *ddl, struct store_table *t, struct store_column *columns, bool *ret_nothing)
+static enum sm_err drop_columns(struct cql_context *c, const struct cql_ddl *ddl, struct store_table *t, struct store_column *columns,
+				bool *ret_nothing)
 {
 	*ret_nothing = true;
 	for (uint32_t i = 0; i < ddl->dropped_count; i++) {
@@ -463,7 +492,8 @@ static enum sm_err drop_columns(struct cql_context *c, const struct cql_ddl *ddl
 		if (!old && ddl->column_if_exists)
 			continue;
 		if (!old)
-			return cql__fail(c->err, CQL_INVALID, "Column %s was not found in table '%s.%s'", ddl->dropped[i], t->keyspace, t->name);
+			return cql__fail(c->err, CQL_INVALID, "Column %s was not found in table '%s.%s'", ddl->dropped[i], t->keyspace,
+					 t->name);
 		if (old->kind <= STORE_CLUSTERING)
 			return cql__fail(c->err, CQL_INVALID, "Cannot drop PRIMARY KEY column %s", old->name);
 		*old = columns[--t->column_count];
@@ -477,11 +507,13 @@ static enum sm_err rename_columns(struct cql_context *c, const struct cql_ddl *d
 	for (uint32_t i = 0; i + 1 < ddl->renamed_count; i += 2) {
 		struct store_column *old = find(columns, t->column_count, ddl->renamed[i]);
 		if (!old)
-			return cql__fail(c->err, CQL_INVALID, "Column %s was not found in table %s.%s", ddl->renamed[i], t->keyspace, t->name);
+			return cql__fail(c->err, CQL_INVALID, "Column %s was not found in table %s.%s", ddl->renamed[i], t->keyspace,
+					 t->name);
 		if (old->kind > STORE_CLUSTERING)
 			return cql__fail(c->err, CQL_INVALID, "Cannot rename non PRIMARY KEY column %s", old->name);
 		if (find(columns, t->column_count, ddl->renamed[i + 1]))
-			return cql__fail(c->err, CQL_INVALID, "Cannot rename column %s to %s in table '%s.%s'; another column with that name already exists",
+			return cql__fail(c->err, CQL_INVALID,
+					 "Cannot rename column %s to %s in table '%s.%s'; another column with that name already exists",
 					 ddl->renamed[i], ddl->renamed[i + 1], t->keyspace, t->name);
 		old->name = ddl->renamed[i + 1];
 	}
@@ -557,7 +589,8 @@ enum sm_err cql__build_change(struct cql_context *c, const struct cql_ddl *ddl, 
 	static const char *const verbs[] = {"CREATED", "UPDATED", "DROPPED", NULL};
 	*ret_change = (struct cql_change){.verb = verbs[ddl->verb]};
 	*ret_nothing = false;
-	return ddl->object == CQL_KEYSPACE ? keyspace_change(c, ddl, ret_change, ret_nothing) : table_change(c, ddl, ret_change, ret_nothing);
+	return ddl->object == CQL_KEYSPACE ? keyspace_change(c, ddl, ret_change, ret_nothing)
+					   : table_change(c, ddl, ret_change, ret_nothing);
 }
 
 enum sm_err cql__change_failed(struct cql_context *c, const struct cql_change *change, const struct sm_error *error)

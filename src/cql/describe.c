@@ -26,8 +26,8 @@ static void row(struct describe *d, const char *a, const char *b, const char *c,
 
 static void add_column(struct buf *out, const struct store_column *col, bool alone, struct arena *arena)
 {
-	buf_printf(out, "    %s %s%s%s", cql__quote_name(col->name, arena), cql__type_text(&col->type, arena), col->kind == STORE_STATIC ? " static" : "",
-		   alone ? " PRIMARY KEY" : "");
+	buf_printf(out, "    %s %s%s%s", cql__quote_name(col->name, arena), cql__type_text(&col->type, arena),
+		   col->kind == STORE_STATIC ? " static" : "", alone ? " PRIMARY KEY" : "");
 }
 
 static void primary_key(struct buf *out, const struct store_table *t, struct arena *arena)
@@ -65,12 +65,14 @@ const char *cql__describe_table(const struct store_table *t, bool internals, str
 	}
 	for (uint16_t i = 0; i < t->clustering_count; i++) {
 		const struct store_column *col = &t->columns[t->partition_key_count + i];
-		buf_printf(&out, "%s%s %s", i ? ", " : "CLUSTERING ORDER BY (", cql__quote_name(col->name, arena), col->descending ? "DESC" : "ASC");
+		buf_printf(&out, "%s%s %s", i ? ", " : "CLUSTERING ORDER BY (", cql__quote_name(col->name, arena),
+			   col->descending ? "DESC" : "ASC");
 	}
 	if (t->clustering_count)
 		buf_append_str(&out, ")\n    AND ");
 	for (uint32_t i = 0; i < cql__table_option_count; i++)
-		buf_printf(&out, "%s%s = %s", i ? "\n    AND " : "", cql__table_options[i].name, cql__table_option_value(t, &cql__table_options[i]));
+		buf_printf(&out, "%s%s = %s", i ? "\n    AND " : "", cql__table_options[i].name,
+			   cql__table_option_value(t, &cql__table_options[i]));
 	buf_append_str(&out, ";");
 	const char *text = out.failed ? NULL : arena_string(arena, (const char *)out.data + out.start, buf_size(&out));
 	buf_done(&out);
@@ -145,7 +147,8 @@ static enum sm_err describe_table(struct describe *d, const struct cql_table_nam
 			    cql__describe_table(k->tables[i], internals, c->arena));
 			return SM_OK;
 		}
-	return cql__fail(c->err, CQL_INVALID, or_anything ? "'%s' not found in keyspace '%s'" : "Table '%s' not found in keyspace '%s'", name->name, keyspace);
+	return cql__fail(c->err, CQL_INVALID, or_anything ? "'%s' not found in keyspace '%s'" : "Table '%s' not found in keyspace '%s'",
+			 name->name, keyspace);
 }
 
 static enum sm_err describe_name(struct describe *d, const struct cql_describe *what)
@@ -176,7 +179,8 @@ enum sm_err cql__run_describe(struct cql_context *c, const struct cql_describe *
 		return cql__no_memory(c->err, c->arena);
 	switch (what->what) {
 	case CQL_DESC_CLUSTER:
-		row(&d, c->engine->cluster_name, "org.apache.cassandra.dht.Murmur3Partitioner", "org.apache.cassandra.locator.SimpleSnitch", NULL);
+		row(&d, c->engine->cluster_name, "org.apache.cassandra.dht.Murmur3Partitioner", "org.apache.cassandra.locator.SimpleSnitch",
+		    NULL);
 		break;
 	case CQL_DESC_KEYSPACES:
 	case CQL_DESC_TABLES:
@@ -194,7 +198,9 @@ enum sm_err cql__run_describe(struct cql_context *c, const struct cql_describe *
 	case CQL_DESC_NAME: err = describe_name(&d, what); break;
 	case CQL_DESC_OTHER:
 		err = cql__fail(c->err, CQL_INVALID, "'%s' not found in keyspace '%s'", what->table.name,
-				what->table.keyspace ? what->table.keyspace : c->keyspace ? c->keyspace : "");
+				what->table.keyspace ? what->table.keyspace
+				: c->keyspace        ? c->keyspace
+						     : "");
 		break;
 	case CQL_DESC_TYPES:
 	case CQL_DESC_FUNCTIONS:

@@ -11,10 +11,10 @@
 const struct store_type *cql__type(enum store_type_id id)
 {
 	static const struct store_type types[] = {
-		{.id = STORE_ASCII},   {.id = STORE_BIGINT},    {.id = STORE_BLOB},     {.id = STORE_BOOLEAN}, {.id = STORE_COUNTER},  {.id = STORE_DECIMAL},
-		{.id = STORE_DOUBLE},  {.id = STORE_FLOAT},     {.id = STORE_INT},      {.id = STORE_TIMESTAMP}, {.id = STORE_UUID},   {.id = STORE_TEXT},
-		{.id = STORE_VARINT},  {.id = STORE_TIMEUUID},  {.id = STORE_INET},     {.id = STORE_DATE},    {.id = STORE_TIME},     {.id = STORE_SMALLINT},
-		{.id = STORE_TINYINT}, {.id = STORE_DURATION},
+		{.id = STORE_ASCII},   {.id = STORE_BIGINT}, {.id = STORE_BLOB},     {.id = STORE_BOOLEAN},  {.id = STORE_COUNTER},
+		{.id = STORE_DECIMAL}, {.id = STORE_DOUBLE}, {.id = STORE_FLOAT},    {.id = STORE_INT},      {.id = STORE_TIMESTAMP},
+		{.id = STORE_UUID},    {.id = STORE_TEXT},   {.id = STORE_VARINT},   {.id = STORE_TIMEUUID}, {.id = STORE_INET},
+		{.id = STORE_DATE},    {.id = STORE_TIME},   {.id = STORE_SMALLINT}, {.id = STORE_TINYINT},  {.id = STORE_DURATION},
 	};
 	for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
 		if (types[i].id == id)
@@ -27,9 +27,15 @@ const struct store_type *cql__type(enum store_type_id id)
 #define MS_OF_UUID_EPOCH 12219292800000 /* 1582-10-15 before 1970, in ms */
 #define DAY_MS 86400000
 
-static int64_t now_ms(struct cql_eval *e) { return clock_wall_ms(e->context->engine->clock); }
+static int64_t now_ms(struct cql_eval *e)
+{
+	return clock_wall_ms(e->context->engine->clock);
+}
 
-static int64_t floor_days(int64_t ms) { return ms >= 0 ? ms / DAY_MS : -((-ms + DAY_MS - 1) / DAY_MS); }
+static int64_t floor_days(int64_t ms)
+{
+	return ms >= 0 ? ms / DAY_MS : -((-ms + DAY_MS - 1) / DAY_MS);
+}
 
 static struct store_cell date_of_ms(struct cql_eval *e, int64_t ms)
 {
@@ -92,7 +98,8 @@ static enum sm_err call_to_time(struct cql_eval *e, const struct cql_function *f
 }
 
 /* The least and the greatest timeuuid of a millisecond, as far as Cassandra's order goes: node and clock sequence are signed bytes. */
-static enum sm_err call_bound_timeuuid(struct cql_eval *e, const struct cql_function *f, const struct store_cell *args, struct store_cell *ret)
+static enum sm_err call_bound_timeuuid(struct cql_eval *e, const struct cql_function *f, const struct store_cell *args,
+				       struct store_cell *ret)
 {
 	int64_t ms;
 	bool max = strstr(f->name, "max") != NULL;
@@ -118,8 +125,9 @@ static enum sm_err call_as_is(struct cql_eval *e, const struct cql_function *f, 
 	struct cql_error why;
 	if (cql__value_check(cql__type(f->result), args[0], &why) == SM_OK)
 		return SM_OK;
-	return cql__fail(e->context->err, CQL_INVALID, "In call to function system.%s, value 0x... is not a valid binary representation for type %s",
-			 f->name, cql__type_text(cql__type(f->result), e->context->arena));
+	return cql__fail(e->context->err, CQL_INVALID,
+			 "In call to function system.%s, value 0x... is not a valid binary representation for type %s", f->name,
+			 cql__type_text(cql__type(f->result), e->context->arena));
 }
 
 static const struct cql_function functions[] = {
@@ -151,27 +159,48 @@ static const struct cql_function functions[] = {
 	{"min_timeuuid", STORE_TIMEUUID, {STORE_TIMESTAMP}, 1, call_bound_timeuuid, 0},
 	{"maxtimeuuid", STORE_TIMEUUID, {STORE_TIMESTAMP}, 1, call_bound_timeuuid, 0},
 	{"max_timeuuid", STORE_TIMEUUID, {STORE_TIMESTAMP}, 1, call_bound_timeuuid, 0},
-#define BLOB_PAIR(name, type)                                                                                                              \
-	{name "asblob", STORE_BLOB, {type}, 1, call_as_is, 0}, {name "_as_blob", STORE_BLOB, {type}, 1, call_as_is, 0},                    \
-	{"blobas" name, type, {STORE_BLOB}, 1, call_as_is, 0}, {"blob_as_" name, type, {STORE_BLOB}, 1, call_as_is, 0}
-	BLOB_PAIR("ascii", STORE_ASCII), BLOB_PAIR("bigint", STORE_BIGINT), BLOB_PAIR("boolean", STORE_BOOLEAN), BLOB_PAIR("date", STORE_DATE),
-	BLOB_PAIR("decimal", STORE_DECIMAL), BLOB_PAIR("double", STORE_DOUBLE), BLOB_PAIR("duration", STORE_DURATION), BLOB_PAIR("float", STORE_FLOAT),
-	BLOB_PAIR("inet", STORE_INET), BLOB_PAIR("int", STORE_INT), BLOB_PAIR("smallint", STORE_SMALLINT), BLOB_PAIR("text", STORE_TEXT),
-	BLOB_PAIR("varchar", STORE_TEXT), BLOB_PAIR("time", STORE_TIME), BLOB_PAIR("timestamp", STORE_TIMESTAMP), BLOB_PAIR("timeuuid", STORE_TIMEUUID),
-	BLOB_PAIR("tinyint", STORE_TINYINT), BLOB_PAIR("uuid", STORE_UUID), BLOB_PAIR("varint", STORE_VARINT),
+#define BLOB_PAIR(name, type)                                                                                           \
+	{name "asblob", STORE_BLOB, {type}, 1, call_as_is, 0}, {name "_as_blob", STORE_BLOB, {type}, 1, call_as_is, 0}, \
+		{"blobas" name, type, {STORE_BLOB}, 1, call_as_is, 0},                                                  \
+	{                                                                                                               \
+		"blob_as_" name, type, {STORE_BLOB}, 1, call_as_is, 0                                                   \
+	}
+	BLOB_PAIR("ascii", STORE_ASCII),
+	BLOB_PAIR("bigint", STORE_BIGINT),
+	BLOB_PAIR("boolean", STORE_BOOLEAN),
+	BLOB_PAIR("date", STORE_DATE),
+	BLOB_PAIR("decimal", STORE_DECIMAL),
+	BLOB_PAIR("double", STORE_DOUBLE),
+	BLOB_PAIR("duration", STORE_DURATION),
+	BLOB_PAIR("float", STORE_FLOAT),
+	BLOB_PAIR("inet", STORE_INET),
+	BLOB_PAIR("int", STORE_INT),
+	BLOB_PAIR("smallint", STORE_SMALLINT),
+	BLOB_PAIR("text", STORE_TEXT),
+	BLOB_PAIR("varchar", STORE_TEXT),
+	BLOB_PAIR("time", STORE_TIME),
+	BLOB_PAIR("timestamp", STORE_TIMESTAMP),
+	BLOB_PAIR("timeuuid", STORE_TIMEUUID),
+	BLOB_PAIR("tinyint", STORE_TINYINT),
+	BLOB_PAIR("uuid", STORE_UUID),
+	BLOB_PAIR("varint", STORE_VARINT),
 #undef BLOB_PAIR
-#define NUMERIC(name, kind)                                                                                                                \
-	{name, STORE_DOUBLE, {STORE_DOUBLE}, 1, NULL, kind}, {name, STORE_BIGINT, {STORE_BIGINT}, 1, NULL, kind},                          \
-	{name, STORE_INT, {STORE_INT}, 1, NULL, kind}, {name, STORE_FLOAT, {STORE_FLOAT}, 1, NULL, kind},                                  \
-	{name, STORE_SMALLINT, {STORE_SMALLINT}, 1, NULL, kind}, {name, STORE_TINYINT, {STORE_TINYINT}, 1, NULL, kind}
-	NUMERIC("sum", CQL_SUM), NUMERIC("avg", CQL_AVG),
+#define NUMERIC(name, kind)                                                                                       \
+	{name, STORE_DOUBLE, {STORE_DOUBLE}, 1, NULL, kind}, {name, STORE_BIGINT, {STORE_BIGINT}, 1, NULL, kind}, \
+		{name, STORE_INT, {STORE_INT}, 1, NULL, kind}, {name, STORE_FLOAT, {STORE_FLOAT}, 1, NULL, kind}, \
+		{name, STORE_SMALLINT, {STORE_SMALLINT}, 1, NULL, kind},                                          \
+	{                                                                                                         \
+		name, STORE_TINYINT, {STORE_TINYINT}, 1, NULL, kind                                               \
+	}
+	NUMERIC("sum", CQL_SUM),
+	NUMERIC("avg", CQL_AVG),
 #undef NUMERIC
 };
 
 bool cql__type_accepts(enum store_type_id receiver, enum store_type_id given)
 {
-	return receiver == given || (receiver == STORE_UUID && given == STORE_TIMEUUID) || (receiver == STORE_TEXT && given == STORE_ASCII) ||
-	       receiver == STORE_BLOB;
+	return receiver == given || (receiver == STORE_UUID && given == STORE_TIMEUUID) ||
+	       (receiver == STORE_TEXT && given == STORE_ASCII) || receiver == STORE_BLOB;
 }
 
 static enum sm_err no_signature(struct cql_context *c, const char *name)
@@ -187,7 +216,8 @@ static enum sm_err no_signature(struct cql_context *c, const char *name)
 			buf_printf(&known, "%s%s", k ? ", " : "", cql__type_text(cql__type(f->args[k]), c->arena));
 		buf_printf(&known, ") -> %s", cql__type_text(cql__type(f->result), c->arena));
 	}
-	enum sm_err err = cql__fail(c->err, CQL_INVALID, "Invalid call to function %s, none of its type signatures match (known type signatures: %.*s)", name,
+	enum sm_err err = cql__fail(c->err, CQL_INVALID,
+				    "Invalid call to function %s, none of its type signatures match (known type signatures: %.*s)", name,
 				    (int)buf_size(&known), known.data ? (const char *)known.data + known.start : "");
 	buf_done(&known);
 	return err;
@@ -197,7 +227,8 @@ static const struct cql_function *any_type(struct cql_context *c, const char *na
 {
 	struct cql_function *f = arena_alloc(c->arena, sizeof *f);
 	if (f)
-		*f = (struct cql_function){name, kind == CQL_COUNT ? STORE_BIGINT : type->id, {type ? type->id : STORE_BLOB}, 1, NULL, kind};
+		*f = (struct cql_function){name, kind == CQL_COUNT ? STORE_BIGINT : type->id, {type ? type->id : STORE_BLOB}, 1, NULL,
+					   kind};
 	return f;
 }
 
@@ -241,7 +272,8 @@ static enum sm_err eval_call(struct cql_eval *e, const struct cql_expr *x, struc
 		if (err)
 			return err;
 		if (args[i].size == CQL_UNSET)
-			return cql__fail(e->context->err, CQL_INVALID, "Invalid unset value for argument in call to function %s", x->function->name);
+			return cql__fail(e->context->err, CQL_INVALID, "Invalid unset value for argument in call to function %s",
+					 x->function->name);
 		if (args[i].size < 0) { /* all of them return null on null */
 			*ret = cql__null();
 			return SM_OK;

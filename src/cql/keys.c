@@ -77,7 +77,8 @@ static enum sm_err tuples(struct cql_eval *e, const struct cql_restriction *r, s
 }
 
 /* Every row so far, extended by every tuple. rows: count arrays of width cells of which filled are set. */
-static enum sm_err extend(struct cql_eval *e, const struct cql_restriction *r, uint32_t filled, uint32_t width, struct store_cell ***rows, uint32_t *count)
+static enum sm_err extend(struct cql_eval *e, const struct cql_restriction *r, uint32_t filled, uint32_t width, struct store_cell ***rows,
+			  uint32_t *count)
 {
 	struct store_cell *values;
 	uint32_t n, k = 0;
@@ -170,7 +171,10 @@ static enum sm_err partitions(struct cql_eval *e, const struct cql_where *where,
 
 /* ---- clustering ---- */
 
-static const struct store_column *clustering_column(const struct store_table *t, uint32_t i) { return &t->columns[t->partition_key_count + i]; }
+static const struct store_column *clustering_column(const struct store_table *t, uint32_t i)
+{
+	return &t->columns[t->partition_key_count + i];
+}
 
 static int compare_cells(const struct store_table *t, const struct store_cell *a, const struct store_cell *b, uint32_t count)
 {
@@ -419,7 +423,8 @@ static bool holds(enum cql_operator op, int order)
 	}
 }
 
-static enum sm_err compare_row(struct cql_eval *e, const struct cql_restriction *r, const struct store_cell *values, enum cql_operator op, bool *ret)
+static enum sm_err compare_row(struct cql_eval *e, const struct cql_restriction *r, const struct store_cell *values, enum cql_operator op,
+			       bool *ret)
 {
 	int order = 0;
 	*ret = false;

@@ -7,12 +7,12 @@
 #include <strings.h>
 
 static const char *const reserved[] = {
-	"add",    "allow",   "alter",       "and",     "apply",    "asc",      "authorize", "batch",       "begin",    "by",     "columnfamily",
-	"create", "default", "delete",      "desc",    "describe", "drop",     "entries",   "execute",     "from",     "full",   "grant",
-	"if",     "in",      "index",       "infinity", "insert",  "into",     "is",        "keyspace",    "limit",    "materialized", "mbean",
-	"mbeans", "modify",  "nan",         "norecursive", "not",  "null",     "of",        "on",          "or",       "order",  "primary",
-	"rename", "replace", "revoke",      "schema",  "select",   "set",      "table",     "to",          "token",    "truncate", "unlogged",
-	"unset",  "update",  "use",         "using",   "view",     "where",    "with",
+	"add",    "allow",   "alter",  "and",         "apply",    "asc",   "authorize", "batch",    "begin", "by",           "columnfamily",
+	"create", "default", "delete", "desc",        "describe", "drop",  "entries",   "execute",  "from",  "full",         "grant",
+	"if",     "in",      "index",  "infinity",    "insert",   "into",  "is",        "keyspace", "limit", "materialized", "mbean",
+	"mbeans", "modify",  "nan",    "norecursive", "not",      "null",  "of",        "on",       "or",    "order",        "primary",
+	"rename", "replace", "revoke", "schema",      "select",   "set",   "table",     "to",       "token", "truncate",     "unlogged",
+	"unset",  "update",  "use",    "using",       "view",     "where", "with",
 };
 
 bool cql__is_reserved(const char *name)
@@ -52,10 +52,22 @@ void cql__lexer_init(struct cql_lexer *lexer, struct bytes text, struct arena *a
 	*lexer = (struct cql_lexer){.at = text.data, .end = text.data + text.size, .line_start = text.data, .line = 1, .arena = arena};
 }
 
-static int peek(const struct cql_lexer *l, size_t ahead) { return (size_t)(l->end - l->at) > ahead ? l->at[ahead] : -1; }
-static bool is_name(int c) { return c == '_' || (c >= 0 && c < 128 && isalnum(c)); }
-static bool is_digit(int c) { return c >= '0' && c <= '9'; }
-static bool is_hex(int c) { return c >= 0 && c < 128 && isxdigit(c); }
+static int peek(const struct cql_lexer *l, size_t ahead)
+{
+	return (size_t)(l->end - l->at) > ahead ? l->at[ahead] : -1;
+}
+static bool is_name(int c)
+{
+	return c == '_' || (c >= 0 && c < 128 && isalnum(c));
+}
+static bool is_digit(int c)
+{
+	return c >= '0' && c <= '9';
+}
+static bool is_hex(int c)
+{
+	return c >= 0 && c < 128 && isxdigit(c);
+}
 
 static void new_line(struct cql_lexer *l)
 {

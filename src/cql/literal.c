@@ -32,7 +32,10 @@ struct store_cell cql__cell_long(struct arena *arena, int64_t v)
 	return cql__cell(arena, out, 8);
 }
 
-struct store_cell cql__cell_text(struct arena *arena, const char *text) { return cql__cell(arena, text, strlen(text)); }
+struct store_cell cql__cell_text(struct arena *arena, const char *text)
+{
+	return cql__cell(arena, text, strlen(text));
+}
 
 struct literal {
 	const struct cql_term *term;
@@ -45,8 +48,8 @@ struct literal {
 static enum sm_err mismatch(const struct literal *l)
 {
 	static const char *const names[] = {"STRING", "INTEGER", "UUID", "FLOAT", "BOOLEAN", "HEX", "DURATION"};
-	return cql__fail(l->err, CQL_INVALID, "Invalid %s constant (%.400s) for \"%s\" of type %s", names[l->term->literal], l->text, l->name,
-			 store_type_name(l->type, l->arena));
+	return cql__fail(l->err, CQL_INVALID, "Invalid %s constant (%.400s) for \"%s\" of type %s", names[l->term->literal], l->text,
+			 l->name, store_type_name(l->type, l->arena));
 }
 
 static enum sm_err whole_number(const struct literal *l, const char *java_name, int size, struct store_cell *ret)
@@ -67,7 +70,9 @@ static enum sm_err real_number(const struct literal *l, struct store_cell *ret)
 {
 	bool negative = l->text[0] == '-';
 	const char *magnitude = l->text + negative;
-	double v = strcasecmp(magnitude, "nan") == 0 ? (double)NAN : strcasecmp(magnitude, "infinity") == 0 ? (double)INFINITY : strtod(magnitude, NULL);
+	double v = strcasecmp(magnitude, "nan") == 0        ? (double)NAN
+		   : strcasecmp(magnitude, "infinity") == 0 ? (double)INFINITY
+							    : strtod(magnitude, NULL);
 	if (negative && !isnan(v))
 		v = -v;
 	uint8_t out[8];
@@ -95,7 +100,8 @@ static enum sm_err big_number(const struct literal *l, struct store_cell *ret)
 	if (err == SM_NO_MEMORY)
 		return cql__no_memory(l->err, l->arena);
 	if (err)
-		return cql__fail(l->err, CQL_INVALID, "unable to make %s from '%.400s'", l->type->id == STORE_VARINT ? "BigInteger" : "BigDecimal", l->text);
+		return cql__fail(l->err, CQL_INVALID, "unable to make %s from '%.400s'",
+				 l->type->id == STORE_VARINT ? "BigInteger" : "BigDecimal", l->text);
 	return SM_OK;
 }
 
@@ -253,13 +259,15 @@ static bool utf8_ok(const uint8_t *p, const uint8_t *end)
 				return false;
 			code = code << 6 | (*p & 0x3f);
 		}
-		if ((more == 2 && (code < 0x800 || (code >= 0xD800 && code < 0xE000))) || (more == 3 && (code < 0x10000 || code > 0x10FFFF)))
+		if ((more == 2 && (code < 0x800 || (code >= 0xD800 && code < 0xE000))) ||
+		    (more == 3 && (code < 0x10000 || code > 0x10FFFF)))
 			return false;
 	}
 	return true;
 }
 
-static enum sm_err sized(struct store_cell value, int32_t size, bool empty_ok, const char *fmt_before, const char *after, struct cql_error *err)
+static enum sm_err sized(struct store_cell value, int32_t size, bool empty_ok, const char *fmt_before, const char *after,
+			 struct cql_error *err)
 {
 	if (value.size == size || (empty_ok && value.size == 0))
 		return SM_OK;

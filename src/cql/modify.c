@@ -87,7 +87,8 @@ static enum sm_err check_clustering(struct cql_eval *e, const struct store_cell 
 	return SM_OK;
 }
 
-static enum sm_err mutations(struct cql_eval *e, const struct cql_modify_plan *p, const struct store_mutation *like, struct cql_mutations *out)
+static enum sm_err mutations(struct cql_eval *e, const struct cql_modify_plan *p, const struct store_mutation *like,
+			     struct cql_mutations *out)
 {
 	struct cql_keys keys;
 	enum sm_err err = cql__keys(e, &p->where, &keys);

@@ -7,7 +7,10 @@
 
 #define DIGITS_MAX 8192
 
-static bool is_digit(uint8_t c) { return c >= '0' && c <= '9'; }
+static bool is_digit(uint8_t c)
+{
+	return c >= '0' && c <= '9';
+}
 
 static struct store_cell negate_and_trim(uint8_t *bytes, size_t size, bool negative)
 {

@@ -55,7 +55,10 @@ bool parse__expected(struct parser *p, const char *what)
 			   (int)(s.size > 80 ? 80 : s.size), (const char *)s.data, s.size > 80 ? "..." : "");
 }
 
-bool parse__at(const struct parser *p, char punctuation) { return p->token.kind == TOK_PUNCTUATION && p->token.punctuation == punctuation; }
+bool parse__at(const struct parser *p, char punctuation)
+{
+	return p->token.kind == TOK_PUNCTUATION && p->token.punctuation == punctuation;
+}
 
 bool parse__skip(struct parser *p, char punctuation)
 {
@@ -79,7 +82,10 @@ bool parse__token_is(const struct cql_token *t, const char *word)
 	return t->kind == TOK_IDENT && t->text.size == strlen(word) && strncasecmp((const char *)t->text.data, word, t->text.size) == 0;
 }
 
-bool parse__at_word(const struct parser *p, const char *word) { return parse__token_is(&p->token, word); }
+bool parse__at_word(const struct parser *p, const char *word)
+{
+	return parse__token_is(&p->token, word);
+}
 
 bool parse__skip_word(struct parser *p, const char *word)
 {
@@ -135,8 +141,8 @@ bool parse__table(struct parser *p, struct cql_table_name *ret_table)
 bool parse__enter(struct parser *p)
 {
 	if (++p->depth > CQL_DEPTH_MAX)
-		return parse__fail(p, CQL_SYNTAX_ERROR, "line %u:%u nested deeper than %d levels", p->token.place.line, p->token.place.column,
-				   CQL_DEPTH_MAX);
+		return parse__fail(p, CQL_SYNTAX_ERROR, "line %u:%u nested deeper than %d levels", p->token.place.line,
+				   p->token.place.column, CQL_DEPTH_MAX);
 	return !p->failed;
 }
 
@@ -221,7 +227,8 @@ static bool parse_statement(struct parser *p, struct cql_statement *s)
 		s->kind = CQL_STMT_REFUSED;
 		return parse_refused(p, &s->refused);
 	}
-	return parse__expected(p, "a statement (SELECT, INSERT, UPDATE, DELETE, BEGIN BATCH, CREATE, ALTER, DROP, TRUNCATE, USE, DESCRIBE)");
+	return parse__expected(p,
+			       "a statement (SELECT, INSERT, UPDATE, DELETE, BEGIN BATCH, CREATE, ALTER, DROP, TRUNCATE, USE, DESCRIBE)");
 }
 
 static void parser_init(struct parser *p, struct bytes text, struct arena *arena, struct cql_error *err)

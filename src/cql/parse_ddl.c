@@ -222,8 +222,8 @@ static bool drop(struct parser *p, struct cql_ddl *d)
 
 static bool refused(struct parser *p, struct cql_statement *s, const char *verb)
 {
-	static const char *const objects[] = {"type",   "index", "custom", "materialized", "function", "aggregate", "trigger",
-					      "role",   "user",  "or",     "identity",     NULL};
+	static const char *const objects[] = {"type",    "index", "custom", "materialized", "function", "aggregate",
+					      "trigger", "role",  "user",   "or",           "identity", NULL};
 	for (int i = 0; objects[i]; i++) {
 		if (!parse__at_word(p, objects[i]))
 			continue;
@@ -291,8 +291,8 @@ static bool describe_what(struct parser *p, struct cql_describe *d)
 	static const struct {
 		const char *word;
 		enum cql_describe_what what;
-	} plain[] = {{"cluster", CQL_DESC_CLUSTER},     {"keyspaces", CQL_DESC_KEYSPACES}, {"tables", CQL_DESC_TABLES},
-		     {"types", CQL_DESC_TYPES},         {"functions", CQL_DESC_FUNCTIONS}, {"aggregates", CQL_DESC_AGGREGATES},
+	} plain[] = {{"cluster", CQL_DESC_CLUSTER},      {"keyspaces", CQL_DESC_KEYSPACES}, {"tables", CQL_DESC_TABLES},
+		     {"types", CQL_DESC_TYPES},          {"functions", CQL_DESC_FUNCTIONS}, {"aggregates", CQL_DESC_AGGREGATES},
 		     {"columnfamilies", CQL_DESC_TABLES}};
 	for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++)
 		if (parse__skip_word(p, plain[i].word)) {

@@ -272,7 +272,7 @@ static bool delete_columns(struct parser *p, struct cql_modify *m)
 	return !p->failed;
 }
 
-static bool delete(struct parser *p, struct cql_modify *m)
+static bool delete (struct parser *p, struct cql_modify *m)
 {
 	if (!parse__at_word(p, "from") && !delete_columns(p, m))
 		return false;

@@ -17,13 +17,13 @@ struct parser {
 
 /* All of these return false after an error, which is then in p->err. */
 void parse__next(struct parser *p);
-struct cql_token parse__peek(struct parser *p); /* the token after the present one */
+struct cql_token parse__peek(struct parser *p);           /* the token after the present one */
 bool parse__expected(struct parser *p, const char *what); /* always false: "line 1:5 expected what but found 'x'" */
 bool parse__fail(struct parser *p, enum cql_code code, const char *fmt, ...) SM_PRINTF(3, 4);
 bool parse__memory(struct parser *p); /* always false */
 bool parse__at(const struct parser *p, char punctuation);
-bool parse__skip(struct parser *p, char punctuation);  /* true: it was there and is taken */
-bool parse__take(struct parser *p, char punctuation);  /* it must be there */
+bool parse__skip(struct parser *p, char punctuation); /* true: it was there and is taken */
+bool parse__take(struct parser *p, char punctuation); /* it must be there */
 bool parse__at_word(const struct parser *p, const char *word);
 bool parse__token_is(const struct cql_token *t, const char *word);
 bool parse__skip_word(struct parser *p, const char *word);
@@ -32,7 +32,10 @@ bool parse__take_word(struct parser *p, const char *word);
 bool parse__name(struct parser *p, const char *what, const char **ret_name);
 bool parse__table(struct parser *p, struct cql_table_name *ret_table);
 bool parse__enter(struct parser *p); /* one level deeper; parse__leave goes back */
-static inline void parse__leave(struct parser *p) { p->depth--; }
+static inline void parse__leave(struct parser *p)
+{
+	p->depth--;
+}
 bool parse__if_exists(struct parser *p, bool *ret);
 bool parse__if_not_exists(struct parser *p, bool *ret);
 

@@ -146,7 +146,8 @@ static bool braces(struct parser *p, struct cql_term **ret_term)
 	do {
 		struct cql_term *arg;
 		struct cql_token next = parse__peek(p);
-		if ((p->token.kind == TOK_IDENT || p->token.kind == TOK_QUOTED) && next.kind == TOK_PUNCTUATION && next.punctuation == ':') {
+		if ((p->token.kind == TOK_IDENT || p->token.kind == TOK_QUOTED) && next.kind == TOK_PUNCTUATION &&
+		    next.punctuation == ':') {
 			if (!(arg = new_term(p, CQL_TERM_COLUMN)) || !parse__name(p, "a field", &arg->name))
 				return false;
 		} else if (!parse__term(p, &arg)) {
@@ -288,8 +289,8 @@ bool parse__selection(struct parser *p, struct cql_term **ret_term)
 		struct cql_term *inner, *t = new_term(p, CQL_TERM_CAST);
 		uint32_t cap = 0;
 		parse__next(p);
-		if (!t || !parse__take(p, '(') || !parse__selection(p, &inner) || !add_term(p, t, &cap, inner) || !parse__take_word(p, "as") ||
-		    !parse__type(p, &t->type) || !parse__take(p, ')'))
+		if (!t || !parse__take(p, '(') || !parse__selection(p, &inner) || !add_term(p, t, &cap, inner) ||
+		    !parse__take_word(p, "as") || !parse__type(p, &t->type) || !parse__take(p, ')'))
 			return false;
 		*ret_term = t;
 	} else if (called) {
@@ -305,13 +306,13 @@ bool parse__selection(struct parser *p, struct cql_term **ret_term)
 			return false;
 		*ret_term = t;
 		if (parse__at(p, '[') || parse__at(p, '.'))
-			return parse__fail(p, CQL_INVALID, "line %u:%u selecting a part of a column (%c) is not supported yet", p->token.place.line,
-					   p->token.place.column, p->token.punctuation);
+			return parse__fail(p, CQL_INVALID, "line %u:%u selecting a part of a column (%c) is not supported yet",
+					   p->token.place.line, p->token.place.column, p->token.punctuation);
 	}
 	parse__leave(p);
 	if (parse__at(p, '+') || parse__at(p, '-'))
-		return parse__fail(p, CQL_INVALID, "line %u:%u arithmetic (%c) is not supported yet", p->token.place.line, p->token.place.column,
-				   p->token.punctuation);
+		return parse__fail(p, CQL_INVALID, "line %u:%u arithmetic (%c) is not supported yet", p->token.place.line,
+				   p->token.place.column, p->token.punctuation);
 	return no_arithmetic(p);
 }
 

@@ -17,7 +17,8 @@ struct cql_engine {
 	struct store_schema system; /* keyspaces that are computed, not stored */
 	_Atomic int64_t last_timestamp_us;
 };
-SM_MUST_CHECK enum sm_err cql__engine_init(struct cql_engine *engine, struct sm_store *store, struct clock *clock, const char *cluster_name);
+SM_MUST_CHECK enum sm_err cql__engine_init(struct cql_engine *engine, struct sm_store *store, struct clock *clock,
+					   const char *cluster_name);
 void cql__engine_done(struct cql_engine *engine);
 int64_t cql__timestamp_us(struct cql_engine *engine); /* strictly increasing */
 
@@ -38,7 +39,16 @@ struct cql_context {
 #define CQL_UNSET (-2) /* size of a cell that was not sent */
 
 struct cql_function;
-enum cql_expr_kind { CQL_EXPR_CONST, CQL_EXPR_MARKER, CQL_EXPR_CALL, CQL_EXPR_TOKEN, CQL_EXPR_COLUMN, CQL_EXPR_WRITETIME, CQL_EXPR_TTL, CQL_EXPR_AGGREGATE };
+enum cql_expr_kind {
+	CQL_EXPR_CONST,
+	CQL_EXPR_MARKER,
+	CQL_EXPR_CALL,
+	CQL_EXPR_TOKEN,
+	CQL_EXPR_COLUMN,
+	CQL_EXPR_WRITETIME,
+	CQL_EXPR_TTL,
+	CQL_EXPR_AGGREGATE
+};
 struct cql_expr {
 	enum cql_expr_kind kind;
 	const struct store_type *type;
@@ -62,13 +72,15 @@ struct cql_function {
 	enum store_type_id result;
 	enum store_type_id args[2];
 	uint8_t arg_count;
-	enum sm_err (*call)(struct cql_eval *eval, const struct cql_function *function, const struct store_cell *args, struct store_cell *ret);
+	enum sm_err (*call)(struct cql_eval *eval, const struct cql_function *function, const struct store_cell *args,
+			    struct store_cell *ret);
 	enum cql_aggregate aggregate;
 };
+__extension__ typedef __int128 cql_wide;
 struct cql_aggregate_state {
 	uint64_t count;
 	struct store_cell best; /* min, max: malloc'ed */
-	__int128 sum;
+	cql_wide sum;
 	double real;
 };
 /* What an expression may look at. */
@@ -102,8 +114,8 @@ struct cql_restriction {
 	uint16_t column_count;
 	struct cql_expr **values; /* column_count; of IN: value_count times as many; of a token one */
 	uint32_t value_count;
-	struct cql_expr *list;    /* IN ? */
-	bool used;                /* the keys and slices see to it, no filter needed */
+	struct cql_expr *list; /* IN ? */
+	bool used;             /* the keys and slices see to it, no filter needed */
 };
 /* Clustering columns first .. first + count, in order. */
 struct cql_clustering {
@@ -118,7 +130,7 @@ struct cql_where {
 	struct cql_restriction *token_low, *token_high, *token_equal;
 	struct cql_clustering *clustering; /* those that make slices */
 	uint32_t clustering_count;
-	bool filtering;     /* some restriction is not used */
+	bool filtering;      /* some restriction is not used */
 	bool key_restricted; /* any partition column or token is restricted */
 };
 enum cql_where_use { CQL_FOR_SELECT, CQL_FOR_UPDATE, CQL_FOR_DELETE };
@@ -137,18 +149,18 @@ struct cql_select_plan {
 	uint32_t column_count;
 	struct cql_where where;
 	bool reversed, distinct, aggregate;
-	bool ordered;          /* an ORDER BY is there */
+	bool ordered; /* an ORDER BY is there */
 	uint32_t aggregate_count;
-	uint16_t group_count;  /* key columns of GROUP BY */
+	uint16_t group_count; /* key columns of GROUP BY */
 	struct cql_expr *limit, *partition_limit;
 };
 struct cql_modify_plan {
 	const struct store_table *table;
 	enum cql_modify_kind kind;
 	enum store_mutation_kind mutation;
-	struct cql_where where;     /* also of INSERT: EQ on each key column */
+	struct cql_where where; /* also of INSERT: EQ on each key column */
 	const struct store_column **columns;
-	struct cql_expr **values;   /* NULL entries: delete */
+	struct cql_expr **values; /* NULL entries: delete */
 	uint32_t count;
 	bool statics_only;
 	struct cql_expr *timestamp, *ttl;
@@ -187,7 +199,8 @@ bool cql__is_system(struct cql_context *c, const char *keyspace);
 /* 0x2100 for keyspaces that are computed. */
 enum sm_err cql__check_user_keyspace(struct cql_context *c, const char *keyspace);
 enum sm_err cql__column(struct cql_analysis *a, const char *name, const struct store_column **ret_column);
-enum sm_err cql__term(struct cql_analysis *a, const struct cql_term *term, const struct store_type *type, const char *name, struct cql_expr **ret_expr);
+enum sm_err cql__term(struct cql_analysis *a, const struct cql_term *term, const struct store_type *type, const char *name,
+		      struct cql_expr **ret_expr);
 void *cql__new(struct cql_analysis *a, size_t size); /* NULL: c->err is filled, return SM_NO_MEMORY */
 enum sm_err cql__analyse_where(struct cql_analysis *a, const struct cql_relation *relations, uint32_t count, enum cql_where_use use,
 			       bool allow_filtering, struct cql_where *where);
@@ -203,7 +216,7 @@ struct cql_keys {
 	uint32_t partition_count;
 	struct cql_slice {
 		struct store_bound from, to;
-	} *slices; /* in clustering order, disjoint; at least one */
+	} * slices; /* in clustering order, disjoint; at least one */
 	uint32_t slice_count;
 	int64_t token_from, token_to;
 	bool empty; /* nothing can match */
@@ -221,21 +234,22 @@ struct cql_result {
 	const char *keyspace, *table; /* of the columns; KEYSPACE, SCHEMA: of what */
 	const struct cql_result_column *columns;
 	uint32_t column_count, row_count;
-	struct buf rows;              /* [i32 size][bytes] a cell */
-	struct bytes paging_state;    /* data NULL: no more */
-	const char *change;           /* SCHEMA: "CREATED", ... ; table NULL: a keyspace */
+	struct buf rows;           /* [i32 size][bytes] a cell */
+	struct bytes paging_state; /* data NULL: no more */
+	const char *change;        /* SCHEMA: "CREATED", ... ; table NULL: a keyspace */
 	const char *warnings[CQL_WARNINGS_MAX];
 	uint32_t warning_count;
 };
 struct cql_options {
 	const struct store_cell *values;
 	uint32_t value_count;
-	uint32_t page_size;           /* 0: all */
+	uint32_t page_size; /* 0: all */
 	struct bytes paging_state;
-	int64_t timestamp_us;         /* INT64_MIN: none given */
-	bool on_dispatcher;           /* don't block, don't take long: SM_AGAIN instead */
+	int64_t timestamp_us; /* INT64_MIN: none given */
+	bool on_dispatcher;   /* don't block, don't take long: SM_AGAIN instead */
 };
-/* Run a SELECT. Rows go to result->rows (buf_init'ed by the caller). Errors: SM_AGAIN with on_dispatcher: nothing has been changed in result. */
+/* Run a SELECT. Rows go to result->rows (buf_init'ed by the caller). Errors: SM_AGAIN with on_dispatcher: nothing has been changed in
+ * result. */
 SM_MUST_CHECK enum sm_err cql__run_select(struct cql_context *c, const struct cql_plan *plan, const struct cql_options *options,
 					  struct cql_result *result);
 SM_MUST_CHECK enum sm_err cql__run_describe(struct cql_context *c, const struct cql_describe *describe, struct cql_result *result);
@@ -251,7 +265,8 @@ struct cql_change {
 	struct store_change change;
 	const char *verb; /* "CREATED"; NULL: TRUNCATE */
 };
-SM_MUST_CHECK enum sm_err cql__build_change(struct cql_context *c, const struct cql_ddl *ddl, struct cql_change *ret_change, bool *ret_nothing);
+SM_MUST_CHECK enum sm_err cql__build_change(struct cql_context *c, const struct cql_ddl *ddl, struct cql_change *ret_change,
+					    bool *ret_nothing);
 /* The store's error for a change that lost a race. */
 enum sm_err cql__change_failed(struct cql_context *c, const struct cql_change *change, const struct sm_error *error);
 
@@ -262,7 +277,8 @@ void cql__result_cell(struct cql_result *result, struct store_cell cell);
 
 SM_MUST_CHECK enum sm_err cql__system_schema(struct cql_engine *engine);
 /* All rows of a computed table: arrays of cells in the order of table->columns. */
-SM_MUST_CHECK enum sm_err cql__system_rows(struct cql_context *c, const struct store_table *table, struct store_cell ***ret_rows, uint32_t *ret_count);
+SM_MUST_CHECK enum sm_err cql__system_rows(struct cql_context *c, const struct store_table *table, struct store_cell ***ret_rows,
+					   uint32_t *ret_count);
 const char *cql__describe_table(const struct store_table *table, bool internals, struct arena *arena);
 const char *cql__describe_keyspace(const struct store_keyspace *keyspace, struct arena *arena);
 /* Table options that every table shows, with their defaults (options.c). */

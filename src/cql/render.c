@@ -62,9 +62,9 @@ static const char *duration(struct store_cell v, struct arena *arena)
 	const struct {
 		uint64_t n;
 		const char *unit;
-	} parts[] = {{months / 12, "y"},          {months % 12, "mo"},       {days, "d"},
+	} parts[] = {{months / 12, "y"},          {months % 12, "mo"},          {days, "d"},
 		     {ns / 3600000000000, "h"},   {ns / 60000000000 % 60, "m"}, {ns / 1000000000 % 60, "s"},
-		     {ns / 1000000 % 1000, "ms"}, {ns / 1000 % 1000, "us"},  {ns % 1000, "ns"}};
+		     {ns / 1000000 % 1000, "ms"}, {ns / 1000 % 1000, "us"},     {ns % 1000, "ns"}};
 	for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
 		if (parts[i].n)
 			buf_printf(&out, "%" PRIu64 "%s", parts[i].n, parts[i].unit);
@@ -117,9 +117,10 @@ static const char *collection(const struct store_type *type, struct store_cell v
 
 static const char *render(const struct store_type *type, struct store_cell v, bool nested, struct arena *arena)
 {
-	static const uint8_t sizes[64] = {[STORE_BIGINT] = 8,    [STORE_COUNTER] = 8, [STORE_BOOLEAN] = 1, [STORE_DOUBLE] = 8, [STORE_FLOAT] = 4,
-					  [STORE_INT] = 4,       [STORE_TIMESTAMP] = 8, [STORE_UUID] = 16, [STORE_TIMEUUID] = 16,
-					  [STORE_DATE] = 4,      [STORE_TIME] = 8,    [STORE_SMALLINT] = 2, [STORE_TINYINT] = 1};
+	static const uint8_t sizes[64] = {
+		[STORE_BIGINT] = 8, [STORE_COUNTER] = 8,   [STORE_BOOLEAN] = 1, [STORE_DOUBLE] = 8,    [STORE_FLOAT] = 4,
+		[STORE_INT] = 4,    [STORE_TIMESTAMP] = 8, [STORE_UUID] = 16,   [STORE_TIMEUUID] = 16, [STORE_DATE] = 4,
+		[STORE_TIME] = 8,   [STORE_SMALLINT] = 2,  [STORE_TINYINT] = 1};
 	char text[INET6_ADDRSTRLEN];
 	struct uuid u;
 	double d;

@@ -35,8 +35,8 @@ struct run {
 	uint32_t rows_read;
 	/* aggregates */
 	struct cql_aggregate_state *aggregates;
-	struct store_cell *first;  /* of the group's first row: values of what is no aggregate, in group_arena */
-	struct store_cell *group;  /* its key */
+	struct store_cell *first; /* of the group's first row: values of what is no aggregate, in group_arena */
+	struct store_cell *group; /* its key */
 	struct arena group_arena;
 	bool in_group;
 };
@@ -75,7 +75,8 @@ static enum sm_err save_place(struct run *r, const struct store_row *row, struct
 	return copy ? SM_OK : cql__no_memory(r->c->err, r->c->arena);
 }
 
-static enum sm_err get_cells(struct run *r, struct byte_reader *in, const struct store_column *columns, uint16_t count, struct store_cell **ret)
+static enum sm_err get_cells(struct run *r, struct byte_reader *in, const struct store_column *columns, uint16_t count,
+			     struct store_cell **ret)
 {
 	struct cql_error ignored;
 	struct store_cell *cells = arena_alloc(r->c->arena, sizeof *cells * count);
@@ -109,8 +110,10 @@ static enum sm_err load_place(struct run *r, struct bytes state)
 		return err;
 	bool by_key = r->select->where.partition != NULL;
 	bool wrong = r->computed ? p.partition > r->computed_count || what != 0
-				 : by_key ? p.partition >= r->keys.partition_count || (what & 1) : !(what & 1);
-	if (in.failed || reader_left(&in) || version != STATE_VERSION || wrong || (!r->computed && p.slice >= r->keys.slice_count) || what > 3)
+		     : by_key    ? p.partition >= r->keys.partition_count || (what & 1)
+				 : !(what & 1);
+	if (in.failed || reader_left(&in) || version != STATE_VERSION || wrong || (!r->computed && p.slice >= r->keys.slice_count) ||
+	    what > 3)
 		return cql__fail(r->c->err, CQL_PROTOCOL_ERROR, "Invalid value for the paging state");
 	r->at = p;
 	if (by_key && !p.clustering && !r->computed) { /* that partition is done */
@@ -181,7 +184,8 @@ static enum sm_err next_row(struct run *r, const struct store_row **ret_row)
 	for (;;) {
 		if (by_key && r->at.partition >= r->keys.partition_count)
 			return SM_END;
-		if (r->options->on_dispatcher && (r->rows_read > CQL_DISPATCHER_ROWS_MAX || r->at.partition > CQL_DISPATCHER_PARTITIONS_MAX))
+		if (r->options->on_dispatcher &&
+		    (r->rows_read > CQL_DISPATCHER_ROWS_MAX || r->at.partition > CQL_DISPATCHER_PARTITIONS_MAX))
 			return SM_AGAIN;
 		enum sm_err err;
 		if (!r->cursor && (err = open_cursor(r)))
@@ -293,7 +297,8 @@ static enum sm_err check_size(struct run *r)
 	if (r->result->rows.failed)
 		return cql__fail_store(r->c->err, SM_NO_MEMORY, NULL);
 	if (buf_size(&r->result->rows) > CQL_RESULT_BYTES_MAX)
-		return cql__fail(r->c->err, CQL_INVALID, "The result is larger than the limit of %u bytes: use a LIMIT or pages", CQL_RESULT_BYTES_MAX);
+		return cql__fail(r->c->err, CQL_INVALID, "The result is larger than the limit of %u bytes: use a LIMIT or pages",
+				 CQL_RESULT_BYTES_MAX);
 	return SM_OK;
 }
 
@@ -452,7 +457,8 @@ static enum sm_err limit_value(struct run *r, const struct cql_expr *x, const ch
 	if (err || v.size == CQL_UNSET)
 		return err;
 	if (v.size < 0)
-		return cql__fail(r->c->err, CQL_INVALID, "Invalid null value of %s", strcmp(what, "LIMIT") == 0 ? "limit" : "per partition limit");
+		return cql__fail(r->c->err, CQL_INVALID, "Invalid null value of %s",
+				 strcmp(what, "LIMIT") == 0 ? "limit" : "per partition limit");
 	if (v.size != 4 || (int32_t)be32_get(v.data) <= 0)
 		return cql__fail(r->c->err, CQL_INVALID, "%s must be strictly positive", what);
 	*ret = be32_get(v.data);
@@ -476,14 +482,16 @@ static enum sm_err prepare_run(struct run *r)
 		return err;
 	if (s->ordered && r->keys.partition_count > 1) /* rows of several partitions would have to be sorted */
 		return cql__fail(r->c->err, CQL_INVALID,
-				 "Cannot page queries with both ORDER BY and a IN restriction on the partition key; you must either remove the ORDER BY or "
+				 "Cannot page queries with both ORDER BY and a IN restriction on the partition key; you must either remove "
+				 "the ORDER BY or "
 				 "the IN and sort client side, or disable paging for this query");
 	if (r->options->paging_state.data && !s->aggregate && !r->keys.empty)
 		return load_place(r, r->options->paging_state);
 	return SM_OK;
 }
 
-enum sm_err cql__run_select(struct cql_context *c, const struct cql_plan *plan, const struct cql_options *options, struct cql_result *result)
+enum sm_err cql__run_select(struct cql_context *c, const struct cql_plan *plan, const struct cql_options *options,
+			    struct cql_result *result)
 {
 	struct run r = {.c = c, .plan = plan, .select = plan->select, .options = options, .result = result, .row_context = *c};
 	const struct cql_select_plan *s = plan->select;

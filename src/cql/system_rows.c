@@ -44,9 +44,18 @@ static void set_text(struct rows *r, const char *column, const char *text)
 	set(r, column, (struct store_cell){(const uint8_t *)text, (int32_t)strlen(text)});
 }
 
-static void set_int(struct rows *r, const char *column, int32_t v) { set(r, column, cql__cell_int(r->c->arena, v)); }
-static void set_bool(struct rows *r, const char *column, bool v) { set(r, column, cql__cell(r->c->arena, v ? "\1" : "\0", 1)); }
-static void set_uuid(struct rows *r, const char *column, const struct uuid *u) { set(r, column, cql__cell(r->c->arena, u->bytes, 16)); }
+static void set_int(struct rows *r, const char *column, int32_t v)
+{
+	set(r, column, cql__cell_int(r->c->arena, v));
+}
+static void set_bool(struct rows *r, const char *column, bool v)
+{
+	set(r, column, cql__cell(r->c->arena, v ? "\1" : "\0", 1));
+}
+static void set_uuid(struct rows *r, const char *column, const struct uuid *u)
+{
+	set(r, column, cql__cell(r->c->arena, u->bytes, 16));
+}
 
 static void set_double(struct rows *r, const char *column, double v)
 {
@@ -218,7 +227,8 @@ static void columns(struct rows *r, const struct store_schema *schema, bool of_v
 static void virtual_tables(struct rows *r, const struct store_schema *schema)
 {
 	for (uint32_t i = 0; i < schema->keyspace_count; i++)
-		for (uint32_t n = 0; n < schema->keyspaces[i].table_count && strcmp(schema->keyspaces[i].name, "system_virtual_schema") == 0; n++) {
+		for (uint32_t n = 0;
+		     n < schema->keyspaces[i].table_count && strcmp(schema->keyspaces[i].name, "system_virtual_schema") == 0; n++) {
 			begin(r);
 			set_text(r, "keyspace_name", "system_virtual_schema");
 			set_text(r, "table_name", schema->keyspaces[i].tables[n]->name);

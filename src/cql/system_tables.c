@@ -7,33 +7,39 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define VIEW_OPTIONS                                                                                                                        \
-	"additional_write_policy text, allow_auto_snapshot boolean, bloom_filter_fp_chance double, caching frozen<map<text, text>>, "           \
-	"cdc boolean, comment text, compaction frozen<map<text, text>>, compression frozen<map<text, text>>, crc_check_chance double, "         \
-	"dclocal_read_repair_chance double, default_time_to_live int, extensions frozen<map<text, blob>>, gc_grace_seconds int, id uuid, "       \
-	"incremental_backups boolean, max_index_interval int, memtable text, memtable_flush_period_in_ms int, min_index_interval int, "          \
+#define VIEW_OPTIONS                                                                                                                       \
+	"additional_write_policy text, allow_auto_snapshot boolean, bloom_filter_fp_chance double, caching frozen<map<text, text>>, "      \
+	"cdc boolean, comment text, compaction frozen<map<text, text>>, compression frozen<map<text, text>>, crc_check_chance double, "    \
+	"dclocal_read_repair_chance double, default_time_to_live int, extensions frozen<map<text, blob>>, gc_grace_seconds int, id uuid, " \
+	"incremental_backups boolean, max_index_interval int, memtable text, memtable_flush_period_in_ms int, min_index_interval int, "    \
 	"read_repair text, read_repair_chance double, speculative_retry text, "
 
 static const char *const definitions[] = {
-	"system.local (key text PRIMARY KEY, bootstrapped text, broadcast_address inet, broadcast_port int, cluster_name text, cql_version text, "
+	"system.local (key text PRIMARY KEY, bootstrapped text, broadcast_address inet, broadcast_port int, cluster_name text, cql_version "
+	"text, "
 	"data_center text, gossip_generation int, host_id uuid, listen_address inet, listen_port int, native_protocol_version text, "
 	"partitioner text, rack text, release_version text, rpc_address inet, rpc_port int, schema_version uuid, tokens set<text>, "
 	"truncated_at map<uuid, blob>)",
 	"system.peers (peer inet PRIMARY KEY, data_center text, host_id uuid, preferred_ip inet, rack text, release_version text, "
 	"rpc_address inet, schema_version uuid, tokens set<text>)",
-	"system.peers_v2 (peer inet, peer_port int, data_center text, host_id uuid, native_address inet, native_port int, preferred_ip inet, "
+	"system.peers_v2 (peer inet, peer_port int, data_center text, host_id uuid, native_address inet, native_port int, preferred_ip "
+	"inet, "
 	"preferred_port int, rack text, release_version text, schema_version uuid, tokens set<text>, PRIMARY KEY (peer, peer_port))",
 	"system.size_estimates (keyspace_name text, table_name text, range_start text, range_end text, mean_partition_size bigint, "
 	"partitions_count bigint, PRIMARY KEY (keyspace_name, table_name, range_start, range_end))",
 	"system.built_views (keyspace_name text, view_name text, status_replicated boolean, PRIMARY KEY (keyspace_name, view_name))",
 	"system_schema.keyspaces (keyspace_name text PRIMARY KEY, durable_writes boolean, replication frozen<map<text, text>>)",
-	"system_schema.tables (keyspace_name text, table_name text, " VIEW_OPTIONS "flags frozen<set<text>>, PRIMARY KEY (keyspace_name, table_name))",
-	"system_schema.columns (keyspace_name text, table_name text, column_name text, clustering_order text, column_name_bytes blob, kind text, "
+	"system_schema.tables (keyspace_name text, table_name text, " VIEW_OPTIONS
+	"flags frozen<set<text>>, PRIMARY KEY (keyspace_name, table_name))",
+	"system_schema.columns (keyspace_name text, table_name text, column_name text, clustering_order text, column_name_bytes blob, kind "
+	"text, "
 	"position int, type text, PRIMARY KEY (keyspace_name, table_name, column_name))",
-	"system_schema.dropped_columns (keyspace_name text, table_name text, column_name text, dropped_time timestamp, kind text, type text, "
+	"system_schema.dropped_columns (keyspace_name text, table_name text, column_name text, dropped_time timestamp, kind text, type "
+	"text, "
 	"PRIMARY KEY (keyspace_name, table_name, column_name))",
 	"system_schema.column_masks (keyspace_name text, table_name text, column_name text, function_keyspace text, function_name text, "
-	"function_argument_types frozen<list<text>>, function_argument_values frozen<list<text>>, function_argument_nulls frozen<list<boolean>>, "
+	"function_argument_types frozen<list<text>>, function_argument_values frozen<list<text>>, function_argument_nulls "
+	"frozen<list<boolean>>, "
 	"PRIMARY KEY (keyspace_name, table_name, column_name))",
 	"system_schema.triggers (keyspace_name text, table_name text, trigger_name text, options frozen<map<text, text>>, "
 	"PRIMARY KEY (keyspace_name, table_name, trigger_name))",
@@ -43,15 +49,20 @@ static const char *const definitions[] = {
 	"PRIMARY KEY (keyspace_name, table_name, index_name))",
 	"system_schema.types (keyspace_name text, type_name text, field_names frozen<list<text>>, field_types frozen<list<text>>, "
 	"PRIMARY KEY (keyspace_name, type_name))",
-	"system_schema.functions (keyspace_name text, function_name text, argument_types frozen<list<text>>, argument_names frozen<list<text>>, "
+	"system_schema.functions (keyspace_name text, function_name text, argument_types frozen<list<text>>, argument_names "
+	"frozen<list<text>>, "
 	"body text, called_on_null_input boolean, language text, return_type text, PRIMARY KEY (keyspace_name, function_name))",
-	"system_schema.aggregates (keyspace_name text, aggregate_name text, argument_types frozen<list<text>>, final_func text, initcond text, "
+	"system_schema.aggregates (keyspace_name text, aggregate_name text, argument_types frozen<list<text>>, final_func text, initcond "
+	"text, "
 	"return_type text, state_func text, state_type text, PRIMARY KEY (keyspace_name, aggregate_name))",
-	"system_traces.events (session_id uuid, event_id timeuuid, activity text, source inet, source_elapsed int, source_port int, thread text, "
+	"system_traces.events (session_id uuid, event_id timeuuid, activity text, source inet, source_elapsed int, source_port int, thread "
+	"text, "
 	"PRIMARY KEY (session_id, event_id))",
-	"system_traces.sessions (session_id uuid PRIMARY KEY, client inet, command text, coordinator inet, coordinator_port int, duration int, "
+	"system_traces.sessions (session_id uuid PRIMARY KEY, client inet, command text, coordinator inet, coordinator_port int, duration "
+	"int, "
 	"parameters map<text, text>, request text, started_at timestamp)",
-	"system_virtual_schema.columns (keyspace_name text, table_name text, column_name text, clustering_order text, column_name_bytes blob, "
+	"system_virtual_schema.columns (keyspace_name text, table_name text, column_name text, clustering_order text, column_name_bytes "
+	"blob, "
 	"kind text, position int, type text, PRIMARY KEY (keyspace_name, table_name, column_name))",
 	"system_virtual_schema.keyspaces (keyspace_name text PRIMARY KEY)",
 	"system_virtual_schema.tables (keyspace_name text, table_name text, comment text, PRIMARY KEY (keyspace_name, table_name))",
@@ -133,7 +144,8 @@ enum sm_err cql__engine_init(struct cql_engine *engine, struct sm_store *store, 
 {
 	*engine = (struct cql_engine){.store = store, .clock = clock ? clock : &clock_system};
 	arena_init(&engine->arena, 0);
-	engine->cluster_name = arena_string(&engine->arena, cluster_name ? cluster_name : "smack", strlen(cluster_name ? cluster_name : "smack"));
+	engine->cluster_name = arena_string(&engine->arena, cluster_name ? cluster_name : "smack",
+					    strlen(cluster_name ? cluster_name : "smack"));
 	enum sm_err err = engine->cluster_name ? SM_OK : SM_NO_MEMORY;
 	if (!err) {
 		engine->host_id = uuid_of_name("host", engine->cluster_name);
@@ -144,4 +156,7 @@ enum sm_err cql__engine_init(struct cql_engine *engine, struct sm_store *store, 
 	return err;
 }
 
-void cql__engine_done(struct cql_engine *engine) { arena_done(&engine->arena); }
+void cql__engine_done(struct cql_engine *engine)
+{
+	arena_done(&engine->arena);
+}

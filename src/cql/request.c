@@ -1,0 +1,460 @@
+/* One request: from its frame to its answer. What needs no waiting is answered at once; a read that would wait goes to the pool, a write
+ * and a schema change wait for the store. The request then travels as a message to its connection, which may be gone. */
+#include "cql/server_internal.h"
+
+#include "base/metrics.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void request_done(struct sm_msg *msg)
+{
+	request__free((struct request *)msg);
+}
+const struct sm_msg_type request__type = {"cql request", request_done};
+
+struct request *request__new(struct cql_server *server, struct net_conn *conn, const struct cql_header *header, struct bytes body,
+			     enum cql_compression compression, const char *keyspace)
+{
+	struct request *r = calloc(1, sizeof *r);
+	if (!r)
+		return NULL;
+	arena_init(&r->arena, CQL_REQUEST_ARENA_MAX);
+	buf_init(&r->out);
+	buf_init(&r->result.rows);
+	r->msg.type = &request__type;
+	r->server = server;
+	r->conn = sm_ref_get(net_conn_ref(conn));
+	r->header = *header;
+	r->compression = compression;
+	r->started_ns = clock_monotonic_ns(server->engine.clock);
+	snprintf(r->keyspace, sizeof r->keyspace, "%s", keyspace);
+	r->schema = server->engine.store->ops->schema(server->engine.store);
+	r->context = (struct cql_context){.engine = &server->engine,
+					  .schema = r->schema,
+					  .keyspace = r->keyspace[0] ? r->keyspace : NULL,
+					  .arena = &r->arena,
+					  .err = &r->error};
+	net_conn_local(conn, r->context.local_host, &r->context.local_port);
+	uint8_t *copy = arena_copy(&r->arena, body.data, body.size);
+	r->body = bytes_of(copy, body.size);
+	server__request_begun(server);
+	if (!copy && body.size) {
+		request__free(r);
+		return NULL;
+	}
+	return r;
+}
+
+void request__free(struct request *r)
+{
+	struct cql_server *server = r->server;
+	for (uint32_t i = 0; i < r->batch_prepared_count; i++)
+		server__prepared_unref(r->batch_prepared[i]);
+	server__prepared_unref(r->prepared);
+	server->engine.store->ops->schema_release(server->engine.store, r->schema);
+	sm_unref(r->conn);
+	buf_done(&r->out);
+	buf_done(&r->result.rows);
+	arena_done(&r->arena);
+	free(r);
+	server__request_ended(server);
+}
+
+/* ---- answers ---- */
+
+static bool answer_error(struct request *r)
+{
+	buf_clear(&r->out);
+	cql__put_error(&r->out, r->header.stream, &r->error);
+	return true;
+}
+
+static bool answer_result(struct request *r)
+{
+	for (uint32_t i = 0; r->plan && i < r->plan->warning_count; i++)
+		r->result.warnings[r->result.warning_count++] = r->plan->warnings[i];
+	cql__put_result(&r->out, r->header.stream, &r->result, r->parameters.skip_metadata && r->prepared);
+	if (r->out.failed) {
+		(void)cql__fail_store(&r->error, SM_NO_MEMORY, NULL);
+		r->out.failed = false;
+		return answer_error(r);
+	}
+	cql__compress(r->compression, &r->out, 0);
+	return true;
+}
+
+/* ---- what waits ---- */
+
+static void send_back(struct request *r)
+{
+	struct sm_ref *conn = sm_ref_get(r->conn);
+	if (sm_send_reply(conn, &r->msg) != SM_OK)
+		sm_msg_free(&r->msg);
+	sm_unref(conn);
+}
+
+static void read_on_pool(struct sm_work *work)
+{
+	struct request *r = (struct request *)((char *)work - offsetof(struct request, work));
+	r->options.on_dispatcher = false;
+	if (cql__run_select(&r->context, r->plan, &r->options, &r->result) != SM_OK)
+		answer_error(r);
+	else
+		answer_result(r);
+	send_back(r);
+}
+
+static void write_done(void *arg, enum sm_err err)
+{
+	struct request *r = arg;
+	r->failure.code = err;
+	send_back(r);
+}
+
+static void change_done(void *arg, const struct sm_error *error)
+{
+	struct request *r = arg;
+	r->failure = error ? *error : (struct sm_error){0};
+	send_back(r);
+}
+
+static bool start_select(struct request *r)
+{
+	r->options.on_dispatcher = true;
+	enum sm_err err = cql__run_select(&r->context, r->plan, &r->options, &r->result);
+	if (err == SM_OK)
+		return answer_result(r);
+	if (err != SM_AGAIN)
+		return answer_error(r);
+	r->waiting = REQUEST_READ;
+	r->work.run = read_on_pool;
+	r->result.row_count = 0;
+	err = sm_pool_run(r->server->system, &r->work);
+	if (err == SM_OK)
+		return false;
+	(void)cql__fail(&r->error, CQL_OVERLOADED, "Too many reads are waiting");
+	return answer_error(r);
+}
+
+static bool start_write(struct request *r)
+{
+	if (r->mutations.count == 0) {
+		r->result.kind = CQL_RESULT_VOID;
+		return answer_result(r);
+	}
+	r->waiting = REQUEST_WRITE;
+	r->batch = (struct store_batch){.mutations = r->mutations.items, .count = r->mutations.count};
+	r->server->engine.store->ops->apply(r->server->engine.store, &r->batch, write_done, r);
+	return false;
+}
+
+static bool start_modify(struct request *r)
+{
+	int64_t now = r->options.timestamp_us != INT64_MIN ? r->options.timestamp_us : cql__timestamp_us(&r->server->engine);
+	if (cql__build_mutations(&r->context, r->plan, &r->options, now, &r->mutations) != SM_OK)
+		return answer_error(r);
+	return start_write(r);
+}
+
+static bool start_change(struct request *r)
+{
+	bool nothing;
+	if (cql__build_change(&r->context, &r->plan->statement->ddl, &r->change, &nothing) != SM_OK)
+		return answer_error(r);
+	if (nothing) {
+		r->result.kind = CQL_RESULT_VOID;
+		return answer_result(r);
+	}
+	r->waiting = REQUEST_CHANGE;
+	r->server->engine.store->ops->change(r->server->engine.store, &r->change.change, change_done, r);
+	return false;
+}
+
+static void announce(struct request *r)
+{
+	const struct store_change *c = &r->change.change;
+	if (!r->change.verb)
+		return;
+	if (c->kind == STORE_DROP_KEYSPACE) { /* one event a table, then the keyspace */
+		const struct store_keyspace *k = store_find_keyspace(r->schema, c->keyspace);
+		for (uint32_t i = 0; k && i < k->table_count; i++)
+			cql_server_schema_changed(r->server, "DROPPED", c->keyspace, k->tables[i]->name);
+	}
+	cql_server_schema_changed(r->server, r->change.verb, c->keyspace, c->table);
+}
+
+void request__finish(struct request *r)
+{
+	if (r->waiting == REQUEST_READ)
+		return;
+	if (r->failure.code) {
+		if (r->waiting == REQUEST_CHANGE)
+			(void)cql__change_failed(&r->context, &r->change, &r->failure);
+		else if (r->failure.code == SM_NOT_FOUND)
+			(void)cql__fail(&r->error, CQL_INVALID, "table does not exist any more");
+		else
+			(void)cql__fail_store(&r->error, r->failure.code, r->failure.text);
+		answer_error(r);
+		return;
+	}
+	r->result.kind = CQL_RESULT_VOID;
+	if (r->waiting == REQUEST_CHANGE && r->change.verb) {
+		r->result.kind = CQL_RESULT_SCHEMA;
+		r->result.change = r->change.verb;
+		r->result.keyspace = r->change.change.keyspace;
+		r->result.table = r->change.change.table;
+		announce(r);
+	}
+	answer_result(r);
+}
+
+/* ---- statements ---- */
+
+static const char *const consistency_names[] = {"ANY",          "ONE",         "TWO",    "THREE",        "QUORUM",   "ALL",
+						"LOCAL_QUORUM", "EACH_QUORUM", "SERIAL", "LOCAL_SERIAL", "LOCAL_ONE"};
+
+static enum sm_err check_consistency(struct request *r, uint16_t level, bool write)
+{
+	if (level > CQL_LOCAL_ONE)
+		return cql__fail(&r->error, CQL_PROTOCOL_ERROR, "Unknown code %u for a consistency level", level);
+	if (!write && level == CQL_ANY)
+		return cql__fail(&r->error, CQL_INVALID, "ANY ConsistencyLevel is only supported for writes");
+	if (write && (level == CQL_SERIAL || level == CQL_LOCAL_SERIAL))
+		return cql__fail(&r->error, CQL_INVALID, "You must use conditional updates for serializable writes");
+	if (level == CQL_TWO || level == CQL_THREE) { /* every keyspace counts as one replica */
+		r->error.consistency = level;
+		r->error.required = level == CQL_TWO ? 2 : 3;
+		r->error.alive = 1;
+		return cql__fail(&r->error, CQL_UNAVAILABLE, "Cannot achieve consistency level %s", consistency_names[level]);
+	}
+	return SM_OK;
+}
+
+/* Values by name into the order of the markers. */
+static enum sm_err order_values(struct request *r, const struct cql_plan *plan, struct store_cell **values, const struct bytes *names,
+				uint32_t *count)
+{
+	struct store_cell *ordered = arena_alloc(&r->arena, sizeof *ordered * (plan->bind_count + 1));
+	if (!ordered)
+		return cql__no_memory(&r->error, &r->arena);
+	for (uint32_t i = 0; i < plan->bind_count; i++) {
+		uint32_t k = 0;
+		while (k < *count && !bytes_equal(names[k], bytes_str(plan->binds[i].name)))
+			k++;
+		if (k == *count)
+			return cql__fail(&r->error, CQL_INVALID, "Invalid amount of bind variables");
+		ordered[i] = (*values)[k];
+	}
+	*values = ordered;
+	*count = plan->bind_count;
+	return SM_OK;
+}
+
+static enum sm_err check_values(struct request *r, const struct cql_plan *plan, const struct store_cell *values, uint32_t count,
+				bool prepared)
+{
+	if (count != plan->bind_count && prepared)
+		return cql__fail(&r->error, CQL_INVALID, "there were %u markers(?) in CQL but %u bound variables", plan->bind_count, count);
+	if (count != plan->bind_count)
+		return cql__fail(&r->error, CQL_INVALID, "Invalid amount of bind variables");
+	for (uint32_t i = 0; i < count; i++) {
+		enum sm_err err = cql__value_check(plan->binds[i].type, values[i], &r->error);
+		if (err)
+			return err;
+	}
+	return SM_OK;
+}
+
+static bool start_use(struct request *r)
+{
+	bool system;
+	const char *name = r->plan->statement->use;
+	if (!cql__find_keyspace(&r->context, name, &system)) {
+		(void)cql__fail(&r->error, CQL_INVALID, "Keyspace '%s' does not exist", name);
+		return answer_error(r);
+	}
+	r->use = name;
+	r->result.kind = CQL_RESULT_KEYSPACE;
+	r->result.keyspace = name;
+	return answer_result(r);
+}
+
+static bool run_plan(struct request *r)
+{
+	struct cql_parameters *p = &r->parameters;
+	bool write = r->plan->kind == CQL_PLAN_MODIFY;
+	if (check_consistency(r, p->consistency, write) != SM_OK ||
+	    (p->names && order_values(r, r->plan, &p->values, p->names, &p->value_count) != SM_OK) ||
+	    check_values(r, r->plan, p->values, p->value_count, r->prepared != NULL) != SM_OK)
+		return answer_error(r);
+	r->options = (struct cql_options){.values = p->values,
+					  .value_count = p->value_count,
+					  .page_size = p->page_size,
+					  .paging_state = p->paging_state,
+					  .timestamp_us = p->timestamp_us};
+	switch (r->plan->kind) {
+	case CQL_PLAN_SELECT: return start_select(r);
+	case CQL_PLAN_MODIFY: return start_modify(r);
+	case CQL_PLAN_DDL: return start_change(r);
+	case CQL_PLAN_USE: return start_use(r);
+	case CQL_PLAN_DESCRIBE:
+		if (cql__run_describe(&r->context, &r->plan->statement->describe, &r->result) != SM_OK)
+			return answer_error(r);
+		return answer_result(r);
+	}
+	return answer_error(r);
+}
+
+static bool start_query(struct request *r, struct byte_reader *in)
+{
+	struct cql_statement *statement;
+	struct bytes text = cql__read_long_string(in);
+	if (cql__read_parameters(in, &r->arena, &r->parameters, &r->error) != SM_OK ||
+	    cql__parse(text, &r->arena, &statement, &r->error) != SM_OK || cql__analyse(&r->context, statement, &r->plan) != SM_OK)
+		return answer_error(r);
+	return run_plan(r);
+}
+
+static bool start_prepare(struct request *r, struct byte_reader *in)
+{
+	struct bytes text = cql__read_long_string(in);
+	if (in->failed) {
+		(void)cql__fail(&r->error, CQL_PROTOCOL_ERROR, "The frame's body ends too early or has a bad length");
+		return answer_error(r);
+	}
+	if (server__prepare(r->server, text, r->context.keyspace, &r->prepared, &r->error) != SM_OK)
+		return answer_error(r);
+	cql__put_prepared(&r->out, r->header.stream, r->prepared->id, r->prepared->plan);
+	return true;
+}
+
+static bool start_execute(struct request *r, struct byte_reader *in)
+{
+	struct bytes id = cql__read_string(in);
+	if (cql__read_parameters(in, &r->arena, &r->parameters, &r->error) != SM_OK ||
+	    server__prepared(r->server, id, &r->prepared, &r->error) != SM_OK)
+		return answer_error(r);
+	r->plan = r->prepared->plan;
+	r->context.keyspace = r->prepared->keyspace;
+	return run_plan(r);
+}
+
+/* ---- BATCH: statements with values of their own, one mutation list ---- */
+
+static enum sm_err batch_statement(struct request *r, struct byte_reader *in, struct cql_plan **ret_plan, bool *ret_prepared)
+{
+	uint8_t kind = reader_u8(in);
+	*ret_prepared = kind == 1;
+	if (kind == 0) {
+		struct cql_statement *statement;
+		struct bytes text = cql__read_long_string(in);
+		enum sm_err err = in->failed ? SM_OK : cql__parse(text, &r->arena, &statement, &r->error);
+		return err || in->failed ? err : cql__analyse(&r->context, statement, ret_plan);
+	}
+	if (kind != 1)
+		return cql__fail(&r->error, CQL_PROTOCOL_ERROR, "Invalid query kind in BATCH messages. Must be 0 or 1 but got %u", kind);
+	struct prepared *p;
+	enum sm_err err = server__prepared(r->server, cql__read_string(in), &p, &r->error);
+	if (err)
+		return err;
+	r->batch_prepared[r->batch_prepared_count++] = p;
+	*ret_plan = p->plan;
+	return SM_OK;
+}
+
+struct batch_item {
+	struct cql_plan *plan;
+	struct store_cell *values;
+	uint32_t count;
+};
+
+static enum sm_err read_batch(struct request *r, struct byte_reader *in, struct batch_item *items, uint16_t count)
+{
+	for (uint16_t i = 0; i < count; i++) {
+		bool prepared = false;
+		struct bytes *names;
+		enum sm_err err = batch_statement(r, in, &items[i].plan, &prepared);
+		if (!err)
+			err = cql__read_values(in, &r->arena, false, &items[i].values, &names, &items[i].count, &r->error);
+		if (err)
+			return err;
+		if (items[i].plan->kind != CQL_PLAN_MODIFY || items[i].plan->batch)
+			return cql__fail(&r->error, CQL_INVALID,
+					 "Invalid statement in batch: only UPDATE, INSERT and DELETE statements are allowed.");
+		if ((err = check_values(r, items[i].plan, items[i].values, items[i].count, true)))
+			return err;
+	}
+	return SM_OK;
+}
+
+static enum sm_err read_batch_end(struct request *r, struct byte_reader *in, int64_t *ret_timestamp)
+{
+	uint16_t consistency = reader_be16(in);
+	uint8_t flags = reader_u8(in);
+	*ret_timestamp = INT64_MIN;
+	if (flags & 0x10)
+		(void)reader_be16(in);
+	if (flags & 0x20)
+		*ret_timestamp = (int64_t)reader_be64(in);
+	if (in->failed)
+		return cql__fail(&r->error, CQL_PROTOCOL_ERROR, "The frame's body ends too early or has a bad length");
+	return check_consistency(r, consistency, true);
+}
+
+static bool start_batch(struct request *r, struct byte_reader *in)
+{
+	uint8_t type = reader_u8(in);
+	uint16_t count = reader_be16(in);
+	int64_t now;
+	struct batch_item *items = arena_alloc(&r->arena, sizeof *items * (count + 1u));
+	r->batch_prepared = arena_alloc(&r->arena, sizeof *r->batch_prepared * (count + 1u));
+	enum sm_err err = items && r->batch_prepared ? SM_OK : cql__no_memory(&r->error, &r->arena);
+	if (!err)
+		err = read_batch(r, in, items, count);
+	if (!err)
+		err = read_batch_end(r, in, &now);
+	if (!err && type > 2)
+		err = cql__fail(&r->error, CQL_PROTOCOL_ERROR, "Invalid batch type %u", type);
+	if (!err && type == 2 && count)
+		err = cql__fail(&r->error, CQL_INVALID, "Cannot include non-counter statement in a counter batch");
+	if (err)
+		return answer_error(r);
+	if (now == INT64_MIN)
+		now = cql__timestamp_us(&r->server->engine);
+	for (uint16_t i = 0; i < count; i++) {
+		struct cql_options o = {.values = items[i].values, .value_count = items[i].count, .timestamp_us = now};
+		if (cql__build_mutations(&r->context, items[i].plan, &o, now, &r->mutations) != SM_OK)
+			return answer_error(r);
+	}
+	return start_write(r);
+}
+
+/* The custom payload is read over: [u16 n]([string][bytes]). */
+static void skip_payload(struct byte_reader *in)
+{
+	for (uint16_t n = reader_be16(in); n && !in->failed; n--) {
+		(void)cql__read_string(in);
+		int32_t size = (int32_t)reader_be32(in);
+		if (size > 0)
+			(void)reader_take(in, (size_t)size);
+	}
+}
+
+bool request__start(struct request *r)
+{
+	if ((r->header.flags & CQL_FLAG_COMPRESSED) && cql__decompress(r->compression, r->body, &r->arena, &r->body, &r->error) != SM_OK)
+		return answer_error(r);
+	struct byte_reader in = byte_reader(r->body);
+	if (r->header.flags & CQL_FLAG_PAYLOAD)
+		skip_payload(&in);
+	switch (r->header.opcode) {
+	case CQL_OP_QUERY: metric_add_labelled(METRIC_CQL_REQUESTS, "query", 1); return start_query(r, &in);
+	case CQL_OP_PREPARE: metric_add_labelled(METRIC_CQL_REQUESTS, "prepare", 1); return start_prepare(r, &in);
+	case CQL_OP_EXECUTE: metric_add_labelled(METRIC_CQL_REQUESTS, "execute", 1); return start_execute(r, &in);
+	case CQL_OP_BATCH: metric_add_labelled(METRIC_CQL_REQUESTS, "batch", 1); return start_batch(r, &in);
+	default: break;
+	}
+	(void)cql__fail(&r->error, CQL_PROTOCOL_ERROR, "Unknown opcode %u", r->header.opcode);
+	return answer_error(r);
+}

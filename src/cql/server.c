@@ -1,0 +1,315 @@
+/* What connections share: the listener, prepared statements, and who wants to hear of schema changes. */
+#include "cql/conn.h"
+
+#include <assert.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define REQUESTS_END_MS 10000 /* requests that are under way when the connections are gone: the store answers them */
+
+/* ---- prepared statements ---- */
+
+static struct prepared *prepared_ref(struct prepared *p)
+{
+	atomic_fetch_add(&p->refs, 1);
+	return p;
+}
+
+void server__prepared_unref(struct prepared *p)
+{
+	if (!p || atomic_fetch_sub(&p->refs, 1) != 1)
+		return;
+	if (p->schema)
+		p->store->ops->schema_release(p->store, p->schema);
+	arena_done(&p->arena);
+	free(p);
+}
+
+static enum sm_err make_prepared(struct cql_server *s, struct bytes text, const char *keyspace, const uint8_t id[16],
+				 struct prepared **ret_prepared, struct cql_error *err)
+{
+	struct cql_statement *statement;
+	struct prepared *p = calloc(1, sizeof *p);
+	if (!p)
+		return cql__fail_store(err, SM_NO_MEMORY, NULL);
+	atomic_init(&p->refs, 1);
+	memcpy(p->id, id, 16);
+	arena_init(&p->arena, CQL_REQUEST_ARENA_MAX);
+	p->store = s->engine.store;
+	p->schema = p->store->ops->schema(p->store);
+	p->keyspace = keyspace ? arena_string(&p->arena, keyspace, strlen(keyspace)) : NULL;
+	const char *copy = arena_string(&p->arena, (const char *)text.data, text.size);
+	p->text = bytes_of(copy, text.size);
+	struct cql_context c = {.engine = &s->engine, .schema = p->schema, .keyspace = p->keyspace, .arena = &p->arena, .err = err};
+	enum sm_err failed = copy && (p->keyspace || !keyspace) ? SM_OK : cql__no_memory(err, &p->arena);
+	if (!failed)
+		failed = cql__parse(p->text, &p->arena, &statement, err);
+	if (!failed)
+		failed = cql__analyse(&c, statement, &p->plan);
+	if (failed)
+		server__prepared_unref(p);
+	else
+		*ret_prepared = p;
+	return failed;
+}
+
+static void unlink_prepared(struct cql_server *s, struct prepared *p)
+{
+	*(p->older ? &p->older->newer : &s->oldest) = p->newer;
+	*(p->newer ? &p->newer->older : &s->newest) = p->older;
+	p->older = p->newer = NULL;
+	s->prepared_count--;
+}
+
+/* Keep p in the place of one with the same id; the oldest goes when there are too many. */
+static enum sm_err keep_prepared(struct cql_server *s, struct prepared *p)
+{
+	void *old = NULL;
+	struct prepared *gone = NULL;
+	pthread_mutex_lock(&s->lock);
+	enum sm_err err = map_put(&s->prepared, bytes_of(p->id, 16), p, &old);
+	if (!err) {
+		prepared_ref(p);
+		if (old)
+			unlink_prepared(s, old);
+		p->older = s->newest;
+		*(s->newest ? &s->newest->newer : &s->oldest) = p;
+		s->newest = p;
+		if (++s->prepared_count > CQL_PREPARED_MAX) {
+			gone = s->oldest;
+			unlink_prepared(s, gone);
+			map_remove(&s->prepared, bytes_of(gone->id, 16));
+		}
+	}
+	pthread_mutex_unlock(&s->lock);
+	server__prepared_unref(old);
+	server__prepared_unref(gone);
+	return err;
+}
+
+static struct prepared *find_prepared(struct cql_server *s, const uint8_t id[16])
+{
+	pthread_mutex_lock(&s->lock);
+	struct prepared *p = map_get(&s->prepared, bytes_of(id, 16));
+	if (p)
+		prepared_ref(p);
+	pthread_mutex_unlock(&s->lock);
+	return p;
+}
+
+static bool is_current(struct cql_server *s, const struct prepared *p)
+{
+	const struct store_schema *now = s->engine.store->ops->schema(s->engine.store);
+	bool current = now == p->schema || memcmp(&now->version, &p->schema->version, sizeof now->version) == 0;
+	s->engine.store->ops->schema_release(s->engine.store, now);
+	return current;
+}
+
+/* p, or the same statement for the schema of now. Takes p. */
+static enum sm_err current_prepared(struct cql_server *s, struct prepared *p, struct prepared **ret_prepared, struct cql_error *err)
+{
+	struct prepared *new;
+	if (is_current(s, p)) {
+		*ret_prepared = p;
+		return SM_OK;
+	}
+	enum sm_err failed = make_prepared(s, p->text, p->keyspace, p->id, &new, err);
+	server__prepared_unref(p);
+	if (failed)
+		return failed;
+	(void)keep_prepared(s, new); /* without memory it is made again the next time */
+	*ret_prepared = new;
+	return SM_OK;
+}
+
+enum sm_err server__prepare(struct cql_server *s, struct bytes text, const char *keyspace, struct prepared **ret_prepared,
+			    struct cql_error *err)
+{
+	uint8_t id[EVP_MAX_MD_SIZE];
+	unsigned size = 0;
+	if (text.size > CQL_PREPARED_BYTES_MAX)
+		return cql__fail(err, CQL_INVALID, "A prepared statement of %zu bytes is larger than the limit of %u", text.size,
+				 CQL_PREPARED_BYTES_MAX);
+	EVP_MD_CTX *md = EVP_MD_CTX_new();
+	bool ok = md && EVP_DigestInit_ex(md, EVP_md5(), NULL) && (!keyspace || EVP_DigestUpdate(md, keyspace, strlen(keyspace))) &&
+		  EVP_DigestUpdate(md, text.data, text.size) && EVP_DigestFinal_ex(md, id, &size);
+	EVP_MD_CTX_free(md);
+	if (!ok)
+		return cql__fail(err, CQL_SERVER_ERROR, "MD5 is not available");
+	struct prepared *p = find_prepared(s, id);
+	if (p)
+		return current_prepared(s, p, ret_prepared, err);
+	enum sm_err failed = make_prepared(s, text, keyspace, id, &p, err);
+	if (failed)
+		return failed;
+	failed = keep_prepared(s, p);
+	if (failed) {
+		server__prepared_unref(p);
+		return cql__fail_store(err, failed, NULL);
+	}
+	*ret_prepared = p;
+	return SM_OK;
+}
+
+enum sm_err server__prepared(struct cql_server *s, struct bytes id, struct prepared **ret_prepared, struct cql_error *err)
+{
+	struct prepared *p = id.size == 16 ? find_prepared(s, id.data) : NULL;
+	if (p)
+		return current_prepared(s, p, ret_prepared, err);
+	char text[33] = "";
+	memset(err->id, 0, sizeof err->id);
+	memcpy(err->id, id.data, id.size < sizeof err->id ? id.size : sizeof err->id);
+	for (size_t i = 0; i < sizeof err->id; i++)
+		snprintf(text + 2 * i, 3, "%02x", err->id[i]);
+	return cql__fail(err, CQL_UNPREPARED,
+			 "Prepared query with ID %s not found (either the query was not prepared on this host (maybe the host has been "
+			 "restarted?) or you have "
+			 "prepared too many queries and it has been evicted from the internal cache)",
+			 text);
+}
+
+/* ---- events ---- */
+
+static void event_done(struct sm_msg *msg)
+{
+	buf_done(&((struct event_msg *)msg)->frame);
+	free(msg);
+}
+const struct sm_msg_type server__event_type = {"cql event", event_done};
+
+void server__register(struct cql_server *s, struct sm_ref *conn)
+{
+	struct registration *r = malloc(sizeof *r);
+	if (!r)
+		return; /* the driver reads the schema at times anyway */
+	r->conn = sm_ref_get(conn);
+	pthread_mutex_lock(&s->lock);
+	r->next = s->registered;
+	s->registered = r;
+	pthread_mutex_unlock(&s->lock);
+}
+
+void server__unregister(struct cql_server *s, struct sm_ref *conn)
+{
+	struct registration *gone = NULL;
+	pthread_mutex_lock(&s->lock);
+	for (struct registration **at = &s->registered; *at; at = &(*at)->next)
+		if ((*at)->conn == conn) {
+			gone = *at;
+			*at = gone->next;
+			break;
+		}
+	pthread_mutex_unlock(&s->lock);
+	if (gone)
+		sm_unref(gone->conn);
+	free(gone);
+}
+
+void cql_server_schema_changed(struct cql_server *s, const char *change, const char *keyspace, const char *table)
+{
+	pthread_mutex_lock(&s->lock);
+	for (struct registration *r = s->registered; r; r = r->next) {
+		struct event_msg *e = calloc(1, sizeof *e);
+		if (!e)
+			continue;
+		e->msg.type = &server__event_type;
+		buf_init(&e->frame);
+		cql__put_schema_event(&e->frame, change, keyspace, table);
+		if (e->frame.failed || sm_send_reply(r->conn, &e->msg) != SM_OK)
+			sm_msg_free(&e->msg);
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* ---- the server ---- */
+
+void server__request_begun(struct cql_server *s)
+{
+	pthread_mutex_lock(&s->lock);
+	s->requests++;
+	pthread_mutex_unlock(&s->lock);
+}
+
+void server__request_ended(struct cql_server *s)
+{
+	pthread_mutex_lock(&s->lock);
+	if (--s->requests == 0)
+		pthread_cond_broadcast(&s->idle);
+	pthread_mutex_unlock(&s->lock);
+}
+
+enum sm_err cql_server_new(const struct cql_server_options *options, struct cql_server **ret_server, struct sm_error *reterr)
+{
+	struct cql_server *s = calloc(1, sizeof *s);
+	if (!s)
+		return sm_fail(reterr, SM_NO_MEMORY, "out of memory");
+	enum sm_err err = cql__engine_init(&s->engine, options->store, options->clock, options->cluster_name);
+	if (err) {
+		free(s);
+		return sm_fail(reterr, err, "CQL's system tables can't be made: %s", sm_err_text(err));
+	}
+	s->system = options->system;
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_cond_init(&s->idle, NULL);
+	map_init(&s->prepared);
+	struct net_listen_options listen = {.system = options->system,
+					    .host = options->host,
+					    .port = options->port,
+					    .protocol = &conn__protocol,
+					    .arg = s,
+					    .connections_max = options->connections_max};
+	err = net_listen(&listen, &s->listener, reterr);
+	if (err) {
+		cql_server_free(s, 0);
+		return err;
+	}
+	*ret_server = s;
+	return SM_OK;
+}
+
+uint16_t cql_server_port(const struct cql_server *server)
+{
+	return net_listener_port(server->listener);
+}
+
+/* Requests hold what the server owns: wait for the last one. False: some did not end in time. */
+static bool wait_for_requests(struct cql_server *s)
+{
+	struct timespec until;
+	int rc = 0;
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += REQUESTS_END_MS / 1000;
+	pthread_mutex_lock(&s->lock);
+	while (s->requests && rc == 0)
+		rc = pthread_cond_timedwait(&s->idle, &s->lock, &until);
+	bool ended = s->requests == 0;
+	pthread_mutex_unlock(&s->lock);
+	return ended;
+}
+
+void cql_server_free(struct cql_server *s, uint32_t drain_ms)
+{
+	struct bytes key;
+	size_t pos = 0;
+	void *p;
+	if (!s)
+		return;
+	if (s->listener) {
+		net_listener_stop(s->listener);
+		net_listener_free(s->listener, drain_ms);
+	}
+	if (!wait_for_requests(s))
+		return; /* rather lost memory than requests that use what is freed */
+	while (map_next(&s->prepared, &pos, &key, &p))
+		server__prepared_unref(p);
+	map_done(&s->prepared);
+	while (s->registered)
+		server__unregister(s, s->registered->conn);
+	pthread_cond_destroy(&s->idle);
+	pthread_mutex_destroy(&s->lock);
+	cql__engine_done(&s->engine);
+	free(s);
+}

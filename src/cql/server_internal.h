@@ -1,0 +1,104 @@
+/* Between server.c (what connections share), conn.c (one connection) and request.c (one request). */
+#ifndef CQL_SERVER_INTERNAL_H
+#define CQL_SERVER_INTERNAL_H
+
+#include "cql/wire.h"
+#include "base/map.h"
+#include "net/net.h"
+#include <pthread.h>
+#include <smack/actor.h>
+
+/* A prepared statement: immutable, counted. It belongs to one schema picture; after a change it is made anew from its text. */
+struct prepared {
+	_Atomic uint32_t refs;
+	uint8_t id[16]; /* MD5 of keyspace and text */
+	struct arena arena;
+	struct sm_store *store;
+	const struct store_schema *schema;
+	struct bytes text;
+	const char *keyspace; /* in use when it was prepared, or NULL */
+	struct cql_plan *plan;
+	struct prepared *older, *newer; /* the server's list, under its lock */
+};
+
+struct registration {
+	struct sm_ref *conn;
+	struct registration *next;
+};
+
+struct cql_server {
+	struct cql_engine engine;
+	struct sm_system *system;
+	struct net_listener *listener;
+	pthread_mutex_t lock; /* everything below */
+	pthread_cond_t idle;
+	struct map prepared; /* id -> struct prepared */
+	struct prepared *oldest, *newest;
+	uint32_t prepared_count;
+	struct registration *registered;
+	uint32_t requests; /* alive */
+};
+
+/* Make a prepared statement, or find the one that is there. ret: counted. */
+SM_MUST_CHECK enum sm_err server__prepare(struct cql_server *s, struct bytes text, const char *keyspace, struct prepared **ret_prepared,
+					  struct cql_error *err);
+/* By id, for the schema as it is now. Errors: SM_NOT_FOUND (unprepared). */
+SM_MUST_CHECK enum sm_err server__prepared(struct cql_server *s, struct bytes id, struct prepared **ret_prepared, struct cql_error *err);
+void server__prepared_unref(struct prepared *p);
+void server__register(struct cql_server *s, struct sm_ref *conn);
+void server__unregister(struct cql_server *s, struct sm_ref *conn);
+void server__request_begun(struct cql_server *s);
+void server__request_ended(struct cql_server *s);
+
+/* Bytes for a connection to write: an event. */
+struct event_msg {
+	struct sm_msg msg;
+	struct buf frame;
+};
+extern const struct sm_msg_type server__event_type;
+
+/* ---- requests ---- */
+
+struct request {
+	struct sm_msg msg; /* to the connection, when something that it waited for is done */
+	struct sm_work work;
+	struct cql_server *server;
+	struct sm_ref *conn; /* counted */
+	struct arena arena;
+	struct cql_header header;
+	struct bytes body;
+	enum cql_compression compression;
+	uint64_t started_ns;
+	const struct store_schema *schema;
+	struct cql_context context;
+	struct cql_error error;
+	char keyspace[CQL_NAME_MAX + 1]; /* in use on the connection */
+	/* what it means */
+	struct cql_plan *plan;
+	struct prepared *prepared;        /* of EXECUTE and PREPARE; counted */
+	struct prepared **batch_prepared; /* of BATCH */
+	uint32_t batch_prepared_count;
+	struct cql_parameters parameters;
+	struct cql_options options;
+	struct cql_mutations mutations;
+	struct store_batch batch;
+	struct cql_change change;
+	/* what waits */
+	enum { REQUEST_READ, REQUEST_WRITE, REQUEST_CHANGE } waiting;
+	struct sm_error failure; /* of the store */
+	const char *use;         /* USE succeeded: the connection's new keyspace */
+	struct cql_result result;
+	struct buf out; /* the answer */
+};
+extern const struct sm_msg_type request__type;
+
+/* One frame has arrived. Takes everything that it needs out of body. NULL: no memory. */
+struct request *request__new(struct cql_server *server, struct net_conn *conn, const struct cql_header *header, struct bytes body,
+			     enum cql_compression compression, const char *keyspace);
+void request__free(struct request *r);
+/* Begin; true: the answer is in r->out. False: r->msg will come to the connection, then call request__finish. */
+bool request__start(struct request *r);
+/* After r->msg came: makes the answer where that is still to do. */
+void request__finish(struct request *r);
+
+#endif

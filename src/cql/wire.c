@@ -1,0 +1,341 @@
+#include "cql/wire.h"
+
+#include <lz4.h>
+#include <snappy-c.h>
+#include <string.h>
+
+#define COMPRESS_BYTES_MIN 512 /* below, a compressed frame is no shorter */
+
+struct cql_header cql__header(const uint8_t *p)
+{
+	return (struct cql_header){
+		.version = p[0], .flags = p[1], .stream = (int16_t)be16_get(p + 2), .opcode = p[4], .length = be32_get(p + 5)};
+}
+
+/* ---- in ---- */
+
+struct bytes cql__read_string(struct byte_reader *in)
+{
+	size_t size = reader_be16(in);
+	const uint8_t *p = reader_take(in, size);
+	return p ? bytes_of(p, size) : bytes_of("", 0);
+}
+
+struct bytes cql__read_long_string(struct byte_reader *in)
+{
+	size_t size = reader_be32(in);
+	const uint8_t *p = reader_take(in, size);
+	return p ? bytes_of(p, size) : bytes_of("", 0);
+}
+
+static enum sm_err truncated(struct cql_error *err)
+{
+	return cql__fail(err, CQL_PROTOCOL_ERROR, "The frame's body ends too early or has a bad length");
+}
+
+enum sm_err cql__read_values(struct byte_reader *in, struct arena *arena, bool named, struct store_cell **ret_values,
+			     struct bytes **ret_names, uint32_t *ret_count, struct cql_error *err)
+{
+	uint32_t n = reader_be16(in);
+	struct store_cell *values = arena_alloc(arena, sizeof *values * (n + 1));
+	struct bytes *names = named ? arena_alloc(arena, sizeof *names * (n + 1)) : NULL;
+	if (!values || (named && !names))
+		return cql__no_memory(err, arena);
+	for (uint32_t i = 0; i < n && !in->failed; i++) {
+		if (named)
+			names[i] = cql__read_string(in);
+		int32_t size = (int32_t)reader_be32(in);
+		if (size < CQL_UNSET)
+			in->failed = true;
+		values[i] = (struct store_cell){size > 0 ? reader_take(in, (size_t)size) : (const uint8_t *)"", size};
+	}
+	if (in->failed)
+		return truncated(err);
+	*ret_values = values;
+	*ret_names = names;
+	*ret_count = n;
+	return SM_OK;
+}
+
+enum sm_err cql__read_parameters(struct byte_reader *in, struct arena *arena, struct cql_parameters *ret, struct cql_error *err)
+{
+	struct cql_parameters p = {.timestamp_us = INT64_MIN};
+	enum sm_err failed;
+	p.consistency = reader_be16(in);
+	uint8_t flags = reader_u8(in);
+	p.skip_metadata = flags & 0x02;
+	if ((flags & 0x01) && (failed = cql__read_values(in, arena, flags & 0x40, &p.values, &p.names, &p.value_count, err)))
+		return failed;
+	if (flags & 0x04) {
+		int32_t size = (int32_t)reader_be32(in);
+		p.page_size = size > 0 ? (uint32_t)size : 0;
+	}
+	if (flags & 0x08) {
+		int32_t size = (int32_t)reader_be32(in);
+		if (size >= 0)
+			p.paging_state = bytes_of(reader_take(in, (size_t)size), (size_t)size);
+	}
+	if (flags & 0x10)
+		(void)reader_be16(in); /* serial consistency: one replica has them all */
+	if (flags & 0x20)
+		p.timestamp_us = (int64_t)reader_be64(in);
+	if (in->failed)
+		return truncated(err);
+	*ret = p;
+	return SM_OK;
+}
+
+static enum sm_err decompress_lz4(struct bytes in, struct arena *arena, struct bytes *ret_body, struct cql_error *err)
+{
+	if (in.size < 4)
+		return truncated(err);
+	uint32_t size = be32_get(in.data);
+	if (size > CQL_FRAME_MAX)
+		return cql__fail(err, CQL_PROTOCOL_ERROR, "A body of %u bytes is larger than the limit of %u", size, CQL_FRAME_MAX);
+	uint8_t *out = arena_alloc_raw(arena, size + 1u, 1);
+	if (!out)
+		return cql__no_memory(err, arena);
+	if (size && LZ4_decompress_safe((const char *)in.data + 4, (char *)out, (int)(in.size - 4), (int)size) != (int)size)
+		return cql__fail(err, CQL_PROTOCOL_ERROR, "The body is no LZ4 block of the size that it names");
+	*ret_body = bytes_of(out, size);
+	return SM_OK;
+}
+
+static enum sm_err decompress_snappy(struct bytes in, struct arena *arena, struct bytes *ret_body, struct cql_error *err)
+{
+	size_t size = 0;
+	if (snappy_uncompressed_length((const char *)in.data, in.size, &size) != SNAPPY_OK)
+		return cql__fail(err, CQL_PROTOCOL_ERROR, "The body is not compressed with snappy");
+	if (size > CQL_FRAME_MAX)
+		return cql__fail(err, CQL_PROTOCOL_ERROR, "A body of %zu bytes is larger than the limit of %u", size, CQL_FRAME_MAX);
+	uint8_t *out = arena_alloc_raw(arena, size + 1, 1);
+	if (!out)
+		return cql__no_memory(err, arena);
+	if (snappy_uncompress((const char *)in.data, in.size, (char *)out, &size) != SNAPPY_OK)
+		return cql__fail(err, CQL_PROTOCOL_ERROR, "The body is not compressed with snappy");
+	*ret_body = bytes_of(out, size);
+	return SM_OK;
+}
+
+enum sm_err cql__decompress(enum cql_compression how, struct bytes in, struct arena *arena, struct bytes *ret_body, struct cql_error *err)
+{
+	switch (how) {
+	case CQL_LZ4: return decompress_lz4(in, arena, ret_body, err);
+	case CQL_SNAPPY: return decompress_snappy(in, arena, ret_body, err);
+	case CQL_PLAIN: break;
+	}
+	return cql__fail(err, CQL_PROTOCOL_ERROR, "The frame is compressed but STARTUP named no compression");
+}
+
+/* ---- out ---- */
+
+static void put_string_bytes(struct buf *out, const void *data, size_t size)
+{
+	if (size > UINT16_MAX)
+		size = UINT16_MAX;
+	buf_be16(out, (uint16_t)size);
+	buf_append(out, data, size);
+}
+
+void cql__put_string(struct buf *out, const char *text)
+{
+	put_string_bytes(out, text, strlen(text));
+}
+
+size_t cql__frame_begin(struct buf *out, const char *const *warnings, uint32_t warning_count)
+{
+	static const uint8_t header[CQL_HEADER_BYTES];
+	size_t start = buf_size(out);
+	buf_append(out, header, sizeof header);
+	if (warning_count) {
+		buf_be16(out, (uint16_t)warning_count);
+		for (uint32_t i = 0; i < warning_count; i++)
+			cql__put_string(out, warnings[i]);
+	}
+	return start;
+}
+
+void cql__frame_end(struct buf *out, size_t start, uint8_t opcode, int16_t stream, uint8_t flags)
+{
+	if (out->failed)
+		return;
+	uint8_t *p = out->data + out->start + start;
+	p[0] = 0x80 | CQL_VERSION_HIGHEST;
+	p[1] = flags;
+	be16_put(p + 2, (uint16_t)stream);
+	p[4] = opcode;
+	be32_put(p + 5, (uint32_t)(buf_size(out) - start - CQL_HEADER_BYTES));
+}
+
+static void put_type(struct buf *out, const struct store_type *type)
+{
+	if (type->id == STORE_DURATION) { /* a custom type until v5 */
+		buf_be16(out, STORE_CUSTOM);
+		cql__put_string(out, "org.apache.cassandra.db.marshal.DurationType");
+		return;
+	}
+	buf_be16(out, (uint16_t)type->id);
+	if (type->id == STORE_TUPLE)
+		buf_be16(out, type->element_count);
+	for (uint16_t i = 0; i < type->element_count; i++)
+		put_type(out, &type->elements[i]);
+}
+
+static void put_rows(struct buf *out, const struct cql_result *r, bool skip_metadata)
+{
+	uint32_t flags = (skip_metadata ? 4 : r->column_count ? 1 : 0) | (r->paging_state.data ? 2 : 0);
+	buf_be32(out, flags);
+	buf_be32(out, r->column_count);
+	if (r->paging_state.data) {
+		buf_be32(out, (uint32_t)r->paging_state.size);
+		buf_append_bytes(out, r->paging_state);
+	}
+	if (!skip_metadata) {
+		cql__put_string(out, r->keyspace);
+		cql__put_string(out, r->table);
+		for (uint32_t i = 0; i < r->column_count; i++) {
+			cql__put_string(out, r->columns[i].name);
+			put_type(out, r->columns[i].type);
+		}
+	}
+	buf_be32(out, r->row_count);
+	buf_append_bytes(out, buf_bytes(&r->rows));
+}
+
+static void put_schema_change(struct buf *out, const char *change, const char *keyspace, const char *table)
+{
+	cql__put_string(out, change);
+	cql__put_string(out, table ? "TABLE" : "KEYSPACE");
+	cql__put_string(out, keyspace);
+	if (table)
+		cql__put_string(out, table);
+}
+
+void cql__put_result(struct buf *out, int16_t stream, const struct cql_result *r, bool skip_metadata)
+{
+	buf_reserve(out, buf_size(&r->rows) + 256); /* the rows are copied once, into room that is there */
+	size_t start = cql__frame_begin(out, r->warnings, r->warning_count);
+	buf_be32(out, r->kind);
+	switch (r->kind) {
+	case CQL_RESULT_ROWS: put_rows(out, r, skip_metadata); break;
+	case CQL_RESULT_KEYSPACE: cql__put_string(out, r->keyspace); break;
+	case CQL_RESULT_SCHEMA: put_schema_change(out, r->change, r->keyspace, r->table); break;
+	case CQL_RESULT_VOID:
+	case CQL_RESULT_PREPARED: break;
+	}
+	cql__frame_end(out, start, CQL_OP_RESULT, stream, r->warning_count ? CQL_FLAG_WARNING : 0);
+}
+
+void cql__put_error(struct buf *out, int16_t stream, const struct cql_error *e)
+{
+	size_t start = cql__frame_begin(out, NULL, 0);
+	buf_be32(out, (uint32_t)e->code);
+	cql__put_string(out, e->text);
+	if (e->code == CQL_UNAVAILABLE) {
+		buf_be16(out, e->consistency);
+		buf_be32(out, (uint32_t)e->required);
+		buf_be32(out, (uint32_t)e->alive);
+	} else if (e->code == CQL_ALREADY_EXISTS) {
+		cql__put_string(out, e->keyspace);
+		cql__put_string(out, e->table);
+	} else if (e->code == CQL_UNPREPARED) {
+		put_string_bytes(out, e->id, sizeof e->id);
+	}
+	cql__frame_end(out, start, CQL_OP_ERROR, stream, 0);
+}
+
+void cql__put_prepared(struct buf *out, int16_t stream, const uint8_t id[16], const struct cql_plan *plan)
+{
+	bool one_table = plan->bind_count > 0;
+	for (uint32_t i = 1; i < plan->bind_count; i++)
+		one_table &= strcmp(plan->binds[i].table, plan->binds[0].table) == 0 &&
+			     strcmp(plan->binds[i].keyspace, plan->binds[0].keyspace) == 0;
+	size_t start = cql__frame_begin(out, plan->warnings, 0);
+	buf_be32(out, CQL_RESULT_PREPARED);
+	put_string_bytes(out, id, 16);
+	buf_be32(out, one_table ? 1 : 0);
+	buf_be32(out, plan->bind_count);
+	buf_be32(out, plan->key_bind_count);
+	for (uint16_t i = 0; i < plan->key_bind_count; i++)
+		buf_be16(out, plan->key_binds[i]);
+	if (one_table) {
+		cql__put_string(out, plan->binds[0].keyspace);
+		cql__put_string(out, plan->binds[0].table);
+	}
+	for (uint32_t i = 0; i < plan->bind_count; i++) {
+		if (!one_table) {
+			cql__put_string(out, plan->binds[i].keyspace);
+			cql__put_string(out, plan->binds[i].table);
+		}
+		cql__put_string(out, plan->binds[i].name);
+		put_type(out, plan->binds[i].type);
+	}
+	const struct cql_select_plan *s = plan->kind == CQL_PLAN_SELECT ? plan->select : NULL;
+	buf_be32(out, s ? 1 : 4);
+	buf_be32(out, s ? s->column_count : 0);
+	if (s) {
+		cql__put_string(out, s->table->keyspace);
+		cql__put_string(out, s->table->name);
+	}
+	for (uint32_t i = 0; s && i < s->column_count; i++) {
+		cql__put_string(out, s->columns[i].name);
+		put_type(out, s->columns[i].type);
+	}
+	cql__frame_end(out, start, CQL_OP_RESULT, stream, 0);
+}
+
+void cql__put_schema_event(struct buf *out, const char *change, const char *keyspace, const char *table)
+{
+	size_t start = cql__frame_begin(out, NULL, 0);
+	cql__put_string(out, "SCHEMA_CHANGE");
+	put_schema_change(out, change, keyspace, table);
+	cql__frame_end(out, start, CQL_OP_EVENT, -1, 0);
+}
+
+void cql__put_supported(struct buf *out, int16_t stream)
+{
+	size_t start = cql__frame_begin(out, NULL, 0);
+	buf_be16(out, 3);
+	cql__put_string(out, "PROTOCOL_VERSIONS");
+	buf_be16(out, 1);
+	cql__put_string(out, "4/v4");
+	cql__put_string(out, "COMPRESSION");
+	buf_be16(out, 2);
+	cql__put_string(out, "snappy");
+	cql__put_string(out, "lz4");
+	cql__put_string(out, "CQL_VERSION");
+	buf_be16(out, 1);
+	cql__put_string(out, "3.4.7");
+	cql__frame_end(out, start, CQL_OP_SUPPORTED, stream, 0);
+}
+
+void cql__compress(enum cql_compression how, struct buf *out, size_t start)
+{
+	size_t size = buf_size(out) - start - CQL_HEADER_BYTES, packed;
+	if (how == CQL_PLAIN || out->failed || size < COMPRESS_BYTES_MIN || size > INT32_MAX / 2)
+		return;
+	struct buf body;
+	buf_init(&body);
+	const uint8_t *from = out->data + out->start + start + CQL_HEADER_BYTES;
+	if (how == CQL_LZ4) {
+		int bound = LZ4_compressBound((int)size);
+		uint8_t *to = buf_reserve(&body, (size_t)bound + 4);
+		int n = to ? LZ4_compress_default((const char *)from, (char *)to + 4, (int)size, bound) : 0;
+		if (to)
+			be32_put(to, (uint32_t)size);
+		packed = n > 0 ? (size_t)n + 4 : 0;
+	} else {
+		packed = snappy_max_compressed_length(size);
+		uint8_t *to = buf_reserve(&body, packed);
+		if (!to || snappy_compress((const char *)from, size, (char *)to, &packed) != SNAPPY_OK)
+			packed = 0;
+	}
+	if (packed && packed < size) {
+		uint8_t *header = out->data + out->start + start;
+		memcpy(header + CQL_HEADER_BYTES, body.data + body.start, packed);
+		out->end -= size - packed;
+		header[1] |= CQL_FLAG_COMPRESSED;
+		be32_put(header + 5, (uint32_t)packed);
+	}
+	buf_done(&body);
+}

@@ -1,0 +1,88 @@
+/* The native protocol's frames: what comes in, taken apart; what goes out, put together.
+ *
+ * Source: doc/native_protocol_v4.spec of Apache Cassandra. A frame is [u8 version][u8 flags][i16 stream][u8 opcode][u32 length][body]. */
+#ifndef CQL_WIRE_H
+#define CQL_WIRE_H
+
+#include "cql/plan.h"
+
+#define CQL_VERSION_HIGHEST 4
+#define CQL_HEADER_BYTES 9
+
+enum cql_opcode {
+	CQL_OP_ERROR = 0x00,
+	CQL_OP_STARTUP = 0x01,
+	CQL_OP_READY = 0x02,
+	CQL_OP_OPTIONS = 0x05,
+	CQL_OP_SUPPORTED = 0x06,
+	CQL_OP_QUERY = 0x07,
+	CQL_OP_RESULT = 0x08,
+	CQL_OP_PREPARE = 0x09,
+	CQL_OP_EXECUTE = 0x0A,
+	CQL_OP_REGISTER = 0x0B,
+	CQL_OP_EVENT = 0x0C,
+	CQL_OP_BATCH = 0x0D,
+	CQL_OP_AUTH_RESPONSE = 0x0F,
+};
+enum cql_frame_flag { CQL_FLAG_COMPRESSED = 0x01, CQL_FLAG_TRACING = 0x02, CQL_FLAG_PAYLOAD = 0x04, CQL_FLAG_WARNING = 0x08 };
+enum cql_compression { CQL_PLAIN, CQL_LZ4, CQL_SNAPPY };
+enum cql_consistency {
+	CQL_ANY,
+	CQL_ONE,
+	CQL_TWO,
+	CQL_THREE,
+	CQL_QUORUM,
+	CQL_ALL,
+	CQL_LOCAL_QUORUM,
+	CQL_EACH_QUORUM,
+	CQL_SERIAL,
+	CQL_LOCAL_SERIAL,
+	CQL_LOCAL_ONE
+};
+
+struct cql_header {
+	uint8_t version, flags, opcode;
+	int16_t stream;
+	uint32_t length;
+};
+struct cql_header cql__header(const uint8_t *bytes);
+
+/* ---- in ---- */
+
+/* What follows the text or id of QUERY and EXECUTE, and the end of BATCH. */
+struct cql_parameters {
+	uint16_t consistency;
+	bool skip_metadata;
+	struct store_cell *values; /* in the arena; size -1 null, CQL_UNSET */
+	struct bytes *names;       /* of the values, or NULL */
+	uint32_t value_count;
+	uint32_t page_size; /* 0: none */
+	struct bytes paging_state;
+	int64_t timestamp_us; /* INT64_MIN: none */
+};
+SM_MUST_CHECK enum sm_err cql__read_parameters(struct byte_reader *in, struct arena *arena, struct cql_parameters *ret,
+					       struct cql_error *err);
+/* [u16 n][value]... as in BATCH. */
+SM_MUST_CHECK enum sm_err cql__read_values(struct byte_reader *in, struct arena *arena, bool named, struct store_cell **ret_values,
+					   struct bytes **ret_names, uint32_t *ret_count, struct cql_error *err);
+struct bytes cql__read_string(struct byte_reader *in);      /* [u16 size][bytes] */
+struct bytes cql__read_long_string(struct byte_reader *in); /* [i32 size][bytes] */
+/* Undo the compression of a body. */
+SM_MUST_CHECK enum sm_err cql__decompress(enum cql_compression how, struct bytes in, struct arena *arena, struct bytes *ret_body,
+					  struct cql_error *err);
+
+/* ---- out: all append a whole frame to out ---- */
+
+/* Room for the header; cql__frame_end fills it in. Returns where the frame starts. */
+size_t cql__frame_begin(struct buf *out, const char *const *warnings, uint32_t warning_count);
+void cql__frame_end(struct buf *out, size_t start, uint8_t opcode, int16_t stream, uint8_t flags);
+void cql__put_string(struct buf *out, const char *text);
+void cql__put_result(struct buf *out, int16_t stream, const struct cql_result *result, bool skip_metadata);
+void cql__put_error(struct buf *out, int16_t stream, const struct cql_error *err);
+void cql__put_prepared(struct buf *out, int16_t stream, const uint8_t id[16], const struct cql_plan *plan);
+void cql__put_schema_event(struct buf *out, const char *change, const char *keyspace, const char *table);
+void cql__put_supported(struct buf *out, int16_t stream);
+/* Compress the frame that starts at start where that is worth it. */
+void cql__compress(enum cql_compression how, struct buf *out, size_t start);
+
+#endif
