@@ -269,8 +269,10 @@ static bool utf8_ok(const uint8_t *p, const uint8_t *end)
 static enum sm_err sized(struct store_cell value, int32_t size, bool empty_ok, const char *fmt_before, const char *after,
 			 struct cql_error *err)
 {
-	if (value.size == size || (empty_ok && value.size == 0))
+	if (value.size == size)
 		return SM_OK;
+	if (empty_ok && value.size == 0) /* Cassandra keeps them for the sake of Thrift's old clients */
+		return cql__fail(err, CQL_INVALID, "Empty values of types of a fixed size are not supported: send null");
 	return cql__fail(err, CQL_INVALID, "%s (%d)%s", fmt_before, value.size, after);
 }
 
@@ -300,7 +302,7 @@ enum sm_err cql__value_check(const struct store_type *type, struct store_cell va
 		return failed;
 	}
 	case STORE_INET:
-		if (value.size && value.size != 4 && value.size != 16)
+		if (value.size != 4 && value.size != 16)
 			return cql__fail(err, CQL_INVALID, "Expected 4 or 16 byte inetaddress; got %d", value.size);
 		return SM_OK;
 	case STORE_TEXT:
@@ -311,9 +313,10 @@ enum sm_err cql__value_check(const struct store_type *type, struct store_cell va
 				return cql__fail(err, CQL_INVALID, "Invalid byte for ascii: %d", (int8_t)value.data[i]);
 		return SM_OK;
 	case STORE_DECIMAL:
-		if (value.size && value.size < 5)
-			return cql__fail(err, CQL_INVALID, "Expected 0 or at least 4 bytes (%d)", value.size);
+		if (value.size < 5)
+			return cql__fail(err, CQL_INVALID, "Expected at least 5 bytes for a decimal (%d)", value.size);
 		return SM_OK;
+	case STORE_VARINT: return value.size ? SM_OK : cql__fail(err, CQL_INVALID, "Expected at least 1 byte for a varint (0)");
 	case STORE_DURATION: {
 		struct cql_duration d;
 		if (cql__duration_of_cell(value, &d) != SM_OK)

@@ -251,9 +251,9 @@ static enum sm_err limit_partition(struct run *r, const struct store_row *row, b
 		next_partition(r);
 		return SM_OK;
 	}
-	close_cursor(r);
 	r->at.key = copy_cells(r->c->arena, row->cells, count);
 	r->at.clustering = NULL;
+	close_cursor(r); /* the row was its */
 	return r->at.key ? SM_OK : cql__no_memory(r->c->err, r->c->arena);
 }
 

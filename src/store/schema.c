@@ -98,6 +98,10 @@ static enum sm_err check_columns(const struct store_table *t, struct sm_error *r
 				       t->name, size, STORE_COLUMN_NAME_BYTES_MAX);
 		if (store__type_size(&c->type) == STORE_SIZE_UNSUPPORTED)
 			return sm_fail(reterr, SM_UNSUPPORTED, "column '%s': its type (0x%02x) is not supported yet", c->name, c->type.id);
+		if (c->kind == STORE_CLUSTERING &&
+		    (c->type.id == STORE_DECIMAL || c->type.id == STORE_VARINT || c->type.id == STORE_DURATION))
+			return sm_fail(reterr, SM_UNSUPPORTED, "clustering column '%s': its type (0x%02x) has no order on disk yet",
+				       c->name, c->type.id);
 		for (uint16_t j = 0; j < i; j++)
 			if (strcmp(t->columns[j].name, c->name) == 0)
 				return sm_fail(reterr, SM_INVALID, "Duplicate column '%s' declaration for table '%s'", c->name, t->name);

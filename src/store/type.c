@@ -3,6 +3,7 @@
 #include "store/store_internal.h"
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 /* The bytes of each value, STORE_SIZE_VARIABLE, or STORE_SIZE_UNSUPPORTED for types that the engine does not keep yet. */
 static const struct type_info {
@@ -27,10 +28,10 @@ static const struct type_info {
 	{STORE_TINYINT, "tinyint", 1},
 	{STORE_UUID, "uuid", 16},
 	{STORE_COUNTER, "counter", STORE_SIZE_UNSUPPORTED},
-	{STORE_DECIMAL, "decimal", STORE_SIZE_UNSUPPORTED},
-	{STORE_DURATION, "duration", STORE_SIZE_UNSUPPORTED},
-	{STORE_INET, "inet", STORE_SIZE_UNSUPPORTED},
-	{STORE_VARINT, "varint", STORE_SIZE_UNSUPPORTED},
+	{STORE_DECIMAL, "decimal", STORE_SIZE_VARIABLE},
+	{STORE_DURATION, "duration", STORE_SIZE_VARIABLE},
+	{STORE_INET, "inet", STORE_SIZE_VARIABLE},
+	{STORE_VARINT, "varint", STORE_SIZE_VARIABLE},
 	{STORE_LIST, "list", STORE_SIZE_UNSUPPORTED},
 	{STORE_MAP, "map", STORE_SIZE_UNSUPPORTED},
 	{STORE_SET, "set", STORE_SIZE_UNSUPPORTED},
@@ -171,6 +172,10 @@ bool store_value_ok(const struct store_type *type, struct store_cell value)
 	case STORE_ASCII: return ascii_ok(value.data, (size_t)value.size);
 	case STORE_TEXT: return utf8_ok(value.data, (size_t)value.size);
 	case STORE_TIMEUUID: return value.data[6] >> 4 == 1;
+	case STORE_INET: return value.size == 4 || value.size == 16;
+	case STORE_VARINT: return value.size >= 1;
+	case STORE_DECIMAL: return value.size >= 5; /* a scale and a number */
+	case STORE_DURATION: return value.size >= 3;
 	default: return true;
 	}
 }
@@ -240,6 +245,78 @@ static double double_of(const uint8_t *p)
 	return v;
 }
 
+/* Two's complement of any length. */
+static int compare_varint(struct bytes a, struct bytes b)
+{
+	bool negative = *a.data & 0x80;
+	if (negative != !!(*b.data & 0x80))
+		return negative ? -1 : 1;
+	uint8_t sign = negative ? 0xff : 0;
+	while (a.size > 1 && *a.data == sign)
+		a = bytes_of(a.data + 1, a.size - 1);
+	while (b.size > 1 && *b.data == sign)
+		b = bytes_of(b.data + 1, b.size - 1);
+	if (a.size != b.size)
+		return (a.size < b.size) == negative ? 1 : -1;
+	return memcmp(a.data, b.data, a.size);
+}
+
+/* The magnitude's decimal digits, the least first, without zeros at the high end; their number. digits: room for size * 5 / 2 + 2. */
+static size_t decimal_digits(const uint8_t *p, size_t size, uint8_t *digits)
+{
+	uint8_t stack[64], *work = size <= sizeof stack ? stack : malloc(size);
+	size_t n = 0, first = 0;
+	if (!work)
+		return 0;
+	unsigned carry = *p >> 7, flip = *p & 0x80 ? 0xff : 0;
+	for (size_t i = size; i-- > 0;) {
+		unsigned v = (p[i] ^ flip) + carry;
+		work[i] = (uint8_t)v;
+		carry = v >> 8;
+	}
+	while (first < size) {
+		unsigned rest = 0;
+		for (size_t i = first; i < size; i++) {
+			unsigned v = rest << 8 | work[i];
+			work[i] = (uint8_t)(v / 10);
+			rest = v % 10;
+		}
+		digits[n++] = (uint8_t)rest;
+		while (first < size && work[first] == 0)
+			first++;
+	}
+	while (n && digits[n - 1] == 0)
+		n--;
+	if (work != stack)
+		free(work);
+	return n;
+}
+
+/* [i32 scale][varint]: the number divided by 10^scale. The first digit's place decides, then digit by digit. */
+static int compare_decimal(struct bytes a, struct bytes b)
+{
+	bool negative = a.data[4] & 0x80;
+	if (negative != !!(b.data[4] & 0x80))
+		return negative ? -1 : 1;
+	int64_t scale_a = (int32_t)be32_get(a.data), scale_b = (int32_t)be32_get(b.data);
+	if (scale_a == scale_b)
+		return compare_varint(bytes_of(a.data + 4, a.size - 4), bytes_of(b.data + 4, b.size - 4));
+	uint8_t *digits = malloc((a.size + b.size) * 5 / 2 + 8);
+	if (!digits)
+		return bytes_compare(a, b);
+	uint8_t *other = digits + a.size * 5 / 2 + 4;
+	size_t na = decimal_digits(a.data + 4, a.size - 4, digits), nb = decimal_digits(b.data + 4, b.size - 4, other);
+	int order = 0;
+	if (!na || !nb)
+		order = (na != 0) - (nb != 0);
+	else
+		order = compare_i64((int64_t)na - scale_a, (int64_t)nb - scale_b);
+	for (size_t i = 1; order == 0 && (i <= na || i <= nb); i++)
+		order = (i <= na ? digits[na - i] : 0) - (i <= nb ? other[nb - i] : 0);
+	free(digits);
+	return negative ? -order : order;
+}
+
 int store_compare(const struct store_type *type, struct store_cell a, struct store_cell b)
 {
 	switch (type->id) {
@@ -253,6 +330,8 @@ int store_compare(const struct store_type *type, struct store_cell a, struct sto
 	case STORE_UUID: return compare_uuid(a.data, b.data);
 	case STORE_TIMEUUID: return compare_timeuuid(a.data, b.data);
 	case STORE_BOOLEAN: return (*a.data != 0) - (*b.data != 0);
+	case STORE_VARINT: return compare_varint(bytes_of(a.data, (size_t)a.size), bytes_of(b.data, (size_t)b.size));
+	case STORE_DECIMAL: return compare_decimal(bytes_of(a.data, (size_t)a.size), bytes_of(b.data, (size_t)b.size));
 	default: return bytes_compare(bytes_of(a.data, (size_t)a.size), bytes_of(b.data, (size_t)b.size)); /* text, blob, date, time ... */
 	}
 }
