@@ -207,7 +207,6 @@ void kafka__list_groups(struct kafka_request *r)
 
 struct visit {
 	int32_t at;
-	const struct log_topics *topics;
 	void *hold;
 	struct log_group_offset *offsets;
 	uint32_t offset_count;
@@ -220,10 +219,7 @@ static void visit_release(struct kafka_request *r)
 	struct sm_log *log = r->server->log;
 	if (v->hold)
 		log->ops->offsets_release(log, v->hold);
-	if (v->topics)
-		log->ops->topics_release(log, v->topics);
 	v->hold = NULL;
-	v->topics = NULL;
 	v->offset_count = 0;
 }
 
@@ -239,9 +235,8 @@ static void visit_offsets(struct kafka_request *r, struct bytes group)
 	struct visit *v = r->state;
 	struct sm_log *log = r->server->log;
 	visit_release(r);
-	v->topics = log->ops->topics(log);
 	const char *name = kafka__cstr(r, group);
-	v->err = name && v->topics ? kafka__offsets_all(r, v->topics, name, &v->offsets, &v->offset_count, &v->hold) : SM_NO_MEMORY;
+	v->err = name ? log->ops->offsets_list(log, name, &v->offsets, &v->offset_count, &v->hold) : SM_NO_MEMORY;
 }
 
 struct kafka_described_group *kafka__described_group(struct kafka_request *r)

@@ -193,9 +193,5 @@ int16_t *kafka__deleted_group_error(struct kafka_request *request);
 /* Store the offsets of an OffsetCommit, or refuse all with error, and resume: takes one reference. Thread: the coordinator's. */
 void kafka__offsets_store(struct kafka_request *request, int16_t error);
 void kafka__offsets_refuse(struct kafka_request *request, int16_t error);
-/* All offsets that a group has committed. ret_offsets in the arena, texts borrowed from *ret_hold (offsets_release) and topics. May block.
- */
-SM_MUST_CHECK enum sm_err kafka__offsets_all(struct kafka_request *request, const struct log_topics *topics, const char *group,
-					     struct log_group_offset **ret_offsets, uint32_t *ret_count, void **ret_hold);
 
 #endif

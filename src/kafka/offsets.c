@@ -133,32 +133,6 @@ void kafka__offsets_store(struct kafka_request *r, int16_t error)
 
 /* ---- OffsetFetch ---- */
 
-enum sm_err kafka__offsets_all(struct kafka_request *r, const struct log_topics *topics, const char *group,
-			       struct log_group_offset **ret_offsets, uint32_t *ret_count, void **ret_hold)
-{
-	size_t count = 0, n = 0;
-	for (uint32_t i = 0; i < topics->count; i++)
-		count += (size_t)topics->items[i].partitions;
-	struct log_group_offset *all = kafka__alloc(r, count, sizeof *all);
-	if (!all)
-		return SM_NO_MEMORY;
-	for (uint32_t i = 0; i < topics->count; i++) {
-		for (int32_t k = 0; k < topics->items[i].partitions; k++)
-			all[n++] = (struct log_group_offset){.topic = topics->items[i].name, .partition = k, .offset = -1};
-	}
-	enum sm_err err = r->server->log->ops->offsets_fetch(r->server->log, group, all, (uint32_t)count, ret_hold);
-	if (err)
-		return err;
-	uint32_t kept = 0;
-	for (size_t i = 0; i < count; i++) {
-		if (all[i].offset >= 0)
-			all[kept++] = all[i];
-	}
-	*ret_offsets = all;
-	*ret_count = kept;
-	return SM_OK;
-}
-
 /* A request of version 8 asks for several groups; an older one is read as one for its only group. */
 struct fetch_group {
 	struct bytes id;
@@ -170,7 +144,6 @@ struct fetch_group {
 	void *hold;
 };
 struct fetch_state {
-	const struct log_topics *topics;
 	struct fetch_group *groups;
 	int32_t count;
 };
@@ -183,8 +156,6 @@ static void fetch_done(struct kafka_request *r)
 		if (s->groups[i].hold)
 			log->ops->offsets_release(log, s->groups[i].hold);
 	}
-	if (s->topics)
-		log->ops->topics_release(log, s->topics);
 }
 
 static struct kafka_offset_fetch_partition_response found(const struct log_group_offset *o)
@@ -200,10 +171,9 @@ static struct kafka_offset_fetch_partition_response found(const struct log_group
 
 static enum sm_err fetch_all(struct kafka_request *r, struct fetch_group *g, const char *name)
 {
-	struct fetch_state *s = r->state;
 	struct log_group_offset *offsets;
 	uint32_t count;
-	enum sm_err err = kafka__offsets_all(r, s->topics, name, &offsets, &count, &g->hold);
+	enum sm_err err = r->server->log->ops->offsets_list(r->server->log, name, &offsets, &count, &g->hold);
 	if (err)
 		return err;
 	g->reply = kafka__alloc(r, count, sizeof *g->reply);
@@ -299,9 +269,8 @@ void kafka__offset_fetch(struct kafka_request *r)
 	if (s) {
 		r->state = s;
 		r->done = fetch_done;
-		s->topics = r->server->log->ops->topics(r->server->log);
 	}
-	if (!s || !s->topics || !groups || (many && !reply->groups)) {
+	if (!s || !groups || (many && !reply->groups)) {
 		kafka__abort(r);
 		return;
 	}

@@ -261,9 +261,11 @@ static inline void fake_offsets_commit(struct sm_log *log, const char *group, co
 	pthread_mutex_lock(&f->lock);
 	for (uint32_t i = 0; i < count; i++) {
 		struct fake_offset *x = fake_offset(f, group, &offsets[i]);
-		x = x ? x : &f->offsets[f->offset_count++];
-		strncpy(x->group, group, sizeof x->group - 1);
-		strncpy(x->topic, offsets[i].topic, sizeof x->topic - 1);
+		if (!x) {
+			x = &f->offsets[f->offset_count++];
+			strncpy(x->group, group, sizeof x->group - 1);
+			strncpy(x->topic, offsets[i].topic, sizeof x->topic - 1);
+		}
 		strncpy(x->metadata, offsets[i].metadata ? offsets[i].metadata : "", sizeof x->metadata - 1);
 		x->partition = offsets[i].partition;
 		x->offset = offsets[i].offset;
@@ -287,7 +289,28 @@ static inline enum sm_err fake_offsets_fetch(struct sm_log *log, const char *gro
 	return SM_OK;
 }
 
-static inline void fake_offsets_release(struct sm_log *log, void *hold) {}
+static inline enum sm_err fake_offsets_list(struct sm_log *log, const char *group, struct log_group_offset **ret_offsets,
+					    uint32_t *ret_count, void **ret_hold)
+{
+	struct fake_log *f = (struct fake_log *)log;
+	struct log_group_offset *all = calloc(64, sizeof *all);
+	uint32_t count = 0;
+	pthread_mutex_lock(&f->lock);
+	for (uint32_t i = 0; i < f->offset_count; i++) {
+		const struct fake_offset *x = &f->offsets[i];
+		if (strcmp(x->group, group) == 0 && x->offset >= 0)
+			all[count++] = (struct log_group_offset){x->topic, x->partition, x->offset, 0, x->metadata};
+	}
+	pthread_mutex_unlock(&f->lock);
+	*ret_offsets = *ret_hold = all;
+	*ret_count = count;
+	return SM_OK;
+}
+
+static inline void fake_offsets_release(struct sm_log *log, void *hold)
+{
+	free(hold);
+}
 
 static const struct log_ops fake_ops = {
 	.topic_create = fake_topic_create,
@@ -302,6 +325,7 @@ static const struct log_ops fake_ops = {
 	.producer_id = fake_producer_id,
 	.offsets_commit = fake_offsets_commit,
 	.offsets_fetch = fake_offsets_fetch,
+	.offsets_list = fake_offsets_list,
 	.offsets_release = fake_offsets_release,
 };
 
