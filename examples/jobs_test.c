@@ -1,8 +1,10 @@
 /* The examples' jobs on the real events: loaded from the week's files, rolled up by day, reported, and compared with expected_daily.csv. */
 #include "jobs.h"
 #include "compute/testing.h"
+#include "remote/remote.h"
 #include <smack/event.h>
 #include <smack/store.h>
+#include <sys/wait.h>
 
 enum { DAYS = 7, CAMPAIGNS = 6 };
 static const char data[] = "examples/open-bandit";
@@ -182,11 +184,64 @@ static void the_report_is_the_same_wherever_the_day_is_cut(void **state)
 	}
 }
 
-int main(void)
+/* ---- as a program ---- */
+
+static const char *program; /* the jobs' executable, when the build names it */
+
+/* The exit status; output has what went to stdout and stderr. */
+static int run_program(const char *arguments, char *output, size_t room)
 {
+	char command[600];
+	snprintf(command, sizeof command, "'%s' --data '%s' %s 2>&1", program, platform.dir, arguments);
+	FILE *pipe = popen(command, "r");
+	assert_non_null(pipe);
+	output[fread(output, 1, room - 1, pipe)] = 0;
+	int status = pclose(pipe);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static void a_job_is_a_program_of_its_own(void **state)
+{
+	static const struct remote_command no_commands[] = {{NULL, NULL, NULL}};
+	struct remote_server_options options = {
+		.system = platform.system, .log = platform.log, .store = platform.store, .data_dir = platform.dir, .commands = no_commands};
+	struct remote_server *server;
+	struct sm_error error = {0};
+	char output[4000];
+	int seen = 0;
+	if (!program)
+		skip();
+	assert_int_equal(run_program("--class campaign-report", output, sizeof output), 1);
+	assert_non_null(strstr(output, "no server at"));
+	platform_check(remote_server_new(&options, &server, &error), &error);
+	assert_int_equal(run_program("--class views-per-campaign --master 'local[2]'", output, sizeof output), 0);
+	for (int i = 0; i < expected_count; i++) {
+		char line[80];
+		snprintf(line, sizeof line, "%s %lld\n", expected[i].campaign, (long long)expected[i].views);
+		assert_non_null(strstr(output, line));
+	}
+	assert_int_equal(run_program("--class campaign-report since=2019-11-27", output, sizeof output), 0);
+	assert_non_null(strstr(output, "6 campaigns\n"));
+	platform_check(sm_store_scan(platform.store, "ads.campaign_report", check_report, &seen, &error), &error);
+	assert_int_equal(seen, CAMPAIGNS);
+	assert_int_equal(run_program("--class campaign-report --explain", output, sizeof output), 0);
+	assert_non_null(strstr(output, "ads.campaign_report (rows bigint)"));
+	assert_int_equal(run_program("--class campaign-report since=yesterday", output, sizeof output), 1);
+	assert_non_null(strstr(output, "campaign-report: since is a day, as in since=2019-11-30"));
+	assert_int_equal(run_program("--class nothing", output, sizeof output), 2);
+	assert_int_equal(run_program("", output, sizeof output), 2);
+	assert_int_equal(run_program("--class campaign-report yesterday", output, sizeof output), 2);
+	remote_server_free(server, 1000);
+}
+
+int main(int argc, char **argv)
+{
+	program = argc > 1 ? argv[1] : NULL;
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(views_of_november_are_expected_dailys_sums),
 		cmocka_unit_test(the_report_is_the_same_wherever_the_day_is_cut),
+		cmocka_unit_test(a_job_is_a_program_of_its_own),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -107,7 +107,7 @@ struct sm_rdd *rdd_new(struct sm_context *context, struct dag_node *node, uint32
 		return rdd_broken(context, SM_NO_MEMORY, "no memory for another RDD, or more than %d on the way from a source",
 				  COMPUTE_DEPTH_MAX);
 	}
-	*rdd = (struct sm_rdd){context, context->rdds, node, key_count};
+	*rdd = (struct sm_rdd){.context = context, .next = context->rdds, .node = node, .key_count = key_count};
 	context->rdds = rdd;
 	return rdd;
 }

@@ -275,24 +275,32 @@ static const struct dag_node_ops group_ops[] = {{.name = "combine", .iterate = g
 						{.name = "reduce by key", .iterate = group_iterate},
 						{.name = "distinct", .iterate = group_iterate}};
 
-/* Two nodes: combine what a map task has, then, after the shuffle, what all have. */
-static struct sm_rdd *add_group_nodes(struct sm_rdd *rdd, const struct dag_node_ops *ops, uint32_t key_count, sm_reduce_fn reduce,
-				      void *arg)
+static struct group_node *group_new(struct sm_rdd *rdd, const struct dag_node_ops *ops, struct dag_node *parent,
+				    enum dag_dependency dependency, uint32_t key_count, sm_reduce_fn reduce, void *arg)
 {
-	struct dag_node *parent = rdd->node;
-	struct group_node *first = (struct group_node *)rdd_child(sizeof *first, &group_ops[0], parent->type, parent->partitions, parent,
-								  DAG_NARROW, 0);
-	struct group_node *last = NULL;
-	if (first)
-		last = (struct group_node *)rdd_child(sizeof *last, ops, parent->type, rdd->context->shuffle_partitions, &first->node,
-						      DAG_SHUFFLE, key_count);
-	dag_unref(first ? &first->node : NULL); /* last holds it */
-	if (last) {
-		first->key_count = last->key_count = key_count;
-		first->reduce = last->reduce = reduce;
-		first->arg = last->arg = arg;
+	uint32_t partitions = dependency == DAG_SHUFFLE ? rdd->context->shuffle_partitions : parent->partitions;
+	struct group_node *g = (struct group_node *)rdd_child(sizeof *g, ops, parent->type, partitions, parent, dependency, key_count);
+	if (g) {
+		g->key_count = key_count;
+		g->reduce = reduce;
+		g->arg = arg;
 	}
-	return rdd_new(rdd->context, last ? &last->node : NULL, rdd->key_count);
+	return g;
+}
+
+/* Combine what a map task has, then, after the shuffle, what all have; one node if equal keys lie together already. */
+static struct dag_node *add_groups(struct sm_rdd *rdd, const struct dag_node_ops *ops, bool together, uint32_t key_count,
+				   sm_reduce_fn reduce, void *arg)
+{
+	struct group_node *first, *last;
+	if (together) {
+		last = group_new(rdd, ops, rdd->node, DAG_NARROW, key_count, reduce, arg);
+		return last ? &last->node : NULL;
+	}
+	first = group_new(rdd, &group_ops[0], rdd->node, DAG_NARROW, key_count, reduce, arg);
+	last = first ? group_new(rdd, ops, &first->node, DAG_SHUFFLE, key_count, reduce, arg) : NULL;
+	dag_unref(first ? &first->node : NULL); /* last holds it */
+	return last ? &last->node : NULL;
 }
 
 struct sm_rdd *sm_rdd_reduce_by_key(struct sm_rdd *pairs, sm_reduce_fn reduce, void *arg)
@@ -301,12 +309,15 @@ struct sm_rdd *sm_rdd_reduce_by_key(struct sm_rdd *pairs, sm_reduce_fn reduce, v
 		return pairs;
 	if (pairs->key_count == 0)
 		return rdd_broken(pairs->context, SM_INVALID, "reduce by key wants pairs: make them with sm_rdd_map_to_pair");
-	return add_group_nodes(pairs, &group_ops[1], pairs->key_count, reduce, arg);
+	struct dag_node *node = add_groups(pairs, &group_ops[1], rdd_by_key(pairs) == DAG_NARROW, pairs->key_count, reduce, arg);
+	return rdd_mark_hashed(rdd_new(pairs->context, node, pairs->key_count), true);
 }
 
 struct sm_rdd *sm_rdd_distinct(struct sm_rdd *rdd)
 {
-	return rdd_is_broken(rdd) ? rdd : add_group_nodes(rdd, &group_ops[2], rdd->node->type->field_count, NULL, NULL);
+	if (rdd_is_broken(rdd))
+		return rdd;
+	return rdd_new(rdd->context, add_groups(rdd, &group_ops[2], false, rdd->node->type->field_count, NULL, NULL), rdd->key_count);
 }
 
 enum sm_err sm_sum(const struct sm_row *a, const struct sm_row *b, struct sm_out *out, void *arg)

@@ -45,6 +45,7 @@ struct sm_rdd {
 	struct sm_rdd *next;
 	struct dag_node *node; /* NULL: broken, the context knows why */
 	uint32_t key_count;    /* pairs: so many columns at the front; else 0 */
+	bool hashed;           /* each row lies in the partition that its key's hash chooses: no need to shuffle by it again */
 };
 struct sm_context {
 	struct compute_env env;
@@ -59,6 +60,16 @@ struct sm_context {
 /* Takes node. */
 struct sm_rdd *rdd_new(struct sm_context *context, struct dag_node *node, uint32_t key_count);
 struct sm_rdd *rdd_broken(struct sm_context *context, enum sm_err err, const char *fmt, ...) SM_PRINTF(3, 4);
+/* How an operator by key reads rdd: as it lies, or shuffled. */
+static inline enum dag_dependency rdd_by_key(const struct sm_rdd *rdd)
+{
+	return rdd->hashed && rdd->node->partitions == rdd->context->shuffle_partitions ? DAG_NARROW : DAG_SHUFFLE;
+}
+static inline struct sm_rdd *rdd_mark_hashed(struct sm_rdd *rdd, bool hashed)
+{
+	rdd->hashed = rdd->node && hashed;
+	return rdd;
+}
 static inline bool rdd_is_broken(const struct sm_rdd *rdd)
 {
 	return rdd->node == NULL;

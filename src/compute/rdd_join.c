@@ -1,4 +1,5 @@
-/* Joins and unions. A join shuffles both sides by the key; a task holds its bucket of the right side in a hash table and streams the left.
+/* Joins and unions. A join shuffles both sides by the key, unless they lie so already; a task holds its bucket of the right side in a hash
+ * table and streams the left.
  */
 #include "compute/rdd_internal.h"
 #include <stdlib.h>
@@ -292,18 +293,19 @@ struct sm_rdd *sm_rdd_join(struct sm_rdd *left, struct sm_rdd *right, enum sm_jo
 	struct row_type *type = joined_type(context, left->node->type, right->node->type, keys);
 	struct join_node *join = NULL;
 	if (type)
-		join = (struct join_node *)rdd_child(sizeof *join, &join_ops, type, context->shuffle_partitions, left->node, DAG_SHUFFLE,
-						     keys);
+		join = (struct join_node *)rdd_child(sizeof *join, &join_ops, type, context->shuffle_partitions, left->node,
+						     rdd_by_key(left), keys);
 	row_type_unref(type);
 	if (join) {
 		join->key_count = keys;
 		join->how = how;
-		if (dag_add_parent(&join->node, dag_ref(right->node), DAG_SHUFFLE, join->node.parents[0].key_columns, keys) != SM_OK) {
+		if (dag_add_parent(&join->node, dag_ref(right->node), rdd_by_key(right), join->node.parents[0].key_columns, keys) !=
+		    SM_OK) {
 			dag_unref(&join->node);
 			join = NULL;
 		}
 	}
-	return rdd_new(context, join ? &join->node : NULL, keys);
+	return rdd_mark_hashed(rdd_new(context, join ? &join->node : NULL, keys), true);
 }
 
 static enum sm_err union_iterate(struct dag_node *node, struct dag_task *task, uint32_t partition, struct dag_iterator **ret_it,

@@ -183,7 +183,7 @@ struct sm_rdd *sm_rdd_filter(struct sm_rdd *rdd, sm_filter_fn keep, void *arg)
 		m->keep = keep;
 		m->arg = arg;
 	}
-	return rdd_new(rdd->context, m ? &m->node : NULL, rdd->key_count);
+	return rdd_mark_hashed(rdd_new(rdd->context, m ? &m->node : NULL, rdd->key_count), rdd->hashed);
 }
 
 static struct sm_rdd *add_map(struct sm_rdd *rdd, const struct dag_node_ops *ops, const char *columns, sm_map_fn map, void *arg)

@@ -119,6 +119,19 @@ static enum sm_err to_pair(const struct sm_row *row, struct sm_out *out, void *a
 	return sm_emit(out);
 }
 
+static enum sm_err key_only(const struct sm_row *row, struct sm_out *out, void *arg)
+{
+	char key[20];
+	snprintf(key, sizeof key, "k%d", (int)(sm_get_integer(row, "n") % 3));
+	sm_put(out, "key", sm_text(key));
+	sm_put(out, "a", sm_integer(1));
+	return sm_emit(out);
+}
+static bool is_k1(const struct sm_row *row, void *arg)
+{
+	return sm_text_is(row, "key", "k1");
+}
+
 /* ---- operations ---- */
 
 static void filter_keeps_what_the_function_says(void **state)
@@ -458,6 +471,25 @@ static void explain_shows_the_lineage_and_its_stages(void **state)
 	sm_context_free(sc);
 }
 
+static void what_lies_by_its_key_is_not_shuffled_again(void **state)
+{
+	struct sm_context *sc = context(NULL);
+	struct sm_rdd *ones = sm_rdd_map_to_pair(numbers(sc, 3000, 3), "key text -> count bigint, sum bigint", to_pair, NULL);
+	struct sm_rdd *others = sm_rdd_map_to_pair(numbers(sc, 2999, 2), "key text -> a bigint", key_only, NULL);
+	struct sm_rdd *left = sm_rdd_reduce_by_key(ones, sm_sum, NULL), *right = sm_rdd_reduce_by_key(others, sm_sum, NULL);
+	assert_rows(sm_rdd_join(left, right, SM_INNER_JOIN), "k0,1000,1498500,1000;k1,1000,1499500,1000;k2,1000,1500500,999");
+	assert_int_equal(sm_context_stats(sc).stages, 3);
+	assert_rows(sm_rdd_reduce_by_key(left, sm_sum, NULL), "k0,1000,1498500;k1,1000,1499500;k2,1000,1500500");
+	assert_int_equal(sm_context_stats(sc).stages, 2);
+	/* One side by its key, the other shuffled to it. */
+	assert_rows(sm_rdd_join(left, sm_rdd_filter(right, is_k1, NULL), SM_FULL_JOIN),
+		    "k0,1000,1498500,NULL;k1,1000,1499500,1000;k2,1000,1500500,NULL");
+	struct sm_rdd *raw = pairs(sc, "key text -> a bigint", 2, 2, (const char *const[]){"k1", "k9"}, (const int64_t[]){1, 2});
+	assert_rows(sm_rdd_join(left, raw, SM_FULL_JOIN), "k0,1000,1498500,NULL;k1,1000,1499500,1;k2,1000,1500500,NULL;k9,NULL,NULL,2");
+	assert_int_equal(sm_context_stats(sc).stages, 3);
+	sm_context_free(sc);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -480,6 +512,7 @@ int main(void)
 		cmocka_unit_test(a_cancelled_context_runs_nothing),
 		cmocka_unit_test(masters_other_than_local_are_refused),
 		cmocka_unit_test(explain_shows_the_lineage_and_its_stages),
+		cmocka_unit_test(what_lies_by_its_key_is_not_shuffled_again),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
