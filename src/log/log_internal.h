@@ -8,7 +8,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define SEGMENT_HEADER 8192u         /* first position of a batch; before it the two pages of marks */
+#define SEGMENT_HEADER 8192u /* first position of a batch; before it the two pages of marks */
+#define MARK_PAGE 4096
+#define MARK_SIZE 64
 #define LOG_LEADER_EPOCH 0           /* set in each batch: there is one broker, and it never loses an election */
 #define SEGMENT_INDEX_INTERVAL 8192u /* bytes between index entries, at least */
 

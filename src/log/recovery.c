@@ -197,10 +197,18 @@ static enum sm_err judge(struct tail *t, struct sm_error *reterr)
 		t->segment->path, (unsigned long long)t->end, (long long)t->segment->next_offset, (unsigned long long)synced);
 }
 
-/* Write what may never have been synced once more. */
-static enum sm_err rewrite(struct tail *t, struct sm_error *reterr)
+/* Write once more what may never have been synced, the newest mark included, and sync it. Only then may the other mark's page,
+ * which could be the only one on disk, be written. */
+static enum sm_err rewrite(struct tail *t, int page, struct sm_error *reterr)
 {
 	struct io *io = t->r->io;
+	uint8_t mark[MARK_SIZE];
+	size_t got;
+	uint64_t mark_at = (uint64_t)page * MARK_PAGE;
+	struct iovec mark_iov = {mark, sizeof mark};
+	enum sm_err mark_err = io->ops->pread(io, &t->segment->file, mark, sizeof mark, mark_at, &got, reterr);
+	if (mark_err || (mark_err = io->ops->pwritev(io, &t->segment->file, &mark_iov, 1, mark_at, reterr)))
+		return mark_err;
 	t->scan.at = t->scan.got = 0;
 	for (t->scan.position = t->mark.start; t->scan.position < t->end;) {
 		struct bytes data;
@@ -216,7 +224,7 @@ static enum sm_err rewrite(struct tail *t, struct sm_error *reterr)
 			return err;
 		t->scan.position += data.size;
 	}
-	return SM_OK;
+	return io->ops->fdatasync(io, &t->segment->file, reterr);
 }
 
 static void writer_set(struct tail *t, int page)
@@ -310,7 +318,7 @@ static enum sm_err recover_tail(struct tail *t, struct segment **before, uint32_
 		t->w->unclean = false;
 		return SM_OK;
 	}
-	if ((err = rewrite(t, reterr)))
+	if ((err = rewrite(t, page, reterr)))
 		return err;
 	return log__writer_cut(t->w, reterr);
 }

@@ -31,8 +31,6 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define MARK_SIZE 64
-#define MARK_PAGE 4096
 #define FILL_MIN (64u << 10)
 #define FILL_MAX (4u << 20)
 
