@@ -1,0 +1,180 @@
+/* Inside the cluster: one actor holds the agent, the apps, the jobs and their tasks; everything reaches it as a call. */
+#ifndef CLUSTER_CLUSTER_INTERNAL_H
+#define CLUSTER_CLUSTER_INTERNAL_H
+
+#include "base/io.h"
+#include "base/json.h"
+#include "base/map.h"
+#include "cluster/cluster.h"
+#include "cluster/schedule.h"
+#include <limits.h>
+#include <semaphore.h>
+
+/* ---- tasks ---- */
+
+enum task_state { TASK_RUNNING, TASK_KILLING };
+struct cluster_task {
+	struct sm_msg ended; /* sent once, when it has ended */
+	struct cluster *cluster;
+	struct cluster_task *next; /* of the cluster's list */
+	char id[160];
+	char owner[128];
+	char sandbox[PATH_MAX];
+	struct app *app; /* or */
+	struct job *job; /* whose attempt it is; both NULL once the owner has gone */
+	enum task_state state;
+	bool in_server;
+	double cpus;
+	uint64_t memory_bytes;
+	int64_t started_ms;
+	struct sm_error error; /* code SM_OK: it finished well */
+	_Atomic int64_t cpu_us, rss_kib;
+};
+void cluster__task_usage(struct cluster_task *task, int64_t cpu_us, int64_t rss_kib);
+
+/* ---- the agent: what is offered and what is taken ---- */
+
+struct agent {
+	double cpus, cpus_used;
+	uint64_t memory_bytes, memory_used;
+};
+/* Accept the agent's offer with a task; false when what is left is not enough. */
+bool cluster__agent_take(struct agent *agent, double cpus, uint64_t memory_bytes);
+void cluster__agent_give(struct agent *agent, double cpus, uint64_t memory_bytes);
+
+/* ---- apps (Marathon) ---- */
+
+struct app {
+	char *id;         /* "/stream/daily" */
+	json_t *document; /* as it was given, with defaults filled in */
+	char version[32];
+	uint32_t running; /* tasks that count: not those being killed */
+	uint32_t restarts;
+	double delay_ms; /* before the next launch; grows while tasks fail */
+	int64_t launch_at_ms;
+	bool removed; /* waits for its last tasks */
+	struct sm_error last_error;
+	int64_t last_error_ms;
+};
+
+/* ---- jobs (Chronos) ---- */
+
+struct job {
+	char *name;
+	json_t *document;
+	struct schedule schedule;
+	const char *period; /* the third part of the document's schedule */
+	bool running, run_now;
+	uint32_t attempt; /* of this run */
+	int64_t retry_at_ms;
+	int64_t success_count, error_count, errors_since_success, last_success_ms, last_error_ms;
+	char last_error[300];
+};
+
+/* ---- the cluster ---- */
+
+struct cluster {
+	struct cluster_options options;
+	char *dir;
+	struct sm_ref *ref;
+	struct agent agent;
+	struct process_runner *processes;
+	bool started, stopping;
+	struct map apps, jobs; /* by id and name */
+	struct cluster_task *tasks;
+	uint64_t next_task;
+	sem_t all_ended; /* posted once, when stopping and no task is left */
+	bool all_ended_posted;
+	const struct store_schema *schema; /* held: the two tables below are of it */
+	const struct store_table *app_table, *job_table;
+	char **env;
+};
+
+/* A call to the actor: a request of a REST API, or of another thread. handle runs in the actor and calls cluster__answer once, at once or
+ * after something has been written to the store. */
+struct call {
+	struct sm_msg msg;
+	struct cluster *cluster;
+	void (*handle)(struct cluster *cluster, struct call *call);
+	/* the request */
+	char *name; /* app id or job name */
+	json_t *body;
+	const char *action;
+	bool force;
+	/* the answer */
+	int status;
+	json_t *reply; /* may be NULL */
+	char *header_name, *header_value;
+	struct sm_error error; /* code not SM_OK: the error's own status and message */
+	void (*finish)(struct call *call);
+	void *user;
+	/* what follows a write to the store */
+	void (*then)(struct cluster *cluster, struct call *call);
+};
+struct call *cluster__call_new(struct cluster *cluster, void (*handle)(struct cluster *, struct call *), void (*finish)(struct call *));
+void cluster__call_free(struct call *call);
+/* Hand the call to the actor; on failure finish is called with the error. */
+void cluster__call_send(struct call *call);
+void cluster__answer(struct call *call, int status, json_t *reply); /* takes reply */
+void cluster__answer_error(struct call *call);                      /* call->error has been filled */
+
+/* ---- persist.c ---- */
+
+/* Make the keyspace and the tables, read all documents. Blocks. */
+enum sm_err cluster__persist_open(struct cluster *cluster, struct sm_error *reterr);
+void cluster__persist_close(struct cluster *cluster);
+/* Write (document NULL: delete) and go on with call->then in the actor; an error answers the call. call NULL: nobody waits. */
+void cluster__persist_app(struct cluster *cluster, const char *id, const json_t *document, struct call *call);
+void cluster__persist_job(struct cluster *cluster, const char *name, const json_t *document, const json_t *state, struct call *call);
+
+/* ---- tasks.c ---- */
+
+/* Start a task of an app or a job; on success it is on the list. */
+enum sm_err cluster__task_start(struct cluster *cluster, struct app *app, struct job *job, struct sm_error *reterr);
+void cluster__task_stop(struct cluster *cluster, struct cluster_task *task);
+/* The newest output of an owner's tasks: stdout or stderr, at most max bytes of its end, appended. */
+enum sm_err cluster__output(struct cluster *cluster, const char *kind, const char *owner, const char *stream, size_t max, struct buf *out);
+
+/* ---- app.c, job.c: called in the actor ---- */
+
+void cluster__app_free(struct app *app);
+/* Check a document and fill in defaults; returns a new document. */
+enum sm_err cluster__app_check(const json_t *document, json_t **ret_document, struct sm_error *reterr);
+enum sm_err cluster__app_install(struct cluster *cluster, json_t *document); /* takes the reference; replaces one with the same id */
+void cluster__app_ended(struct cluster *cluster, struct app *app, const struct cluster_task *task);
+/* Launch what may be launched; returns ms until it is worth looking again, or INT64_MAX. */
+int64_t cluster__apps_look(struct cluster *cluster, int64_t now_ms);
+json_t *cluster__app_json(const struct cluster *cluster, const struct app *app);
+void cluster__app_put_handle(struct cluster *cluster, struct call *call);
+enum sm_err cluster__marathon_routes(struct cluster *cluster, struct http_server *server);
+
+void cluster__job_free(struct job *job);
+enum sm_err cluster__job_check(const json_t *document, json_t **ret_document, int64_t now_ms, struct sm_error *reterr);
+enum sm_err cluster__job_install(struct cluster *cluster, json_t *document, const json_t *state);
+void cluster__job_ended(struct cluster *cluster, struct job *job, const struct cluster_task *task);
+int64_t cluster__jobs_look(struct cluster *cluster, int64_t now_ms);
+json_t *cluster__job_json(const struct job *job);
+json_t *cluster__job_state(const struct job *job);
+void cluster__job_put_handle(struct cluster *cluster, struct call *call);
+enum sm_err cluster__chronos_routes(struct cluster *cluster, struct http_server *server);
+
+/* Look at apps and jobs soon: something has changed. */
+void cluster__wake(struct cluster *cluster);
+int64_t cluster__now_ms(const struct cluster *cluster);
+
+/* ---- rest.c: from HTTP requests to calls and back ---- */
+
+/* A call for the request: its JSON body, the name that the route's parameter holds. NULL when an error was answered. */
+struct call *cluster__rest_call(struct http_request *request, struct bytes name, bool wants_body,
+				void (*handle)(struct cluster *, struct call *));
+
+/* ---- process.c ---- */
+
+struct process_runner;
+enum sm_err cluster__processes_new(struct process_runner **ret_runner, struct sm_error *reterr);
+void cluster__processes_env(struct process_runner *runner, char *const *env);
+const struct cluster_runner *cluster__processes_table(struct process_runner *runner);
+/* Kills what still runs and tells its end. */
+void cluster__processes_free(struct process_runner *runner);
+
+#endif
