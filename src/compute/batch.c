@@ -159,7 +159,8 @@ struct value batch_get(const struct batch *batch, uint32_t column, uint32_t row)
 	case COLUMN_UUID: v.bytes = bytes_of((uint8_t *)c->values + (size_t)row * 16, 16); break;
 	case COLUMN_TEXT:
 	case COLUMN_BLOB:
-		v.bytes = bytes_of((uint8_t *)c->values + c->offsets[row], (size_t)(c->offsets[row + 1] - c->offsets[row]));
+		/* a heap of nothing but empty texts was never allocated */
+		v.bytes = bytes_of(c->values ? (const char *)c->values + c->offsets[row] : "", (size_t)(c->offsets[row + 1] - c->offsets[row]));
 		break;
 	}
 	return v;

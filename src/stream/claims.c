@@ -1,0 +1,131 @@
+/* Deduplication: each key is claimed by one record. Within a micro-batch the record that is read first has the claim; a claim in the store
+ * that names the very same record is our own (a write that came through although its answer did not) and makes no duplicate. */
+#include "stream/stream_internal.h"
+#include <stdlib.h>
+
+struct claim {
+	bool found;
+	bool ours;
+	const struct source *source;
+	int32_t partition;
+	int64_t offset;
+};
+
+static const struct store_cell *cell_named(const struct store_table *t, const struct store_row *row, const char *name)
+{
+	const struct store_column *c = store_find_column(t, name);
+	return c ? &row->cells[c - t->columns] : NULL;
+}
+
+struct lookup {
+	const struct store_table *table;
+	struct claim *claim;
+};
+
+static enum sm_err compare_claim(void *arg, const struct store_row *row)
+{
+	struct lookup *l = arg;
+	const struct store_cell *topic = cell_named(l->table, row, "topic"), *partition = cell_named(l->table, row, "partition");
+	const struct store_cell *offset = cell_named(l->table, row, "offset");
+	if (!topic || !partition || !offset || topic->size < 0 || partition->size != 4 || offset->size != 8)
+		return SM_CORRUPT;
+	l->claim->found = true;
+	l->claim->ours = bytes_equal(bytes_of(topic->data, (size_t)topic->size), bytes_str(l->claim->source->topic)) &&
+			 (int32_t)be32_get(partition->data) == l->claim->partition && (int64_t)be64_get(offset->data) == l->claim->offset;
+	return SM_OK;
+}
+
+/* The key's bytes; scratch has room for 8. */
+static struct bytes key_bytes(struct value v, uint8_t scratch[8])
+{
+	switch (v.type) {
+	case COLUMN_BOOL: scratch[0] = v.boolean; return bytes_of(scratch, 1);
+	case COLUMN_INT32:
+	case COLUMN_INT64:
+	case COLUMN_TIMESTAMP: be64_put(scratch, (uint64_t)v.integer); return bytes_of(scratch, 8);
+	case COLUMN_DOUBLE: {
+		uint64_t bits;
+		memcpy(&bits, &v.real, 8);
+		be64_put(scratch, bits);
+		return bytes_of(scratch, 8);
+	}
+	case COLUMN_TEXT:
+	case COLUMN_BLOB:
+	case COLUMN_UUID: break;
+	}
+	return v.bytes;
+}
+
+static enum sm_err put_claim(struct build *b, struct bytes key, const struct claim *c, struct sm_error *reterr)
+{
+	uint8_t partition[4], offset[8];
+	be32_put(partition, (uint32_t)c->partition);
+	be64_put(offset, (uint64_t)c->offset);
+	struct store_cell keys[] = {cell_of_text(b->job->name), cell_of_bytes(key)};
+	struct named_cell cells[] = {{"topic", cell_of_text(c->source->topic)}, {"partition", {partition, 4}}, {"offset", {offset, 8}}};
+	return build__put(b, b->job->tables.claim, keys, cells, 3, reterr);
+}
+
+/* Whether row stands for its key; its claim is then among the mutations. */
+static enum sm_err claim_row(struct build *b, const struct source *s, const struct batch *rows, uint32_t row, struct map *seen,
+			     bool *ret_keep, struct sm_error *reterr)
+{
+	uint8_t scratch[8];
+	struct value v = batch_get(rows, (uint32_t)s->dedup_column, row);
+	enum sm_err err;
+	*ret_keep = true;
+	if (v.null)
+		return SM_OK;
+	struct bytes key = key_bytes(v, scratch);
+	*ret_keep = false;
+	if (map_get(seen, key))
+		return SM_OK;
+	if ((err = map_put(seen, key, b, NULL)))
+		return sm_fail(reterr, err, "out of memory");
+	uint32_t fields = rows->type->field_count; /* .., _key, _partition, _offset, _timestamp */
+	struct claim c = {.source = s,
+			  .partition = (int32_t)batch_get(rows, fields - 3, row).integer,
+			  .offset = batch_get(rows, fields - 2, row).integer};
+	struct store_cell keys[] = {cell_of_text(b->job->name), cell_of_bytes(key)};
+	if (key.size > STORE_KEY_BYTES_MAX - STREAM_NAME_MAX - 16)
+		return sm_fail(reterr, SM_TOO_LARGE, "topic %s, partition %d, offset %lld: the dedup key has %zu bytes", s->topic,
+			       c.partition, (long long)c.offset, key.size);
+	if ((err = stream__read_partition(b->job->env->store, b->job->tables.claim, keys, compare_claim,
+					  &(struct lookup){b->job->tables.claim, &c}, reterr)))
+		return err;
+	*ret_keep = !c.found || c.ours;
+	return *ret_keep ? put_claim(b, key, &c, reterr) : SM_OK;
+}
+
+enum sm_err claims__dedup(struct build *b, struct sm_error *reterr)
+{
+	struct map seen;
+	enum sm_err err = SM_OK;
+	map_init(&seen);
+	for (uint32_t i = 0; i < b->job->source_count && !err; i++) {
+		const struct source *s = &b->job->sources[i];
+		struct batch *rows = b->rows[i];
+		if (!rows || s->dedup_column < 0)
+			continue;
+		struct batch *kept = batch_new(rows->type);
+		if (!kept)
+			err = sm_fail(reterr, SM_NO_MEMORY, "out of memory");
+		for (uint32_t row = 0; row < rows->rows && !err; row++) {
+			bool keep;
+			if ((err = claim_row(b, s, rows, row, &seen, &keep, reterr)))
+				break;
+			if (!keep)
+				b->duplicates++;
+			else if ((err = batch_copy_row(kept, rows, row)))
+				sm_fail(reterr, err, "a micro-batch: %s", sm_err_text(err));
+		}
+		if (err) {
+			batch_unref(kept);
+		} else {
+			batch_unref(rows);
+			b->rows[i] = kept;
+		}
+	}
+	map_done(&seen);
+	return err;
+}

@@ -1,0 +1,603 @@
+/* Streaming jobs over a real log and a real store: exactly once, also when any write fails before or after it came through. */
+#include "base/io.h"
+#include "stream/stream_internal.h"
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#define PARTITIONS 3
+#define CAMPAIGNS 4
+#define DAYS 3
+
+static const char job_sql[] = "INSERT INTO ads.event SELECT id, campaign, ts, type FROM raw_events;"
+			      "INSERT INTO ads.campaign SELECT campaign AS id, year(ts) AS year, month(ts) AS month, day(ts) AS day, "
+			      "count_if(type = 'view') AS views,"
+			      " count_if(type = 'click') AS clicks FROM raw_events GROUP BY campaign, year(ts), month(ts), day(ts);";
+static const char event_schema[] = "{\"type\":\"object\",\"properties\":{\"id\":{\"type\":\"string\",\"format\":\"uuid\"},\"campaign\":{"
+				   "\"type\":\"string\",\"format\":\"uuid\"},"
+				   "\"ts\":{\"type\":\"integer\"},\"type\":{\"type\":\"string\"}},\"required\":[\"id\",\"ts\",\"type\"]}";
+
+/* ---- a store whose writes fail ---- */
+
+struct faulty {
+	struct sm_store store;
+	struct store_ops ops;
+	struct sm_store *real;
+	uint64_t applies, fail_at; /* the Nth batch fails; 0: none */
+	bool after;                /* it is written all the same */
+};
+static const struct store_schema *faulty_schema(struct sm_store *s)
+{
+	return ((struct faulty *)s)->real->ops->schema(((struct faulty *)s)->real);
+}
+static void faulty_release(struct sm_store *s, const struct store_schema *schema)
+{
+	((struct faulty *)s)->real->ops->schema_release(((struct faulty *)s)->real, schema);
+}
+static void faulty_change(struct sm_store *s, const struct store_change *change, void (*done)(void *, const struct sm_error *), void *arg)
+{
+	((struct faulty *)s)->real->ops->change(((struct faulty *)s)->real, change, done, arg);
+}
+static void faulty_apply(struct sm_store *s, const struct store_batch *batch, void (*done)(void *arg, enum sm_err err), void *arg)
+{
+	struct faulty *f = (struct faulty *)s;
+	if (++f->applies != f->fail_at) {
+		f->real->ops->apply(f->real, batch, done, arg);
+		return;
+	}
+	if (f->after)
+		assert_int_equal(store_apply_wait(f->real, batch), SM_OK);
+	done(arg, SM_IO);
+}
+static enum sm_err faulty_open(struct sm_store *s, const struct store_read *read, struct store_cursor **ret, struct sm_error *reterr)
+{
+	return ((struct faulty *)s)->real->ops->open(((struct faulty *)s)->real, read, ret, reterr);
+}
+static enum sm_err faulty_epoch(struct sm_store *s, const char *job, uint64_t *ret, struct sm_error *reterr)
+{
+	return ((struct faulty *)s)->real->ops->job_epoch(((struct faulty *)s)->real, job, ret, reterr);
+}
+
+/* ---- a platform ---- */
+
+struct platform {
+	char dir[64];
+	struct sm_system *system;
+	struct sm_log *log;
+	struct sm_store *store;
+	struct faulty faulty;
+	struct schema *schema;
+	struct compute_env env;
+	/* what must come out */
+	uint32_t events, bad;
+	uint32_t views[CAMPAIGNS][DAYS], clicks[CAMPAIGNS][DAYS];
+};
+
+static const struct schema *schema_of(void *arg, const char *topic)
+{
+	return strcmp(topic, "raw_events") == 0 ? ((struct platform *)arg)->schema : NULL;
+}
+
+struct column_def {
+	const char *name;
+	enum store_type_id type;
+	enum store_column_kind kind;
+};
+
+static void make_table(struct platform *p, const char *name, const struct column_def *defs, uint16_t count)
+{
+	struct store_column columns[8] = {0};
+	uint16_t counts[4] = {0};
+	struct sm_error error = {0};
+	for (uint16_t i = 0; i < count; i++)
+		columns[i] = (struct store_column){
+			.name = defs[i].name, .type = {.id = defs[i].type}, .kind = defs[i].kind, .position = counts[defs[i].kind]++};
+	struct store_table t = {.keyspace = "ads",
+				.name = name,
+				.columns = columns,
+				.column_count = count,
+				.partition_key_count = counts[0],
+				.clustering_count = counts[1],
+				.regular_count = counts[3],
+				.gc_grace_s = 864000};
+	if (store_change_wait(p->store,
+			      &(struct store_change){.kind = STORE_CREATE_TABLE, .keyspace = "ads", .table = name, .new_table = &t},
+			      &error))
+		fail_msg("%s", error.text);
+}
+
+static void make_tables(struct platform *p)
+{
+	static const struct store_option replication[] = {{"class", "SimpleStrategy"}, {"replication_factor", "1"}};
+	static const struct column_def event[] = {{"id", STORE_UUID, STORE_PARTITION_KEY},
+						  {"campaign", STORE_UUID, STORE_REGULAR},
+						  {"ts", STORE_BIGINT, STORE_REGULAR},
+						  {"type", STORE_TEXT, STORE_REGULAR}};
+	static const struct column_def campaign[] = {{"id", STORE_UUID, STORE_PARTITION_KEY}, {"year", STORE_INT, STORE_CLUSTERING},
+						     {"month", STORE_INT, STORE_CLUSTERING},  {"day", STORE_INT, STORE_CLUSTERING},
+						     {"clicks", STORE_BIGINT, STORE_REGULAR}, {"views", STORE_BIGINT, STORE_REGULAR}};
+	struct store_keyspace k = {.name = "ads", .durable_writes = true, .replication = replication, .replication_count = 2};
+	struct sm_error error = {0};
+	if (store_change_wait(p->store, &(struct store_change){.kind = STORE_CREATE_KEYSPACE, .keyspace = "ads", .new_keyspace = &k},
+			      &error))
+		fail_msg("%s", error.text);
+	make_table(p, "event", event, 4);
+	make_table(p, "campaign", campaign, 6);
+}
+
+static struct platform *platform_new(void)
+{
+	struct platform *p = calloc(1, sizeof *p);
+	struct sm_error error = {0};
+	char dir[100];
+	strcpy(p->dir, "/tmp/smack-stream-XXXXXX");
+	assert_non_null(mkdtemp(p->dir));
+	assert_int_equal(sm_system_new(&(struct sm_system_options){.dispatchers = 1, .pool_threads = 4}, &p->system, &error), SM_OK);
+	snprintf(dir, sizeof dir, "%s/log", p->dir);
+	if (log_embedded_open(&(struct log_embedded_options){.system = p->system, .dir = dir}, &p->log, &error))
+		fail_msg("%s", error.text);
+	snprintf(dir, sizeof dir, "%s/store", p->dir);
+	if (store_embedded_open(
+		    &(struct store_embedded_options){
+			    .system = p->system, .dir = dir, .memtable_bytes = 1 << 20, .block_cache_bytes = 1 << 20},
+		    &p->store, &error))
+		fail_msg("%s", error.text);
+	if (schema_compile(bytes_str(event_schema), &p->schema, &error))
+		fail_msg("%s", error.text);
+	p->faulty = (struct faulty){.ops = *p->store->ops, .real = p->store};
+	p->faulty.ops.schema = faulty_schema;
+	p->faulty.ops.schema_release = faulty_release;
+	p->faulty.ops.change = faulty_change;
+	p->faulty.ops.apply = faulty_apply;
+	p->faulty.ops.open = faulty_open;
+	p->faulty.ops.job_epoch = faulty_epoch;
+	p->faulty.store.ops = &p->faulty.ops;
+	p->env = (struct compute_env){.log = p->log, .store = &p->faulty.store, .topic_schema = schema_of, .arg = p, .threads = 2};
+	if (log_topic_create_wait(p->log, &(struct log_topic_spec){.name = "raw_events", .partitions = PARTITIONS, .replication_factor = 1},
+				  &error))
+		fail_msg("%s", error.text);
+	make_tables(p);
+	return p;
+}
+
+static void platform_free(struct platform *p)
+{
+	assert_int_equal(p->store->ops->close(p->store, NULL), SM_OK);
+	assert_int_equal(p->log->ops->close(p->log, NULL), SM_OK);
+	assert_int_equal(sm_system_stop(p->system, 10000), SM_OK);
+	schema_free(p->schema);
+	assert_int_equal(io_remove_tree(&io_system, p->dir, NULL), SM_OK);
+	free(p);
+}
+
+static void append(struct platform *p, int32_t partition, const char *value)
+{
+	struct batch_builder b;
+	struct buf out;
+	int64_t offset;
+	buf_init(&out);
+	batch_begin(&b, &out, CODEC_NONE);
+	batch_add(&b, &(struct record){.timestamp_ms = 1574553617004, .key = BYTES("k"), .value = bytes_str(value)}, NULL, 0);
+	assert_int_equal(batch_end(&b), SM_OK);
+	assert_int_equal(log_append_wait(p->log, "raw_events", partition, out.data + out.start, buf_size(&out), &offset), SM_OK);
+	buf_done(&out);
+}
+
+/* Event number n, always the same; counted once. */
+static void event_text(unsigned n, char out[300])
+{
+	snprintf(out, 300,
+		 "{\"id\":\"00000000-0000-4000-8000-%012u\",\"campaign\":\"10000000-0000-4000-8000-%012u\",\"ts\":%lld,\"type\":\"%s\"}", n,
+		 n % CAMPAIGNS, 1574553617004ll + (long long)(n / 7 % DAYS) * 86400000, n % 5 ? "view" : "click");
+}
+
+/* events of which some come twice or more, in any partition, and lines that are no events */
+static void feed(struct platform *p, unsigned from, unsigned to, unsigned *seed)
+{
+	char text[300];
+	for (unsigned n = from; n < to; n++) {
+		event_text(n, text);
+		append(p, rand_r(seed) % PARTITIONS, text);
+		(n % 5 ? p->views : p->clicks)[n % CAMPAIGNS][n / 7 % DAYS]++;
+		p->events++;
+		if (rand_r(seed) % 3 == 0) {
+			event_text(rand_r(seed) % (n + 1), text);
+			append(p, rand_r(seed) % PARTITIONS, text);
+		}
+		if (rand_r(seed) % 10 == 0) {
+			append(p, rand_r(seed) % PARTITIONS, rand_r(seed) % 2 ? "{\"id\":1}" : "not json");
+			p->bad++;
+		}
+		if (rand_r(seed) % 20 == 0) { /* fits the schema, but a null campaign is no primary key */
+			append(p, rand_r(seed) % PARTITIONS,
+			       "{\"id\":\"20000000-0000-4000-8000-000000000000\",\"ts\":5,\"type\":\"view\"}");
+			p->bad++;
+		}
+	}
+}
+
+static uint32_t count_rows(struct platform *p, const char *sql, char *out, size_t size);
+
+static enum sm_err show_rows(void *arg, uint32_t partition, struct batch *batch, struct sm_error *reterr)
+{
+	for (uint32_t i = 0; i < batch->rows; i++) {
+		for (uint32_t k = 0; k < batch->type->field_count; k++) {
+			struct value v = batch_get(batch, k, i);
+			char uuid[37];
+			if (v.null)
+				buf_append_str(arg, "NULL ");
+			else if (v.type == COLUMN_UUID) {
+				uuid_format((const struct uuid *)v.bytes.data, uuid);
+				buf_printf(arg, "%s ", uuid + 24);
+			} else if (v.type == COLUMN_TEXT)
+				buf_printf(arg, "%.*s ", (int)v.bytes.size, (const char *)v.bytes.data);
+			else
+				buf_printf(arg, "%lld ", (long long)v.integer);
+		}
+		buf_append_str(arg, "\n");
+	}
+	return SM_OK;
+}
+
+static uint32_t count_rows(struct platform *p, const char *sql, char *out, size_t size)
+{
+	struct compute_env env = p->env;
+	struct sql_script *s;
+	struct sm_error error = {0};
+	struct buf text;
+	uint64_t rows;
+	env.store = p->store;
+	buf_init(&text);
+	if (sql_parse(bytes_str(sql), &s, &error) || sql_run(&env, sql_script_at(s, 0), NULL, 0, show_rows, &text, &rows, &error))
+		fail_msg("%s: %s", sql, error.text);
+	if (out)
+		snprintf(out, size, "%.*s", (int)buf_size(&text), (const char *)buf_bytes(&text).data);
+	buf_done(&text);
+	sql_script_free(s);
+	return (uint32_t)rows;
+}
+
+static uint32_t dead_letters(struct platform *p)
+{
+	struct map seen;
+	uint32_t count = 0;
+	int64_t at = 0;
+	uint8_t *buffer = NULL;
+	size_t cap = 0;
+	map_init(&seen);
+	for (;;) {
+		struct log_read_result r;
+		struct bytes data;
+		if (p->log->ops->read(p->log, "raw_events.dead", 0, at, 1 << 20, &r))
+			break;
+		if (r.slice.size == 0) {
+			log_slice_done(&r.slice);
+			break;
+		}
+		assert_int_equal(log_slice_bytes(&r.slice, &buffer, &cap, &data), SM_OK);
+		while (data.size) {
+			struct batch_reader reader;
+			struct record record;
+			assert_int_equal(batch_reader_init(&reader, data), SM_OK);
+			while (batch_next(&reader, &record) == SM_OK) {
+				struct record_header h[5];
+				char key[100];
+				assert_int_equal(record.header_count, 5);
+				for (int i = 0; i < 5; i++)
+					assert_int_equal(record_header_next(&record.headers_raw, &h[i]), SM_OK);
+				int n = snprintf(key, sizeof key, "%.*s/%.*s", (int)h[2].value.size, (const char *)h[2].value.data,
+						 (int)h[3].value.size, (const char *)h[3].value.data);
+				if (map_get(&seen, bytes_of(key, (size_t)n)))
+					fail_msg("dead letter %s twice", key);
+				assert_int_equal(map_put(&seen, bytes_of(key, (size_t)n), &seen, NULL), SM_OK);
+				assert_true(h[4].value.size > 10 && h[4].value.data[0] == '{');
+				count++;
+			}
+			at = reader.info.base_offset + reader.info.last_offset_delta + 1;
+			data = bytes_of(data.data + reader.info.size, data.size - reader.info.size);
+			batch_reader_done(&reader);
+		}
+		log_slice_done(&r.slice);
+	}
+	free(buffer);
+	map_done(&seen);
+	return count;
+}
+
+static void check_tables(struct platform *p, const char *when)
+{
+	char got[8000], want[8000];
+	size_t n = 0;
+	uint32_t events = count_rows(p, "SELECT id FROM ads.event", NULL, 0);
+	if (events != p->events)
+		fail_msg("%s: %u events, want %u", when, events, p->events);
+	count_rows(p, "SELECT id, day, views, clicks FROM ads.campaign ORDER BY id, day", got, sizeof got);
+	for (int c = 0; c < CAMPAIGNS; c++)
+		for (int d = 0; d < DAYS; d++)
+			if (p->views[c][d] + p->clicks[c][d])
+				n += (size_t)snprintf(want + n, sizeof want - n, "%012d %d %u %u \n", c, 24 + d, p->views[c][d],
+						      p->clicks[c][d]);
+	if (strcmp(got, want) != 0)
+		fail_msg("%s: got\n%swant\n%s", when, got, want);
+	uint32_t dead = dead_letters(p);
+	if (dead != p->bad)
+		fail_msg("%s: %u dead letters, want %u", when, dead, p->bad);
+}
+
+static struct stream_options options_of(struct platform *p)
+{
+	return (struct stream_options){.name = "daily", .sql = job_sql, .dedup = "id", .env = &p->env};
+}
+
+static struct stream_job *open_job(struct platform *p, const struct stream_options *o)
+{
+	struct stream_job *job;
+	struct sm_error error = {0};
+	if (stream_job_open(o, &job, &error))
+		fail_msg("%s", error.text);
+	return job;
+}
+
+/* Micro-batches until nothing is left; a failed one is followed by a restart. */
+static void drain(struct platform *p, const struct stream_options *o)
+{
+	struct stream_job *job = open_job(p, o);
+	struct stream_batch_result r = {.more = true};
+	struct sm_error error = {0};
+	while (r.more) {
+		enum sm_err err = stream_job_batch(job, &r, &error);
+		if (err == SM_IO) {
+			stream_job_close(job);
+			job = open_job(p, o);
+			r.more = true;
+		} else if (err) {
+			fail_msg("%s", error.text);
+		}
+	}
+	assert_int_equal(r.lag, 0);
+	stream_job_close(job);
+}
+
+static void each_event_counts_once(void **state)
+{
+	struct platform *p = platform_new();
+	unsigned seed = 1;
+	struct stream_options o = options_of(p);
+	feed(p, 0, 100, &seed);
+	drain(p, &o);
+	check_tables(p, "one batch");
+	feed(p, 100, 150, &seed);
+	feed(p, 150, 151, &seed);
+	drain(p, &o);
+	check_tables(p, "a second one");
+	drain(p, &o);
+	check_tables(p, "none");
+	platform_free(p);
+}
+
+static void a_write_that_fails_anywhere_changes_nothing(void **state)
+{
+	for (int after = 0; after < 2; after++) {
+		for (uint64_t fail_at = 1; fail_at < 6; fail_at++) {
+			struct platform *p = platform_new();
+			unsigned seed = (unsigned)fail_at;
+			struct stream_options o = options_of(p);
+			char when[60];
+			o.batch_records_max = 31;
+			feed(p, 0, 90, &seed);
+			p->faulty.fail_at = fail_at;
+			p->faulty.after = after;
+			drain(p, &o);
+			snprintf(when, sizeof when, "write %d fails %s", (int)fail_at, after ? "after it was done" : "before");
+			check_tables(p, when);
+			platform_free(p);
+		}
+	}
+}
+
+static void every_write_may_fail_again_and_again(void **state)
+{
+	struct platform *p = platform_new();
+	unsigned seed = 9;
+	struct stream_options o = options_of(p);
+	struct sm_error error = {0};
+	struct stream_batch_result r = {.more = true};
+	o.batch_records_max = 23;
+	feed(p, 0, 120, &seed);
+	for (unsigned round = 0; r.more; round++) {
+		struct stream_job *job = open_job(p, &o);
+		o.batch_records_max = 7 + rand_r(&seed) % 40; /* a replay need not cut its batches where the first run did */
+		p->faulty.applies = 0;
+		p->faulty.fail_at = round % 3 ? 1 : 2;
+		p->faulty.after = rand_r(&seed) % 2;
+		while (!stream_job_batch(job, &r, &error) && r.more)
+			;
+		stream_job_close(job);
+		assert_true(round < 200);
+		if (error.code) {
+			r.more = true;
+			error = (struct sm_error){0};
+		}
+	}
+	check_tables(p, "random failures");
+	platform_free(p);
+}
+
+static void an_older_instance_is_refused(void **state)
+{
+	struct platform *p = platform_new();
+	unsigned seed = 3;
+	struct stream_options o = options_of(p);
+	struct stream_batch_result r;
+	struct sm_error error = {0};
+	feed(p, 0, 20, &seed);
+	struct stream_job *old = open_job(p, &o), *new = open_job(p, &o);
+	assert_true(stream_job_epoch(new) > stream_job_epoch(old));
+	assert_int_equal(stream_job_batch(old, &r, &error), SM_STALE_EPOCH);
+	assert_int_equal(stream_job_batch(new, &r, &error), SM_OK);
+	stream_job_close(old);
+	stream_job_close(new);
+	check_tables(p, "two instances");
+	platform_free(p);
+}
+
+static void what_is_wrong_with_a_job_is_told(void **state)
+{
+	static const struct {
+		const char *sql, *dedup, *text;
+	} samples[] = {
+		{"SELECT 1", NULL, "consists of INSERT"},
+		{"", NULL, "no statement"},
+		{"INSERT INTO ads.event SELECT id FROM nowhere", NULL, "there is no topic nowhere"},
+		{"INSERT INTO ads.nothing SELECT id FROM raw_events", NULL, "there is no table ads.nothing"},
+		{"INSERT INTO ads.event SELECT id, x FROM raw_events", NULL, "there is no column x"},
+		{"INSERT INTO ads.event SELECT id FROM raw_events", "ident", "dedup key ident is no field"},
+		{"INSERT INTO ads.event SELECT ts FROM raw_events", NULL, "no column for id"},
+		{"INSERT INTO ads.event SELECT id, ts AS type FROM raw_events", NULL, "column type of ads.event is of type text"},
+		{"INSERT INTO ads.event SELECT id FROM raw_events GROUP", NULL, "line 1, column"},
+	};
+	struct platform *p = platform_new();
+	for (size_t i = 0; i < sizeof samples / sizeof *samples; i++) {
+		struct stream_options o = options_of(p);
+		struct stream_job *job;
+		struct sm_error error = {0};
+		o.sql = samples[i].sql;
+		o.dedup = samples[i].dedup;
+		if (!stream_job_open(&o, &job, &error) || !strstr(error.text, samples[i].text))
+			fail_msg("%s: %s", samples[i].sql, error.text);
+	}
+	platform_free(p);
+}
+
+static void a_changed_query_does_not_take_the_old_states(void **state)
+{
+	struct platform *p = platform_new();
+	unsigned seed = 3;
+	struct stream_options o = options_of(p);
+	struct stream_batch_result r;
+	struct sm_error error = {0};
+	o.sql = "INSERT INTO ads.campaign SELECT campaign AS id, 1 AS year, 1 AS month, 1 AS day, count(*) AS views FROM raw_events WHERE "
+		"campaign IS NOT NULL GROUP BY campaign";
+	feed(p, 0, 20, &seed);
+	drain(p, &o);
+	o.sql = "INSERT INTO ads.campaign SELECT campaign AS id, 1 AS year, 1 AS month, 1 AS day, count_if(true) AS views FROM raw_events "
+		"WHERE campaign IS NOT NULL GROUP BY campaign";
+	feed(p, 20, 40, &seed);
+	struct stream_job *job = open_job(p, &o);
+	assert_int_equal(stream_job_batch(job, &r, &error), SM_VERSION);
+	stream_job_close(job);
+	platform_free(p);
+}
+
+/* ---- the actor ---- */
+
+struct end {
+	int count;
+	enum sm_err code;
+};
+
+static void note_end(void *arg, const struct sm_error *error)
+{
+	struct end *e = arg;
+	e->code = error ? error->code : SM_OK;
+	__atomic_add_fetch(&e->count, 1, __ATOMIC_RELEASE);
+}
+
+static void wait_for(bool (*ready)(void *arg), void *arg, const char *what)
+{
+	for (int i = 0; i < 4000; i++) {
+		if (ready(arg))
+			return;
+		nanosleep(&(struct timespec){0, 5000000}, NULL);
+	}
+	fail_msg("never: %s", what);
+}
+
+static bool has_ended(void *arg)
+{
+	return __atomic_load_n(&((struct end *)arg)->count, __ATOMIC_ACQUIRE) > 0;
+}
+
+struct progress {
+	struct platform *p;
+	struct stream *stream;
+};
+
+static bool is_through(void *arg)
+{
+	struct progress *g = arg;
+	struct stream_status s;
+	stream_status(g->stream, &s);
+	return s.records - s.duplicates - s.dead_letters >= g->p->events && s.lag == 0;
+}
+
+static void the_actor_runs_batches_restarts_and_stops(void **state)
+{
+	struct platform *p = platform_new();
+	unsigned seed = 4;
+	struct stream_options o = options_of(p);
+	struct sm_error error = {0};
+	struct end end = {0};
+	struct stream *stream;
+	o.interval_ms = 30;
+	p->faulty.fail_at = 2;
+	feed(p, 0, 40, &seed);
+	assert_int_equal(stream_start(p->system, &o, note_end, &end, &stream, &error), SM_OK);
+	struct progress g = {p, stream};
+	wait_for(is_through, &g, "the first events");
+	feed(p, 40, 60, &seed);
+	wait_for(is_through, &g, "restart after a failed write");
+	struct stream_status s;
+	stream_status(stream, &s);
+	assert_true(s.restarts >= 1);
+	assert_true(s.epoch >= 2);
+	json_t *json = stream_status_json(stream);
+	assert_string_equal(json_string_value(json_object_get(json, "name")), "daily");
+	json_decref(json);
+	stream_stop(stream);
+	wait_for(has_ended, &end, "the end");
+	assert_int_equal(end.count, 1);
+	assert_int_equal(end.code, SM_OK);
+	stream_status(stream, &s);
+	assert_int_equal(s.state, STREAM_STOPPED);
+	stream_free(stream);
+	check_tables(p, "by the actor");
+	platform_free(p);
+}
+
+static void a_mistake_ends_the_job_with_its_error(void **state)
+{
+	struct platform *p = platform_new();
+	struct stream_options o = options_of(p);
+	struct sm_error error = {0};
+	struct end end = {0};
+	struct stream *stream;
+	struct stream_status s;
+	o.sql = "INSERT INTO ads.event SELEC id FROM raw_events";
+	assert_int_equal(stream_start(p->system, &o, note_end, &end, &stream, &error), SM_OK);
+	wait_for(has_ended, &end, "the end");
+	assert_int_equal(end.code, SM_SYNTAX);
+	stream_status(stream, &s);
+	assert_int_equal(s.state, STREAM_FAILED);
+	assert_non_null(strstr(s.last_error, "SELEC"));
+	stream_free(stream);
+	platform_free(p);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_event_counts_once),
+		cmocka_unit_test(a_write_that_fails_anywhere_changes_nothing),
+		cmocka_unit_test(every_write_may_fail_again_and_again),
+		cmocka_unit_test(an_older_instance_is_refused),
+		cmocka_unit_test(what_is_wrong_with_a_job_is_told),
+		cmocka_unit_test(a_changed_query_does_not_take_the_old_states),
+		cmocka_unit_test(the_actor_runs_batches_restarts_and_stops),
+		cmocka_unit_test(a_mistake_ends_the_job_with_its_error),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
