@@ -109,7 +109,7 @@ static ssize_t read_small(struct net_conn *conn)
 		keep(conn, bytes_of(chunk, (size_t)n));
 		return n;
 	}
-	if (before.size)
+	if (before.data)
 		memcpy(chunk - before.size, before.data, before.size);
 	buf_clear(&conn->in);
 	size_t left = show(conn, in);
@@ -529,7 +529,7 @@ void net_conn_close(struct net_conn *conn)
 
 void net_conn_local(const struct net_conn *conn, char host[46], uint16_t *ret_port)
 {
-	struct sockaddr_storage local;
+	struct sockaddr_storage local = {0};
 	socklen_t size = sizeof local;
 	host[0] = 0;
 	*ret_port = 0;

@@ -386,7 +386,7 @@ int http__parse_head(uint8_t *data, size_t size, struct http_header *headers, st
 	if (!head->has_host)
 		return bad(head, 400, "Host is missing");
 	for (size_t i = 0; i < host.size; i++)
-		if (!(kinds[host.data[i]] & TARGET) || memchr("/?@\\\"<>^`{|},", host.data[i], 13))
+		if (!(kinds[host.data[i]] & TARGET) || strchr("/?@\\\"<>^`{|},", host.data[i]))
 			return bad(head, 400, "Host is not a host");
 	if (!head->host.data)
 		head->host = host;

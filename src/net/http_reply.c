@@ -181,8 +181,10 @@ void http_reply(struct http_request *request, int status, const char *content_ty
 	size_t size = answer_head(r, status, content_type, body.size, head);
 	struct bytes extra = buf_bytes(&r->extra);
 	bool with_body = has_body(status) && request->method != HTTP_HEAD && body.size;
-	if (!extra.size)
-		memcpy(head + size, "\r\n", 2);
+	if (!extra.size) {
+		head[size] = '\r';
+		head[size + 1] = '\n';
+	}
 	if (r == c->first && !c->stream) {
 		net_conn_write(c->net, bytes_of(head, size + (extra.size ? 0 : 2)));
 		if (extra.size) {

@@ -673,6 +673,7 @@ static void the_client_speaks_to_the_server(void **state)
 	http_response_done(&r);
 	snprintf(url, sizeof url, "http://127.0.0.1:%u/later", port);
 	assert_int_equal(http_client_do(client, "GET", url, NULL, (struct bytes){0}, 200, &r, &error), SM_TIMEOUT);
+	eventually(atomic_load(&waiting_count) == 1);
 	post(0, "late");
 	assert_int_equal(http_client_do(client, "GET", "http://127.0.0.1:1/", NULL, (struct bytes){0}, 2000, &r, &error), SM_UNAVAILABLE);
 	assert_non_null(strstr(error.text, "127.0.0.1"));

@@ -286,8 +286,8 @@ static enum sm_err listen_failed(struct net_listener *listener, const char *wher
 
 static enum sm_err listen_tcp(struct net_listener *listener, struct sm_error *reterr)
 {
-	struct sockaddr_storage address;
-	socklen_t size;
+	struct sockaddr_storage address = {0};
+	socklen_t size = 0;
 	enum sm_err err = loopback_address(listener->host, listener->options.port, &address, &size, reterr);
 	if (err)
 		return err;

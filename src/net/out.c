@@ -89,7 +89,7 @@ static void advance(struct net__out *out, struct net__turn *turn, size_t n)
 		n -= out->first->size;
 		pop(out, turn);
 	}
-	if (n) {
+	if (n && out->first) {
 		out->first->data += n;
 		out->first->at += n;
 		out->first->size -= n;
