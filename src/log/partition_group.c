@@ -1,0 +1,326 @@
+/* Appends, from the caller's thread to the group that they are written with. */
+#include "base/metrics.h"
+#include "log/partition_internal.h"
+#include <limits.h>
+#include <stdlib.h>
+
+static void append_free(struct sm_msg *msg);
+const struct sm_msg_type log__append_type = {"log append", append_free};
+
+/* ---- appends: on the caller's thread ---- */
+
+void log__append_finish(struct append *a, enum sm_err err)
+{
+	struct partition *p = a->partition;
+	a->result.err = err;
+	if (err)
+		a->result.base_offset = -1;
+	atomic_fetch_sub(&p->pending_bytes, a->size);
+	if (a->done)
+		a->done(a->arg, &a->result);
+	struct engine *engine = p->engine;
+	log__partition_unref(p);
+	free(a->owned);
+	free(a);
+	atomic_fetch_sub(&engine->live, 1);
+}
+
+/* A message that the actor never took up: it has ended. */
+static void append_free(struct sm_msg *msg)
+{
+	struct append *a = (struct append *)msg;
+	log__append_finish(a, a->partition->gone ? a->partition->gone : SM_CLOSED);
+}
+
+static enum sm_err batches_check(const struct partition *p, const uint8_t *data, size_t size)
+{
+	uint32_t count = 0;
+	bool idempotent = false;
+	if (size == 0)
+		return SM_INVALID;
+	if (size > LOG_GROUP_BYTES_MAX)
+		return SM_TOO_LARGE;
+	for (size_t at = 0; at < size;) {
+		struct bytes rest = bytes_of(data + at, size - at);
+		struct batch_info info;
+		enum sm_err err = batch_parse(rest, &info);
+		if (err)
+			return err == SM_TRUNCATED ? SM_CORRUPT : err;
+		if (info.size > p->settings.max_message_bytes)
+			return SM_TOO_LARGE;
+		if (info.attributes & BATCH_CONTROL)
+			return SM_INVALID;
+		if (info.attributes & BATCH_TRANSACTIONAL)
+			return SM_UNSUPPORTED;
+		if ((err = batch_check(bytes_of(rest.data, info.size), &info)))
+			return err;
+		if (info.producer_id >= 0) {
+			idempotent = true;
+			if (info.producer_epoch < 0 || info.base_sequence < 0)
+				return SM_INVALID;
+		}
+		at += info.size;
+		count++;
+	}
+	/* Two batches of which one is a duplicate would need two answers. */
+	return idempotent && count > 1 ? SM_INVALID : SM_OK;
+}
+
+static void answer_now(struct partition *p, log_append_done done, void *arg, enum sm_err err)
+{
+	pthread_mutex_lock(&p->lock);
+	struct log_append_result result = {err, -1, -1, p->log_start_offset};
+	pthread_mutex_unlock(&p->lock);
+	done(arg, &result);
+}
+
+static enum sm_err append_send(struct partition *p, uint8_t *batches, size_t size, unsigned flags, log_append_done done, void *arg)
+{
+	struct append *a = calloc(1, sizeof *a);
+	if (!a)
+		return SM_NO_MEMORY;
+	if (flags & LOG_ACKS_NONE) {
+		if (!(a->owned = malloc(size))) {
+			free(a);
+			return SM_NO_MEMORY;
+		}
+		memcpy(a->owned, batches, size);
+		batches = a->owned;
+	} else {
+		a->done = done;
+		a->arg = arg;
+	}
+	a->msg.type = &log__append_type;
+	a->partition = log__partition_ref(p);
+	a->bytes = batches;
+	a->size = size;
+	a->result.log_append_time_ms = -1;
+	atomic_fetch_add(&p->engine->live, 1);
+	enum sm_err err = sm_send(p->actor, &a->msg);
+	if (err) {
+		a->done = NULL;
+		log__append_finish(a, err);
+		return err == SM_GONE ? SM_CLOSED : err;
+	}
+	if (flags & LOG_ACKS_NONE)
+		answer_now(p, done, arg, SM_OK);
+	return SM_OK;
+}
+
+void log__partition_append(struct partition *p, uint8_t *batches, size_t size, unsigned flags, log_append_done done, void *arg)
+{
+	pthread_mutex_lock(&p->lock);
+	enum sm_err err = p->gone ? p->gone : p->failed;
+	pthread_mutex_unlock(&p->lock);
+	if (!err)
+		err = batches_check(p, batches, size);
+	if (!err && atomic_fetch_add(&p->pending_bytes, size) + size > LOG_PENDING_BYTES_MAX) {
+		atomic_fetch_sub(&p->pending_bytes, size);
+		err = SM_FULL;
+	}
+	if (!err) /* takes the pending bytes over, except when out of memory */
+		err = append_send(p, batches, size, flags, done, arg);
+	if (err == SM_NO_MEMORY)
+		atomic_fetch_sub(&p->pending_bytes, size);
+	if (err)
+		answer_now(p, done, arg, err);
+}
+
+/* ---- forming a group ---- */
+
+void log__fail_waiting(struct partition_writer *w, enum sm_err err)
+{
+	struct append *a = w->head;
+	w->head = NULL;
+	w->tail = &w->head;
+	while (a) {
+		struct append *next = a->next;
+		log__append_finish(a, err);
+		a = next;
+	}
+}
+
+static void group_clear(struct group *g)
+{
+	g->head = NULL;
+	g->tail = &g->head;
+	g->count = g->iov_count = 0;
+	g->size = 0;
+	g->records = 0;
+	g->max_timestamp_ms = -1;
+}
+
+static void group_put(struct group *g, struct append *a)
+{
+	a->next = NULL;
+	*g->tail = a;
+	g->tail = &a->next;
+	g->count++;
+}
+
+/* SM_DUPLICATE: answered from what is there; *ret_in_group: its original waits in this very group. */
+static enum sm_err producer_check(struct partition_writer *w, struct append *a, const struct batch_info *info, bool *ret_in_group)
+{
+	struct producer_batch there;
+	enum sm_err err = log__producers_check(&w->producers, info, &there);
+	if (err == SM_DUPLICATE) {
+		a->result.base_offset = there.base_offset;
+		a->result.log_append_time_ms = there.timestamp_ms;
+		*ret_in_group = there.base_offset >= w->group.first_offset;
+	}
+	return err;
+}
+
+/* Give the append's batches their offsets. */
+static enum sm_err append_number(struct partition_writer *w, struct append *a, int64_t now_ms, bool *ret_in_group)
+{
+	struct partition *p = w->partition;
+	struct group *g = &w->group;
+	a->result.base_offset = g->next_offset;
+	if (p->settings.log_append_time)
+		a->result.log_append_time_ms = now_ms;
+	for (size_t at = 0; at < a->size;) {
+		struct batch_info info;
+		enum sm_err err = batch_parse(bytes_of(a->bytes + at, a->size - at), &info);
+		if (err)
+			return err; /* its owner changed it meanwhile */
+		if (info.producer_id >= 0 &&
+		    ((err = producer_check(w, a, &info, ret_in_group)) ||
+		     (err = log__producers_add(&w->producers, &info, g->next_offset, a->result.log_append_time_ms, now_ms, true))))
+			return err;
+		batch_set_offset(a->bytes + at, g->next_offset, LOG_LEADER_EPOCH);
+		if (p->settings.log_append_time) {
+			batch_set_log_append_time(a->bytes + at, info.size, now_ms);
+			info.max_timestamp_ms = now_ms;
+		}
+		if (info.max_timestamp_ms > g->max_timestamp_ms)
+			g->max_timestamp_ms = info.max_timestamp_ms;
+		g->next_offset += info.last_offset_delta + 1;
+		g->records += info.record_count;
+		at += info.size;
+	}
+	return SM_OK;
+}
+
+static bool group_has_room(struct partition_writer *w, const struct append *a)
+{
+	const struct group *g = &w->group;
+	uint64_t segment_left = w->partition->settings.segment_bytes > w->out.end ? w->partition->settings.segment_bytes - w->out.end : 0;
+	return g->count == 0 ||
+	       (g->size + a->size <= LOG_GROUP_BYTES_MAX && g->size + a->size <= segment_left && g->count < LOG_GROUP_APPENDS_MAX);
+}
+
+bool log__must_roll(const struct partition_writer *w, const struct append *a)
+{
+	const struct segment_writer *out = &w->out;
+	if (!out->segment)
+		return true;
+	return out->end > SEGMENT_HEADER &&
+	       (out->end + a->size > w->partition->settings.segment_bytes || w->next_offset - out->segment->base_offset > INT32_MAX);
+}
+
+static bool iov_reserve(struct group *g)
+{
+	if (g->iov_count < g->iov_cap)
+		return true;
+	uint32_t cap = g->iov_cap ? g->iov_cap * 2 : 16;
+	struct iovec *grown = realloc(g->iov, cap * sizeof *grown);
+	if (!grown)
+		return false;
+	g->iov = grown;
+	g->iov_cap = cap;
+	return true;
+}
+
+void log__group_form(struct partition_writer *w)
+{
+	struct group *g = &w->group;
+	int64_t now_ms = clock_wall_ms(w->partition->engine->clock);
+	group_clear(g);
+	g->first_offset = g->next_offset = w->next_offset;
+	while (w->head && group_has_room(w, w->head)) {
+		struct append *a = w->head;
+		if (!(w->head = a->next))
+			w->tail = &w->head;
+		bool in_group = false;
+		const struct group before = *g;
+		/* The room first: what has its sequence numbers must be written. */
+		enum sm_err err = iov_reserve(g) ? append_number(w, a, now_ms, &in_group) : SM_NO_MEMORY;
+		if (!err) {
+			g->iov[g->iov_count++] = (struct iovec){a->bytes, a->size};
+			g->size += a->size;
+			group_put(g, a);
+			continue;
+		}
+		g->next_offset = before.next_offset;
+		g->max_timestamp_ms = before.max_timestamp_ms;
+		g->records = before.records;
+		a->duplicate = err == SM_DUPLICATE;
+		if (a->duplicate && in_group)
+			group_put(g, a);
+		else
+			log__append_finish(a, a->duplicate ? SM_OK : err);
+	}
+}
+
+/* ---- what became of a group ---- */
+
+void log__group_is_written(struct partition_writer *w)
+{
+	struct partition *p = w->partition;
+	struct group *g = &w->group;
+	struct segment *s = w->out.segment;
+	uint64_t position = w->out.end - g->size;
+	log__producers_keep(&w->producers);
+	w->next_offset = g->next_offset;
+
+	pthread_mutex_lock(&s->lock);
+	for (struct append *a = g->head; a; a = a->next) {
+		struct batch_info info;
+		for (size_t at = 0; !a->duplicate && at < a->size && !batch_parse(bytes_of(a->bytes + at, a->size - at), &info);
+		     at += info.size) {
+			/* Without memory the index is only sparser. */
+			(void)!log__index_add(&s->index, s->base_offset, &info, position);
+			position += info.size;
+		}
+	}
+	s->end = w->out.end;
+	s->next_offset = w->out.next_offset;
+	s->max_timestamp_ms = w->out.max_timestamp_ms;
+	pthread_mutex_unlock(&s->lock);
+
+	pthread_mutex_lock(&p->lock);
+	p->high_watermark = g->next_offset;
+	int64_t log_start = p->log_start_offset;
+	pthread_mutex_unlock(&p->lock);
+
+	metric_add_labelled(METRIC_LOG_RECORDS, p->topic, g->records);
+	metric_add_labelled(METRIC_LOG_BYTES, p->topic, (int64_t)g->size);
+	metric_add(METRIC_LOG_SYNCS, 1);
+	metric_observe_us(METRIC_LOG_SYNC_US, (clock_monotonic_ns(&clock_system) - w->started_ns) / 1000);
+	log__partition_wake(p, SM_OK);
+	for (struct append *a = g->head, *next; a; a = next) {
+		next = a->next;
+		a->result.log_start_offset = log_start;
+		log__append_finish(a, SM_OK);
+	}
+	group_clear(g);
+}
+
+void log__group_has_failed(struct partition_writer *w, enum sm_err err)
+{
+	log__producers_undo(&w->producers);
+	for (struct append *a = w->group.head, *next; a; a = next) {
+		next = a->next;
+		log__append_finish(a, err);
+	}
+	group_clear(&w->group);
+}
+
+/* Nothing is acknowledged any more until a restart has looked at the disk. */
+
+void log__group_init(struct group *g)
+{
+	*g = (struct group){.iov = NULL};
+	group_clear(g);
+}
