@@ -152,6 +152,8 @@ void log__producers_keep(struct producers *p);
 void log__producers_expire(struct producers *p, int64_t before_ms);
 SM_MUST_CHECK enum sm_err log__producers_write(const struct producers *p, struct io *io, const char *dir, int64_t offset,
 					       struct sm_error *reterr);
+/* Delete all snapshots but those of these two offsets. */
+void log__producers_clean(struct io *io, const char *dir, int64_t keep, int64_t keep_too);
 /* State as of offset. Errors: SM_NOT_FOUND, SM_CORRUPT: rebuild it. */
 SM_MUST_CHECK enum sm_err log__producers_read(struct producers *p, struct io *io, const char *dir, int64_t offset);
 

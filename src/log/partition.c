@@ -16,6 +16,16 @@ static void go_on(struct partition_writer *w);
 
 /* ---- jobs: on the pool ---- */
 
+/* Producer state as of now. Recovery needs it, or the one at the segment's start if the segment's end does not get its clean mark. */
+static enum sm_err snapshot_write(struct partition_writer *w, struct sm_error *reterr)
+{
+	struct partition *p = w->partition;
+	enum sm_err err = log__producers_write(&w->producers, p->io, p->dir, w->next_offset, reterr);
+	if (!err)
+		log__producers_clean(p->io, p->dir, w->out.segment->base_offset, w->next_offset);
+	return err;
+}
+
 /* Make the partition's directory and first segment, or seal the segment and make the next. */
 static enum sm_err job_roll(struct partition_writer *w, struct sm_error *reterr)
 {
@@ -25,8 +35,7 @@ static enum sm_err job_roll(struct partition_writer *w, struct sm_error *reterr)
 	if (!w->out.segment) {
 		if ((err = p->io->ops->mkdir(p->io, p->dir, reterr)) || (err = p->io->ops->sync_dir(p->io, p->engine->dir, reterr)))
 			return err;
-	} else if ((err = log__producers_write(&w->producers, p->io, p->dir, w->next_offset, reterr)) ||
-		   (err = log__writer_seal(&w->out, reterr))) {
+	} else if ((err = snapshot_write(w, reterr)) || (err = log__writer_seal(&w->out, reterr))) {
 		return err;
 	}
 	if ((err = log__writer_create(&next, p->dir, reterr)))
@@ -57,7 +66,7 @@ static enum sm_err job_close(struct partition_writer *w, struct sm_error *reterr
 	enum sm_err err;
 	if (!w->out.segment || !w->out.unclean || p->failed)
 		return SM_OK; /* a failed one is left to recovery */
-	if ((err = log__producers_write(&w->producers, p->io, p->dir, w->next_offset, reterr)))
+	if ((err = snapshot_write(w, reterr)))
 		return err;
 	return log__writer_seal(&w->out, reterr);
 }

@@ -236,6 +236,29 @@ enum sm_err log__producers_write(const struct producers *p, struct io *io, const
 	return err;
 }
 
+struct cleaning {
+	struct io *io;
+	const char *dir;
+	int64_t keep, keep_too;
+};
+
+static enum sm_err visit(void *arg, const char *name)
+{
+	const struct cleaning *c = arg;
+	char path[PATH_MAX];
+	int64_t offset = log__segment_name_parse(name, ".snapshot");
+	if (offset < 0 || offset == c->keep || offset == c->keep_too)
+		return SM_OK;
+	path_of(c->dir, offset, path, sizeof path);
+	return c->io->ops->unlink(c->io, path, NULL);
+}
+
+void log__producers_clean(struct io *io, const char *dir, int64_t keep, int64_t keep_too)
+{
+	struct cleaning c = {io, dir, keep, keep_too};
+	(void)!io->ops->list(io, dir, visit, &c, NULL); /* what stays is looked for again at the next roll */
+}
+
 static enum sm_err producer_read(struct producers *p, struct byte_reader *in)
 {
 	struct producer read = {.id = (int64_t)reader_be64(in)};
