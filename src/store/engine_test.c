@@ -551,6 +551,27 @@ static void readers_are_not_disturbed_by_schema_changes(void **state)
 	pthread_join(thread, NULL);
 }
 
+static void schema_changes_run_on_the_pool(void **state)
+{
+	struct fixture *f = *state;
+	struct sm_system *system;
+	struct sm_store *store;
+	char dir[80];
+	snprintf(dir, sizeof dir, "%s-pool", f->dir);
+	assert_ok(sm_system_new(&(struct sm_system_options){.dispatchers = 1, .pool_threads = 2}, &system, NULL));
+	struct store_embedded_options o = {.dir = dir, .system = system};
+	assert_ok(store_embedded_open(&o, &store, NULL));
+	struct store_keyspace k = {.name = "ks"};
+	struct store_change c = {.kind = STORE_CREATE_KEYSPACE, .keyspace = "ks", .new_keyspace = &k};
+	struct sm_error error = {0};
+	assert_ok(store_change_wait(store, &c, &error));
+	assert_err(store_change_wait(store, &c, &error), SM_EXISTS);
+	assert_string_equal(error.text, "Keyspace 'ks' already exists");
+	assert_ok(store->ops->close(store, NULL));
+	assert_ok(sm_system_stop(system, 1000));
+	assert_ok(io_remove_tree(&io_system, dir, NULL));
+}
+
 static void newer_format_is_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -631,6 +652,7 @@ int main(void)
 		T(store_in_use_is_refused_to_others),
 		T(many_threads_write_and_each_write_is_there),
 		T(readers_are_not_disturbed_by_schema_changes),
+		T(schema_changes_run_on_the_pool),
 		T(newer_format_is_refused),
 		T(hot_row_keeps_its_last_value),
 	};

@@ -35,6 +35,14 @@ static void answered(void *arg, enum sm_err err)
 	sem_post(&room);
 }
 
+static void wait_for_all(void)
+{
+	for (int i = 0; i < IN_FLIGHT; i++)
+		sem_wait(&room);
+	for (int i = 0; i < IN_FLIGHT; i++)
+		sem_post(&room);
+}
+
 static void make_table(void)
 {
 	struct store_keyspace k = {.name = "ks", .durable_writes = true};
@@ -110,6 +118,67 @@ static uint64_t scan(void)
 	return n;
 }
 
+/* Partitions of 20 rows, written in rounds so that each is in several files. */
+#define PARTITIONS 2000
+#define PARTITION_ROWS 20
+
+static void put_row(const struct store_table *t, uint32_t partition, uint32_t row)
+{
+	uint8_t k[4], c[4];
+	be32_put(k, partition);
+	be32_put(c, row);
+	struct store_cell key = {k, 4}, clustering = {c, 4};
+	struct store_assignment a = {store_find_column(t, "v"), {(const uint8_t *)"a text of some length", 21}};
+	struct store_mutation m = {.kind = STORE_UPSERT_INSERT,
+				   .table = t,
+				   .partition_key = &key,
+				   .clustering = &clustering,
+				   .cells = &a,
+				   .cell_count = 1,
+				   .timestamp_us = 1};
+	struct store_batch b = {.mutations = &m, .count = 1};
+	sem_wait(&room);
+	store->ops->apply(store, &b, answered, NULL);
+}
+
+static const struct store_table *make_partitions(void)
+{
+	struct store_column columns[] = {
+		{.name = "k", .type = {STORE_INT, 0, NULL}, .kind = STORE_PARTITION_KEY},
+		{.name = "c", .type = {STORE_INT, 0, NULL}, .kind = STORE_CLUSTERING},
+		{.name = "v", .type = {STORE_TEXT, 0, NULL}, .kind = STORE_REGULAR},
+	};
+	struct store_table t = {.keyspace = "ks", .name = "wide", .columns = columns, .column_count = 3};
+	must(store_change_wait(
+		     store, &(struct store_change){.kind = STORE_CREATE_TABLE, .keyspace = "ks", .table = "wide", .new_table = &t}, NULL),
+	     "table");
+	const struct store_table *wide = store_find_table(store->ops->schema(store), "ks", "wide");
+	for (uint32_t row = 0; row < PARTITION_ROWS; row++) {
+		for (uint32_t p = 0; p < PARTITIONS; p++)
+			put_row(wide, p, row);
+		for (uint64_t i = 0; i < 20000; i++) /* something between, so that memtables are flushed */
+			put(i);
+	}
+	wait_for_all();
+	return wide;
+}
+
+static uint64_t read_partition(const struct store_table *t, uint32_t partition)
+{
+	uint8_t k[4];
+	be32_put(k, partition);
+	struct store_cell key = {k, 4};
+	struct store_read r = {.table = t, .partition_key = &key};
+	struct store_cursor *c;
+	const struct store_row *row;
+	uint64_t n = 0;
+	must(store->ops->open(store, &r, &c, NULL), "open");
+	while (!store->ops->next(c, &row))
+		n++;
+	store->ops->close_cursor(c);
+	return n;
+}
+
 static void report(const char *what, uint64_t n, double wall, double cpu)
 {
 	printf("%-24s %9.0f /s  %6.2f us CPU each  (%llu in %.2f s)\n", what, (double)n / wall, cpu * 1e6 / (double)n,
@@ -133,8 +202,7 @@ int main(int argc, char **argv)
 	start = seconds(), cpu = process_cpu_seconds();
 	for (uint64_t i = 0; i < n; i++)
 		put(i);
-	for (int i = 0; i < IN_FLIGHT; i++)
-		sem_wait(&room);
+	wait_for_all();
 	report("upsert, 256 in flight", n, seconds() - start, process_cpu_seconds() - cpu);
 	printf("  syncs %lld, failed %ld\n", (long long)metric_get(METRIC_STORE_SYNCS), atomic_load(&failed));
 
@@ -147,6 +215,12 @@ int main(int argc, char **argv)
 	report("scan", scanned, seconds() - start, process_cpu_seconds() - cpu);
 	printf("  found %llu of %llu; %.1f MiB\n", (unsigned long long)found, (unsigned long long)n,
 	       (double)process_rss_bytes() / (1 << 20));
+	const struct store_table *wide = make_partitions();
+	start = seconds(), cpu = process_cpu_seconds();
+	uint64_t rows = 0;
+	for (uint32_t i = 0; i < PARTITIONS * 10; i++)
+		rows += read_partition(wide, i * 7919 % PARTITIONS);
+	report("partition of 20 rows", PARTITIONS * 10, seconds() - start, process_cpu_seconds() - cpu);
 	start = seconds();
 	must(store->ops->close(store, &error), error.text);
 	printf("close %.1f ms\n", (seconds() - start) * 1000);
@@ -155,5 +229,5 @@ int main(int argc, char **argv)
 	printf("open again %.1f ms, then %.1f MiB\n", (seconds() - start) * 1000, (double)process_rss_bytes() / (1 << 20));
 	must(store->ops->close(store, &error), error.text);
 	must(io_remove_tree(&io_system, dir, NULL), "clean up");
-	return found == n && scanned == n && !atomic_load(&failed) ? 0 : 1;
+	return found == n && scanned == n && rows == 10ull * PARTITIONS * PARTITION_ROWS && !atomic_load(&failed) ? 0 : 1;
 }
