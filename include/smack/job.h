@@ -39,11 +39,11 @@ SM_EXPORT int sm_job_main(int argc, char **argv, const struct sm_job_entry *entr
 SM_EXPORT SM_MUST_CHECK enum sm_err sm_job_run(const struct sm_job_entry *entry, struct sm_log *log, struct sm_store *store,
 					       const struct sm_context_options *options, char *const *args, struct sm_error *reterr);
 
-#define SM_JOB_MAIN(...)                                                               \
-	int main(int argc, char **argv)                                                \
-	{                                                                              \
+#define SM_JOB_MAIN(...)                                                                  \
+	int main(int argc, char **argv)                                                   \
+	{                                                                                 \
 		static const struct sm_job_entry sm_entries[] = {__VA_ARGS__, {0, 0, 0}}; \
-		return sm_job_main(argc, argv, sm_entries);                            \
+		return sm_job_main(argc, argv, sm_entries);                               \
 	}
 
 #ifdef __cplusplus

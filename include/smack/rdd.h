@@ -5,8 +5,8 @@
  *	return sm_rdd_foreach(sm_rdd_reduce_by_key(ones, sm_sum, NULL), print, NULL, reterr);
  *
  * An RDD is a recipe for rows in partitions; nothing runs before an action. An action cuts the graph at its shuffles into stages and runs
- * their tasks on threads. A task that fails is run again from its lineage, 4 times at most; then the job fails with stage, task, operator and
- * row. RDDs belong to their context and are freed with it. What is wrong with an RDD (no such table, a bad declaration) is told by the
+ * their tasks on threads. A task that fails is run again from its lineage, 4 times at most; then the job fails with stage, task, operator
+ *and row. RDDs belong to their context and are freed with it. What is wrong with an RDD (no such table, a bad declaration) is told by the
  * action: the functions that build RDDs never return NULL.
  *
  * Functions of a job run on several threads at once, and again when a task is repeated: they read arg and must not change it.
@@ -64,7 +64,8 @@ typedef enum sm_err (*sm_map_fn)(const struct sm_row *row, struct sm_out *out, v
 /* Put the value columns of a and b taken together, and emit them; the key's columns are there already. Associative and commutative. */
 typedef enum sm_err (*sm_reduce_fn)(const struct sm_row *a, const struct sm_row *b, struct sm_out *out, void *arg);
 
-/* A column that was not put is null. The value's bytes are borrowed until sm_emit. Mistakes (no such column, another type) fail the task. */
+/* A column that was not put is null. The value's bytes are borrowed until sm_emit. Mistakes (no such column, another type) fail the task.
+ */
 SM_EXPORT void sm_put(struct sm_out *out, const char *column, struct sm_value value);
 SM_EXPORT void sm_put_at(struct sm_out *out, uint32_t column, struct sm_value value);
 SM_EXPORT enum sm_err sm_emit(struct sm_out *out);
@@ -103,7 +104,8 @@ SM_EXPORT const struct sm_row *sm_rows_at(const struct sm_rows *rows, uint64_t i
 SM_EXPORT void sm_rows_free(struct sm_rows *rows); /* NULL is allowed */
 /* Upsert each row into "keyspace.table", columns by name, all with one write time: running it again changes nothing. Rows are written as
  * tasks go, so a job that fails may leave some. ret_count may be NULL. */
-SM_EXPORT SM_MUST_CHECK enum sm_err sm_rdd_save_to_table(struct sm_rdd *rdd, const char *table, uint64_t *ret_count, struct sm_error *reterr);
+SM_EXPORT SM_MUST_CHECK enum sm_err sm_rdd_save_to_table(struct sm_rdd *rdd, const char *table, uint64_t *ret_count,
+							 struct sm_error *reterr);
 /* RDDs, stages and tasks as text; free() it. NULL: no memory. */
 SM_EXPORT char *sm_rdd_explain(struct sm_rdd *rdd);
 

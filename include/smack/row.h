@@ -71,13 +71,20 @@ static inline struct sm_value sm_bytes_value(enum sm_type type, const void *data
 	v.null = false, v.type = type, v.bytes.data = data, v.bytes.size = size;
 	return v;
 }
-static inline struct sm_value sm_text(const char *text) { return sm_bytes_value(SM_TEXT, text, strlen(text)); }
-static inline struct sm_value sm_uuid(const struct sm_uuid *uuid) { return sm_bytes_value(SM_UUID, uuid->bytes, 16); }
+static inline struct sm_value sm_text(const char *text)
+{
+	return sm_bytes_value(SM_TEXT, text, strlen(text));
+}
+static inline struct sm_value sm_uuid(const struct sm_uuid *uuid)
+{
+	return sm_bytes_value(SM_UUID, uuid->bytes, 16);
+}
 
 /* ---- reading rows ----
  * A row is borrowed for the call that hands it over. Columns are found by name (without case) or by index.
- * A column that is not there, is of another type, or is null where a plain value is asked for, is a mistake in the job: within a job's function
- * the value is zero and the task fails with a text that names the column; on a row of sm_rdd_collect the program ends with that text. */
+ * A column that is not there, is of another type, or is null where a plain value is asked for, is a mistake in the job: within a job's
+ * function the value is zero and the task fails with a text that names the column; on a row of sm_rdd_collect the program ends with that
+ * text. */
 struct sm_row;
 SM_EXPORT uint32_t sm_row_width(const struct sm_row *row);
 SM_EXPORT const char *sm_row_name(const struct sm_row *row, uint32_t column);
@@ -90,8 +97,8 @@ SM_EXPORT bool sm_get_boolean(const struct sm_row *row, const char *column);
 SM_EXPORT struct sm_bytes sm_get_bytes(const struct sm_row *row, const char *column); /* text, blob */
 SM_EXPORT struct sm_uuid sm_get_uuid(const struct sm_row *row, const char *column);
 SM_EXPORT bool sm_text_is(const struct sm_row *row, const char *column, const char *text); /* false for null */
-/* A value as people read it ("view", 42, 2019-11-24T00:00:00.000Z, NULL); at most room bytes with the terminating zero, cut if it is longer.
- * Returns out. */
+/* A value as people read it ("view", 42, 2019-11-24T00:00:00.000Z, NULL); at most room bytes with the terminating zero, cut if it is
+ * longer. Returns out. */
 SM_EXPORT const char *sm_value_format(struct sm_value value, char *out, size_t room);
 
 /* ---- uuids and days ---- */
@@ -101,7 +108,7 @@ SM_EXPORT void sm_uuid_format(const struct sm_uuid *uuid, char out[37]);
 struct sm_day {
 	int32_t year, month, day;
 };
-SM_EXPORT struct sm_day sm_day_of(int64_t ms_since_1970); /* UTC */
+SM_EXPORT struct sm_day sm_day_of(int64_t ms_since_1970);                 /* UTC */
 SM_EXPORT int64_t sm_day_start(int32_t year, int32_t month, int32_t day); /* ms */
 /* "2019-11-30". Errors: SM_SYNTAX. */
 SM_EXPORT SM_MUST_CHECK enum sm_err sm_day_parse(const char *text, struct sm_day *ret_day);

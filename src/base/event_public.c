@@ -49,7 +49,7 @@ static char *problems_text(const struct event_problems *problems)
 	buf_init(&out);
 	event_problems_json(problems, &out);
 	buf_u8(&out, 0);
-	char *text = out.failed ? NULL : strdup((const char *)buf_bytes(&out).data);
+	char *text = out.failed || !out.data ? NULL : strdup((const char *)buf_bytes(&out).data);
 	buf_done(&out);
 	return text;
 }

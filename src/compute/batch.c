@@ -169,6 +169,7 @@ struct value batch_get(const struct batch *batch, uint32_t column, uint32_t row)
 static void bit_set(uint8_t *bits, uint32_t row, bool on)
 {
 	uint8_t mask = (uint8_t)(1u << (row & 7));
+	assert(bits);
 	bits[row >> 3] = (uint8_t)(on ? bits[row >> 3] | mask : bits[row >> 3] & ~mask);
 }
 

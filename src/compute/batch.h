@@ -11,7 +11,8 @@
 
 /* Arrow formats:  b           i          l          g           u         z         w:16      tsm:UTC (ms) */
 enum column_type { COLUMN_BOOL, COLUMN_INT32, COLUMN_INT64, COLUMN_DOUBLE, COLUMN_TEXT, COLUMN_BLOB, COLUMN_UUID, COLUMN_TIMESTAMP };
-const char *column_type_name(enum column_type type); /* Spark's: "boolean", "int", "bigint", "double", "string", "binary", "uuid", "timestamp" */
+const char *
+column_type_name(enum column_type type); /* Spark's: "boolean", "int", "bigint", "double", "string", "binary", "uuid", "timestamp" */
 
 struct column_field {
 	const char *name;
@@ -30,9 +31,9 @@ int row_type_find(const struct row_type *type, const char *name); /* -1: not the
 
 struct column {
 	enum column_type type;
-	uint8_t *validity;   /* NULL: no nulls */
-	void *values;        /* bits for BOOL; int32_t, int64_t, double; 16 bytes a UUID; heap of TEXT and BLOB */
-	int32_t *offsets;    /* TEXT, BLOB: rows + 1 */
+	uint8_t *validity; /* NULL: no nulls */
+	void *values;      /* bits for BOOL; int32_t, int64_t, double; 16 bytes a UUID; heap of TEXT and BLOB */
+	int32_t *offsets;  /* TEXT, BLOB: rows + 1 */
 	uint32_t null_count;
 	size_t values_cap, offsets_cap, validity_cap; /* bytes allocated, while it grows */
 };
@@ -61,7 +62,8 @@ struct value {
 };
 struct value batch_get(const struct batch *batch, uint32_t column, uint32_t row);
 /* Append a value to a column (types must match, but INT32 and INT64 go into each other, narrowed with a check; a null is of any type).
- * Every column of a row must be given one before batch_row_end; given twice, the last counts. Errors: SM_NO_MEMORY, SM_TYPE, SM_OUT_OF_RANGE, SM_TOO_LARGE (COMPUTE_BATCH_BYTES_MAX of one heap). */
+ * Every column of a row must be given one before batch_row_end; given twice, the last counts. Errors: SM_NO_MEMORY, SM_TYPE,
+ * SM_OUT_OF_RANGE, SM_TOO_LARGE (COMPUTE_BATCH_BYTES_MAX of one heap). */
 SM_MUST_CHECK enum sm_err batch_put(struct batch *batch, uint32_t column, struct value value);
 void batch_row_end(struct batch *batch);
 /* Append row `row` of from (same types). */

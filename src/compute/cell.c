@@ -41,7 +41,7 @@ static enum sm_err real_of_cell(struct store_cell cell, struct value *v)
 static enum sm_err integer_of_cell(struct store_cell cell, struct value *v)
 {
 	switch (cell.size) {
-	case 1: v->integer = (int8_t)cell.data[0]; return SM_OK;
+	case 1: v->integer = (int64_t)(cell.data[0] ^ 0x80) - 0x80; return SM_OK;
 	case 2: v->integer = (int16_t)be16_get(cell.data); return SM_OK;
 	case 4: v->integer = (int32_t)be32_get(cell.data); return SM_OK;
 	case 8: v->integer = (int64_t)be64_get(cell.data); return SM_OK;

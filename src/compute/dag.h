@@ -81,10 +81,10 @@ struct compute_env {
 	/* The schema of a topic's values, or NULL when it has none; borrowed. */
 	const struct schema *(*topic_schema)(void *arg, const char *topic);
 	void *arg;
-	uint32_t threads;   /* 0: one a core */
-	size_t memory_max;  /* 0: COMPUTE_MEMORY_MAX */
+	uint32_t threads;             /* 0: one a core */
+	size_t memory_max;            /* 0: COMPUTE_MEMORY_MAX */
 	const char *default_keyspace; /* may be NULL */
-	volatile bool *cancel; /* may be NULL; true: end with SM_CANCELLED */
+	volatile bool *cancel;        /* may be NULL; true: end with SM_CANCELLED */
 };
 struct dag_stats {
 	uint32_t stages, tasks, retries;
@@ -96,8 +96,8 @@ struct dag_stats {
  * An error of each ends the job. An error of a task that failed COMPUTE_TASK_ATTEMPTS times is returned with its stage, task and operator
  * before its text. ret_stats may be NULL; it is also written on failure. May block. Thread: none of the dispatchers. */
 SM_MUST_CHECK enum sm_err dag_run(const struct compute_env *env, struct dag_node *node,
-				  enum sm_err (*each)(void *arg, uint32_t partition, struct batch *batch, struct sm_error *reterr), void *arg,
-				  struct dag_stats *ret_stats, struct sm_error *reterr);
+				  enum sm_err (*each)(void *arg, uint32_t partition, struct batch *batch, struct sm_error *reterr),
+				  void *arg, struct dag_stats *ret_stats, struct sm_error *reterr);
 /* The RDDs, stages and tasks of the graph as text: first the lineage as Spark's toDebugString draws it ("(partitions) operator [number]",
  * one step in for each shuffle), then the stages in the order they can run. */
 void dag_explain(struct dag_node *node, struct buf *out);
@@ -109,18 +109,19 @@ SM_MUST_CHECK enum sm_err dag_table_scan(const struct compute_env *env, const ch
 /* A topic's records from the earliest offset to the high watermark at planning time, one partition a topic partition. Columns: the
  * schema's fields (records that do not parse are left out and counted), then _key, _partition, _offset, _timestamp;
  * without a schema: value (binary) instead of the fields. */
-SM_MUST_CHECK enum sm_err dag_topic_scan(const struct compute_env *env, const char *topic, struct dag_node **ret_node, struct sm_error *reterr);
+SM_MUST_CHECK enum sm_err dag_topic_scan(const struct compute_env *env, const char *topic, struct dag_node **ret_node,
+					 struct sm_error *reterr);
 /* Text files by glob, .gz undone, one partition a file; one column, "value" (string), a row a line. */
 SM_MUST_CHECK enum sm_err dag_text_files(const char *glob, struct dag_node **ret_node, struct sm_error *reterr);
 /* Batches in memory, as one partition; takes references. */
 SM_MUST_CHECK enum sm_err dag_values(struct row_type *type, struct batch *const *batches, uint32_t count, struct dag_node **ret_node);
 
 /* The rows that a topic's records become, for whoever reads topics. Columns as dag_topic_scan says: _key is binary (null: no key),
- * _partition int, _offset bigint, _timestamp a timestamp; a schema's strings are string, uuid, timestamp (date-time), integers bigint, numbers
- * double. NULL: no memory. */
+ * _partition int, _offset bigint, _timestamp a timestamp; a schema's strings are string, uuid, timestamp (date-time), integers bigint,
+ * numbers double. NULL: no memory. */
 struct row_type *topic_row_type(const struct schema *schema);
-/* Append a record as a row of topic_row_type(schema). Errors: SM_INVALID: it does not fit the schema (problems, which may be NULL, tell why;
- * a value that is null has the path "obj"); the batch is as it was. SM_NO_MEMORY. */
+/* Append a record as a row of topic_row_type(schema). Errors: SM_INVALID: it does not fit the schema (problems, which may be NULL, tell
+ * why; a value that is null has the path "obj"); the batch is as it was. SM_NO_MEMORY. */
 struct record;
 SM_MUST_CHECK enum sm_err topic_put_record(struct batch *batch, const struct schema *schema, const struct record *record, int32_t partition,
 					   struct arena *arena, struct event_problems *problems);
@@ -142,9 +143,9 @@ SM_MUST_CHECK enum sm_err table_writer_row(struct table_writer *w, const struct 
 /* A writer and a store: rows go out in batches of COMPUTE_WRITE_ROWS, all with one write time, so that writing them again changes nothing.
  * name is "keyspace.table", or "table" in default_keyspace. job and epoch: the fence of store_batch; job may be NULL. */
 struct table_sink;
-SM_MUST_CHECK enum sm_err table_sink_new(struct sm_store *store, const char *name, const char *default_keyspace, const struct row_type *type,
-					 const char *const *target_columns, int64_t timestamp_us, const char *job, uint64_t epoch,
-					 struct table_sink **ret_sink, struct sm_error *reterr);
+SM_MUST_CHECK enum sm_err table_sink_new(struct sm_store *store, const char *name, const char *default_keyspace,
+					 const struct row_type *type, const char *const *target_columns, int64_t timestamp_us,
+					 const char *job, uint64_t epoch, struct table_sink **ret_sink, struct sm_error *reterr);
 void table_sink_free(struct table_sink *sink); /* NULL is allowed; what was not flushed is not written */
 /* Write all rows of a batch; the last few wait for more. A store that is behind (SM_FULL) is waited for. May block. */
 SM_MUST_CHECK enum sm_err table_sink_batch(struct table_sink *sink, const struct batch *batch, struct sm_error *reterr);

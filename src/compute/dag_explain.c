@@ -4,7 +4,7 @@
 
 struct numbering {
 	const struct dag_node **nodes;
-	bool *printed;
+	bool *printed; /* once all are numbered */
 	uint32_t count, cap;
 	bool failed;
 };
@@ -27,15 +27,12 @@ static void number(struct numbering *n, const struct dag_node *node)
 		uint32_t cap = n->cap ? n->cap * 2 : 16;
 		const struct dag_node **nodes = realloc(n->nodes, cap * sizeof *nodes);
 		n->nodes = nodes ? nodes : n->nodes;
-		bool *printed = realloc(n->printed, cap * sizeof *printed);
-		n->printed = printed ? printed : n->printed;
-		if (!nodes || !printed) {
+		if (!nodes) {
 			n->failed = true;
 			return;
 		}
 		n->cap = cap;
 	}
-	n->printed[n->count] = false;
 	n->nodes[n->count++] = node;
 }
 
@@ -134,7 +131,8 @@ void dag_explain(struct dag_node *node, struct buf *out)
 	struct buf prefix;
 	buf_init(&prefix);
 	number(&n, node);
-	if (n.failed || dag__plan(node, &plan) != SM_OK) {
+	n.printed = calloc(n.count + 1, sizeof *n.printed);
+	if (n.failed || !n.printed || dag__plan(node, &plan) != SM_OK) {
 		out->failed = true;
 		goto done;
 	}

@@ -79,7 +79,7 @@ enum sm_err dag_task_charge(struct dag_task *task, int64_t bytes, const char *wh
 			reterr, SM_TOO_LARGE,
 			"%s: the job needs more memory than its budget of %lld bytes (this task holds %lld); raise the job's memory, "
 			"or give it more partitions",
-			what, (long long)job->memory_max, (long long)(task->charged + bytes));
+			what, (long long)job->memory_max, (long long)task->charged + bytes);
 	}
 	task->charged += bytes;
 	return SM_OK;

@@ -113,9 +113,10 @@ static const struct dag_node_ops scan_ops = {"table scan", scan_iterate, scan_fr
 static enum sm_err choose(const struct store_table *table, const char *const *names, uint32_t i, struct column_field *field,
 			  uint16_t *ret_column, struct sm_error *reterr)
 {
-	const struct store_column *column = names ? store_find_column(table, names[i]) : &table->columns[i];
+	const char *name = names ? names[i] : table->columns[i].name;
+	const struct store_column *column = store_find_column(table, name);
 	if (!column)
-		return sm_fail(reterr, SM_NOT_FOUND, "table %s.%s has no column %s", table->keyspace, table->name, names[i]);
+		return sm_fail(reterr, SM_NOT_FOUND, "table %s.%s has no column %s", table->keyspace, table->name, name);
 	*ret_column = (uint16_t)(column - table->columns);
 	field->name = column->name;
 	enum sm_err err = column_type_of_store(&column->type, &field->type);
@@ -169,7 +170,7 @@ enum sm_err dag_table_scan(const struct compute_env *env, const char *keyspace, 
 		err = sm_fail(reterr, SM_NOT_FOUND, "there is no table %s.%s", keyspace, table);
 	else
 		err = scan_new(env->store, found, columns, columns ? column_count : found->column_count, &scan, reterr);
-	if (err) {
+	if (!scan) {
 		env->store->ops->schema_release(env->store, schema);
 		return err;
 	}

@@ -61,7 +61,9 @@ static enum sm_err next_line(struct text_iterator *t, struct bytes *ret_line, st
 {
 	for (;;) {
 		struct bytes text = buf_bytes(&t->text);
-		const uint8_t *end = text.size > t->looked_at ? memchr(text.data + t->looked_at, '\n', text.size - t->looked_at) : NULL;
+		const uint8_t *end = text.data && text.size > t->looked_at
+					     ? memchr(text.data + t->looked_at, '\n', text.size - t->looked_at)
+					     : NULL;
 		size_t length = end ? (size_t)(end - text.data) : text.size;
 		if (length > COMPUTE_LINE_BYTES_MAX)
 			return sm_fail(reterr, SM_TOO_LARGE, "%s: line %llu is longer than %u bytes", t->path,
@@ -70,7 +72,7 @@ static enum sm_err next_line(struct text_iterator *t, struct bytes *ret_line, st
 			t->line++;
 			t->looked_at = 0;
 			buf_consume(&t->text, length + (end != NULL));
-			*ret_line = bytes_of(text.data, length && text.data[length - 1] == '\r' ? length - 1 : length);
+			*ret_line = bytes_of(text.data, text.data && length && text.data[length - 1] == '\r' ? length - 1 : length);
 			return SM_OK;
 		}
 		if (t->text_end)

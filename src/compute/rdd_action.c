@@ -48,7 +48,7 @@ char *sm_rdd_explain(struct sm_rdd *rdd)
 	buf_init(&out);
 	dag_explain(rdd->node, &out);
 	buf_u8(&out, 0);
-	char *text = out.failed ? NULL : strdup((const char *)buf_bytes(&out).data);
+	char *text = out.failed || !out.data ? NULL : strdup((const char *)buf_bytes(&out).data);
 	buf_done(&out);
 	return text;
 }

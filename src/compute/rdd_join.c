@@ -120,7 +120,7 @@ static enum sm_err put_row(struct join_iterator *j, struct batch *out, const str
 		struct value v = {.type = out->type->fields[i].type, .null = true};
 		if (i < left_width && left)
 			v = batch_get(left, i, left_row);
-		else if (i < keys)
+		else if (i < keys && right)
 			v = batch_get(right->batch, i, right->row);
 		else if (i >= left_width && right)
 			v = batch_get(right->batch, i - left_width + keys, right->row);

@@ -351,14 +351,14 @@ static enum sm_err parse_column(const char **at, struct column_field *field, cha
 	size_t name_size = word(name);
 	const char *type = skip_space(name + name_size);
 	size_t type_size = word(type);
+	field->name = memcpy(*names, name, name_size);
+	(*names)[name_size] = 0;
+	*names += name_size + 1;
 	if (name_size == 0 || type_size == 0)
 		return sm_fail(reterr, SM_SYNTAX, "a column is a name and a type, as in \"views bigint\", not \"%.40s\"", name);
 	if (!type_of_name(type, type_size, &field->type))
 		return sm_fail(reterr, SM_SYNTAX, "%.*s is no type: boolean, int, bigint, double, text, blob, uuid, timestamp are",
 			       (int)type_size, type);
-	field->name = memcpy(*names, name, name_size);
-	(*names)[name_size] = 0;
-	*names += name_size + 1;
 	*at = skip_space(type + type_size);
 	return SM_OK;
 }
@@ -396,7 +396,7 @@ static enum sm_err parse_columns(const char *text, struct column_field *fields, 
 
 enum sm_err rdd_columns_parse(const char *text, struct row_type **ret_type, uint32_t *ret_key_count, struct sm_error *reterr)
 {
-	struct column_field fields[COLUMNS_MAX];
+	struct column_field fields[COLUMNS_MAX] = {{NULL, 0}};
 	uint32_t count = 0;
 	char *names = malloc(strlen(text) + COLUMNS_MAX + 1);
 	if (!names)

@@ -170,30 +170,32 @@ static enum sm_err fill_put(struct put *put, const struct sm_column_value *colum
 	return SM_OK;
 }
 
-static enum sm_err put_new(struct sm_store *store, const char *table, const struct sm_column_value *columns, uint32_t count,
-			   struct put **ret_put, struct sm_error *reterr)
+/* NULL: *ret_err says why. */
+static struct put *put_new(struct sm_store *store, const char *table, const struct sm_column_value *columns, uint32_t count,
+			   enum sm_err *ret_err, struct sm_error *reterr)
 {
 	struct put *put = calloc(1, sizeof *put);
-	if (!put)
-		return sm_fail(reterr, SM_NO_MEMORY, "no memory for a row");
+	if (!put) {
+		*ret_err = sm_fail(reterr, SM_NO_MEMORY, "no memory for a row");
+		return NULL;
+	}
 	put->store = store;
 	arena_init(&put->arena, 0);
-	enum sm_err err = find_table(put, table, reterr);
-	if (!err)
-		err = fill_put(put, columns, count, reterr);
-	if (err)
-		put_free(put);
-	else
-		*ret_put = put;
-	return err;
+	*ret_err = find_table(put, table, reterr);
+	if (!*ret_err)
+		*ret_err = fill_put(put, columns, count, reterr);
+	if (!*ret_err)
+		return put;
+	put_free(put);
+	return NULL;
 }
 
 enum sm_err sm_store_put(struct sm_store *store, const char *table, const struct sm_column_value *columns, uint32_t column_count,
 			 struct sm_error *reterr)
 {
-	struct put *put;
-	enum sm_err err = put_new(store, table, columns, column_count, &put, reterr);
-	if (err)
+	enum sm_err err;
+	struct put *put = put_new(store, table, columns, column_count, &err, reterr);
+	if (!put)
 		return err;
 	err = store_apply_wait(store, &put->batch);
 	put_free(put);
@@ -210,9 +212,9 @@ static void put_done(void *arg, enum sm_err err)
 enum sm_err sm_store_put_then(struct sm_store *store, const char *table, const struct sm_column_value *columns, uint32_t column_count,
 			      void (*done)(void *arg, enum sm_err err), void *arg, struct sm_error *reterr)
 {
-	struct put *put;
-	enum sm_err err = put_new(store, table, columns, column_count, &put, reterr);
-	if (err)
+	enum sm_err err;
+	struct put *put = put_new(store, table, columns, column_count, &err, reterr);
+	if (!put)
 		return err;
 	put->done = done;
 	put->arg = arg;

@@ -36,8 +36,8 @@ enum sm_err table_sink_new(struct sm_store *store, const char *name, const char 
 			   const char *const *target_columns, int64_t timestamp_us, const char *job, uint64_t epoch,
 			   struct table_sink **ret_sink, struct sm_error *reterr)
 {
-	char keyspace[256];
-	const char *table;
+	char keyspace[256] = "";
+	const char *table = name;
 	if (!store)
 		return sm_fail(reterr, SM_UNAVAILABLE, "table %s cannot be written: the job has no store", name);
 	enum sm_err err = table_name_split(name, default_keyspace, keyspace, &table, reterr);
