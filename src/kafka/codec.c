@@ -275,10 +275,7 @@ enum sm_err kafka__decode(const struct kafka_layout *layout, struct kafka_versio
 {
 	struct decoder d = {in, version, arena};
 	memset(out, 0, layout->size);
-	enum sm_err err = decode_struct(&d, layout, out);
-	if (err)
-		return err;
-	return reader_left(in) ? SM_CORRUPT : SM_OK;
+	return decode_struct(&d, layout, out);
 }
 
 /* ---- encoding ---- */

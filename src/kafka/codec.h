@@ -98,7 +98,8 @@ struct kafka_version {
 
 /* Decode a whole message body into out (layout->size bytes). Strings, bytes and records are borrowed from in; lists lie in the
  * arena. Fields that the version does not have get their default.
- * Errors: SM_TRUNCATED, SM_CORRUPT (a length, null or tag that cannot be; bytes left over), SM_TOO_LARGE, SM_NO_MEMORY (arena). */
+ * Errors: SM_TRUNCATED, SM_CORRUPT (a length, null or tag that cannot be), SM_TOO_LARGE, SM_NO_MEMORY (arena).
+ * Bytes behind the body are left in `in`; Kafka ignores them. */
 SM_MUST_CHECK enum sm_err kafka__decode(const struct kafka_layout *layout, struct kafka_version version, struct byte_reader *in,
 					struct arena *arena, void *out);
 

@@ -100,7 +100,7 @@ static bool answer(struct kafka_request *r, const struct kafka_describe_configs_
 			.config_source = shown[i].source,
 			.config_type = shown[i].type,
 		};
-		if (!all->include_synonyms)
+		if (!all->include_synonyms || c->config_source == SOURCE_DEFAULT)
 			continue;
 		c->synonyms = kafka__alloc(r, 1, sizeof *c->synonyms);
 		if (!c->synonyms)
@@ -170,6 +170,7 @@ static bool describe_resource(struct kafka_request *r, const struct kafka_descri
 {
 	out->resource_type = q->resource_type;
 	out->resource_name = q->resource_name;
+	out->error_message = KAFKA_EMPTY;
 	if (q->resource_type == RESOURCE_TOPIC)
 		return describe_topic(r, q, out);
 	if (q->resource_type == RESOURCE_BROKER)

@@ -146,7 +146,9 @@ static void answer_part(struct fetch_part *p, bool committed_only)
 	struct kafka_fetch_partition_response *out = p->reply;
 	out->error_code = p->error ? p->error : kafka__error_of(p->err);
 	out->records = (struct kafka_records){(const uint8_t *)"", 0, NULL};
-	out->aborted_transactions_count = committed_only && !out->error_code ? 0 : -1;
+	/* Null unless asked for, but empty in Kafka's answer for a partition that is not there. */
+	bool there = p->error != KAFKA_UNKNOWN_TOPIC_OR_PARTITION && p->error != KAFKA_UNKNOWN_TOPIC_ID;
+	out->aborted_transactions_count = (committed_only && !out->error_code) || !there ? 0 : -1;
 	if (out->error_code) {
 		out->high_watermark = out->last_stable_offset = out->log_start_offset = -1;
 		return;
@@ -214,7 +216,7 @@ void kafka__fetch(struct kafka_request *r)
 {
 	const struct kafka_fetch_request *q = r->body;
 	struct kafka_fetch_response *reply = r->reply;
-	if (q->session_id != 0) {
+	if (q->session_id != 0 || q->session_epoch > 0) {
 		reply->error_code = KAFKA_FETCH_SESSION_ID_NOT_FOUND;
 		kafka__finish(r);
 		return;

@@ -34,7 +34,7 @@ void group__answer_join_error(struct kafka_request *r, int16_t error)
 	const struct kafka_join_group_request *q = r->body;
 	struct kafka_join_group_response *reply = r->reply;
 	reply->error_code = error;
-	reply->member_id = error == KAFKA_UNKNOWN_MEMBER_ID ? KAFKA_EMPTY : q->member_id;
+	reply->member_id = q->member_id;
 	answer(r);
 }
 
@@ -470,17 +470,9 @@ static void leave_group(struct group *g, struct kafka_request *r)
 		answer(r);
 		return;
 	}
-	reply->members = kafka__alloc(r, (size_t)q->members_count, sizeof *reply->members);
-	if (!reply->members) {
-		out_of_memory(r);
-		return;
-	}
-	reply->members_count = q->members_count;
-	for (int32_t i = 0; i < q->members_count; i++) {
-		const struct kafka_leave_member *m = &q->members[i];
-		reply->members[i] = (struct kafka_left_member){m->member_id, m->group_instance_id,
-							       leave_one(g, m->member_id, m->group_instance_id)};
-	}
+	reply->members_count = q->members_count; /* groups.c has made room for them */
+	for (int32_t i = 0; i < q->members_count; i++)
+		reply->members[i].error_code = leave_one(g, q->members[i].member_id, q->members[i].group_instance_id);
 	answer(r);
 }
 

@@ -41,6 +41,8 @@ static void ask_sync(struct fixture *x, int fd, const char *member, int32_t gene
 	q->group_id = BYTES("g");
 	q->generation_id = generation;
 	q->member_id = bytes_str(member);
+	q->protocol_type = BYTES("consumer");
+	q->protocol_name = BYTES("range");
 	if (leader) {
 		q->assignments = arena_alloc(&x->arena, (size_t)leader->members_count * sizeof *q->assignments);
 		for (int32_t i = 0; i < leader->members_count; i++)

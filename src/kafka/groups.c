@@ -97,7 +97,7 @@ void kafka__group_refuse(struct kafka_request *r, int16_t error)
 	case KAFKA_JOIN_GROUP: {
 		struct kafka_join_group_response *reply = r->reply;
 		reply->error_code = error;
-		reply->member_id = error == KAFKA_UNKNOWN_MEMBER_ID ? KAFKA_EMPTY : ((struct kafka_join_group_request *)r->body)->member_id;
+		reply->member_id = ((struct kafka_join_group_request *)r->body)->member_id;
 		break;
 	}
 	case KAFKA_SYNC_GROUP: ((struct kafka_sync_group_response *)r->reply)->error_code = error; break;
@@ -122,7 +122,7 @@ static int16_t send_error(enum sm_err err, int16_t not_found)
 
 static void to_group(struct kafka_request *r, struct bytes group, enum kafka_group_find find, int16_t not_found)
 {
-	enum sm_err err = kafka__group_send(r, group, find);
+	enum sm_err err = group.size ? kafka__group_send(r, group, find) : SM_INVALID;
 	if (!err)
 		return;
 	kafka__group_refuse(r, send_error(err, not_found));
@@ -132,10 +132,8 @@ static void to_group(struct kafka_request *r, struct bytes group, enum kafka_gro
 void kafka__join_group(struct kafka_request *r)
 {
 	const struct kafka_join_group_request *q = r->body;
-	if (!q->group_id.size) {
-		kafka__group_refuse(r, KAFKA_INVALID_GROUP_ID);
-		kafka__finish(r);
-	} else if (q->session_timeout_ms < KAFKA_SESSION_TIMEOUT_MIN_MS || q->session_timeout_ms > KAFKA_SESSION_TIMEOUT_MAX_MS) {
+	bool group_ok = q->group_id.size > 0;
+	if (group_ok && (q->session_timeout_ms < KAFKA_SESSION_TIMEOUT_MIN_MS || q->session_timeout_ms > KAFKA_SESSION_TIMEOUT_MAX_MS)) {
 		kafka__group_refuse(r, KAFKA_INVALID_SESSION_TIMEOUT);
 		kafka__finish(r);
 	} else {
@@ -145,7 +143,14 @@ void kafka__join_group(struct kafka_request *r)
 
 void kafka__sync_group(struct kafka_request *r)
 {
-	to_group(r, ((struct kafka_sync_group_request *)r->body)->group_id, GROUP_FIND, KAFKA_UNKNOWN_MEMBER_ID);
+	const struct kafka_sync_group_request *q = r->body;
+	bool named = r->version.version < 5 || (q->protocol_type.data && q->protocol_name.data);
+	if (!named) {
+		kafka__group_refuse(r, KAFKA_INCONSISTENT_GROUP_PROTOCOL);
+		kafka__finish(r);
+	} else {
+		to_group(r, q->group_id, GROUP_FIND, KAFKA_UNKNOWN_MEMBER_ID);
+	}
 }
 
 void kafka__heartbeat(struct kafka_request *r)
@@ -155,7 +160,25 @@ void kafka__heartbeat(struct kafka_request *r)
 
 void kafka__leave_group(struct kafka_request *r)
 {
-	to_group(r, ((struct kafka_leave_group_request *)r->body)->group_id, GROUP_FIND, KAFKA_UNKNOWN_MEMBER_ID);
+	const struct kafka_leave_group_request *q = r->body;
+	struct kafka_leave_group_response *reply = r->reply;
+	reply->members = kafka__alloc(r, (size_t)q->members_count, sizeof *reply->members);
+	if (!reply->members) {
+		kafka__abort(r);
+		return;
+	}
+	/* Since version 3 each member has its own error, also when there is no such group. */
+	for (int32_t i = 0; i < q->members_count; i++)
+		reply->members[i] = (struct kafka_left_member){q->members[i].member_id, q->members[i].group_instance_id,
+							       KAFKA_UNKNOWN_MEMBER_ID};
+	enum sm_err err = q->group_id.size ? kafka__group_send(r, q->group_id, GROUP_FIND) : SM_INVALID;
+	if (!err)
+		return;
+	if (err == SM_NOT_FOUND && r->version.version >= 3)
+		reply->members_count = q->members_count;
+	else
+		kafka__group_refuse(r, send_error(err, KAFKA_UNKNOWN_MEMBER_ID));
+	kafka__finish(r);
 }
 
 /* ---- ListGroups ---- */
@@ -294,7 +317,7 @@ static void describe_next(struct kafka_request *r)
 	kafka__finish(r);
 }
 
-#define OPERATIONS_GROUP 0x00000148 /* bits of READ, DELETE, DESCRIBE */
+#define OPERATIONS_GROUP 0x00000d48 /* bits of READ, DELETE, DESCRIBE, DESCRIBE_CONFIGS, ALTER_CONFIGS */
 void kafka__describe_groups(struct kafka_request *r)
 {
 	const struct kafka_describe_groups_request *q = r->body;

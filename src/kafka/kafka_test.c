@@ -280,7 +280,8 @@ static void topics_are_created_and_deleted(void **state)
 	q->topics = topics;
 	q->topics_count = 5;
 	struct kafka_create_topics_response *a = call(x, fd, KAFKA_CREATE_TOPICS, 7, q);
-	for (int i = 0; i < 5; i++)
+	assert_int_equal(a->topics_count, 4); /* one answer for the two of one name */
+	for (int i = 0; i < 4; i++)
 		assert_int_equal(a->topics[i].error_code, codes[i]);
 	assert_int_equal(a->topics[0].num_partitions, 3);
 	assert_true(a->topics[0].configs_count > 5);

@@ -31,6 +31,13 @@ static bool take_topics(struct kafka_request *r)
 	return false;
 }
 
+static bool version_knows(int16_t version, int64_t timestamp)
+{
+	static const int16_t since[] = {
+		[-LOG_LATEST] = 1, [-LOG_EARLIEST] = 1, [-LOG_MAX_TIMESTAMP] = 7, [-EARLIEST_LOCAL] = 8, [-LATEST_TIERED] = 9};
+	return timestamp >= 0 || (timestamp >= LATEST_TIERED && version >= since[-timestamp]);
+}
+
 static void list_partition(struct kafka_request *r, const struct log_topic *topic, const struct kafka_list_offsets_partition *q,
 			   struct kafka_list_offsets_partition_response *out)
 {
@@ -40,14 +47,12 @@ static void list_partition(struct kafka_request *r, const struct log_topic *topi
 	out->error_code = kafka__partition_error(topic, false, q->partition_index);
 	if (!out->error_code && q->current_leader_epoch > 0)
 		out->error_code = KAFKA_UNKNOWN_LEADER_EPOCH;
+	if (!out->error_code && !version_knows(r->version.version, q->timestamp))
+		out->error_code = KAFKA_UNSUPPORTED_VERSION;
 	if (out->error_code || q->timestamp == LATEST_TIERED) /* nothing is tiered: no offset */
 		return;
 	/* All that there is, is local. */
 	int64_t what = q->timestamp == EARLIEST_LOCAL ? LOG_EARLIEST : q->timestamp;
-	if (what < LOG_MAX_TIMESTAMP) {
-		out->error_code = KAFKA_UNSUPPORTED_VERSION;
-		return;
-	}
 	int64_t offset, timestamp;
 	enum sm_err err = log->ops->offset_for(log, topic->name, q->partition_index, what, &offset, &timestamp);
 	out->error_code = kafka__error_of(err);

@@ -67,7 +67,7 @@ static int16_t batch_error(struct kafka_request *r, const struct kafka_records *
 	}
 	if (info.attributes & BATCH_TRANSACTIONAL) {
 		*ret_message = "Transactions are not supported by this broker.";
-		return KAFKA_INVALID_TXN_STATE;
+		return KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
 	}
 	return KAFKA_NONE;
 }

@@ -36,7 +36,6 @@ static void refuse(struct kafka_created_topic *reply, int16_t error, const char 
 {
 	reply->error_code = error;
 	reply->error_message = kafka__text(message);
-	reply->configs_count = -1;
 }
 
 /* Kafka keeps names apart that its metrics could not: '.' and '_' count as the same. */
@@ -161,13 +160,14 @@ static void topic_made(void *arg, const struct sm_error *error)
 		kafka__resume(r);
 }
 
-static bool twice(const struct kafka_create_topics_request *q, int32_t at)
+/* How often topic `at` stands in the request before and after it. */
+static void occurrences(const struct kafka_create_topics_request *q, int32_t at, int *ret_before, int *ret_after)
 {
+	*ret_before = *ret_after = 0;
 	for (int32_t i = 0; i < q->topics_count; i++) {
 		if (i != at && bytes_equal(q->topics[i].name, q->topics[at].name))
-			return true;
+			*(i < at ? ret_before : ret_after) += 1;
 	}
-	return false;
 }
 
 static bool create_prepare(struct kafka_request *r)
@@ -183,14 +183,16 @@ static bool create_prepare(struct kafka_request *r)
 	reply->topics = kafka__alloc(r, (size_t)q->topics_count, sizeof *reply->topics);
 	if (!s->parts || !reply->topics || !take_topics(r))
 		return false;
-	s->count = (uint32_t)q->topics_count;
-	reply->topics_count = q->topics_count;
-	for (uint32_t i = 0; i < s->count; i++) {
-		struct create_part *p = &s->parts[i];
-		*p = (struct create_part){.request = r, .asked = &q->topics[i], .reply = &reply->topics[i]};
+	for (int32_t i = 0; i < q->topics_count; i++) {
+		int before, after;
+		occurrences(q, i, &before, &after);
+		if (before) /* one answer for both */
+			continue;
+		struct create_part *p = &s->parts[s->count++];
+		*p = (struct create_part){.request = r, .asked = &q->topics[i], .reply = &reply->topics[reply->topics_count++]};
 		kafka__defaults(&kafka_layout_created_topic, p->reply);
 		p->reply->name = q->topics[i].name;
-		if (twice(q, (int32_t)i))
+		if (after)
 			refuse(p->reply, KAFKA_INVALID_REQUEST, "The topic is in the request more than once.");
 		else if (check(r, p))
 			check_configs(r, p);
@@ -256,7 +258,10 @@ static void delete_check(struct kafka_request *r, struct delete_part *p, struct 
 	p->reply->name = name;
 	if (id)
 		p->reply->topic_id = *id;
-	if (name.data && id && !kafka__uuid_is_zero(id)) {
+	if (!name.data && !by_id) {
+		p->reply->error_code = KAFKA_INVALID_REQUEST;
+		p->reply->error_message = kafka__text("A topic has a name or an id.");
+	} else if (name.data && id && !kafka__uuid_is_zero(id)) {
 		p->reply->error_code = KAFKA_INVALID_REQUEST;
 		p->reply->error_message = kafka__text("A topic is named or has an id, not both.");
 	} else if (!topic) {
