@@ -10,7 +10,8 @@ struct web_options {
 	/* The status document as `smack status` shows it (cli/platform_control.c lists its members). Called on the pool, once a second
 	 * while somebody looks; returns a new reference. */
 	json_t *(*status)(void *arg);
-	/* Rows for the report's chart: {"columns": [..], "rows": [[..]..]} of the table that the configuration names, or NULL. On the pool. */
+	/* Rows for the report's chart: {"columns": [..], "rows": [[..]..]} of the table that the configuration names, or NULL. On the pool.
+	 */
 	json_t *(*report)(void *arg);
 	void *arg;
 };
