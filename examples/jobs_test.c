@@ -217,7 +217,7 @@ static void a_job_is_a_program_of_its_own(void **state)
 	platform_check(remote_server_new(&options, &server, &error), &error);
 	assert_int_equal(run_program("--class views-per-campaign --master 'local[2]'", output, sizeof output), 0);
 	for (int i = 0; i < expected_count; i++) {
-		char line[80];
+		char line[400];
 		snprintf(line, sizeof line, "%s %lld\n", expected[i].campaign, (long long)expected[i].views);
 		assert_non_null(strstr(output, line));
 	}
