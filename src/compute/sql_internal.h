@@ -87,7 +87,9 @@ struct ast {
 	bool distinct;         /* OP_CALL */
 	enum column_type type; /* OP_CAST */
 	struct query *query;   /* OP_SUBQUERY */
-	const char *source;    /* as written, blanks folded: the name of a column that has none */
+	struct bytes text;     /* OP_SUBQUERY: as written; with ctes it tells whether two are the same */
+	const void *ctes;
+	const char *source; /* as written, blanks folded: the name of a column that has none */
 };
 struct select_item {
 	struct ast *ast;

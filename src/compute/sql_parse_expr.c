@@ -173,9 +173,15 @@ static enum sm_err parse_parenthesis(struct parser *p, const struct token *at, s
 	enum sm_err err;
 	if (parser__is_word(&p->token, "select") || parser__is_word(&p->token, "with")) {
 		struct query *q;
+		size_t start = p->token.start;
 		if ((err = parser__query(p, &q)) || (err = ast_new(p, OP_SUBQUERY, at, NULL, 0, ret)))
 			return err;
 		(*ret)->query = q;
+		(*ret)->ctes = p->ctes;
+		(*ret)->text = bytes_of(arena_string(p->arena, (const char *)p->lexer.source.data + start, p->last_end - start),
+					p->last_end - start);
+		if (!(*ret)->text.data)
+			return no_memory(p);
 	} else if ((err = parser__expr(p, ret))) {
 		return err;
 	}

@@ -533,7 +533,9 @@ static enum sm_err parse_statement(struct parser *p, struct sql_statement *s)
 {
 	enum sm_err err;
 	*s = (struct sql_statement){.script = p->script, .line = p->token.line, .column = p->token.column};
-	if (parser__is_word(&p->token, "insert") && (err = parse_insert(p, s)))
+	bool with = parser__is_word(&p->token, "with"); /* WITH .. INSERT, or WITH .. SELECT */
+	p->ctes = NULL;
+	if ((with && (err = parse_with(p))) || (parser__is_word(&p->token, "insert") && (err = parse_insert(p, s))))
 		return err;
 	if (!parser__is_word(&p->token, "select") && !parser__is_word(&p->token, "with") && !parser__is_word(&p->token, "values") &&
 	    !parser__is_symbol(&p->token, "(")) {

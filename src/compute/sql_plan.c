@@ -66,7 +66,8 @@ static enum sm_err run_subquery(struct binder *b, const struct ast *ast, struct 
 	struct dag_node *node;
 	enum sm_err err;
 	for (struct subquery_value *s = p->subqueries; s; s = s->next) {
-		if (s->ast == ast) {
+		/* as Spark, one of several that are the same runs for all: they must not see different moments */
+		if (s->ast == ast || (s->ast->ctes == ast->ctes && bytes_equal(s->ast->text, ast->text))) {
 			*ret_value = s->value;
 			*ret_untyped = s->untyped;
 			return SM_OK;
