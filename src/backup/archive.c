@@ -13,7 +13,7 @@ struct day {
 	struct io_file file;
 	bool open;
 	uint64_t size; /* written so far */
-	char path[PATH_MAX];
+	char path[PATH_MAX - 8];
 };
 struct archive {
 	const struct backup_archive_options *o;

@@ -362,9 +362,10 @@ enum sm_err config_check(const struct config *c, struct sm_error *reterr)
 	return SM_OK;
 }
 
-const char *config_path(struct config *c, const char *path)
+const char *config_path(const struct config *c, const char *path, char *out, size_t size)
 {
-	return *path == '/' ? path : arena_printf(&c->arena, "%s/%s", c->dir, path);
+	snprintf(out, size, *path == '/' ? "%.0s%s" : "%s/%s", c->dir, path);
+	return out;
 }
 
 static void print_keys(const struct key *keys, struct buf *out)

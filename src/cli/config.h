@@ -66,8 +66,8 @@ SM_MUST_CHECK enum sm_err config_read_text(struct config *config, const char *na
 SM_MUST_CHECK enum sm_err config_set(struct config *config, const char *assignment, struct sm_error *reterr);
 /* What goes beyond one key: streams have SQL, jobs have SQL or a command, the address is loopback. */
 SM_MUST_CHECK enum sm_err config_check(const struct config *config, struct sm_error *reterr);
-/* Path of a file named in the configuration. */
-const char *config_path(struct config *config, const char *path);
+/* Path of a file named in the configuration, in out. Thread: any. */
+const char *config_path(const struct config *config, const char *path, char *out, size_t size);
 /* Every key with its default and what it means, as a file that could be read back. */
 void config_print_defaults(struct buf *out);
 

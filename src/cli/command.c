@@ -1,0 +1,90 @@
+#include "cli/command.h"
+#include "base/io.h"
+#include "base/json.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+int command_failed(const struct sm_error *error)
+{
+	fflush(stdout);
+	fprintf(stderr, "smack: %s\n", error->text);
+	return STATUS_FAILED;
+}
+
+void command_parse(const struct argp *argp, int argc, char **argv, void *input)
+{
+	argp_err_exit_status = STATUS_USAGE;
+	/* Options end at the first argument: what follows belongs to the command that is run, or is a subcommand with its own. */
+	error_t err = argp_parse(argp, argc, argv, 0, NULL, input);
+	if (err) {
+		fprintf(stderr, "smack: %s\n", strerror(err));
+		exit(STATUS_USAGE);
+	}
+}
+
+enum sm_err server_info(struct sm_session *session, struct server_info *ret_info, struct sm_error *reterr)
+{
+	struct buf answer;
+	json_t *json = NULL;
+	buf_init(&answer);
+	*ret_info = (struct server_info){0};
+	enum sm_err err = remote_call(session, "info", BYTES("{}"), &answer, reterr);
+	if (!err)
+		err = json_parse(buf_bytes(&answer), &json, reterr);
+	if (!err) {
+		const char *url = "", *kafka = "", *host = "", *data = "";
+		int64_t port = 0;
+		if (!(err = json_get_string(json, "url", "", &url, reterr)) &&
+		    !(err = json_get_string(json, "kafka", "", &kafka, reterr)) &&
+		    !(err = json_get_string(json, "cqlHost", "", &host, reterr)) &&
+		    !(err = json_get_int(json, "cqlPort", 0, &port, reterr)) &&
+		    !(err = json_get_int(json, "pid", 0, &ret_info->pid, reterr)) &&
+		    !(err = json_get_string(json, "data", "", &data, reterr))) {
+			snprintf(ret_info->url, sizeof ret_info->url, "%s", url);
+			snprintf(ret_info->kafka, sizeof ret_info->kafka, "%s", kafka);
+			snprintf(ret_info->cql_host, sizeof ret_info->cql_host, "%s", host);
+			snprintf(ret_info->data, sizeof ret_info->data, "%s", data);
+			ret_info->cql_port = (uint16_t)port;
+		}
+	}
+	json_decref(json);
+	buf_done(&answer);
+	return err;
+}
+
+enum sm_err command_text(const char *inline_text, const char *file, struct buf *out, struct sm_error *reterr)
+{
+	if (inline_text) {
+		buf_append_str(out, inline_text);
+		return SM_OK;
+	}
+	int fd = STDIN_FILENO;
+	struct io_file f = {.fd = -1};
+	if (file && strcmp(file, "-") != 0) {
+		enum sm_err err = io_system.ops->open(&io_system, file, IO_READ, &f, reterr);
+		if (err)
+			return err;
+		fd = f.fd;
+	}
+	enum sm_err err = SM_OK;
+	for (;;) {
+		uint8_t *p = buf_reserve(out, 65536);
+		if (!p) {
+			err = sm_fail(reterr, SM_NO_MEMORY, "no memory for the text");
+			break;
+		}
+		ssize_t n = read(fd, p, 65536);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			err = sm_fail_errno(reterr, errno, "cannot read %s", file ? file : "standard input");
+		if (n <= 0)
+			break;
+		buf_commit(out, (size_t)n);
+	}
+	if (f.fd >= 0)
+		io_system.ops->close(&io_system, &f);
+	return err;
+}

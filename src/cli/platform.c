@@ -1,0 +1,359 @@
+#include "cli/platform.h"
+#include "base/io.h"
+#include "base/logging.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#define FORMAT "smack data 1\n"
+#define DRAIN_MS 3000
+
+static char *in_data(struct platform *p, const char *name, char *out, size_t size)
+{
+	snprintf(out, size, "%s/%s", p->config->data, name);
+	return out;
+}
+
+/* ---- the data directory ---- */
+
+static enum sm_err check_format(struct platform *p, struct sm_error *reterr)
+{
+	char path[4096];
+	uint8_t *text;
+	size_t size;
+	enum sm_err err = io_read_file(&io_system, in_data(p, "format", path, sizeof path), 4096, &text, &size, reterr);
+	if (err == SM_NOT_FOUND)
+		return io_write_file_atomic(&io_system, path, BYTES(FORMAT), reterr);
+	if (err)
+		return err;
+	if (size != strlen(FORMAT) || memcmp(text, FORMAT, size) != 0)
+		err = sm_fail(
+			reterr, SM_VERSION,
+			"%s says \"%.*s\", this program writes \"%.*s\": use the release that made the directory, or another directory",
+			path, (int)strcspn((char *)text, "\n"), (char *)text, (int)strlen(FORMAT) - 1, FORMAT);
+	free(text);
+	return err;
+}
+
+static enum sm_err open_data(struct platform *p, struct sm_error *reterr)
+{
+	char path[4096];
+	enum sm_err err = io_mkdir_all(&io_system, p->config->data, reterr);
+	if (err)
+		return err;
+	in_data(p, "smack.lock", path, sizeof path);
+	if ((p->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644)) < 0)
+		return sm_fail_errno(reterr, errno, "cannot open %s", path);
+	if (flock(p->lock_fd, LOCK_EX | LOCK_NB))
+		return sm_fail(reterr, SM_BUSY, "another smack is at work in %s: stop it, or choose another directory with --data",
+			       p->config->data);
+	return check_format(p, reterr);
+}
+
+/* ---- engines ---- */
+
+static enum sm_err open_engines(struct platform *p, struct sm_error *reterr)
+{
+	char path[4096];
+	struct sm_system_options system = {.dispatchers = (uint32_t)p->config->dispatchers,
+					   .pool_threads = (uint32_t)p->config->pool_threads};
+	enum sm_err err = sm_system_new(&system, &p->system, reterr);
+	if (err)
+		return err;
+	struct log_embedded_options log = {
+		.system = p->system,
+		.dir = in_data(p, "log", path, sizeof path),
+		.segment_bytes = p->config->segment_bytes,
+		.retention_ms = p->config->retention_ms,
+#ifdef SMACK_PLANT_FAULTS
+		.ack_before_sync = getenv("SMACK_FAULT_ACK_BEFORE_SYNC") != NULL,
+#endif
+	};
+	if ((err = log_embedded_open(&log, &p->log, reterr)))
+		return err;
+	struct store_embedded_options store = {
+		.system = p->system,
+		.dir = in_data(p, "store", path, sizeof path),
+		.block_cache_bytes = p->config->cache_bytes,
+		.memtable_bytes = p->config->memtable_bytes,
+#ifdef SMACK_PLANT_FAULTS
+		.ack_before_sync = getenv("SMACK_FAULT_ACK_BEFORE_SYNC") != NULL,
+#endif
+	};
+	return store_embedded_open(&store, &p->store, reterr);
+}
+
+/* ---- what the configuration names ---- */
+
+static enum sm_err make_tables(struct platform *p, struct sm_error *reterr)
+{
+	if (!*p->config->ddl)
+		return SM_OK;
+	char buffer[4200];
+	const char *path = config_path(p->config, p->config->ddl, buffer, sizeof buffer);
+	uint8_t *text;
+	size_t size;
+	struct cql_session *session;
+	enum sm_err err = io_read_file(&io_system, path, 1 << 20, &text, &size, reterr);
+	if (err) {
+		sm_error_prefix(reterr, "store.tables");
+		return err;
+	}
+	if ((err = cql_session_new(p->store, NULL, &session)))
+		sm_fail(reterr, err, "%s", sm_err_text(err));
+	else {
+		if ((err = cql_session_run(session, bytes_of(text, size), NULL, reterr)))
+			sm_error_prefix(reterr, "%s", path);
+		cql_session_free(session);
+	}
+	free(text);
+	return err;
+}
+
+static enum sm_err read_schema(struct platform *p, const struct config_topic *from, struct platform_topic *topic, struct sm_error *reterr)
+{
+	char buffer[4200];
+	const char *path = config_path(p->config, from->schema, buffer, sizeof buffer);
+	size_t size;
+	enum sm_err err = io_read_file(&io_system, path, 1 << 20, (uint8_t **)&topic->schema_text, &size, reterr);
+	if (!err)
+		err = schema_compile(bytes_of(topic->schema_text, size), &topic->schema, reterr);
+	if (err) {
+		sm_error_prefix(reterr, "[topic %s] schema %s", from->name, path);
+		return err;
+	}
+	if (*from->key && schema_find(topic->schema, from->key) < 0)
+		return sm_fail(reterr, SM_INVALID, "[topic %s]: key = %s: the schema %s has no such property", from->name, from->key, path);
+	topic->key = *from->key ? from->key : NULL;
+	return SM_OK;
+}
+
+static enum sm_err make_topic(struct platform *p, const struct config_topic *from, struct sm_error *reterr)
+{
+	char retention[32];
+	struct log_config configs[1] = {{"retention.ms", retention}};
+	snprintf(retention, sizeof retention, "%llu", (unsigned long long)from->retention_ms);
+	struct log_topic_spec spec = {from->name, (int32_t)from->partitions, 1, configs, from->retention_ms ? 1 : 0};
+	const struct log_topics *topics = p->log->ops->topics(p->log);
+	const struct log_topic *there = topics ? log_topics_find(topics, from->name) : NULL;
+	int32_t have = there ? there->partitions : 0;
+	p->log->ops->topics_release(p->log, topics);
+	if (!have)
+		return log_topic_create_wait(p->log, &spec, reterr);
+	if (have != spec.partitions)
+		LOG_WARN("cli", "topic %s has %d partitions, the configuration says %d: it stays as it is, since keys would move",
+			 from->name, (int)have, (int)spec.partitions);
+	return SM_OK;
+}
+
+static enum sm_err make_topics(struct platform *p, struct sm_error *reterr)
+{
+	p->topics = calloc(p->config->topic_count + 1, sizeof *p->topics);
+	if (!p->topics)
+		return sm_fail(reterr, SM_NO_MEMORY, "no memory");
+	for (uint32_t i = 0; i < p->config->topic_count; i++) {
+		const struct config_topic *from = &p->config->topics[i];
+		struct platform_topic *topic = &p->topics[p->topic_count++];
+		topic->name = from->name;
+		enum sm_err err = *from->schema ? read_schema(p, from, topic, reterr) : SM_OK;
+		if (!err)
+			err = make_topic(p, from, reterr);
+		if (err)
+			return err;
+	}
+	return SM_OK;
+}
+
+static const struct platform_topic *find_topic(struct platform *p, const char *name)
+{
+	for (uint32_t i = 0; i < p->topic_count; i++)
+		if (strcmp(p->topics[i].name, name) == 0)
+			return &p->topics[i];
+	return NULL;
+}
+
+static const struct schema *topic_schema(void *arg, const char *name)
+{
+	const struct platform_topic *topic = find_topic(arg, name);
+	return topic ? topic->schema : NULL;
+}
+
+static void topic_info(void *arg, const char *name, struct ingest_topic *ret)
+{
+	const struct platform_topic *topic = find_topic(arg, name);
+	*ret = (struct ingest_topic){.schema = topic ? topic->schema : NULL, .key = topic ? topic->key : NULL};
+}
+
+/* ---- servers ---- */
+
+static json_t *dashboard_status(void *arg)
+{
+	return platform_status(arg);
+}
+
+static enum sm_err start_http(struct platform *p, struct sm_error *reterr)
+{
+	struct http_server_options options = {.system = p->system, .host = p->config->listen, .port = p->config->http_port};
+	struct ingest_options ingest = {.system = p->system, .log = p->log, .topic = topic_info, .arg = p};
+	struct web_options web = {.system = p->system, .status = dashboard_status, .arg = p};
+	enum sm_err err = http_server_new(&options, &p->http, reterr);
+	if (!err && (err = ingest_new(&ingest, &p->ingest)))
+		sm_fail(reterr, err, "ingest: %s", sm_err_text(err));
+	if (!err && (err = ingest_routes(p->ingest, p->http)))
+		sm_fail(reterr, err, "ingest: %s", sm_err_text(err));
+	if (!err && (err = cluster_routes(p->cluster, p->http)))
+		sm_fail(reterr, err, "cluster: %s", sm_err_text(err));
+	if (!err)
+		err = web_new(&web, &p->web, reterr);
+	if (!err && (err = web_routes(p->web, p->http)))
+		sm_fail(reterr, err, "web: %s", sm_err_text(err));
+	if (!err)
+		err = platform_routes(p, reterr);
+	return err ? err : http_server_start(p->http, reterr);
+}
+
+static enum sm_err start_servers(struct platform *p, struct sm_error *reterr)
+{
+	struct kafka_server_options kafka = {.system = p->system,
+					     .log = p->log,
+					     .host = p->config->listen,
+					     .port = p->config->kafka_port,
+					     .group_initial_rebalance_delay_ms = 300};
+	struct cql_server_options cql = {.system = p->system, .store = p->store, .host = p->config->listen, .port = p->config->cql_port};
+	struct remote_server_options remote = {
+		.system = p->system, .log = p->log, .store = p->store, .data_dir = p->config->data, .commands = platform_commands(p)};
+	enum sm_err err = start_http(p, reterr);
+	if (!err)
+		err = kafka_server_new(&kafka, &p->kafka, reterr);
+	if (!err)
+		err = cql_server_new(&cql, &p->cql, reterr);
+	if (!err)
+		err = remote_server_new(&remote, &p->remote, reterr);
+	if (err)
+		return err;
+	bool v6 = strchr(p->config->listen, ':') != NULL;
+	snprintf(p->url, sizeof p->url, v6 ? "http://[%s]:%u" : "http://%s:%u", p->config->listen, http_server_port(p->http));
+	snprintf(p->cql_port, sizeof p->cql_port, "%u", cql_server_port(p->cql));
+	snprintf(p->kafka_address, sizeof p->kafka_address, v6 ? "[%s]:%u" : "%s:%u", p->config->listen, kafka_server_port(p->kafka));
+	return SM_OK;
+}
+
+/* What a process of the cluster finds in its environment. */
+static enum sm_err start_tasks(struct platform *p, struct sm_error *reterr)
+{
+	char *real = realpath(p->config->data, NULL);
+	const char *const values[][2] = {
+		{"SMACK_DATA", real ? real : p->config->data},
+		{"SMACK_URL", p->url},
+		{"KAFKA_BOOTSTRAP_SERVERS", p->kafka_address},
+		{"CASSANDRA_CONTACT_POINTS", p->config->listen},
+		{"CASSANDRA_PORT", p->cql_port},
+	};
+	enum sm_err err = SM_OK;
+	for (size_t i = 0; i < sizeof values / sizeof *values && !err; i++)
+		if (asprintf(&p->process_env[i], "%s=%s", values[i][0], values[i][1]) < 0) {
+			p->process_env[i] = NULL;
+			err = sm_fail(reterr, SM_NO_MEMORY, "no memory");
+		}
+	free(real);
+	return err ? err : cluster_start(p->cluster, (const char *const *)p->process_env, reterr);
+}
+
+static enum sm_err start_cluster(struct platform *p, struct sm_error *reterr)
+{
+	char dir[4096];
+	enum sm_err err = platform_runner_new(p, &p->runner, reterr);
+	if (err)
+		return err;
+	struct cluster_options options = {
+		.system = p->system,
+		.store = p->store,
+		.dir = in_data(p, "tasks", dir, sizeof dir),
+		.cpus = (double)p->config->cluster_cpus,
+		.memory_bytes = p->config->cluster_memory,
+		.server_runner = platform_runner_table(p->runner),
+	};
+	return cluster_new(&options, &p->cluster, reterr);
+}
+
+enum sm_err platform_start(struct config *config, struct platform **ret_platform, struct sm_error *reterr)
+{
+	struct platform *p = calloc(1, sizeof *p);
+	if (!p)
+		return sm_fail(reterr, SM_NO_MEMORY, "no memory");
+	p->config = config;
+	p->lock_fd = -1;
+	p->started_ns = clock_monotonic_ns(&clock_system);
+	enum sm_err err = open_data(p, reterr);
+	if (!err)
+		err = open_engines(p, reterr);
+	if (!err) {
+		p->env = (struct compute_env){
+			.log = p->log, .store = p->store, .topic_schema = topic_schema, .arg = p, .memory_max = config->compute_memory};
+		err = make_tables(p, reterr);
+	}
+	if (!err)
+		err = make_topics(p, reterr);
+	if (!err)
+		err = start_cluster(p, reterr);
+	if (!err)
+		err = start_servers(p, reterr);
+	if (!err)
+		err = platform_jobs_put(p, reterr);
+	if (!err)
+		err = start_tasks(p, reterr);
+	if (err) {
+		platform_stop(p, NULL);
+		return err;
+	}
+	p->ready_ns = clock_monotonic_ns(&clock_system);
+	atomic_store(&p->ready, true);
+	*ret_platform = p;
+	return SM_OK;
+}
+
+/* What is left of the time to drain. */
+static uint32_t left_ms(uint64_t deadline_ns)
+{
+	uint64_t now = clock_monotonic_ns(&clock_system);
+	return now >= deadline_ns ? 0 : (uint32_t)((deadline_ns - now) / 1000000);
+}
+
+enum sm_err platform_stop(struct platform *p, struct sm_error *reterr)
+{
+	enum sm_err err = SM_OK, err2 = SM_OK;
+	if (!p)
+		return SM_OK;
+	uint64_t deadline = clock_monotonic_ns(&clock_system) + DRAIN_MS * 1000000ull;
+	atomic_store(&p->ready, false);
+	/* Jobs first: they use the engines, not the servers; then the servers, whose requests still need the engines. */
+	if (p->cluster)
+		cluster_free(p->cluster, left_ms(deadline));
+	platform_runner_free(p->runner);
+	http_server_free(p->http, left_ms(deadline));
+	kafka_server_free(p->kafka, left_ms(deadline));
+	cql_server_free(p->cql, left_ms(deadline));
+	remote_server_free(p->remote, left_ms(deadline));
+	web_free(p->web);
+	ingest_free(p->ingest);
+	if (p->log)
+		err = p->log->ops->close(p->log, reterr);
+	if (p->store)
+		err2 = p->store->ops->close(p->store, err ? NULL : reterr);
+	if (p->system)
+		sm_system_stop(p->system, 1000);
+	for (uint32_t i = 0; i < p->topic_count; i++) {
+		schema_free(p->topics[i].schema);
+		free(p->topics[i].schema_text);
+	}
+	free(p->topics);
+	for (char **e = p->process_env; *e; e++)
+		free(*e);
+	if (p->lock_fd >= 0)
+		close(p->lock_fd);
+	free(p);
+	return err ? err : err2;
+}

@@ -1,0 +1,79 @@
+/* The whole platform in one process: opens the engines, makes what the configuration names, starts the servers and the jobs,
+ * and ends all of it in order. `up`, `with` and `demo` use it. */
+#ifndef CLI_PLATFORM_H
+#define CLI_PLATFORM_H
+
+#include "base/schema.h"
+#include "cli/config.h"
+#include "cluster/cluster.h"
+#include "compute/compute.h"
+#include "cql/cql.h"
+#include "ingest/ingest.h"
+#include "kafka/kafka.h"
+#include "log/log.h"
+#include "net/http.h"
+#include "remote/remote.h"
+#include "store/store.h"
+#include "web/web.h"
+#include <stdatomic.h>
+
+/* A topic of the configuration with what is known of its events. */
+struct platform_topic {
+	const char *name;
+	struct schema *schema; /* NULL: any */
+	char *schema_text;
+	const char *key; /* field of the schema, or NULL */
+};
+struct platform_runner; /* jobs inside the server (platform_jobs.c) */
+
+struct platform {
+	struct config *config; /* borrowed */
+	uint64_t started_ns, ready_ns;
+	int lock_fd;
+	struct sm_system *system;
+	struct sm_log *log;
+	struct sm_store *store;
+	struct platform_topic *topics;
+	uint32_t topic_count;
+	struct compute_env env;
+	struct http_server *http;
+	struct ingest *ingest;
+	struct kafka_server *kafka;
+	struct cql_server *cql;
+	struct remote_server *remote;
+	struct cluster *cluster;
+	struct platform_runner *runner;
+	struct web *web;
+	char url[64], kafka_address[64], cql_port[8];
+	char *process_env[8]; /* ends with NULL: what processes of the cluster find in their environment */
+	_Atomic bool ready;
+};
+
+/* On failure everything that was started has been stopped again. Thread: none of the system's. */
+SM_MUST_CHECK enum sm_err platform_start(struct config *config, struct platform **ret_platform, struct sm_error *reterr);
+/* Stop accepting, drain, end the jobs, close the engines. Within 5 s. Returns the first error of the engines' closing. */
+enum sm_err platform_stop(struct platform *platform, struct sm_error *reterr);
+
+/* ---- platform_jobs.c ---- */
+/* Streams and SQL jobs as tasks of the cluster. */
+SM_MUST_CHECK enum sm_err platform_runner_new(struct platform *platform, struct platform_runner **ret_runner, struct sm_error *reterr);
+void platform_runner_free(struct platform_runner *runner);
+const struct cluster_runner *platform_runner_table(struct platform_runner *runner);
+/* Apps and jobs of the configuration, handed to the cluster. */
+SM_MUST_CHECK enum sm_err platform_jobs_put(struct platform *platform, struct sm_error *reterr);
+
+/* ---- platform_control.c ---- */
+/* Commands of the Unix socket, and the routes /readyz, /healthz and /metrics. */
+extern const struct remote_command *platform_commands(struct platform *platform);
+SM_MUST_CHECK enum sm_err platform_routes(struct platform *platform, struct sm_error *reterr);
+/* Everything that `smack status` and the dashboard show. */
+json_t *platform_status(struct platform *platform);
+
+/* ---- common to up, with and demo ---- */
+/* Block the signals that end the program, in this thread and those that it starts; ignore SIGPIPE. */
+void signals_block(void);
+/* Wait for SIGINT or SIGTERM. From then on a second one, or 5 s, end the process at once. */
+void signals_wait(void);
+void signals_expect_end(void);
+
+#endif

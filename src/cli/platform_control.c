@@ -1,0 +1,187 @@
+/* What a running server tells of itself: /readyz, /healthz, /metrics, and the commands of the Unix socket. */
+#include "base/json.h"
+#include "base/metrics.h"
+#include "cli/platform.h"
+#include <stdlib.h>
+#include <unistd.h>
+
+/* ---- HTTP ---- */
+
+static void ready(struct http_request *request)
+{
+	struct platform *p = request->arg;
+	if (atomic_load(&p->ready))
+		http_reply(request, 200, "text/plain; charset=utf-8", BYTES("ready\n"));
+	else
+		http_reply(request, 503, "text/plain; charset=utf-8", BYTES("starting or stopping\n"));
+}
+
+static void healthy(struct http_request *request)
+{
+	http_reply(request, 200, "text/plain; charset=utf-8", BYTES("ok\n"));
+}
+
+static void metrics(struct http_request *request)
+{
+	struct buf out;
+	buf_init(&out);
+	metrics_write(&out);
+	http_reply(request, 200, "text/plain; version=0.0.4; charset=utf-8", buf_bytes(&out));
+	buf_done(&out);
+}
+
+enum sm_err platform_routes(struct platform *p, struct sm_error *reterr)
+{
+	const struct http_route routes[] = {
+		{.methods = HTTP_GET, .pattern = "/readyz", .handle = ready, .arg = p},
+		{.methods = HTTP_GET, .pattern = "/healthz", .handle = healthy, .arg = p},
+		{.methods = HTTP_GET, .pattern = "/metrics", .handle = metrics, .arg = p},
+	};
+	for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
+		enum sm_err err = http_server_route(p->http, &routes[i]);
+		if (err)
+			return sm_fail(reterr, err, "route %s: %s", routes[i].pattern, sm_err_text(err));
+	}
+	return SM_OK;
+}
+
+/* ---- status ---- */
+
+static json_t *topics_status(struct platform *p)
+{
+	json_t *list = json_array();
+	const struct log_topics *topics = p->log->ops->topics(p->log);
+	for (uint32_t i = 0; topics && i < topics->count; i++) {
+		const struct log_topic *t = &topics->items[i];
+		int64_t records = 0;
+		for (int32_t k = 0; k < t->partitions; k++) {
+			int64_t first, next;
+			if (!p->log->ops->offset_for(p->log, t->name, k, LOG_EARLIEST, &first, NULL) &&
+			    !p->log->ops->offset_for(p->log, t->name, k, LOG_LATEST, &next, NULL))
+				records += next - first;
+		}
+		json_array_append_new(list, json_pack("{s:s s:i s:I s:b s:I s:I}", "name", t->name, "partitions", (int)t->partitions,
+						      "records", (json_int_t)records, "internal", t->internal, "appended",
+						      (json_int_t)metric_get_labelled(METRIC_LOG_RECORDS, t->name), "bytes",
+						      (json_int_t)metric_get_labelled(METRIC_LOG_BYTES, t->name)));
+	}
+	p->log->ops->topics_release(p->log, topics);
+	return list;
+}
+
+static json_t *tables_status(struct platform *p)
+{
+	json_t *list = json_array();
+	const struct store_schema *schema = p->store->ops->schema(p->store);
+	for (uint32_t k = 0; schema && k < schema->keyspace_count; k++)
+		for (uint32_t i = 0; i < schema->keyspaces[k].table_count; i++) {
+			const struct store_table *t = schema->keyspaces[k].tables[i];
+			json_array_append_new(list, json_pack("{s:s s:s s:i}", "keyspace", t->keyspace, "name", t->name, "columns",
+							      (int)t->column_count));
+		}
+	p->store->ops->schema_release(p->store, schema);
+	return list;
+}
+
+static json_t *latency(enum metric metric)
+{
+	return json_pack("{s:I s:I s:I}", "count", (json_int_t)metric_get(metric), "p50us", (json_int_t)metric_quantile_us(metric, 0.5),
+			 "p99us", (json_int_t)metric_quantile_us(metric, 0.99));
+}
+
+static json_t *streams_status(struct platform *p)
+{
+	json_t *list = json_array();
+	for (uint32_t i = 0; i < p->config->stream_count; i++) {
+		const char *name = p->config->streams[i].name;
+		json_array_append_new(list, json_pack("{s:s s:I s:I s:I s:I s:I}", "name", name, "records",
+						      (json_int_t)metric_get_labelled(METRIC_STREAM_RECORDS, name), "duplicates",
+						      (json_int_t)metric_get_labelled(METRIC_STREAM_DUPLICATES, name), "deadLetters",
+						      (json_int_t)metric_get_labelled(METRIC_STREAM_DEAD_LETTERS, name), "batches",
+						      (json_int_t)metric_get_labelled(METRIC_STREAM_BATCHES, name), "lag",
+						      (json_int_t)metric_get_labelled(METRIC_STREAM_LAG, name)));
+	}
+	return list;
+}
+
+json_t *platform_status(struct platform *p)
+{
+	json_t *status = json_object();
+	json_object_set_new(status, "version", json_string(SMACK_VERSION));
+	json_object_set_new(status, "pid", json_integer(getpid()));
+	json_object_set_new(status, "uptimeMs", json_integer((json_int_t)((clock_monotonic_ns(&clock_system) - p->started_ns) / 1000000)));
+	json_object_set_new(status, "readyAfterMs", json_real((double)(p->ready_ns - p->started_ns) / 1e6));
+	json_object_set_new(status, "memoryBytes", json_integer((json_int_t)process_rss_bytes()));
+	json_object_set_new(status, "cpuSeconds", json_real(process_cpu_seconds()));
+	json_object_set_new(status, "url", json_string(p->url));
+	json_object_set_new(status, "kafka", json_string(p->kafka_address));
+	json_object_set_new(status, "cqlHost", json_string(p->config->listen));
+	json_object_set_new(status, "cqlPort", json_integer(cql_server_port(p->cql)));
+	json_object_set_new(status, "data", json_string(p->config->data));
+	json_object_set_new(status, "ingest",
+			    json_pack("{s:I s:I s:o}", "events", (json_int_t)metric_get(METRIC_INGEST_EVENTS), "invalid",
+				      (json_int_t)metric_get(METRIC_INGEST_INVALID), "latency", latency(METRIC_INGEST_US)));
+	json_object_set_new(
+		status, "log",
+		json_pack("{s:I s:o}", "syncs", (json_int_t)metric_get(METRIC_LOG_SYNCS), "latency", latency(METRIC_LOG_SYNC_US)));
+	json_object_set_new(status, "store",
+			    json_pack("{s:I s:I s:o}", "writes", (json_int_t)metric_get(METRIC_STORE_WRITES), "rowsRead",
+				      (json_int_t)metric_get(METRIC_STORE_ROWS_READ), "latency", latency(METRIC_STORE_SYNC_US)));
+	json_object_set_new(status, "cql", latency(METRIC_CQL_US));
+	json_object_set_new(status, "batch", latency(METRIC_STREAM_BATCH_US));
+	json_object_set_new(status, "connections", json_integer(metric_get(METRIC_CONNECTIONS)));
+	json_object_set_new(status, "streams", streams_status(p));
+	json_object_set_new(status, "topics", topics_status(p));
+	json_object_set_new(status, "tables", tables_status(p));
+	json_object_set_new(status, "cluster", cluster_status(p->cluster));
+	return status;
+}
+
+/* ---- the Unix socket ---- */
+
+static enum sm_err command_status_json(void *arg, struct bytes request, struct buf *answer, struct sm_error *reterr)
+{
+	json_t *status = platform_status(arg);
+	json_write(status, answer);
+	json_decref(status);
+	return SM_OK;
+}
+
+static enum sm_err command_info(void *arg, struct bytes request, struct buf *answer, struct sm_error *reterr)
+{
+	struct platform *p = arg;
+	json_t *info = json_pack("{s:s s:s s:s s:i s:i s:s}", "url", p->url, "kafka", p->kafka_address, "cqlHost", p->config->listen,
+				 "cqlPort", (int)cql_server_port(p->cql), "pid", (int)getpid(), "data", p->config->data);
+	json_write(info, answer);
+	json_decref(info);
+	return SM_OK;
+}
+
+/* {"topic": name} -> the schema's document, or null. */
+static enum sm_err command_topic_schema(void *arg, struct bytes request, struct buf *answer, struct sm_error *reterr)
+{
+	struct platform *p = arg;
+	json_t *json;
+	const char *name;
+	enum sm_err err = json_parse(request, &json, reterr);
+	if (err)
+		return err;
+	if (!(err = json_get_string(json, "topic", "", &name, reterr))) {
+		const char *text = "null";
+		for (uint32_t i = 0; i < p->topic_count; i++)
+			if (strcmp(p->topics[i].name, name) == 0 && p->topics[i].schema_text)
+				text = p->topics[i].schema_text;
+		buf_append_str(answer, text);
+	}
+	json_decref(json);
+	return err;
+}
+
+const struct remote_command *platform_commands(struct platform *p)
+{
+	static struct remote_command list[4];
+	list[0] = (struct remote_command){"info", command_info, p};
+	list[1] = (struct remote_command){"status", command_status_json, p};
+	list[2] = (struct remote_command){"topic_schema", command_topic_schema, p};
+	return list;
+}

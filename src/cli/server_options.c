@@ -1,0 +1,67 @@
+#include "cli/server_options.h"
+#include "base/logging.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+
+error_t server_options_parse(int key, char *arg, struct argp_state *state, struct server_options *o)
+{
+	switch (key) {
+	case 'd': o->data = arg; return 0;
+	case 'c': o->file = arg; return 0;
+	case OPTION_HTTP: o->ports[0] = arg; return 0;
+	case OPTION_KAFKA: o->ports[1] = arg; return 0;
+	case OPTION_CQL: o->ports[2] = arg; return 0;
+	case OPTION_SET:
+		if (o->set_count == SERVER_SETS_MAX)
+			argp_error(state, "more than %d times --set: use a file", SERVER_SETS_MAX);
+		else
+			o->sets[o->set_count++] = arg;
+		return 0;
+	case OPTION_DEFAULTS: {
+		struct buf out;
+		buf_init(&out);
+		config_print_defaults(&out);
+		fwrite(buf_bytes(&out).data, 1, buf_size(&out), stdout);
+		buf_done(&out);
+		exit(0);
+	}
+	default: return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static enum sm_err set_one(struct config *config, const char *key, const char *value, struct sm_error *reterr)
+{
+	char assignment[4200];
+	if (!value)
+		return SM_OK;
+	snprintf(assignment, sizeof assignment, "%s=%s", key, value);
+	return config_set(config, assignment, reterr);
+}
+
+static enum sm_err set_logging(const struct config *c, struct sm_error *reterr)
+{
+	static const char *const levels[] = {"debug", "info", "warn", "error"};
+	for (int i = 0; i < 4; i++) {
+		if (strcasecmp(levels[i], c->logging) != 0)
+			continue;
+		logging_set((enum log_level)i, strcmp(c->logging_format, "json") == 0);
+		return SM_OK;
+	}
+	return sm_fail(reterr, SM_INVALID, "logging.level = %s: must be debug, info, warn or error", c->logging);
+}
+
+enum sm_err server_options_apply(struct server_options *o, struct sm_error *reterr)
+{
+	static const char *const port_keys[] = {"http.port", "kafka.port", "cql.port"};
+	enum sm_err err = o->file ? config_read(o->config, o->file, reterr) : SM_OK;
+	for (unsigned i = 0; i < o->set_count && !err; i++)
+		err = config_set(o->config, o->sets[i], reterr);
+	for (unsigned i = 0; i < 3 && !err; i++)
+		err = set_one(o->config, port_keys[i], o->ports[i], reterr);
+	if (!err)
+		err = set_one(o->config, "data", o->data, reterr);
+	if (!err)
+		err = config_check(o->config, reterr);
+	return err ? err : set_logging(o->config, reterr);
+}

@@ -1,0 +1,49 @@
+#include "cli/platform.h"
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+static void end_signals(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGTERM);
+}
+
+void signals_block(void)
+{
+	sigset_t set;
+	end_signals(&set);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+static void *watch_end(void *arg)
+{
+	static const char late[] = "smack: not everything ended within 5 s; ending now (what was acknowledged is on disk)\n";
+	sigset_t set;
+	end_signals(&set);
+	struct timespec limit = {.tv_sec = 4, .tv_nsec = 800000000};
+	if (sigtimedwait(&set, NULL, &limit) < 0 && write(STDERR_FILENO, late, sizeof late - 1) < 0)
+		_exit(1);
+	_exit(1);
+}
+
+void signals_expect_end(void)
+{
+	pthread_t thread;
+	if (pthread_create(&thread, NULL, watch_end, NULL) == 0)
+		pthread_detach(thread);
+}
+
+void signals_wait(void)
+{
+	sigset_t set;
+	int which;
+	end_signals(&set);
+	while (sigwait(&set, &which))
+		;
+	signals_expect_end();
+}

@@ -1,0 +1,115 @@
+#include "base/json.h"
+#include "cli/command.h"
+#include <stdio.h>
+
+struct arguments {
+	const char *data;
+	bool json;
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct arguments *a = state->input;
+	switch (key) {
+	case 'd': a->data = arg; return 0;
+	case 'j': a->json = true; return 0;
+	default: return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static long long number(const json_t *object, const char *name)
+{
+	const json_t *v = json_object_get(object, name);
+	return json_is_integer(v) ? (long long)json_integer_value(v) : (long long)json_number_value(v);
+}
+
+static const char *text(const json_t *object, const char *name)
+{
+	const char *s = json_string_value(json_object_get(object, name));
+	return s ? s : "";
+}
+
+static void print_rows(const json_t *list, const char *const *names, const char *const *headings, unsigned count)
+{
+	if (!json_array_size(list))
+		return;
+	struct text_table *table = text_table_new(count);
+	size_t i;
+	const json_t *item;
+	for (unsigned c = 0; c < count; c++)
+		text_table_cell(table, headings[c], false);
+	json_array_foreach((json_t *)(uintptr_t)list, i, item)
+	{
+		for (unsigned c = 0; c < count; c++) {
+			const json_t *v = json_object_get(item, names[c]);
+			char shown[64];
+			if (json_is_string(v)) {
+				text_table_cell(table, json_string_value(v), false);
+				continue;
+			}
+			if (json_is_real(v))
+				snprintf(shown, sizeof shown, "%.3f", json_real_value(v));
+			else
+				snprintf(shown, sizeof shown, "%s%lld", "", json_is_null(v) ? 0 : number(item, names[c]));
+			text_table_cell(table, v && !json_is_null(v) ? shown : "-", true);
+		}
+	}
+	text_table_print(table, stdout);
+	text_table_free(table);
+	putchar('\n');
+}
+
+static void print_status(const json_t *s)
+{
+	printf("smack %s, pid %lld, up %.1f s, %.1f MiB, %.2f s of CPU\nhttp %s  kafka %s  cql %s:%lld  data %s\n\n", text(s, "version"),
+	       number(s, "pid"), (double)number(s, "uptimeMs") / 1000, (double)number(s, "memoryBytes") / 1048576,
+	       json_number_value(json_object_get(s, "cpuSeconds")), text(s, "url"), text(s, "kafka"), text(s, "cqlHost"),
+	       number(s, "cqlPort"), text(s, "data"));
+	const json_t *ingest = json_object_get(s, "ingest"), *agent = json_object_get(json_object_get(s, "cluster"), "agent");
+	printf("ingest: %lld events, %lld refused\nagent: %.1f of %.1f CPUs, %.0f of %.0f MiB in use\n\n", number(ingest, "events"),
+	       number(ingest, "invalid"), json_number_value(json_object_get(agent, "cpusUsed")),
+	       json_number_value(json_object_get(agent, "cpus")), json_number_value(json_object_get(agent, "memUsed")),
+	       json_number_value(json_object_get(agent, "mem")));
+	const json_t *cluster = json_object_get(s, "cluster");
+	print_rows(json_object_get(s, "topics"), (const char *const[]){"name", "partitions", "records"},
+		   (const char *const[]){"topic", "partitions", "records"}, 3);
+	print_rows(json_object_get(s, "streams"), (const char *const[]){"name", "records", "duplicates", "deadLetters", "batches", "lag"},
+		   (const char *const[]){"stream", "records", "duplicates", "dead letters", "batches", "lag"}, 6);
+	print_rows(json_object_get(cluster, "apps"), (const char *const[]){"id", "instances", "running", "restarts"},
+		   (const char *const[]){"app", "instances", "running", "restarts"}, 4);
+	print_rows(json_object_get(cluster, "jobs"), (const char *const[]){"name", "state", "successCount", "errorCount"},
+		   (const char *const[]){"job", "state", "succeeded", "failed"}, 4);
+}
+
+int command_status(int argc, char **argv)
+{
+	static const struct argp_option options[] = {OPTION_DATA, {"json", 'j', NULL, 0, "print the whole as JSON", 0}, {0}};
+	static const struct argp argp = {
+		options, parse, NULL, "What a running server does: addresses, memory, topics, streams, apps and jobs.", NULL, NULL, NULL};
+	struct arguments a = {0};
+	command_parse(&argp, argc, argv, &a);
+	struct sm_error error = {0};
+	struct sm_session *session = NULL;
+	struct buf answer;
+	json_t *status = NULL;
+	buf_init(&answer);
+	enum sm_err err = sm_connect(a.data, &session, &error);
+	if (!err)
+		err = remote_call(session, "status", BYTES("{}"), &answer, &error);
+	if (!err)
+		err = json_parse(buf_bytes(&answer), &status, &error);
+	if (!err && a.json) {
+		struct buf out;
+		buf_init(&out);
+		json_write_pretty(status, &out);
+		fwrite(buf_bytes(&out).data, 1, buf_size(&out), stdout);
+		putchar('\n');
+		buf_done(&out);
+	} else if (!err) {
+		print_status(status);
+	}
+	json_decref(status);
+	buf_done(&answer);
+	sm_disconnect(session);
+	return err ? command_failed(&error) : STATUS_OK;
+}
