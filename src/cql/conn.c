@@ -14,6 +14,8 @@ struct conn {
 	bool ending; /* nothing new is taken; the end comes with the last answer */
 	enum cql_compression compression;
 	char keyspace[CQL_NAME_MAX + 1];
+	char host[46]; /* where the client connected to */
+	uint16_t port;
 	uint32_t under_way;
 };
 
@@ -22,6 +24,7 @@ static enum sm_err conn_open(struct net_conn *net, void *state, void *arg)
 	struct conn *c = state;
 	c->net = net;
 	c->server = arg;
+	net_conn_local(net, c->host, &c->port);
 	return SM_OK;
 }
 
@@ -135,7 +138,13 @@ static void answer(struct conn *c, struct request *r)
 
 static void request(struct conn *c, const struct cql_header *h, struct bytes body)
 {
-	struct request *r = request__new(c->server, c->net, h, body, c->compression, c->keyspace);
+	struct request_origin origin = {.server = c->server,
+					.conn = net_conn_ref(c->net),
+					.keyspace = c->keyspace,
+					.host = c->host,
+					.port = c->port,
+					.compression = c->compression};
+	struct request *r = request__new(&origin, h, body);
 	if (!r) {
 		net_conn_close(c->net);
 		return;

@@ -2,18 +2,23 @@
 #include "cql/cql_internal.h"
 
 #include <arpa/inet.h>
+#include <float.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const char *real(double v, int digits, struct arena *arena)
+/* Five digits behind the point, as cqlsh shows float and double unless it is told otherwise. */
+static const char *real(double v, struct arena *arena)
 {
 	if (isnan(v))
 		return "NaN";
 	if (isinf(v))
 		return v < 0 ? "-Infinity" : "Infinity";
+	int digits = 5, exponent = fabs(v) > DBL_EPSILON ? (int)log10(fabs(v)) : INT32_MIN;
+	if (exponent >= -4 && exponent < digits)
+		digits += exponent + 1;
 	return arena_printf(arena, "%.*g", digits, v);
 }
 
@@ -141,11 +146,11 @@ static const char *render(const struct store_type *type, struct store_cell v, bo
 	case STORE_DOUBLE:
 		bits = be64_get(v.data);
 		memcpy(&d, &bits, 8);
-		return real(d, 12, arena);
+		return real(d, arena);
 	case STORE_FLOAT:
 		bits32 = be32_get(v.data);
 		memcpy(&f, &bits32, 4);
-		return real((double)f, 5, arena);
+		return real((double)f, arena);
 	case STORE_UUID:
 	case STORE_TIMEUUID: {
 		char out[37];

@@ -13,9 +13,9 @@ static void request_done(struct sm_msg *msg)
 }
 const struct sm_msg_type request__type = {"cql request", request_done};
 
-struct request *request__new(struct cql_server *server, struct net_conn *conn, const struct cql_header *header, struct bytes body,
-			     enum cql_compression compression, const char *keyspace)
+struct request *request__new(const struct request_origin *origin, const struct cql_header *header, struct bytes body)
 {
+	struct cql_server *server = origin->server;
 	struct request *r = calloc(1, sizeof *r);
 	if (!r)
 		return NULL;
@@ -24,18 +24,19 @@ struct request *request__new(struct cql_server *server, struct net_conn *conn, c
 	buf_init(&r->result.rows);
 	r->msg.type = &request__type;
 	r->server = server;
-	r->conn = sm_ref_get(net_conn_ref(conn));
+	r->conn = sm_ref_get(origin->conn);
 	r->header = *header;
-	r->compression = compression;
+	r->compression = origin->compression;
 	r->started_ns = clock_monotonic_ns(server->engine.clock);
-	snprintf(r->keyspace, sizeof r->keyspace, "%s", keyspace);
+	snprintf(r->keyspace, sizeof r->keyspace, "%s", origin->keyspace);
 	r->schema = server->engine.store->ops->schema(server->engine.store);
 	r->context = (struct cql_context){.engine = &server->engine,
 					  .schema = r->schema,
 					  .keyspace = r->keyspace[0] ? r->keyspace : NULL,
 					  .arena = &r->arena,
-					  .err = &r->error};
-	net_conn_local(conn, r->context.local_host, &r->context.local_port);
+					  .err = &r->error,
+					  .local_port = origin->port};
+	snprintf(r->context.local_host, sizeof r->context.local_host, "%s", origin->host);
 	uint8_t *copy = arena_copy(&r->arena, body.data, body.size);
 	r->body = bytes_of(copy, body.size);
 	server__request_begun(server);

@@ -92,9 +92,17 @@ struct request {
 };
 extern const struct sm_msg_type request__type;
 
-/* One frame has arrived. Takes everything that it needs out of body. NULL: no memory. */
-struct request *request__new(struct cql_server *server, struct net_conn *conn, const struct cql_header *header, struct bytes body,
-			     enum cql_compression compression, const char *keyspace);
+/* What a request knows of its connection. */
+struct request_origin {
+	struct cql_server *server;
+	struct sm_ref *conn;  /* where r->msg goes */
+	const char *keyspace; /* in use, "" for none */
+	const char *host;     /* that the client connected to */
+	uint16_t port;
+	enum cql_compression compression;
+};
+/* One frame has arrived; all is copied. NULL: no memory. */
+struct request *request__new(const struct request_origin *origin, const struct cql_header *header, struct bytes body);
 void request__free(struct request *r);
 /* Begin; true: the answer is in r->out. False: r->msg will come to the connection, then call request__finish. */
 bool request__start(struct request *r);
