@@ -213,6 +213,11 @@ void kafka__stall(struct kafka_request *r, bool on)
 		pump(r->conn);
 }
 
+bool kafka__ending(const struct kafka_request *r)
+{
+	return !r->conn || r->conn->closing;
+}
+
 /* ---- steps elsewhere and back ---- */
 
 static void post(struct kafka_msg *m)

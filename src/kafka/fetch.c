@@ -174,7 +174,8 @@ static void read_answered(struct kafka_request *r)
 	const struct kafka_fetch_request *q = r->body;
 	struct fetch_state *s = r->state;
 	uint64_t now = clock_monotonic_ns(&clock_system);
-	if (s->last || s->failed || !s->count || now >= s->deadline_ns || (q->min_bytes <= 0 || s->bytes >= (size_t)q->min_bytes))
+	if (s->last || s->failed || !s->count || kafka__ending(r) || now >= s->deadline_ns ||
+	    (q->min_bytes <= 0 || s->bytes >= (size_t)q->min_bytes))
 		fetch_answer(r);
 	else
 		wait_for_records(r, (s->deadline_ns - now + 999999) / 1000000);

@@ -284,6 +284,57 @@ static void groups_are_listed_described_and_deleted(void **state)
 	close(fd);
 }
 
+static struct kafka_described_group describe(struct fixture *x, int fd)
+{
+	struct kafka_describe_groups_request *q = BODY(x, describe_groups_request);
+	struct bytes name = BYTES("g");
+	q->groups = &name;
+	q->groups_count = 1;
+	return ((struct kafka_describe_groups_response *)call(x, fd, KAFKA_DESCRIBE_GROUPS, 5, q))->groups[0];
+}
+
+static void who_is_silent_for_a_session_is_out(void **state)
+{
+	struct fixture *x = *state;
+	int a = dial(x), b = dial(x);
+	const char *id = alone(x, a, (struct joiner){0}); /* the shortest session that Kafka allows is 6 s */
+	close(a);
+	while (!bytes_equal(describe(x, b).group_state, BYTES("Empty")))
+		usleep(50000);
+	assert_int_equal(heartbeat(x, b, id, NULL, 1), KAFKA_UNKNOWN_MEMBER_ID);
+	close(b);
+}
+
+static void a_server_that_stops_answers_what_waits(void **state)
+{
+	struct fixture *x = *state;
+	make_topic(x, "t", 1);
+	int a = dial(x), b = dial(x), c = dial(x);
+	alone(x, a, (struct joiner){0});
+	ask(x, b, KAFKA_JOIN_GROUP, 7, 2, join_of(x, (struct joiner){.member = new_id(x, b)}));
+	while (!bytes_equal(describe(x, a).group_state, BYTES("PreparingRebalance")))
+		usleep(1000);
+	struct kafka_fetch_request *q = fetch_of(x, "t", 0, 0);
+	q->max_wait_ms = 60000;
+	ask(x, c, KAFKA_FETCH, 12, 3, q);
+	for (bool waiting = false; !waiting;) {
+		pthread_mutex_lock(&x->log.lock);
+		waiting = x->log.waits != NULL;
+		pthread_mutex_unlock(&x->log.lock);
+	}
+	kafka_server_free(x->server, 5000);
+	x->server = NULL;
+	struct kafka_join_group_response *j = answer(x, b, KAFKA_JOIN_GROUP, 7, 2);
+	assert_non_null(j);
+	assert_int_equal(j->error_code, KAFKA_NOT_COORDINATOR);
+	struct kafka_fetch_response *f = answer(x, c, KAFKA_FETCH, 12, 3);
+	assert_non_null(f);
+	assert_int_equal(f->topics[0].partitions[0].error_code, 0);
+	close(a);
+	close(b);
+	close(c);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_up, fixture_down)
@@ -291,7 +342,8 @@ int main(void)
 		TEST(a_second_member_rebalances_the_group),    TEST(who_does_not_join_again_in_time_is_left_out),
 		TEST(who_does_not_sync_in_time_is_removed),    TEST(a_static_member_takes_its_place_again),
 		TEST(joins_that_do_not_fit_are_refused),       TEST(offsets_are_committed_by_the_generations_members),
-		TEST(groups_are_listed_described_and_deleted),
+		TEST(groups_are_listed_described_and_deleted), TEST(who_is_silent_for_a_session_is_out),
+		TEST(a_server_that_stops_answers_what_waits),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -144,6 +144,8 @@ void kafka__later(struct kafka_request *request, uint32_t after_ms, void (*due)(
 void kafka__stall(struct kafka_request *request, bool on);
 /* The request cannot be answered (memory): its connection ends after the answers before it. Thread: the dispatcher. */
 void kafka__abort(struct kafka_request *request);
+/* The connection takes nothing new: answer with what is there instead of waiting. Thread: the dispatcher. */
+bool kafka__ending(const struct kafka_request *request);
 /* request->parts counts what is still open; true for the one that ends it. */
 bool kafka__part_done(struct kafka_request *request);
 
