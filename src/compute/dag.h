@@ -140,6 +140,12 @@ void table_writer_free(struct table_writer *w); /* NULL is allowed */
 SM_MUST_CHECK enum sm_err table_writer_row(struct table_writer *w, const struct batch *batch, uint32_t row, int64_t timestamp_us,
 					   struct arena *arena, struct store_mutation *ret_mutation, struct sm_error *reterr);
 
+/* One row of named values (<smack/store.h>) as an INSERT, by the same rules. */
+struct sm_column_value;
+SM_MUST_CHECK enum sm_err table_put_columns(const struct store_table *table, const struct sm_column_value *columns, uint32_t count,
+					    int64_t timestamp_us, struct arena *arena, struct store_mutation *ret_mutation,
+					    struct sm_error *reterr);
+
 /* A writer and a store: rows go out in batches of COMPUTE_WRITE_ROWS, all with one write time, so that writing them again changes nothing.
  * name is "keyspace.table", or "table" in default_keyspace. job and epoch: the fence of store_batch; job may be NULL. */
 struct table_sink;

@@ -129,12 +129,12 @@ static enum sm_err find_table(struct put *put, const char *name, struct sm_error
 	return put->table ? SM_OK : sm_fail(reterr, SM_NOT_FOUND, "there is no table %s", name);
 }
 
-static enum sm_err fill_put(struct put *put, const struct sm_column_value *columns, uint32_t count, struct sm_error *reterr)
+enum sm_err table_put_columns(const struct store_table *t, const struct sm_column_value *columns, uint32_t count, int64_t timestamp_us,
+			      struct arena *arena, struct store_mutation *ret_mutation, struct sm_error *reterr)
 {
-	const struct store_table *t = put->table;
 	uint32_t key_count = (uint32_t)t->partition_key_count + t->clustering_count, cell_count = 0;
-	struct store_cell *keys = arena_alloc(&put->arena, key_count * sizeof *keys);
-	struct store_assignment *cells = arena_alloc(&put->arena, (count + 1) * sizeof *cells);
+	struct store_cell *keys = arena_alloc(arena, key_count * sizeof *keys);
+	struct store_assignment *cells = arena_alloc(arena, (count + 1) * sizeof *cells);
 	if (!keys || !cells)
 		return sm_fail(reterr, SM_NO_MEMORY, "no memory for a row");
 	for (uint32_t i = 0; i < key_count; i++)
@@ -144,7 +144,7 @@ static enum sm_err fill_put(struct put *put, const struct sm_column_value *colum
 		struct store_cell cell;
 		if (!column)
 			return sm_fail(reterr, SM_NOT_FOUND, "table %s.%s has no column %s", t->keyspace, t->name, columns[i].column);
-		enum sm_err err = value_to_cell(t, column, value_of_public(columns[i].value), &put->arena, &cell, reterr);
+		enum sm_err err = value_to_cell(t, column, value_of_public(columns[i].value), arena, &cell, reterr);
 		if (err)
 			return err;
 		if (column->kind == STORE_PARTITION_KEY)
@@ -158,15 +158,14 @@ static enum sm_err fill_put(struct put *put, const struct sm_column_value *colum
 		if (keys[i].size < 0)
 			return sm_fail(reterr, SM_INVALID, "column %s is part of the primary key of %s.%s: it wants a value",
 				       t->columns[i].name, t->keyspace, t->name);
-	put->mutation = (struct store_mutation){.kind = STORE_UPSERT_INSERT,
+	*ret_mutation = (struct store_mutation){.kind = STORE_UPSERT_INSERT,
 						.table = t,
 						.partition_key = keys,
 						.clustering = t->clustering_count ? keys + t->partition_key_count : NULL,
 						.cells = cells,
 						.cell_count = cell_count,
-						.timestamp_us = (int64_t)clock_wall_us(&clock_system),
+						.timestamp_us = timestamp_us,
 						.ttl_s = t->default_ttl_s};
-	put->batch = (struct store_batch){.mutations = &put->mutation, .count = 1};
 	return SM_OK;
 }
 
@@ -183,7 +182,9 @@ static struct put *put_new(struct sm_store *store, const char *table, const stru
 	arena_init(&put->arena, 0);
 	*ret_err = find_table(put, table, reterr);
 	if (!*ret_err)
-		*ret_err = fill_put(put, columns, count, reterr);
+		*ret_err = table_put_columns(put->table, columns, count, (int64_t)clock_wall_us(&clock_system), &put->arena, &put->mutation,
+					     reterr);
+	put->batch = (struct store_batch){.mutations = &put->mutation, .count = 1};
 	if (!*ret_err)
 		return put;
 	put_free(put);

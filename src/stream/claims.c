@@ -66,35 +66,40 @@ static enum sm_err put_claim(struct build *b, struct bytes key, const struct cla
 	return build__put(b, b->job->tables.claim, keys, cells, 3, reterr);
 }
 
-/* Whether row stands for its key; its claim is then among the mutations. */
-static enum sm_err claim_row(struct build *b, const struct source *s, const struct batch *rows, uint32_t row, struct map *seen,
-			     bool *ret_keep, struct sm_error *reterr)
+enum sm_err claims__claim(struct build *b, uint32_t source, int32_t partition, int64_t offset, struct bytes key, struct map *seen,
+			  bool *ret_ours, struct sm_error *reterr)
 {
-	uint8_t scratch[8];
-	struct value v = batch_get(rows, (uint32_t)s->dedup_column, row);
+	const struct source *s = &b->job->sources[source];
+	struct claim c = {.source = s, .partition = partition, .offset = offset};
+	struct store_cell keys[] = {cell_of_text(b->job->name), cell_of_bytes(key)};
+	struct lookup lookup = {b->job->tables.claim, &c};
 	enum sm_err err;
-	*ret_keep = true;
-	if (v.null)
-		return SM_OK;
-	struct bytes key = key_bytes(v, scratch);
-	*ret_keep = false;
+	*ret_ours = false;
 	if (map_get(seen, key))
 		return SM_OK;
 	if ((err = map_put(seen, key, b, NULL)))
 		return sm_fail(reterr, err, "out of memory");
-	uint32_t fields = rows->type->field_count; /* .., _key, _partition, _offset, _timestamp */
-	struct claim c = {.source = s,
-			  .partition = (int32_t)batch_get(rows, fields - 3, row).integer,
-			  .offset = batch_get(rows, fields - 2, row).integer};
-	struct store_cell keys[] = {cell_of_text(b->job->name), cell_of_bytes(key)};
 	if (key.size > STORE_KEY_BYTES_MAX - STREAM_NAME_MAX - 16)
 		return sm_fail(reterr, SM_TOO_LARGE, "topic %s, partition %d, offset %lld: the dedup key has %zu bytes", s->topic,
-			       c.partition, (long long)c.offset, key.size);
-	if ((err = stream__read_partition(b->job->env->store, b->job->tables.claim, keys, compare_claim,
-					  &(struct lookup){b->job->tables.claim, &c}, reterr)))
+			       partition, (long long)offset, key.size);
+	if ((err = stream__read_partition(b->job->env->store, b->job->tables.claim, keys, compare_claim, &lookup, reterr)))
 		return err;
-	*ret_keep = !c.found || c.ours;
-	return *ret_keep ? put_claim(b, key, &c, reterr) : SM_OK;
+	*ret_ours = !c.found || c.ours;
+	return *ret_ours ? put_claim(b, key, &c, reterr) : SM_OK;
+}
+
+static enum sm_err claim_row(struct build *b, uint32_t source, uint32_t row, struct map *seen, bool *ret_keep, struct sm_error *reterr)
+{
+	const struct batch *rows = b->rows[source];
+	uint8_t scratch[8];
+	uint32_t fields = rows->type->field_count; /* .., _key, _partition, _offset, _timestamp */
+	struct value v = batch_get(rows, (uint32_t)b->job->sources[source].dedup_column, row);
+	if (v.null) {
+		*ret_keep = true;
+		return SM_OK;
+	}
+	return claims__claim(b, source, (int32_t)batch_get(rows, fields - 3, row).integer, batch_get(rows, fields - 2, row).integer,
+			     key_bytes(v, scratch), seen, ret_keep, reterr);
 }
 
 enum sm_err claims__dedup(struct build *b, struct sm_error *reterr)
@@ -112,7 +117,7 @@ enum sm_err claims__dedup(struct build *b, struct sm_error *reterr)
 			err = sm_fail(reterr, SM_NO_MEMORY, "out of memory");
 		for (uint32_t row = 0; row < rows->rows && !err; row++) {
 			bool keep;
-			if ((err = claim_row(b, s, rows, row, &seen, &keep, reterr)))
+			if ((err = claim_row(b, i, row, &seen, &keep, reterr)))
 				break;
 			if (!keep)
 				b->duplicates++;

@@ -97,6 +97,9 @@ struct build {
 };
 /* Read and decode up to `records` records; source->end is set. */
 SM_MUST_CHECK enum sm_err source__read(struct build *b, uint32_t records, struct sm_error *reterr);
+/* *ret_ours: the record stands for the key, and the claim is among the mutations. seen: keys of this micro-batch. */
+SM_MUST_CHECK enum sm_err claims__claim(struct build *b, uint32_t source, int32_t partition, int64_t offset, struct bytes key,
+					struct map *seen, bool *ret_ours, struct sm_error *reterr);
 SM_MUST_CHECK enum sm_err claims__dedup(struct build *b, struct sm_error *reterr);
 SM_MUST_CHECK enum sm_err statements__run(struct build *b, struct sm_error *reterr);
 /* After statements__run failed: find the records that alone make it fail and put them into poison. *ret_found 0: none. */

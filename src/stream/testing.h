@@ -143,7 +143,7 @@ static inline struct platform *platform_new(const char *event_schema, int32_t pa
 			    .system = p->system, .dir = dir, .memtable_bytes = 1 << 20, .block_cache_bytes = 1 << 20},
 		    &p->store, &error))
 		fail_msg("%s", error.text);
-	if (schema_compile(bytes_str(event_schema), &p->schema, &error))
+	if (event_schema && schema_compile(bytes_str(event_schema), &p->schema, &error))
 		fail_msg("%s", error.text);
 	p->faulty = (struct faulty){.ops = *p->store->ops, .real = p->store};
 	p->faulty.ops.schema = faulty_schema;
@@ -221,6 +221,54 @@ static inline uint32_t count_rows(struct platform *p, const char *sql, char *out
 	buf_done(&text);
 	sql_script_free(s);
 	return (uint32_t)rows;
+}
+
+/* Of raw_events.dead, each record's source position once. */
+static inline uint32_t dead_letters(struct platform *p)
+{
+	struct map seen;
+	uint32_t count = 0;
+	int64_t at = 0;
+	uint8_t *buffer = NULL;
+	size_t cap = 0;
+	map_init(&seen);
+	for (;;) {
+		struct log_read_result r;
+		struct bytes data;
+		if (p->log->ops->read(p->log, "raw_events.dead", 0, at, 1 << 20, &r))
+			break;
+		if (r.slice.size == 0) {
+			log_slice_done(&r.slice);
+			break;
+		}
+		assert_int_equal(log_slice_bytes(&r.slice, &buffer, &cap, &data), SM_OK);
+		while (data.size) {
+			struct batch_reader reader;
+			struct record record;
+			assert_int_equal(batch_reader_init(&reader, data), SM_OK);
+			while (batch_next(&reader, &record) == SM_OK) {
+				struct record_header h[5];
+				char key[100];
+				assert_int_equal(record.header_count, 5);
+				for (int i = 0; i < 5; i++)
+					assert_int_equal(record_header_next(&record.headers_raw, &h[i]), SM_OK);
+				int n = snprintf(key, sizeof key, "%.*s/%.*s", (int)h[2].value.size, (const char *)h[2].value.data,
+						 (int)h[3].value.size, (const char *)h[3].value.data);
+				if (map_get(&seen, bytes_of(key, (size_t)n)))
+					fail_msg("dead letter %s twice", key);
+				assert_int_equal(map_put(&seen, bytes_of(key, (size_t)n), &seen, NULL), SM_OK);
+				assert_true(h[4].value.size > 10 && h[4].value.data[0] == '{');
+				count++;
+			}
+			at = reader.info.base_offset + reader.info.last_offset_delta + 1;
+			data = bytes_of(data.data + reader.info.size, data.size - reader.info.size);
+			batch_reader_done(&reader);
+		}
+		log_slice_done(&r.slice);
+	}
+	free(buffer);
+	map_done(&seen);
+	return count;
 }
 
 #endif
