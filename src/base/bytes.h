@@ -34,7 +34,10 @@ struct byte_reader {
 	const uint8_t *at, *end;
 	bool failed;
 };
-static inline struct byte_reader byte_reader(struct bytes b) { return (struct byte_reader){b.data, b.data + b.size, false}; }
+static inline struct byte_reader byte_reader(struct bytes b)
+{
+	return (struct byte_reader){b.data, b.size ? b.data + b.size : b.data, false}; /* no arithmetic on NULL */
+}
 static inline size_t reader_left(const struct byte_reader *r) { return (size_t)(r->end - r->at); }
 /* NULL when fewer than size bytes are left. */
 static inline const uint8_t *reader_take(struct byte_reader *r, size_t size)
