@@ -256,7 +256,7 @@ static enum store_bound_kind kind_of(const struct cql_restriction *r)
 static enum sm_err intervals(struct cql_eval *e, const struct store_cell *prefix, uint16_t filled, const struct cql_restriction *r,
 			     struct cql_slice **ret_slices, uint32_t *ret_count)
 {
-	struct store_cell *cells;
+	struct store_cell *cells = NULL;
 	struct store_bound whole = {filled ? STORE_INCLUSIVE : STORE_UNBOUNDED, filled, prefix};
 	enum sm_err err = bound_cells(e, prefix, filled, r, &cells);
 	if (err)

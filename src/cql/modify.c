@@ -3,13 +3,16 @@
 
 #include <string.h>
 
+/* One for the process: a server and sessions write to the same store. */
+static _Atomic int64_t last_timestamp_us;
+
 int64_t cql__timestamp_us(struct cql_engine *engine)
 {
 	int64_t now = (int64_t)clock_wall_us(engine->clock);
-	int64_t last = atomic_load(&engine->last_timestamp_us);
+	int64_t last = atomic_load(&last_timestamp_us);
 	for (;;) {
 		int64_t next = now > last ? now : last + 1;
-		if (atomic_compare_exchange_weak(&engine->last_timestamp_us, &last, next))
+		if (atomic_compare_exchange_weak(&last_timestamp_us, &last, next))
 			return next;
 	}
 }
@@ -118,7 +121,7 @@ static enum sm_err build_one(struct cql_context *c, const struct cql_modify_plan
 			     struct cql_mutations *out)
 {
 	struct cql_eval e = {.context = c, .values = o->values, .value_count = o->value_count, .table = p->table};
-	struct store_assignment *assignments;
+	struct store_assignment *assignments = NULL;
 	struct store_mutation m = {.kind = p->mutation, .table = p->table};
 	enum sm_err err = timestamp(&e, p->timestamp, now_us, &m.timestamp_us);
 	if (!err)

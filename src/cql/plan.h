@@ -15,7 +15,6 @@ struct cql_engine {
 	struct uuid host_id;
 	struct arena arena;         /* of the system schema */
 	struct store_schema system; /* keyspaces that are computed, not stored */
-	_Atomic int64_t last_timestamp_us;
 };
 SM_MUST_CHECK enum sm_err cql__engine_init(struct cql_engine *engine, struct sm_store *store, struct clock *clock,
 					   const char *cluster_name);

@@ -324,7 +324,7 @@ static bool start_prepare(struct request *r, struct byte_reader *in)
 		(void)cql__fail(&r->error, CQL_PROTOCOL_ERROR, "The frame's body ends too early or has a bad length");
 		return answer_error(r);
 	}
-	if (server__prepare(r->server, text, r->context.keyspace, &r->prepared, &r->error) != SM_OK)
+	if (server__prepare(r->server, text, r->context.keyspace, r->schema, &r->prepared, &r->error) != SM_OK)
 		return answer_error(r);
 	cql__put_prepared(&r->out, r->header.stream, r->prepared->id, r->prepared->plan);
 	return true;
@@ -334,7 +334,7 @@ static bool start_execute(struct request *r, struct byte_reader *in)
 {
 	struct bytes id = cql__read_string(in);
 	if (cql__read_parameters(in, &r->arena, &r->parameters, &r->error) != SM_OK ||
-	    server__prepared(r->server, id, &r->prepared, &r->error) != SM_OK)
+	    server__prepared(r->server, id, r->schema, &r->prepared, &r->error) != SM_OK)
 		return answer_error(r);
 	r->plan = r->prepared->plan;
 	r->context.keyspace = r->prepared->keyspace;
@@ -356,7 +356,7 @@ static enum sm_err batch_statement(struct request *r, struct byte_reader *in, st
 	if (kind != 1)
 		return cql__fail(&r->error, CQL_PROTOCOL_ERROR, "Invalid query kind in BATCH messages. Must be 0 or 1 but got %u", kind);
 	struct prepared *p;
-	enum sm_err err = server__prepared(r->server, cql__read_string(in), &p, &r->error);
+	enum sm_err err = server__prepared(r->server, cql__read_string(in), r->schema, &p, &r->error);
 	if (err)
 		return err;
 	r->batch_prepared[r->batch_prepared_count++] = p;

@@ -100,19 +100,17 @@ static struct prepared *find_prepared(struct cql_server *s, const uint8_t id[16]
 	return p;
 }
 
-static bool is_current(struct cql_server *s, const struct prepared *p)
+static bool is_current(const struct prepared *p, const struct store_schema *now)
 {
-	const struct store_schema *now = s->engine.store->ops->schema(s->engine.store);
-	bool current = now == p->schema || memcmp(&now->version, &p->schema->version, sizeof now->version) == 0;
-	s->engine.store->ops->schema_release(s->engine.store, now);
-	return current;
+	return now == p->schema || memcmp(&now->version, &p->schema->version, sizeof now->version) == 0;
 }
 
 /* p, or the same statement for the schema of now. Takes p. */
-static enum sm_err current_prepared(struct cql_server *s, struct prepared *p, struct prepared **ret_prepared, struct cql_error *err)
+static enum sm_err current_prepared(struct cql_server *s, struct prepared *p, const struct store_schema *now,
+				    struct prepared **ret_prepared, struct cql_error *err)
 {
 	struct prepared *new;
-	if (is_current(s, p)) {
+	if (is_current(p, now)) {
 		*ret_prepared = p;
 		return SM_OK;
 	}
@@ -125,8 +123,8 @@ static enum sm_err current_prepared(struct cql_server *s, struct prepared *p, st
 	return SM_OK;
 }
 
-enum sm_err server__prepare(struct cql_server *s, struct bytes text, const char *keyspace, struct prepared **ret_prepared,
-			    struct cql_error *err)
+enum sm_err server__prepare(struct cql_server *s, struct bytes text, const char *keyspace, const struct store_schema *now,
+			    struct prepared **ret_prepared, struct cql_error *err)
 {
 	uint8_t id[EVP_MAX_MD_SIZE];
 	unsigned size = 0;
@@ -141,7 +139,7 @@ enum sm_err server__prepare(struct cql_server *s, struct bytes text, const char 
 		return cql__fail(err, CQL_SERVER_ERROR, "MD5 is not available");
 	struct prepared *p = find_prepared(s, id);
 	if (p)
-		return current_prepared(s, p, ret_prepared, err);
+		return current_prepared(s, p, now, ret_prepared, err);
 	enum sm_err failed = make_prepared(s, text, keyspace, id, &p, err);
 	if (failed)
 		return failed;
@@ -154,11 +152,12 @@ enum sm_err server__prepare(struct cql_server *s, struct bytes text, const char 
 	return SM_OK;
 }
 
-enum sm_err server__prepared(struct cql_server *s, struct bytes id, struct prepared **ret_prepared, struct cql_error *err)
+enum sm_err server__prepared(struct cql_server *s, struct bytes id, const struct store_schema *now, struct prepared **ret_prepared,
+			     struct cql_error *err)
 {
 	struct prepared *p = id.size == 16 ? find_prepared(s, id.data) : NULL;
 	if (p)
-		return current_prepared(s, p, ret_prepared, err);
+		return current_prepared(s, p, now, ret_prepared, err);
 	char text[33] = "";
 	memset(err->id, 0, sizeof err->id);
 	memcpy(err->id, id.data, id.size < sizeof err->id ? id.size : sizeof err->id);

@@ -39,11 +39,12 @@ struct cql_server {
 	uint32_t requests; /* alive */
 };
 
-/* Make a prepared statement, or find the one that is there. ret: counted. */
-SM_MUST_CHECK enum sm_err server__prepare(struct cql_server *s, struct bytes text, const char *keyspace, struct prepared **ret_prepared,
-					  struct cql_error *err);
-/* By id, for the schema as it is now. Errors: SM_NOT_FOUND (unprepared). */
-SM_MUST_CHECK enum sm_err server__prepared(struct cql_server *s, struct bytes id, struct prepared **ret_prepared, struct cql_error *err);
+/* Make a prepared statement, or find the one that is there. now: the schema that the request sees. ret: counted. */
+SM_MUST_CHECK enum sm_err server__prepare(struct cql_server *s, struct bytes text, const char *keyspace, const struct store_schema *now,
+					  struct prepared **ret_prepared, struct cql_error *err);
+/* By id, for that schema. Errors: SM_NOT_FOUND (unprepared). */
+SM_MUST_CHECK enum sm_err server__prepared(struct cql_server *s, struct bytes id, const struct store_schema *now,
+					   struct prepared **ret_prepared, struct cql_error *err);
 void server__prepared_unref(struct prepared *p);
 void server__register(struct cql_server *s, struct sm_ref *conn);
 void server__unregister(struct cql_server *s, struct sm_ref *conn);
