@@ -194,11 +194,16 @@ static json_t *dashboard_status(void *arg)
 	return platform_status(arg);
 }
 
+static json_t *dashboard_report(void *arg)
+{
+	return platform_report(arg);
+}
+
 static enum sm_err start_http(struct platform *p, struct sm_error *reterr)
 {
 	struct http_server_options options = {.system = p->system, .host = p->config->listen, .port = p->config->http_port};
 	struct ingest_options ingest = {.system = p->system, .log = p->log, .topic = topic_info, .arg = p};
-	struct web_options web = {.system = p->system, .status = dashboard_status, .arg = p};
+	struct web_options web = {.system = p->system, .status = dashboard_status, .report = dashboard_report, .arg = p};
 	enum sm_err err = http_server_new(&options, &p->http, reterr);
 	if (!err && (err = ingest_new(&ingest, &p->ingest)))
 		sm_fail(reterr, err, "ingest: %s", sm_err_text(err));

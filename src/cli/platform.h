@@ -69,6 +69,10 @@ SM_MUST_CHECK enum sm_err platform_routes(struct platform *platform, struct sm_e
 /* Everything that `smack status` and the dashboard show. */
 json_t *platform_status(struct platform *platform);
 
+/* ---- platform_report.c ---- */
+/* {"columns": [..], "rows": [[..]..]} of the SELECT that web.report names; NULL when there is none or it fails. May block. */
+json_t *platform_report(struct platform *platform);
+
 /* ---- common to up, with and demo ---- */
 /* Block the signals that end the program, in this thread and those that it starts; ignore SIGPIPE. */
 void signals_block(void);
