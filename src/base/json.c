@@ -45,12 +45,12 @@ static int append(const char *text, size_t size, void *out)
 
 void json_write(const json_t *json, struct buf *out)
 {
-	json_dump_callback(json, append, out, JSON_COMPACT | JSON_ENCODE_ANY | JSON_PRESERVE_ORDER);
+	json_dump_callback(json, append, out, JSON_COMPACT | JSON_ENCODE_ANY | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(15));
 }
 
 void json_write_pretty(const json_t *json, struct buf *out)
 {
-	json_dump_callback(json, append, out, JSON_INDENT(2) | JSON_ENCODE_ANY | JSON_PRESERVE_ORDER);
+	json_dump_callback(json, append, out, JSON_INDENT(2) | JSON_ENCODE_ANY | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(15));
 }
 
 static enum sm_err wrong(const char *name, const char *type, struct sm_error *reterr)

@@ -126,7 +126,7 @@ struct log_ops {
 			    struct log_read_result *ret_result);
 	void (*wait)(struct sm_log *log, struct log_wait *wait);
 	void (*wait_cancel)(struct sm_log *log, struct log_wait *wait); /* done(SM_CANCELLED) follows unless it was called already */
-	/* what: a time in ms (first record at or after it) or enum log_offset_of. ret_offset -1: none. */
+	/* what: a time in ms (first record at or after it) or enum log_offset_of. ret_offset -1: none. ret_timestamp_ms may be NULL. */
 	enum sm_err (*offset_for)(struct sm_log *log, const char *topic, int32_t partition, int64_t what, int64_t *ret_offset,
 				  int64_t *ret_timestamp_ms);
 

@@ -152,7 +152,8 @@ enum sm_err log__partition_offset_for(struct partition *p, int64_t what, int64_t
 	if (err)
 		return err;
 	*ret_offset = offset;
-	*ret_timestamp_ms = timestamp_ms;
+	if (ret_timestamp_ms)
+		*ret_timestamp_ms = timestamp_ms;
 	return SM_OK;
 }
 
