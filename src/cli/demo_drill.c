@@ -161,14 +161,21 @@ static enum sm_err send_some(struct drill *d, uint32_t until, bool *ret_died, st
 
 static enum sm_err one_kill(struct drill *d, unsigned number, unsigned kills, struct sm_error *reterr)
 {
-	/* Leave something for each kill that is still to come. */
-	uint32_t until = (uint32_t)((uint64_t)d->request_count * number / kills);
-	struct killer killer = {d->server.pid, 5 + (unsigned)random() % 120};
-	pthread_t thread;
+	/* Each kill has its share of the requests, and comes at a random moment in it. */
+	uint32_t from = (uint32_t)((uint64_t)d->request_count * (number - 1) / kills),
+		 until = (uint32_t)((uint64_t)d->request_count * number / kills);
+	uint32_t quiet = from + (uint32_t)random() % (until - from + 1);
 	bool died;
+	enum sm_err err = send_some(d, quiet, &died, reterr);
+	if (!err && died)
+		err = sm_fail(reterr, SM_UNAVAILABLE, "the server died without being killed");
+	if (err)
+		return err;
+	struct killer killer = {d->server.pid, (unsigned)random() % 12};
+	pthread_t thread;
 	if (pthread_create(&thread, NULL, kill_later, &killer))
 		return sm_fail(reterr, SM_NO_MEMORY, "no thread");
-	enum sm_err err = send_some(d, until, &died, reterr);
+	err = send_some(d, until, &died, reterr);
 	pthread_join(thread, NULL);
 	end_server(&d->server, SIGKILL);
 	if (err)
