@@ -1,6 +1,7 @@
 /* From names to schema: tables, columns, terms and markers, and the plan of a whole statement. */
 #include "cql/plan.h"
 
+#include <assert.h>
 #include <string.h>
 
 void *cql__new(struct cql_analysis *a, size_t size)
@@ -197,10 +198,11 @@ static enum sm_err term_call(struct cql_analysis *a, const struct cql_term *t, c
 				 t->keyspace ? "." : "", t->name);
 	for (uint32_t i = 0; i < t->arg_count; i++)
 		if (t->args[i]->kind == CQL_TERM_CALL) { /* its result's type picks the overload */
-			struct cql_expr *inner;
+			struct cql_expr *inner = NULL;
 			enum sm_err err = term_call(a, t->args[i], NULL, name, &inner);
 			if (err)
 				return err;
+			assert(inner != NULL);
 			types[i] = inner->type;
 		} else if (t->args[i]->kind == CQL_TERM_LITERAL && t->args[i]->literal == CQL_HEX) {
 			types[i] = natural_type(t->args[i]);

@@ -31,13 +31,28 @@ struct cql_error {
 	int32_t required, alive;
 	uint8_t id[16]; /* UNPREPARED */
 };
-/* Fill err; returns the sm_err that stands for the code, never SM_OK. */
-enum sm_err cql__fail(struct cql_error *err, enum cql_code code, const char *fmt, ...) SM_PRINTF(3, 4);
+/* An error stays one: readers and analyzers see that what follows a failure is not reached. */
+static inline enum sm_err cql__not_ok(enum sm_err err)
+{
+	return err != SM_OK ? err : SM_FAILED;
+}
+enum sm_err cql__fail_text(struct cql_error *err, enum cql_code code, const char *fmt, ...) SM_PRINTF(3, 4);
+enum sm_err cql__fail_other(struct cql_error *err, enum sm_err code, const char *detail);
+enum sm_err cql__fail_arena(struct cql_error *err, const struct arena *arena);
+/* Fill err; gives the sm_err that stands for the code. */
+#define cql__fail(err, code, ...) cql__not_ok(cql__fail_text(err, code, __VA_ARGS__))
 /* The same for an error of another room; detail may be NULL or empty. SM_AGAIN is passed through untouched. */
-enum sm_err cql__fail_store(struct cql_error *err, enum sm_err code, const char *detail);
+static inline enum sm_err cql__fail_store(struct cql_error *err, enum sm_err code, const char *detail)
+{
+	return cql__not_ok(cql__fail_other(err, code, detail));
+}
+/* The arena gave nothing. */
+static inline enum sm_err cql__no_memory(struct cql_error *err, const struct arena *arena)
+{
+	return cql__not_ok(cql__fail_arena(err, arena));
+}
 enum cql_code cql__code_of(enum sm_err err); /* never a success */
 enum sm_err cql__err_of(enum cql_code code);
-enum sm_err cql__no_memory(struct cql_error *err, const struct arena *arena);
 
 /* ---- lexer (lexer.c) ---- */
 

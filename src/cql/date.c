@@ -189,10 +189,9 @@ static bool iso_duration(struct scan *s, struct cql_duration *d)
 		}
 		if (!digits(s, 1, 15, &n) || s->at == s->end)
 			return false;
-		char unit[3] = {(char)*s->at++, 0, 0};
-		if ((unit[0] | 32) == 'm' && !time)
-			memcpy(unit, "mo", 2);
-		if (!add_unit(d, n, unit, strlen(unit)))
+		const char *unit = (const char *)s->at++;
+		bool month = (*unit | 32) == 'm' && !time;
+		if (!add_unit(d, n, month ? "mo" : unit, month ? 2 : 1))
 			return false;
 	}
 	return true;

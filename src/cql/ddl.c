@@ -2,6 +2,7 @@
  * then worded here as if it had been seen before. */
 #include "cql/ddl_internal.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -103,7 +104,7 @@ static enum sm_err table_options(struct cql_context *c, const struct cql_ddl *dd
 	for (uint32_t i = 0; i < ddl->option_count; i++) {
 		const struct cql_option *o = &ddl->options[i];
 		const struct cql_table_option *known = NULL;
-		const char *value;
+		const char *value = NULL;
 		for (uint32_t k = 0; k < cql__table_option_count; k++)
 			if (strcmp(cql__table_options[k].name, o->name) == 0)
 				known = &cql__table_options[k];
@@ -115,6 +116,7 @@ static enum sm_err table_options(struct cql_context *c, const struct cql_ddl *dd
 		enum sm_err err = option_literal(c, o, known, &value);
 		if (err)
 			return err;
+		assert(value != NULL);
 		int32_t number = known->kind == CQL_OPT_INT ? (int32_t)strtoll(value, NULL, 10) : 0;
 		if (strcmp(o->name, "default_time_to_live") == 0) {
 			if (number < 0 || number > CQL_TTL_MAX)

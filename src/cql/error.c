@@ -40,7 +40,7 @@ enum sm_err cql__err_of(enum cql_code code)
 	return SM_FAILED;
 }
 
-enum sm_err cql__fail(struct cql_error *err, enum cql_code code, const char *fmt, ...)
+enum sm_err cql__fail_text(struct cql_error *err, enum cql_code code, const char *fmt, ...)
 {
 	err->code = code;
 	va_list args;
@@ -50,15 +50,15 @@ enum sm_err cql__fail(struct cql_error *err, enum cql_code code, const char *fmt
 	return cql__err_of(code);
 }
 
-enum sm_err cql__fail_store(struct cql_error *err, enum sm_err code, const char *detail)
+enum sm_err cql__fail_other(struct cql_error *err, enum sm_err code, const char *detail)
 {
 	if (code == SM_AGAIN)
 		return code;
 	cql__fail(err, cql__code_of(code), "%s", detail && detail[0] ? detail : sm_err_text(code));
-	return code == SM_OK ? SM_FAILED : code;
+	return code;
 }
 
-enum sm_err cql__no_memory(struct cql_error *err, const struct arena *arena)
+enum sm_err cql__fail_arena(struct cql_error *err, const struct arena *arena)
 {
 	if (arena_error(arena) == SM_TOO_LARGE) {
 		cql__fail(err, CQL_INVALID, "The request needs more than the limit of %u bytes", CQL_REQUEST_ARENA_MAX);

@@ -266,7 +266,7 @@ enum sm_err cql__function_find(struct cql_context *c, const char *name, const st
 
 static enum sm_err eval_call(struct cql_eval *e, const struct cql_expr *x, struct store_cell *ret)
 {
-	struct store_cell args[2];
+	struct store_cell args[2] = {{NULL, -1}, {NULL, -1}};
 	for (uint32_t i = 0; i < x->arg_count; i++) {
 		enum sm_err err = cql__eval(e, x->args[i], &args[i]);
 		if (err)

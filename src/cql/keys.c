@@ -5,6 +5,7 @@
 #include "cql/plan.h"
 
 #include "base/map.h"
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -180,6 +181,7 @@ static int compare_cells(const struct store_table *t, const struct store_cell *a
 {
 	for (uint32_t i = 0; i < count; i++) {
 		const struct store_column *c = clustering_column(t, i);
+		assert(a != NULL && b != NULL);
 		int order = store_compare(&c->type, a[i], b[i]);
 		if (order)
 			return c->descending ? -order : order;

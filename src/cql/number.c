@@ -40,7 +40,7 @@ enum sm_err cql__varint_of_text(struct bytes text, struct arena *arena, struct s
 	size = text.size / 2 + 2; /* a decimal digit needs less than half a byte; one byte for the sign */
 	uint8_t *bytes = arena_alloc(arena, size);
 	if (!bytes)
-		return arena_error(arena);
+		return cql__not_ok(arena_error(arena));
 	for (; at < text.size; at++) {
 		if (!is_digit(text.data[at]))
 			return SM_SYNTAX;
@@ -98,7 +98,7 @@ enum sm_err cql__decimal_of_text(struct bytes text, struct arena *arena, struct 
 		return SM_TOO_LARGE;
 	char *digits = arena_alloc(arena, text.size + 1);
 	if (!digits)
-		return arena_error(arena);
+		return cql__not_ok(arena_error(arena));
 	size_t n = 0, at = 0;
 	int64_t scale = 0;
 	bool point = false;
@@ -118,7 +118,7 @@ enum sm_err cql__decimal_of_text(struct bytes text, struct arena *arena, struct 
 	if (at < text.size && (text.data[at] | 32) == 'e') {
 		char *end, *exponent = arena_string(arena, (const char *)text.data + at + 1, text.size - at - 1);
 		if (!exponent)
-			return arena_error(arena);
+			return cql__not_ok(arena_error(arena));
 		long e = strtol(exponent, &end, 10);
 		if (!*exponent || *end || e > 1000000000L || e < -1000000000L)
 			return SM_SYNTAX;
@@ -133,7 +133,7 @@ enum sm_err cql__decimal_of_text(struct bytes text, struct arena *arena, struct 
 		return err;
 	uint8_t *out = arena_alloc(arena, 4 + (size_t)unscaled.size);
 	if (!out)
-		return arena_error(arena);
+		return cql__not_ok(arena_error(arena));
 	be32_put(out, (uint32_t)(int32_t)scale);
 	memcpy(out + 4, unscaled.data, (size_t)unscaled.size);
 	*ret_value = (struct store_cell){out, 4 + unscaled.size};

@@ -29,7 +29,7 @@ static bool type_args(struct parser *p, struct cql_type_name *type)
 {
 	uint32_t cap = 0;
 	do {
-		struct cql_type_name *arg, **args;
+		struct cql_type_name *arg = NULL, **args;
 		if (p->token.kind == TOK_INTEGER) { /* vector<float, 3> */
 			arg = arena_alloc(p->arena, sizeof *arg);
 			if (!arg)
@@ -40,7 +40,7 @@ static bool type_args(struct parser *p, struct cql_type_name *type)
 			return false;
 		}
 		args = cql__grow(p->arena, type->args, type->arg_count, &cap, sizeof *args);
-		if (!args || !arg->name)
+		if (!args || !arg || !arg->name)
 			return parse__memory(p);
 		type->args = args;
 		type->args[type->arg_count++] = arg;

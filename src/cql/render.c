@@ -45,7 +45,8 @@ static const char *hex(struct store_cell v, struct arena *arena)
 	char *out = arena_alloc(arena, 2 * (size_t)v.size + 3);
 	if (!out)
 		return NULL;
-	memcpy(out, "0x", 2);
+	out[0] = '0';
+	out[1] = 'x';
 	for (int32_t i = 0; i < v.size; i++) {
 		out[2 + 2 * i] = "0123456789abcdef"[v.data[i] >> 4];
 		out[3 + 2 * i] = "0123456789abcdef"[v.data[i] & 15];

@@ -70,7 +70,9 @@ static enum sm_err show_rows(struct step *s)
 	struct byte_reader in = byte_reader(buf_bytes(&s->result.rows));
 	const char **texts = arena_alloc(&s->arena, sizeof *texts * (s->result.column_count + 1));
 	struct arena scratch;
-	enum sm_err err = texts ? SM_OK : cql__no_memory(&s->err, &s->arena);
+	enum sm_err err = SM_OK;
+	if (!texts)
+		return cql__no_memory(&s->err, &s->arena);
 	arena_init(&scratch, 0);
 	for (uint32_t r = 0; !err && r < s->result.row_count; r++) {
 		arena_reset(&scratch);

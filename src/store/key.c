@@ -18,7 +18,7 @@
  *   float double                            big-endian; positive: sign bit set, negative: all bits inverted; NaN as the canonical one
  *   uuid                                    the version nibble, then the time (version 1) or the rest, then the last 8 bytes
  *   timeuuid                                the same, the last 8 bytes with their sign bits inverted
- *   text ascii blob                         00 becomes 00 ff; the end is 00 01
+ *   text ascii blob inet                    00 becomes 00 ff; the end is 00 01
  *
  * A descending column has all bytes of its encoding inverted. The bounds of a range deletion are encodings too: it deletes
  * the rows with lower <= x < upper. */

@@ -15,8 +15,9 @@ static struct store_cell u64(uint64_t v, uint8_t *room)
 
 static void names_are_parsed_and_shown(void **state)
 {
-	static const char *const names[] = {"ascii",    "bigint", "blob", "boolean",   "date",     "double",  "float", "int",
-					    "smallint", "text",   "time", "timestamp", "timeuuid", "tinyint", "uuid"};
+	static const char *const names[] = {"ascii",    "bigint",    "blob",     "boolean", "date",   "decimal",  "double",
+					    "duration", "float",     "inet",     "int",     "varint", "smallint", "text",
+					    "time",     "timestamp", "timeuuid", "tinyint", "uuid"};
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
 		struct store_type t = parsed(names[i]);
 		assert_string_equal(store_type_name(&t, NULL), names[i]);
@@ -94,12 +95,30 @@ static void uuids_compare_by_version_and_time(void **state)
 	assert_order("uuid", uuid_cell("ffffffff-0e8b-11ea-8d71-362b9e155667", &a), uuid_cell("00000000-0e8b-41ea-8d71-362b9e155667", &b));
 }
 
+static void numbers_of_any_size_compare_as_numbers(void **state)
+{
+	static const char *const varints[] = {"\xff\x7f", "\x80", "\xff", "\x00", "\x01", "\x7f", "\x00\x80", "\x01\x00"};
+	static const int sizes[] = {2, 1, 1, 1, 1, 1, 2, 2};
+	for (int i = 0; i + 1 < 8; i++)
+		assert_order("varint", (struct store_cell){(const uint8_t *)varints[i], sizes[i]},
+			     (struct store_cell){(const uint8_t *)varints[i + 1], sizes[i + 1]});
+	/* [scale][unscaled]: -100, -1.5, -0.01, 0, 0.001, 1.5, 12.29, 12.3, 1300 */
+	static const char decimals[][6] = {{-1, -1, -1, -2, -1, 0}, {0, 0, 0, 1, -15, 0}, {0, 0, 0, 2, -1, 0},
+					   {0, 0, 0, 5, 0, 0},      {0, 0, 0, 3, 1, 0},   {0, 0, 0, 1, 15, 0},
+					   {0, 0, 0, 2, 4, -51},    {0, 0, 0, 1, 123, 0}, {-1, -1, -1, -2, 13, 0}};
+	for (int i = 0; i + 1 < 9; i++)
+		assert_order("decimal", (struct store_cell){(const uint8_t *)decimals[i], i == 6 ? 6 : 5},
+			     (struct store_cell){(const uint8_t *)decimals[i + 1], i + 1 == 6 ? 6 : 5});
+	struct store_type decimal = parsed("decimal");
+	static const uint8_t same[2][6] = {{0, 0, 0, 1, 123}, {0, 0, 0, 2, 0x04, 0xce}}; /* 12.3 and 12.30 */
+	assert_int_equal(store_compare(&decimal, (struct store_cell){same[0], 5}, (struct store_cell){same[1], 6}), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(names_are_parsed_and_shown),
-		cmocka_unit_test(values_are_checked),
-		cmocka_unit_test(numbers_compare_as_numbers),
+		cmocka_unit_test(names_are_parsed_and_shown),        cmocka_unit_test(values_are_checked),
+		cmocka_unit_test(numbers_compare_as_numbers),        cmocka_unit_test(numbers_of_any_size_compare_as_numbers),
 		cmocka_unit_test(uuids_compare_by_version_and_time),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
