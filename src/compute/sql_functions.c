@@ -162,7 +162,7 @@ static int64_t field_of(const char *name, const struct civil *c, int64_t ms)
 
 static enum sm_err eval_field(const struct expr *e, struct eval *c, const struct vec *args, uint32_t n, struct vec *out)
 {
-	struct civil t;
+	struct civil t = {0};
 	for (uint32_t i = 0; i < n; i++) {
 		if (!there(out, i))
 			continue;
@@ -185,7 +185,7 @@ static enum sm_err put_text(struct eval *c, struct vec *out, uint32_t i, const c
 
 static enum sm_err eval_to_date(const struct expr *e, struct eval *c, const struct vec *args, uint32_t n, struct vec *out)
 {
-	struct civil t;
+	struct civil t = {0};
 	char text[40];
 	enum sm_err err = SM_OK;
 	for (uint32_t i = 0; i < n && !err; i++) {
@@ -257,9 +257,9 @@ static enum sm_err format_time(const struct expr *e, struct eval *c, const struc
 
 static enum sm_err eval_date_format(const struct expr *e, struct eval *c, const struct vec *args, uint32_t n, struct vec *out)
 {
-	struct civil t;
+	struct civil t = {0};
 	char text[200];
-	size_t size;
+	size_t size = 0;
 	enum sm_err err = SM_OK;
 	for (uint32_t i = 0; i < n && !err; i++)
 		if (there(out, i) && !(err = civil_at(e, c, args[0].integers[i], &t)) &&
@@ -287,7 +287,7 @@ static bool truncate_civil(struct bytes unit, struct civil *t)
 
 static enum sm_err eval_date_trunc(const struct expr *e, struct eval *c, const struct vec *args, uint32_t n, struct vec *out)
 {
-	struct civil t;
+	struct civil t = {0};
 	for (uint32_t i = 0; i < n; i++) {
 		if (!there(out, i))
 			continue;

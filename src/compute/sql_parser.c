@@ -226,7 +226,7 @@ static enum sm_err parse_relation(struct parser *p, struct relation **ret)
 	if ((err = parse_relation_primary(p, &left)))
 		return err;
 	for (uint32_t joins = 0;; joins++) {
-		struct relation *join;
+		struct relation *join = NULL;
 		enum join_kind kind;
 		bool cross, joined, on;
 		if ((err = relation_new(p, RELATION_JOIN, &join)) || (err = parse_join_kind(p, &kind, &cross, &joined)))
@@ -435,7 +435,7 @@ static enum sm_err parse_operand(struct parser *p, struct query **ret)
 enum sm_err parser__query(struct parser *p, struct query **ret_query)
 {
 	struct parser_cte *ctes = p->ctes;
-	struct query *q, *all;
+	struct query *q, *all = NULL;
 	enum sm_err err;
 	bool taken;
 	if ((err = parser__enter(p)) || (parser__is_word(&p->token, "with") && (err = parse_with(p))) || (err = parse_operand(p, &q)))
@@ -456,7 +456,7 @@ enum sm_err parser__query(struct parser *p, struct query **ret_query)
 		return unsupported(p, "EXCEPT or INTERSECT");
 	if ((parser__is_word(&p->token, "order") || parser__is_word(&p->token, "limit")) && (q->order || q->limit)) {
 		/* (SELECT .. LIMIT 3) ORDER BY ..: the parenthesis is a query of its own. */
-		struct relation *r;
+		struct relation *r = NULL;
 		if ((err = query_new(p, &all)) || (err = relation_new(p, RELATION_QUERY, &r)))
 			return err;
 		r->query = q;
