@@ -220,6 +220,18 @@ static enum sm_err start_http(struct platform *p, struct sm_error *reterr)
 	return err ? err : http_server_start(p->http, reterr);
 }
 
+/* CQL that did not come through the CQL port: drivers hear of it all the same. */
+static void schema_changed(void *arg, const struct store_change *change)
+{
+	struct platform *p = arg;
+	static const char *const verbs[] = {
+		[STORE_CREATE_KEYSPACE] = "CREATED", [STORE_ALTER_KEYSPACE] = "UPDATED", [STORE_DROP_KEYSPACE] = "DROPPED",
+		[STORE_CREATE_TABLE] = "CREATED",    [STORE_ALTER_TABLE] = "UPDATED",    [STORE_DROP_TABLE] = "DROPPED",
+	};
+	if (change->kind != STORE_TRUNCATE_TABLE)
+		cql_server_schema_changed(p->cql, verbs[change->kind], change->keyspace, change->table);
+}
+
 static enum sm_err start_servers(struct platform *p, struct sm_error *reterr)
 {
 	struct kafka_server_options kafka = {.system = p->system,
@@ -228,8 +240,13 @@ static enum sm_err start_servers(struct platform *p, struct sm_error *reterr)
 					     .port = p->config->kafka_port,
 					     .group_initial_rebalance_delay_ms = 300};
 	struct cql_server_options cql = {.system = p->system, .store = p->store, .host = p->config->listen, .port = p->config->cql_port};
-	struct remote_server_options remote = {
-		.system = p->system, .log = p->log, .store = p->store, .data_dir = p->config->data, .commands = platform_commands(p)};
+	struct remote_server_options remote = {.system = p->system,
+					       .log = p->log,
+					       .store = p->store,
+					       .data_dir = p->config->data,
+					       .commands = platform_commands(p),
+					       .schema_changed = schema_changed,
+					       .arg = p};
 	enum sm_err err = start_http(p, reterr);
 	if (!err)
 		err = kafka_server_new(&kafka, &p->kafka, reterr);

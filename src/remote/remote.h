@@ -27,6 +27,9 @@ struct remote_server_options {
 	struct sm_store *store;
 	const char *data_dir;
 	const struct remote_command *commands; /* ends with name NULL; lives as long as the server */
+	/* Told of each change of the store's schema that came through the socket, so that drivers hear of it. Thread: any; NULL: nobody. */
+	void (*schema_changed)(void *arg, const struct store_change *change);
+	void *arg;
 };
 SM_MUST_CHECK enum sm_err remote_server_new(const struct remote_server_options *options, struct remote_server **ret_server,
 					    struct sm_error *reterr);

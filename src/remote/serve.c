@@ -31,6 +31,16 @@ static void change_done(void *arg, const struct sm_error *error)
 	remote__request_finish(q, error ? error->code : SM_OK);
 }
 
+/* The request's arena holds the change until the answer has been sent. */
+static void schema_done(void *arg, const struct sm_error *error)
+{
+	struct remote_request *q = arg;
+	const struct remote_server_options *o = &q->peer->server->options;
+	if (!error && o->schema_changed)
+		o->schema_changed(o->arg, q->change);
+	change_done(q, error);
+}
+
 static void append_done(void *arg, const struct log_append_result *result)
 {
 	struct remote_request *q = arg;
@@ -150,8 +160,10 @@ bool remote__serve_at_once(struct remote_request *q)
 			remote__take_change(&q->in, &q->arena, change);
 		if (!change || q->in.failed)
 			remote__request_finish(q, malformed(q));
-		else
-			store_of(q)->ops->change(store_of(q), change, change_done, q);
+		else {
+			q->change = change;
+			store_of(q)->ops->change(store_of(q), change, schema_done, q);
+		}
 		return true;
 	}
 	default: return false;

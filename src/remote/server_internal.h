@@ -44,6 +44,7 @@ struct remote_request {
 	struct buf answer;
 	struct sm_error error;
 	const struct store_schema *schema; /* held until the answer */
+	const struct store_change *change; /* in the arena */
 	struct log_wait wait;
 	bool waiting;
 	struct remote_request *next_waiting, *prev_waiting;
