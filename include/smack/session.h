@@ -3,7 +3,8 @@
  * The log and the store of a session are the same tables of calls as inside the server. Scans read the data where it lies: the
  * store from a checkpoint that the server makes (hard links, only what is durable), the log's segments up to the high
  * watermark. Writes go through the server; one apply is one atomic, durable step.
- * Thread: any; each call blocks until the server has answered. */
+ * Thread: any; each call blocks until the server has answered, but for sm_log_append_then and sm_store_put_then, whose waiting is done by
+ * threads of the session. */
 #ifndef SMACK_SESSION_H
 #define SMACK_SESSION_H
 

@@ -16,6 +16,7 @@ struct client {
 	pthread_mutex_t lock;
 	int idle[REMOTE_IDLE_CONNECTIONS];
 	unsigned idle_count;
+	struct remote__later *later;
 };
 struct sm_session {
 	struct client client;
@@ -196,6 +197,11 @@ enum sm_err remote__do(struct client *c, int *conn, enum remote_op op, struct by
 	return err;
 }
 
+enum sm_err remote__do_later(struct client *c, struct remote__call *call)
+{
+	return remote__later_do(c->later, call);
+}
+
 /* ---- sessions ---- */
 
 enum sm_err sm_connect(const char *data_dir, struct sm_session **ret_session, struct sm_error *reterr)
@@ -217,6 +223,8 @@ enum sm_err sm_connect(const char *data_dir, struct sm_session **ret_session, st
 	int fd = -1;
 	if (!err && !(err = open_connection(c, &fd, reterr)))
 		give_connection(c, fd);
+	if (!err && !(c->later = remote__later_new()))
+		err = sm_fail(reterr, SM_NO_MEMORY, "no memory");
 	if (!err && ((err = remote__log_new(c, &s->log)) || (err = remote__store_new(c, &s->store))))
 		sm_fail(reterr, err, "no memory");
 	if (err)
@@ -230,6 +238,7 @@ void sm_disconnect(struct sm_session *session)
 {
 	if (!session)
 		return;
+	remote__later_free(session->client.later);
 	remote__log_free(session->log);
 	remote__store_free(session->store);
 	for (unsigned i = 0; i < session->client.idle_count; i++)

@@ -90,18 +90,21 @@ static void topics_release(struct sm_log *log, const struct log_topics *held)
 
 /* ---- records ---- */
 
-static void append(struct sm_log *log, const char *topic, int32_t partition, uint8_t *batches, size_t size, unsigned flags,
-		   log_append_done done, void *arg)
+struct append {
+	struct remote__call call; /* first */
+	struct client *client;
+	struct buf body;
+	log_append_done done;
+	void *arg;
+};
+
+static void do_append(struct remote__call *call)
 {
-	struct buf body, answer;
-	buf_init(&body);
-	buf_init(&answer);
-	remote__put_string(&body, topic);
-	buf_be32(&body, (uint32_t)partition);
-	buf_be32(&body, flags);
-	remote__put_bytes(&body, bytes_of(batches, size));
+	struct append *a = (struct append *)call;
 	struct log_append_result result = {.base_offset = -1, .log_append_time_ms = -1};
-	result.err = body.failed ? SM_NO_MEMORY : remote__do(client_of(log), NULL, REMOTE_APPEND, buf_bytes(&body), &answer, NULL);
+	struct buf answer;
+	buf_init(&answer);
+	result.err = remote__do(a->client, NULL, REMOTE_APPEND, buf_bytes(&a->body), &answer, NULL);
 	if (!result.err) {
 		struct byte_reader r = byte_reader(buf_bytes(&answer));
 		result.base_offset = (int64_t)reader_be64(&r);
@@ -109,9 +112,33 @@ static void append(struct sm_log *log, const char *topic, int32_t partition, uin
 		result.log_start_offset = (int64_t)reader_be64(&r);
 		result.err = r.failed ? SM_CORRUPT : SM_OK;
 	}
-	buf_done(&body);
+	a->done(a->arg, &result);
 	buf_done(&answer);
-	done(arg, &result);
+	buf_done(&a->body);
+	free(a);
+}
+
+static void append(struct sm_log *log, const char *topic, int32_t partition, uint8_t *batches, size_t size, unsigned flags,
+		   log_append_done done, void *arg)
+{
+	struct append *a = calloc(1, sizeof *a);
+	enum sm_err err = SM_NO_MEMORY;
+	if (a) {
+		*a = (struct append){.call.run = do_append, .client = client_of(log), .done = done, .arg = arg};
+		buf_init(&a->body);
+		remote__put_string(&a->body, topic);
+		buf_be32(&a->body, (uint32_t)partition);
+		buf_be32(&a->body, flags);
+		remote__put_bytes(&a->body, bytes_of(batches, size));
+		if (!a->body.failed)
+			err = remote__do_later(a->client, &a->call);
+	}
+	if (!err)
+		return;
+	if (a)
+		buf_done(&a->body);
+	free(a);
+	done(arg, &(struct log_append_result){.err = err, .base_offset = -1, .log_append_time_ms = -1});
 }
 
 /* A slice from here holds either an open file or memory. */

@@ -157,14 +157,38 @@ static void change(struct sm_store *store, const struct store_change *c, void (*
 	done(arg, err ? &error : NULL);
 }
 
+struct apply {
+	struct remote__call call; /* first */
+	struct client *client;
+	struct buf body;
+	void (*done)(void *arg, enum sm_err err);
+	void *arg;
+};
+
+static void do_apply(struct remote__call *call)
+{
+	struct apply *a = (struct apply *)call;
+	a->done(a->arg, remote__do(a->client, NULL, REMOTE_APPLY, buf_bytes(&a->body), NULL, NULL));
+	buf_done(&a->body);
+	free(a);
+}
+
 static void apply(struct sm_store *store, const struct store_batch *batch, void (*done)(void *arg, enum sm_err err), void *arg)
 {
-	struct buf body;
-	buf_init(&body);
-	remote__put_store_batch(&body, batch);
-	enum sm_err err = body.failed ? SM_NO_MEMORY
-				      : remote__do(remote_of(store)->client, NULL, REMOTE_APPLY, buf_bytes(&body), NULL, NULL);
-	buf_done(&body);
+	struct apply *a = calloc(1, sizeof *a);
+	enum sm_err err = SM_NO_MEMORY;
+	if (a) {
+		*a = (struct apply){.call.run = do_apply, .client = remote_of(store)->client, .done = done, .arg = arg};
+		buf_init(&a->body);
+		remote__put_store_batch(&a->body, batch);
+		if (!a->body.failed)
+			err = remote__do_later(a->client, &a->call);
+	}
+	if (!err)
+		return;
+	if (a)
+		buf_done(&a->body);
+	free(a);
 	done(arg, err);
 }
 

@@ -64,9 +64,23 @@ struct client; /* connections of a session */
  * answer: the body of an ok answer, appended. */
 enum sm_err remote__do(struct client *client, int *conn, enum remote_op op, struct bytes body, struct buf *answer, struct sm_error *reterr);
 void remote__hang_up(int conn);
+/* The same on a thread of the session, for the engines' asynchronous calls: run(call) is called there. Errors: SM_FULL, SM_NO_MEMORY. */
+struct remote__call {
+	struct remote__call *next;
+	void (*run)(struct remote__call *call);
+};
+enum sm_err remote__do_later(struct client *client, struct remote__call *call);
 enum sm_err remote__log_new(struct client *client, struct sm_log **ret_log);
 void remote__log_free(struct sm_log *log);
 enum sm_err remote__store_new(struct client *client, struct sm_store **ret_store);
 void remote__store_free(struct sm_store *store);
+
+/* ---- client_later.c ---- */
+
+struct remote__later;
+struct remote__later *remote__later_new(void); /* NULL: out of memory */
+enum sm_err remote__later_do(struct remote__later *later, struct remote__call *call);
+/* When all that waits is done. */
+void remote__later_free(struct remote__later *later);
 
 #endif

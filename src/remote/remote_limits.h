@@ -9,5 +9,7 @@
 #define REMOTE_CONNECTIONS_MAX 256
 #define REMOTE_ITEMS_MAX 1000000  /* elements of one list in a message */
 #define REMOTE_IDLE_CONNECTIONS 8 /* a client keeps so many for the next call */
+#define REMOTE_SENDERS 8          /* a session's threads for calls that must not block their caller */
+#define REMOTE_LATER_MAX 4096     /* such calls that wait; above: SM_FULL */
 
 #endif
