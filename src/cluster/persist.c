@@ -157,10 +157,11 @@ static void write_row(struct cluster *c, const struct store_table *table, const 
 					      .cells = w->cells,
 					      .timestamp_us = (int64_t)clock_wall_us(c->options.clock)};
 	for (uint16_t i = 0; values && i < table->regular_count; i++) {
+		if (!values[i])
+			continue; /* a job that has never run has no state */
 		json_write(values[i], &w->text[i]);
 		struct bytes text = buf_bytes(&w->text[i]);
-		w->cells[i] = (struct store_assignment){&table->columns[i + 1], {text.data, (int32_t)text.size}};
-		w->mutation.cell_count++;
+		w->cells[w->mutation.cell_count++] = (struct store_assignment){&table->columns[i + 1], {text.data, (int32_t)text.size}};
 	}
 	w->batch = (struct store_batch){.mutations = &w->mutation, .count = 1};
 	c->options.store->ops->apply(c->options.store, &w->batch, written, w);
