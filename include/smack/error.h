@@ -40,6 +40,19 @@ SM_EXPORT enum sm_err sm_fail_errno(struct sm_error *reterr, int os_errno, const
 /* Put "context: " before the text that is there. */
 SM_EXPORT void sm_error_prefix(struct sm_error *err, const char *fmt, ...) SM_PRINTF(2, 3);
 
+#ifdef __clang_analyzer__
+/* The analyzer sees one file at a time: it is told that a failure is never SM_OK. */
+#define SM_NEVER_OK(call)                         \
+	({                                        \
+		enum sm_err err_never_ok_ = call; \
+		if (err_never_ok_ == SM_OK)       \
+			__builtin_unreachable();  \
+		err_never_ok_;                    \
+	})
+#define sm_fail(...) SM_NEVER_OK(sm_fail(__VA_ARGS__))
+#define sm_fail_errno(...) SM_NEVER_OK(sm_fail_errno(__VA_ARGS__))
+#endif
+
 #ifdef __cplusplus
 }
 #endif

@@ -50,6 +50,9 @@ static enum sm_err err_of_errno(int os_errno)
 	}
 }
 
+#undef sm_fail /* the analyzer's, see error.h */
+#undef sm_fail_errno
+
 enum sm_err sm_fail(struct sm_error *reterr, enum sm_err code, const char *fmt, ...)
 {
 	if (reterr) {

@@ -1,10 +1,17 @@
-/* SQL in Spark's dialect: text to statements, statements to the executor's graph.
+/* SQL in Spark's dialect and ANSI mode: text to statements, statements to the executor's graph.
  *
- * There: SELECT [DISTINCT] expressions FROM tables, topics and subqueries, [INNER|LEFT] JOIN .. ON, WHERE, GROUP BY (expressions,
- * positions, aliases, ALL), HAVING, ORDER BY, LIMIT, UNION ALL; INSERT INTO t [(columns)] SELECT ..; CASE, IN, BETWEEN, LIKE, IS NULL,
- * AND/OR/NOT, arithmetic, CAST; count, sum, min, max, avg, count_if, count(DISTINCT x); year, month, day, date_from ... of a timestamp in
- * ms; coalesce, if, lower, upper, length, concat, substring; back-ticked names. A relation's name is keyspace.table, table (in the default
- * keyspace), or a topic. Anything else is SM_UNSUPPORTED or SM_SYNTAX with line and column. */
+ * Queries: [WITH name AS (..)] SELECT [DISTINCT] .. FROM tables, topics and subqueries, [INNER|LEFT|RIGHT|FULL|CROSS] JOIN .. ON, WHERE,
+ * GROUP BY (expressions, positions, aliases, ALL), HAVING, ORDER BY [NULLS FIRST|LAST], LIMIT; UNION [ALL]; VALUES; scalar subqueries
+ * (identical ones run once). INSERT INTO t [(columns)] query: without a column list the query's columns go by NAME.
+ * Expressions: CASE, IN, BETWEEN, LIKE, IS [NOT] NULL, <=>, AND/OR/NOT, + - * / % DIV ||, CAST; count, sum, min, max, avg, count_if,
+ * count(DISTINCT x); year, quarter, month, day, dayofweek, hour, minute, second, to_date, make_date, date_trunc, date_format,
+ * timestamp_millis, unix_millis; coalesce, nullif, ifnull, if; lower, upper, length, concat, substring, left, right, trim, contains,
+ * startswith, endswith; abs, floor, ceil. The functions of time take a timestamp, or a bigint of ms since 1970; all is UTC. Not as in
+ * Spark: a date is a text yyyy-MM-dd (there is no date type; it compares alike); a number with a fraction is a double (there are no
+ * decimals); no windows, EXISTS, IN (SELECT ..), NATURAL and USING, GROUPING SETS.
+ * Overflow, division by zero and a cast that fails are errors with line and column. Names ignore case; back-ticks quote them. A relation is
+ * keyspace.table, table (in the default keyspace), or a topic; a table goes before a topic of that name.
+ * Anything else is SM_UNSUPPORTED or SM_SYNTAX with line and column. */
 #ifndef COMPUTE_SQL_H
 #define COMPUTE_SQL_H
 

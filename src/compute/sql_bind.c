@@ -1,13 +1,9 @@
 /* Names to columns, operators to types. With a grouping, a name must be (part of) a group key or stand within an aggregate; a bound column
  * then counts keys first, aggregates behind them. */
 #include "compute/sql_internal.h"
+#include <assert.h>
 #include <stdio.h>
 #include <strings.h>
-
-enum sm_err bind_no_memory(struct binder *b)
-{
-	return sm_fail(b->reterr, arena_error(b->arena) ? arena_error(b->arena) : SM_NO_MEMORY, "the plan needs too much memory");
-}
 
 bool expr_is_integer(const struct expr *e)
 {
@@ -580,6 +576,7 @@ enum sm_err bind_condition(struct binder *b, const struct ast *a, const char *cl
 	enum sm_err err;
 	if ((err = bind_expr(b, a, ret)))
 		return err;
+	assert(*ret);
 	if (!(*ret)->untyped && (*ret)->type != COLUMN_BOOL)
 		return sql__fail(b->reterr, SM_TYPE, a->line, a->column, "%s needs a boolean, this is %s", clause, type_name(*ret));
 	return bind_coerce(b, ret, COLUMN_BOOL);

@@ -5,11 +5,6 @@
 #include <assert.h>
 #include <math.h>
 
-static enum sm_err no_memory(struct eval *c)
-{
-	return sm_fail(c->reterr, arena_error(c->arena), "an expression needs too much memory for one batch");
-}
-
 static size_t vec_width(enum column_type type)
 {
 	switch (type) {
@@ -30,7 +25,7 @@ enum sm_err vec_new(struct eval *c, enum column_type type, uint32_t n, bool null
 	struct vec v = {.type = type};
 	v.booleans = arena_alloc(c->arena, (n ? n : 1) * vec_width(type));
 	if (!v.booleans || (null && !(v.null = arena_alloc(c->arena, n ? n : 1))))
-		return no_memory(c);
+		return eval_no_memory(c);
 	*ret_vec = v;
 	return SM_OK;
 }
@@ -111,7 +106,7 @@ static enum sm_err eval_column(const struct expr *e, struct eval *c, const uint3
 	}
 	if (col->validity && col->null_count) {
 		if (!(v.null = arena_alloc(c->arena, n ? n : 1)))
-			return no_memory(c);
+			return eval_no_memory(c);
 		for (uint32_t i = 0; i < n; i++)
 			v.null[i] = column_is_null(col, rows ? rows[i] : i);
 	}
@@ -139,7 +134,7 @@ static enum sm_err eval_logic(const struct expr *e, struct eval *c, const uint32
 	uint32_t *open = arena_alloc_raw(c->arena, (n ? n : 1) * sizeof *open, 4), open_count = 0;
 	enum sm_err err;
 	if (!open)
-		return no_memory(c);
+		return eval_no_memory(c);
 	if ((err = expr_eval(e->args[0], c, rows, n, &left)) || (err = vec_new(c, COLUMN_BOOL, n, true, &out)))
 		return err;
 	for (uint32_t i = 0; i < n; i++) {
@@ -225,7 +220,7 @@ static enum sm_err union_of_nulls(struct eval *c, const struct vec *a, const str
 	if (!a->null || !b->null)
 		return SM_OK;
 	if (!(*ret = arena_alloc_raw(c->arena, n ? n : 1, 1)))
-		return no_memory(c);
+		return eval_no_memory(c);
 	for (uint32_t i = 0; i < n; i++)
 		(*ret)[i] = a->null[i] | b->null[i];
 	return SM_OK;
@@ -466,7 +461,7 @@ static enum sm_err eval_choice(const struct expr *e, struct eval *c, const uint3
 	uint32_t *hit_row = arena_alloc_raw(c->arena, room * 4, 4), *hit_at = arena_alloc_raw(c->arena, room * 4, 4);
 	enum sm_err err;
 	if (!row || !at || !hit_row || !hit_at)
-		return no_memory(c);
+		return eval_no_memory(c);
 	if ((err = vec_new(c, e->type, n, true, ret)))
 		return err;
 	for (uint32_t i = 0; i < n; i++) {
@@ -499,7 +494,7 @@ static enum sm_err eval_function(const struct expr *e, struct eval *c, const uin
 	struct vec *args = arena_alloc(c->arena, (e->count ? e->count : 1) * sizeof *args);
 	enum sm_err err;
 	if (!args)
-		return no_memory(c);
+		return eval_no_memory(c);
 	if ((err = vec_new(c, e->type, n, true, ret)))
 		return err;
 	for (uint32_t k = 0; k < e->count; k++) {
@@ -566,7 +561,7 @@ enum sm_err expr_select(const struct expr *filter, struct eval *c, const uint32_
 	}
 	uint32_t *rows = arena_alloc_raw(c->arena, (n ? n : 1) * sizeof *rows, 4);
 	if (!rows)
-		return no_memory(c);
+		return eval_no_memory(c);
 	if ((err = expr_eval(filter, c, NULL, n, &v)))
 		return err;
 	for (uint32_t i = 0; i < n; i++)

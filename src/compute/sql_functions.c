@@ -7,12 +7,6 @@
 #include <wctype.h>
 #include <locale.h>
 
-static enum sm_err no_memory(struct eval *c)
-{
-	return sm_fail(c->reterr, arena_error(c->arena) ? arena_error(c->arena) : SM_NO_MEMORY,
-		       "an expression needs too much memory for one batch");
-}
-
 static bool there(const struct vec *out, uint32_t i)
 {
 	return !out->null[i];
@@ -178,7 +172,7 @@ static enum sm_err put_text(struct eval *c, struct vec *out, uint32_t i, const c
 {
 	void *copy = arena_copy(c->arena, text, size ? size : 1);
 	if (!copy)
-		return no_memory(c);
+		return eval_no_memory(c);
 	out->bytes[i] = bytes_of(copy, size);
 	return SM_OK;
 }
@@ -354,7 +348,7 @@ static enum sm_err eval_case(const struct expr *e, struct eval *c, const struct 
 		if (!to) {
 			if (unicode)
 				freelocale(unicode);
-			return no_memory(c);
+			return eval_no_memory(c);
 		}
 		size_t size = 0, step;
 		for (size_t at = 0; at < s.size; at += step) {
@@ -401,7 +395,7 @@ static enum sm_err eval_concat(const struct expr *e, struct eval *c, const struc
 			size += args[k].bytes[i].size;
 		uint8_t *to = arena_alloc_raw(c->arena, size + 1, 1);
 		if (!to)
-			return no_memory(c);
+			return eval_no_memory(c);
 		out->bytes[i] = bytes_of(to, size);
 		for (uint32_t k = 0; k < e->count; k++) {
 			if (args[k].bytes[i].size)

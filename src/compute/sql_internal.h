@@ -37,6 +37,7 @@ struct lexer {
 SM_MUST_CHECK enum sm_err lexer_next(struct lexer *lexer, struct token *ret_token, struct sm_error *reterr);
 /* "line 3, column 7: ..." */
 enum sm_err sql__fail(struct sm_error *reterr, enum sm_err code, uint32_t line, uint32_t column, const char *fmt, ...) SM_PRINTF(5, 6);
+enum sm_err sql__no_memory(struct sm_error *reterr);
 
 /* ---- syntax tree ---- */
 enum sql_op {
@@ -182,6 +183,7 @@ SM_MUST_CHECK enum sm_err parser__expect(struct parser *p, const char *word_or_s
 SM_MUST_CHECK enum sm_err parser__name(struct parser *p, const char *what, const char **ret_name);
 bool parser__reserved(const struct token *token);
 enum sm_err parser__unexpected(struct parser *p, const char *wanted);
+enum sm_err parser__no_memory(struct parser *p);
 SM_MUST_CHECK enum sm_err parser__enter(struct parser *p); /* one level deeper; p->depth-- leaves */
 SM_MUST_CHECK enum sm_err parser__expr(struct parser *p, struct ast **ret_ast);
 SM_MUST_CHECK enum sm_err parser__query(struct parser *p, struct query **ret_query);
@@ -233,6 +235,7 @@ SM_MUST_CHECK enum sm_err expr_eval(const struct expr *e, struct eval *c, const 
 SM_MUST_CHECK enum sm_err expr_select(const struct expr *filter, struct eval *c, const uint32_t **ret_rows, uint32_t *ret_count);
 /* n unset values; null: with an all-zero null map. */
 SM_MUST_CHECK enum sm_err vec_new(struct eval *c, enum column_type type, uint32_t n, bool null, struct vec *ret_vec);
+enum sm_err eval_no_memory(struct eval *c);
 struct value vec_get(const struct vec *v, uint32_t row);
 void vec_set(struct vec *v, uint32_t row, struct value value); /* bytes are borrowed; v has a null map if value may be null */
 bool expr_equal(const struct expr *a, const struct expr *b);
@@ -375,5 +378,14 @@ SM_MUST_CHECK enum sm_err node_join(struct plan_memory *m, struct dag_node *left
 SM_MUST_CHECK enum sm_err sql__batch_of(struct row_type *type, const struct vec *vecs, uint32_t n, struct batch **ret_batch,
 					struct sm_error *reterr);
 struct row_type *sql__row_type(struct expr *const *outputs, const char *const *names, uint32_t count);
+
+#ifdef __clang_analyzer__ /* see <smack/error.h> */
+#define sql__fail(...) SM_NEVER_OK(sql__fail(__VA_ARGS__))
+#define parser__unexpected(...) SM_NEVER_OK(parser__unexpected(__VA_ARGS__))
+#define sql__no_memory(...) SM_NEVER_OK(sql__no_memory(__VA_ARGS__))
+#define parser__no_memory(...) SM_NEVER_OK(parser__no_memory(__VA_ARGS__))
+#define eval_no_memory(...) SM_NEVER_OK(eval_no_memory(__VA_ARGS__))
+#define bind_no_memory(...) SM_NEVER_OK(bind_no_memory(__VA_ARGS__))
+#endif
 
 #endif

@@ -2,16 +2,6 @@
 #include "compute/sql_internal.h"
 #include <stdio.h>
 
-enum sm_err sql__fail(struct sm_error *reterr, enum sm_err code, uint32_t line, uint32_t column, const char *fmt, ...)
-{
-	char text[400];
-	va_list args;
-	va_start(args, fmt);
-	vsnprintf(text, sizeof text, fmt, args);
-	va_end(args);
-	return sm_fail(reterr, code, "line %u, column %u: %s", line, column, text);
-}
-
 static bool is_space(uint8_t c)
 {
 	return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f';

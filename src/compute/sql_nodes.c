@@ -174,15 +174,15 @@ static enum sm_err eval_key(struct sql_iterator *s, struct eval *c, const uint32
 			out->null[i] |= keys[k].null && keys[k].null[i];
 			key_append(&buf, &keys[k], i);
 		}
-		size_t size = buf_size(&buf);
-		uint8_t *copy = arena_alloc_raw(&s->arena, size + 1, 1);
+		struct bytes key = buf_bytes(&buf);
+		uint8_t *copy = arena_alloc_raw(&s->arena, key.size + 1, 1);
 		if (!copy || buf.failed) {
 			err = sm_fail(c->reterr, SM_NO_MEMORY, "a join's key needs too much memory");
 			break;
 		}
-		if (size)
-			memcpy(copy, buf_bytes(&buf).data, size);
-		out->bytes[i] = bytes_of(copy, size);
+		if (key.data)
+			memcpy(copy, key.data, key.size);
+		out->bytes[i] = bytes_of(copy, key.size);
 	}
 	buf_done(&buf);
 	return err;

@@ -4,24 +4,19 @@
 #include <stdlib.h>
 #include <strings.h>
 
-static enum sm_err no_memory(struct parser *p)
-{
-	return sm_fail(p->reterr, arena_error(p->arena), "the statement needs too much memory");
-}
-
 /* A node at the token `at`, with copies of the argument pointers. */
 static enum sm_err ast_new(struct parser *p, enum sql_op op, const struct token *at, struct ast *const *args, uint32_t count,
 			   struct ast **ret)
 {
 	struct ast *a = arena_alloc(p->arena, sizeof *a);
 	if (!a)
-		return no_memory(p);
+		return parser__no_memory(p);
 	a->op = op;
 	a->line = at->line;
 	a->column = at->column;
 	a->count = count;
 	if (count && !(a->args = arena_copy(p->arena, args, count * sizeof *args)))
-		return no_memory(p);
+		return parser__no_memory(p);
 	a->size = 1;
 	for (uint32_t i = 0; i < count; i++) {
 		a->size += args[i]->size;
@@ -181,7 +176,7 @@ static enum sm_err parse_parenthesis(struct parser *p, const struct token *at, s
 		(*ret)->text = bytes_of(arena_string(p->arena, (const char *)p->lexer.source.data + start, p->last_end - start),
 					p->last_end - start);
 		if (!(*ret)->text.data)
-			return no_memory(p);
+			return parser__no_memory(p);
 	} else if ((err = parser__expr(p, ret))) {
 		return err;
 	}
@@ -507,7 +502,7 @@ static enum sm_err source_text(struct parser *p, size_t start, struct ast *a)
 	size_t size = p->last_end > start ? p->last_end - start : 0, n = 0;
 	char *text = arena_alloc_raw(p->arena, (size < 200 ? size : 200) + 1, 1);
 	if (!text)
-		return no_memory(p);
+		return parser__no_memory(p);
 	for (size_t i = 0; i < size && n < 200; i++) {
 		char c = (char)p->lexer.source.data[start + i];
 		bool blank = c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == 0;

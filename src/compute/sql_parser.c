@@ -29,16 +29,6 @@ enum sm_err parser__accept(struct parser *p, const char *word, bool *ret_taken)
 	return *ret_taken ? parser__advance(p) : SM_OK;
 }
 
-enum sm_err parser__unexpected(struct parser *p, const char *wanted)
-{
-	const struct token *t = &p->token;
-	if (t->kind == TOKEN_END)
-		return sql__fail(p->reterr, SM_SYNTAX, t->line, t->column, "the text ends where %s is expected", wanted);
-	int size = t->end - t->start > 40 ? 40 : (int)(t->end - t->start);
-	return sql__fail(p->reterr, SM_SYNTAX, t->line, t->column, "\"%.*s\" stands where %s is expected", size,
-			 (const char *)p->lexer.source.data + t->start, wanted);
-}
-
 enum sm_err parser__expect(struct parser *p, const char *word)
 {
 	bool taken;
@@ -77,11 +67,6 @@ enum sm_err parser__enter(struct parser *p)
 	return sql__fail(p->reterr, SM_TOO_LARGE, p->token.line, p->token.column, "nested more than %d deep", SQL_DEPTH_MAX);
 }
 
-static enum sm_err no_memory(struct parser *p)
-{
-	return sm_fail(p->reterr, arena_error(p->arena), "the statement needs too much memory");
-}
-
 /* Room for one more of item_size bytes in *items; the old array stays in the arena. */
 static enum sm_err grow(struct parser *p, void *items, uint32_t count, uint32_t *cap, size_t item_size)
 {
@@ -92,7 +77,7 @@ static enum sm_err grow(struct parser *p, void *items, uint32_t count, uint32_t 
 	*cap = *cap ? *cap * 2 : 8;
 	void *grown = arena_alloc(p->arena, *cap * item_size);
 	if (!grown)
-		return no_memory(p);
+		return parser__no_memory(p);
 	if (count)
 		memcpy(grown, *(void **)items, count * item_size);
 	*(void **)items = grown;
@@ -120,7 +105,7 @@ static enum sm_err relation_new(struct parser *p, enum relation_kind kind, struc
 {
 	struct relation *r = arena_alloc(p->arena, sizeof *r);
 	if (!r)
-		return no_memory(p);
+		return parser__no_memory(p);
 	r->kind = kind;
 	r->line = p->token.line;
 	r->column = p->token.column;
@@ -221,14 +206,14 @@ static enum sm_err parse_join_kind(struct parser *p, enum join_kind *ret_kind, b
 
 static enum sm_err parse_relation(struct parser *p, struct relation **ret)
 {
-	struct relation *left;
+	struct relation *left = NULL;
 	enum sm_err err;
 	if ((err = parse_relation_primary(p, &left)))
 		return err;
 	for (uint32_t joins = 0;; joins++) {
 		struct relation *join = NULL;
-		enum join_kind kind;
-		bool cross, joined, on;
+		enum join_kind kind = JOIN_INNER;
+		bool cross = false, joined = false, on = false;
 		if ((err = relation_new(p, RELATION_JOIN, &join)) || (err = parse_join_kind(p, &kind, &cross, &joined)))
 			return err;
 		if (!joined)
@@ -391,7 +376,7 @@ static enum sm_err query_new(struct parser *p, struct query **ret)
 {
 	struct query *q = arena_alloc(p->arena, sizeof *q);
 	if (!q)
-		return no_memory(p);
+		return parser__no_memory(p);
 	q->line = p->token.line;
 	q->column = p->token.column;
 	*ret = q;
@@ -410,7 +395,7 @@ static enum sm_err parse_with(struct parser *p)
 		struct parser_cte *c = arena_alloc(p->arena, sizeof *c);
 		bool as;
 		if (!c)
-			return no_memory(p);
+			return parser__no_memory(p);
 		if ((err = parser__name(p, "a name", &c->name)) || (err = parser__accept(p, "as", &as)) || (err = parser__expect(p, "(")) ||
 		    (err = parser__query(p, &c->query)) || (err = parser__expect(p, ")")) || (err = parser__accept(p, ",", &more)))
 			return err;
@@ -464,7 +449,7 @@ enum sm_err parser__query(struct parser *p, struct query **ret_query)
 		all->items = arena_alloc(p->arena, sizeof *all->items);
 		struct ast *star = arena_alloc(p->arena, sizeof *star);
 		if (!all->items || !star)
-			return no_memory(p);
+			return parser__no_memory(p);
 		*star = (struct ast){.op = OP_STAR, .line = q->line, .column = q->column, .source = "*"};
 		all->items[0].ast = star;
 		all->item_count = 1;
@@ -494,7 +479,7 @@ enum sm_err parser__query(struct parser *p, struct query **ret_query)
 
 static enum sm_err parse_insert(struct parser *p, struct sql_statement *s)
 {
-	const char *first, *second;
+	const char *first = NULL, *second = NULL;
 	enum sm_err err;
 	bool taken;
 	s->insert = true;
@@ -510,7 +495,7 @@ static enum sm_err parse_insert(struct parser *p, struct sql_statement *s)
 		if ((err = parser__name(p, "a table's name", &second)))
 			return err;
 		if (!(s->target = arena_printf(p->arena, "%s.%s", first, second)))
-			return no_memory(p);
+			return parser__no_memory(p);
 	}
 	if ((err = parser__accept(p, "by", &taken)) || (taken && (err = parser__expect(p, "name"))))
 		return err;

@@ -22,11 +22,6 @@ struct planner {
 
 static enum sm_err plan_query(struct planner *p, const struct query *q, struct dag_node **ret);
 
-static enum sm_err no_memory(struct planner *p)
-{
-	return sm_fail(p->reterr, SM_NO_MEMORY, "the plan needs too much memory");
-}
-
 /* ---- scalar subqueries ---- */
 
 struct collect {
@@ -158,7 +153,7 @@ static enum sm_err plan_table(struct planner *p, const struct query *q, const st
 	const char **names = arena_alloc(&p->memory->arena, (table->column_count + 1u) * sizeof *names);
 	uint32_t count = 0;
 	if (!names)
-		return no_memory(p);
+		return sql__no_memory(p->reterr);
 	for (uint32_t i = 0; i < table->column_count; i++)
 		if (query_names(q, table->columns[i].name))
 			names[count++] = table->columns[i].name;
@@ -202,13 +197,13 @@ static enum sm_err scope_of(struct planner *p, const struct dag_node *node, cons
 {
 	ret->count = node->type->field_count;
 	if (!(ret->columns = arena_alloc(&p->memory->arena, (ret->count + 1) * sizeof *ret->columns)))
-		return no_memory(p);
+		return sql__no_memory(p->reterr);
 	for (uint32_t i = 0; i < ret->count; i++) {
 		const char *name = node->type->fields[i].name;
 		ret->columns[i] = (struct scope_column){keyspace, qualifier, arena_string(&p->memory->arena, name, strlen(name)),
 							node->type->fields[i].type, topic && name[0] == '_'};
 		if (!ret->columns[i].name)
-			return no_memory(p);
+			return sql__no_memory(p->reterr);
 	}
 	return SM_OK;
 }
@@ -263,7 +258,7 @@ static enum sm_err split_on(struct planner *p, const struct ast *a, const struct
 	if (plan->residual) {
 		struct expr *and = expr_new(&b, OP_AND, COLUMN_BOOL, a, 2);
 		if (!and)
-			return no_memory(p);
+			return sql__no_memory(p->reterr);
 		and->args[0] = plan->residual;
 		and->args[1] = e;
 		e = and;
@@ -290,7 +285,7 @@ static enum sm_err plan_join(struct planner *p, const struct query *q, const str
 	plan.left_keys = arena_alloc(&p->memory->arena, (SQL_TREE_DEPTH_MAX + 1) * sizeof *plan.left_keys);
 	plan.right_keys = arena_alloc(&p->memory->arena, (SQL_TREE_DEPTH_MAX + 1) * sizeof *plan.right_keys);
 	if (!ret_scope->columns || !plan.left_keys || !plan.right_keys) {
-		err = no_memory(p);
+		err = sql__no_memory(p->reterr);
 	} else {
 		memcpy(ret_scope->columns, ls.columns, ls.count * sizeof *ls.columns);
 		memcpy(ret_scope->columns + ls.count, rs.columns, rs.count * sizeof *rs.columns);
@@ -343,7 +338,7 @@ static enum sm_err plan_one_row(struct planner *p, struct dag_node **ret)
 	}
 	batch_unref(batch);
 	row_type_unref(type);
-	return err ? no_memory(p) : SM_OK;
+	return err ? sql__no_memory(p->reterr) : SM_OK;
 }
 
 /* The first count columns of node under these names, cast to these types where they differ; takes node. */
@@ -352,11 +347,11 @@ static enum sm_err plan_columns(struct planner *p, struct dag_node *node, const 
 	struct expr **outputs = arena_alloc(&p->memory->arena, (count + 1) * sizeof *outputs);
 	const char **names = arena_alloc(&p->memory->arena, (count + 1) * sizeof *names);
 	struct binder b = binder_of(p, NULL);
-	enum sm_err err = outputs && names ? SM_OK : no_memory(p);
+	enum sm_err err = outputs && names ? SM_OK : sql__no_memory(p->reterr);
 	for (uint32_t i = 0; i < count && !err; i++) {
 		names[i] = arena_string(&p->memory->arena, as->fields[i].name, strlen(as->fields[i].name));
 		outputs[i] = expr_column(&b, i, node->type->fields[i].type);
-		err = names[i] && outputs[i] ? bind_coerce(&b, &outputs[i], as->fields[i].type) : no_memory(p);
+		err = names[i] && outputs[i] ? bind_coerce(&b, &outputs[i], as->fields[i].type) : sql__no_memory(p->reterr);
 	}
 	if (err) {
 		dag_unref(node);
@@ -374,10 +369,10 @@ static enum sm_err plan_distinct(struct planner *p, struct dag_node *node, struc
 	struct binder b = binder_of(p, NULL);
 	enum sm_err err = SM_OK;
 	if (!g || !(g->keys = arena_alloc(&p->memory->arena, (type->field_count + 1) * sizeof *g->keys)))
-		err = no_memory(p);
+		err = sql__no_memory(p->reterr);
 	for (uint32_t i = 0; !err && i < type->field_count; i++)
 		if (!(g->keys[g->key_count++] = expr_column(&b, i, type->fields[i].type)))
-			err = no_memory(p);
+			err = sql__no_memory(p->reterr);
 	if (err) {
 		dag_unref(node);
 	} else {
@@ -453,7 +448,7 @@ static enum sm_err plan_union(struct planner *p, const struct query *q, struct d
 	struct column_field *fields = arena_alloc(&p->memory->arena, (count + 1) * sizeof *fields);
 	struct binder b = binder_of(p, NULL);
 	if (!fields) {
-		err = no_memory(p);
+		err = sql__no_memory(p->reterr);
 		goto done;
 	}
 	for (uint32_t i = 0; i < count; i++) {
@@ -465,7 +460,7 @@ static enum sm_err plan_union(struct planner *p, const struct query *q, struct d
 			goto done;
 	}
 	if (!(type = row_type_new(fields, count))) {
-		err = no_memory(p);
+		err = sql__no_memory(p->reterr);
 		goto done;
 	}
 	node = left;
@@ -507,7 +502,7 @@ static enum sm_err eval_values(struct planner *p, const struct query *q, struct 
 	if (!err)
 		batch_row_end(one);
 	else
-		err = no_memory(p);
+		err = sql__no_memory(p->reterr);
 	for (uint32_t r = 0; r < q->row_count && !err; r++) {
 		struct eval c = {one, &arena, p->reterr};
 		arena_reset(&arena);
@@ -541,7 +536,7 @@ static enum sm_err plan_values(struct planner *p, const struct query *q, struct 
 	struct batch *batch = NULL;
 	enum sm_err err = SM_OK;
 	if (!exprs || !fields)
-		return no_memory(p);
+		return sql__no_memory(p->reterr);
 	for (uint32_t i = 0; i < q->item_count; i++) {
 		struct expr seen = {.untyped = true};
 		for (uint32_t r = 0; r < q->row_count; r++) {
@@ -556,14 +551,14 @@ static enum sm_err plan_values(struct planner *p, const struct query *q, struct 
 			if ((err = bind_coerce(&b, &exprs[(size_t)r * q->item_count + i], fields[i].type)))
 				return err;
 		if (!fields[i].name)
-			return no_memory(p);
+			return sql__no_memory(p->reterr);
 	}
 	struct row_type *type = row_type_new(fields, q->item_count);
 	if (!type)
-		return no_memory(p);
+		return sql__no_memory(p->reterr);
 	struct sort_key *keys = NULL;
 	if (!(err = eval_values(p, q, exprs, type, &batch)) && (err = dag_values(type, &batch, 1, &node)))
-		err = no_memory(p);
+		err = sql__no_memory(p->reterr);
 	if (!err && q->order_count && (err = bind_order_columns(&b, q, type, &keys)))
 		dag_unref(node);
 	if (!err)

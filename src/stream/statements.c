@@ -18,7 +18,8 @@ static enum sm_err check_counted(const struct source *s, struct bytes text, stru
 {
 	char copy[4096], *save, *at;
 	size_t topic = strlen(s->topic);
-	if (text.size >= sizeof copy || text.size <= topic || memcmp(text.data, s->topic, topic) != 0 || text.data[topic] != ' ')
+	if (!text.data || text.size >= sizeof copy || text.size <= topic || memcmp(text.data, s->topic, topic) != 0 ||
+	    text.data[topic] != ' ')
 		return SM_OK; /* of another topic: the statement was changed, which its fingerprint tells */
 	memcpy(copy, text.data, text.size);
 	copy[text.size] = 0;
