@@ -97,7 +97,7 @@ static void document_run(struct sm_work *work)
 {
 	struct document *d = (struct document *)work;
 	struct web *web = d->web;
-	d->err = write_document(d->make(web->options.arg), &d->text);
+	d->err = write_document(d->make ? d->make(web->options.arg) : NULL, &d->text);
 	http_ticket_post(d->ticket, answer_document, d);
 	pthread_mutex_lock(&web->lock);
 	web->documents--;
