@@ -104,9 +104,9 @@ struct sm_props {
 	enum sm_err (*receive)(struct sm_actor *self, void *state, struct sm_msg *msg);
 	/* Frees what the state owns; before a restart and at the end. May be NULL. */
 	void (*done)(struct sm_actor *self, void *state);
-	void *arg;                   /* borrowed: lives as long as the actor */
-	uint32_t mailbox_max;        /* 0: the system's default */
-	int dispatcher;              /* -1: any, chosen round robin */
+	void *arg;            /* borrowed: lives as long as the actor */
+	uint32_t mailbox_max; /* 0: the system's default */
+	int dispatcher;       /* -1: any, chosen round robin */
 	struct sm_supervision supervision;
 };
 
@@ -116,8 +116,8 @@ struct sm_props {
 SM_EXPORT SM_MUST_CHECK enum sm_err sm_spawn(struct sm_system *system, struct sm_actor *parent, const struct sm_props *props,
 					     struct sm_ref **ret_ref);
 
-/* Queue msg. The bound counts the message that is being handled too. On SM_OK the message belongs to the receiver; else it still belongs to the caller.
- * Errors: SM_FULL (mailbox bound), SM_GONE (ended). Thread: any. */
+/* Queue msg. The bound counts the message that is being handled too. On SM_OK the message belongs to the receiver; else it still belongs to
+ * the caller. Errors: SM_FULL (mailbox bound), SM_GONE (ended). Thread: any. */
 SM_EXPORT SM_MUST_CHECK enum sm_err sm_send(struct sm_ref *to, struct sm_msg *msg);
 /* The same past the bound, for answers that the receiver itself asked for (its requests are what is bounded).
  * Errors: SM_GONE. */
@@ -135,17 +135,17 @@ SM_EXPORT void sm_unref(struct sm_ref *ref);                /* NULL is allowed *
 /* Stop after the messages already queued; done runs on its dispatcher; its children end first. Idempotent. Thread: any. */
 SM_EXPORT void sm_stop(struct sm_ref *ref);
 
-/* Ask: send msg (its sender and ask_id are set); the answer that the other gives with sm_reply arrives as an ordinary message whose ask_id is *ret_ask_id;
- * if none comes in time, or the other ends with the request unread, sm_msg_ask_failed arrives instead. A late answer is freed
- * unseen. Errors: as sm_send (msg still belongs to the caller), SM_CLOSED (self is ending), SM_NO_MEMORY. */
+/* Ask: send msg (its sender and ask_id are set); the answer that the other gives with sm_reply arrives as an ordinary message whose ask_id
+ * is *ret_ask_id; if none comes in time, or the other ends with the request unread, sm_msg_ask_failed arrives instead. A late answer is
+ * freed unseen. Errors: as sm_send (msg still belongs to the caller), SM_CLOSED (self is ending), SM_NO_MEMORY. */
 SM_EXPORT SM_MUST_CHECK enum sm_err sm_ask(struct sm_actor *self, struct sm_ref *to, struct sm_msg *msg, uint32_t timeout_ms,
 					   uint64_t *ret_ask_id);
 /* Answer the message `request` (being handled or kept) with answer; takes answer in any case. */
 SM_EXPORT void sm_reply(struct sm_actor *self, const struct sm_msg *request, struct sm_msg *answer);
 /* Ask from a thread that is no dispatcher: blocks for the answer. Errors: SM_GONE, SM_FULL, SM_NO_MEMORY: not sent, msg still
  * belongs to the caller. SM_TIMEOUT, SM_CANCELLED (it ended with the request unread): msg was sent and is not the caller's any more. */
-SM_EXPORT SM_MUST_CHECK enum sm_err sm_ask_wait(struct sm_system *system, struct sm_ref *to, struct sm_msg *msg,
-						uint32_t timeout_ms, struct sm_msg **ret_answer);
+SM_EXPORT SM_MUST_CHECK enum sm_err sm_ask_wait(struct sm_system *system, struct sm_ref *to, struct sm_msg *msg, uint32_t timeout_ms,
+						struct sm_msg **ret_answer);
 
 /* Get sm_msg_terminated when ref ends (at once if it has); once a call. Errors: SM_NO_MEMORY, SM_CLOSED (self is ending). */
 SM_EXPORT SM_MUST_CHECK enum sm_err sm_watch(struct sm_actor *self, struct sm_ref *ref);
@@ -166,6 +166,7 @@ struct sm_work {
 	void (*run)(struct sm_work *work);
 	struct sm_ref *reply_to; /* borrowed: the owner holds it while the work is under way */
 	struct sm_msg *done_msg;
+	bool waits; /* run waits for other work of the pool: at most half of the threads do such work at a time, so that the rest goes on */
 };
 /* Errors: SM_FULL (queue bound), SM_CLOSED. Thread: any. */
 SM_EXPORT SM_MUST_CHECK enum sm_err sm_pool_run(struct sm_system *system, struct sm_work *work);

@@ -1,4 +1,7 @@
-/* The pool: threads for what may block, one bounded queue. */
+/* The pool: threads for what may block, one bounded queue.
+ *
+ * Work that waits for other work (a task that appends to the log waits for the append's sync, which is work too) has a list of its
+ * own and never takes more than half of the threads: else it could take all of them, and what it waits for would never run. */
 #include "actor/actor_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,9 +9,12 @@
 struct pool {
 	pthread_mutex_t lock;
 	pthread_cond_t work, idle;
-	struct sm_work *first, *last;
+	struct list {
+		struct sm_work *first, *last;
+	} plain, waits;
 	uint32_t queued, queue_max;
 	uint32_t running, waiting;
+	uint32_t waits_running, waits_max;
 	bool closed, ended;
 	uint32_t thread_count;
 	pthread_t threads[ACTOR_POOL_THREADS_MAX];
@@ -26,24 +32,50 @@ static void work_run(struct sm_work *work)
 	sm_unref(reply_to);
 }
 
+static void list_append(struct list *list, struct sm_work *work)
+{
+	work->next = NULL;
+	if (list->last)
+		list->last->next = work;
+	else
+		list->first = work;
+	list->last = work;
+}
+
+static struct sm_work *list_take(struct list *list)
+{
+	struct sm_work *work = list->first;
+	if (work && !(list->first = work->next))
+		list->last = NULL;
+	return work;
+}
+
+/* Under the lock. What waits for nothing goes first: it is what others wait for. */
+static struct sm_work *take(struct pool *pool)
+{
+	struct sm_work *work = list_take(&pool->plain);
+	return work || pool->waits_running >= pool->waits_max ? work : list_take(&pool->waits);
+}
+
 static void *pool_main(void *arg)
 {
 	struct pool *pool = arg;
 	pthread_mutex_lock(&pool->lock);
 	for (;;) {
-		struct sm_work *work = pool->first;
+		struct sm_work *work = take(pool);
 		if (work) {
-			if (!(pool->first = work->next))
-				pool->last = NULL;
+			bool waits = work->waits; /* run may free it */
 			pool->queued--;
 			pool->running++;
+			pool->waits_running += waits;
 			pthread_mutex_unlock(&pool->lock);
 			work_run(work);
 			pthread_mutex_lock(&pool->lock);
 			pool->running--;
+			pool->waits_running -= waits;
 			continue;
 		}
-		if (pool->running == 0)
+		if (pool->running == 0 && pool->queued == 0)
 			pthread_cond_broadcast(&pool->idle);
 		if (pool->ended)
 			break;
@@ -65,12 +97,7 @@ enum sm_err sm_pool_run(struct sm_system *system, struct sm_work *work)
 	} else if (pool->queued >= pool->queue_max) {
 		err = SM_FULL;
 	} else {
-		work->next = NULL;
-		if (pool->last)
-			pool->last->next = work;
-		else
-			pool->first = work;
-		pool->last = work;
+		list_append(work->waits ? &pool->waits : &pool->plain, work);
 		pool->queued++;
 		if (pool->waiting)
 			pthread_cond_signal(&pool->work);
@@ -88,6 +115,7 @@ enum sm_err actor__pool_new(uint32_t threads, uint32_t queue_max, struct pool **
 	pthread_cond_init(&pool->work, NULL);
 	actor__cond_init(&pool->idle);
 	pool->queue_max = queue_max;
+	pool->waits_max = threads > 1 ? threads / 2 : 1;
 	for (; pool->thread_count < threads; pool->thread_count++) {
 		int failed = pthread_create(&pool->threads[pool->thread_count], NULL, pool_main, pool);
 		if (failed) {

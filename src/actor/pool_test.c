@@ -76,12 +76,45 @@ static void a_stop_waits_for_the_work_under_way(void **unused)
 	assert_int_equal(ran, 100);
 }
 
+struct waiting {
+	struct sm_work work, inner;
+	struct sm_system *system;
+	atomic_bool done;
+	atomic_int *ran;
+};
+static void inner_run(struct sm_work *work)
+{
+	atomic_store(&((struct waiting *)((char *)work - offsetof(struct waiting, inner)))->done, true);
+}
+static void waiting_run(struct sm_work *work)
+{
+	struct waiting *w = (struct waiting *)work;
+	w->inner.run = inner_run;
+	if (sm_pool_run(w->system, &w->inner) == SM_OK)
+		gate_wait(&w->done);
+	atomic_fetch_add(w->ran, 1);
+}
+
+static void work_that_waits_for_work_leaves_threads_for_it(void **unused)
+{
+	struct sm_system *system = system_with(1); /* two threads */
+	atomic_int ran = 0;
+	struct waiting all[8];
+	for (int i = 0; i < 8; i++) {
+		all[i] = (struct waiting){.work = {.run = waiting_run, .waits = true}, .system = system, .ran = &ran};
+		assert_int_equal(sm_pool_run(system, &all[i].work), SM_OK);
+	}
+	eventually(ran == 8);
+	assert_int_equal(sm_system_stop(system, 5000), SM_OK);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(work_runs_and_answers_by_message),
 		cmocka_unit_test(a_full_queue_refuses),
 		cmocka_unit_test(a_stop_waits_for_the_work_under_way),
+		cmocka_unit_test(work_that_waits_for_work_leaves_threads_for_it),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

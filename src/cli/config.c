@@ -343,6 +343,8 @@ enum sm_err config_check(const struct config *c, struct sm_error *reterr)
 			       name, c->listen);
 	if (c->segment_bytes < 1 << 20 || c->segment_bytes > 1ull << 31)
 		return sm_fail(reterr, SM_INVALID, "%s: log.segment must lie between 1MiB and 2GiB", name);
+	if (c->pool_threads < 2 || c->pool_threads > 256)
+		return sm_fail(reterr, SM_INVALID, "%s: threads.pool must lie between 2 and 256: a task may wait for a sync", name);
 	for (uint32_t i = 0; i < c->topic_count; i++)
 		if (c->topics[i].partitions < 1 || c->topics[i].partitions > 10000)
 			return sm_fail(reterr, SM_INVALID, "%s: [topic %s]: partitions must lie between 1 and 10000", name,

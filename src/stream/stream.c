@@ -148,6 +148,7 @@ static enum sm_err start_step(struct sm_actor *self, struct worker *w)
 	step->work.run = step_run;
 	step->work.reply_to = step->worker;
 	step->work.done_msg = &step->msg;
+	step->work.waits = true; /* for the log's and the store's work: new topics, tables, dead letters */
 	w->job = NULL;
 	enum sm_err err = sm_pool_run(sm_actor_system(self), &step->work);
 	if (err == SM_FULL) { /* the pool is behind: at the next interval */
