@@ -34,11 +34,11 @@ function micro(us) {
 function figure(n) {
 	return n < 9.95 ? String(Math.round(n * 10) / 10) : String(Math.round(n));
 }
-// "1.2 / 8 ms": median and 99th percentile.
+// "1.2 / 8 ms": median and 99th percentile. A figure is not parted from its unit.
 export function latency(l) {
 	if (!l || !l.count) return "–";
 	const [a, unit] = micro(l.p50us), [b, unit2] = micro(l.p99us);
-	return figure(a) + (unit === unit2 ? "" : " " + unit) + " / " + figure(b) + " " + unit2;
+	return figure(a) + (unit === unit2 ? "" : "\u00a0" + unit) + " / " + figure(b) + "\u00a0" + unit2;
 }
 export function when(text, now) {
 	const at = Date.parse(text);
