@@ -7,6 +7,7 @@
 #define REMOTE_UNDER_WAY_MAX 64        /* requests of one connection; then it is not read */
 #define REMOTE_CURSORS_MAX 64          /* open at once on one connection */
 #define REMOTE_CONNECTIONS_MAX 256
+#define REMOTE_STOP_MS 2000       /* a stop waits so long for requests whose connections have gone */
 #define REMOTE_ITEMS_MAX 1000000  /* elements of one list in a message */
 #define REMOTE_IDLE_CONNECTIONS 8 /* a client keeps so many for the next call */
 #define REMOTE_SENDERS 8          /* a session's threads for calls that must not block their caller */

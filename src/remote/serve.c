@@ -265,7 +265,6 @@ static enum sm_err serve_schema(struct remote_request *q)
 	return SM_OK;
 }
 
-/* A connection's cursors are touched by one request at a time: a client waits for each answer. One that does not is refused. */
 static enum sm_err serve_open(struct remote_request *q)
 {
 	struct sm_store *store = store_of(q);
@@ -387,6 +386,15 @@ static enum sm_err serve_command(struct remote_request *q)
 	return sm_fail(&q->error, SM_NOT_FOUND, "the server knows no command '%s'", name);
 }
 
+/* What belongs to the connection is touched by one request at a time, although a client may send the next before the answer. */
+static enum sm_err one_at_a_time(struct remote_request *q, enum sm_err (*serve)(struct remote_request *q))
+{
+	pthread_mutex_lock(&q->peer->lock);
+	enum sm_err err = serve(q);
+	pthread_mutex_unlock(&q->peer->lock);
+	return err;
+}
+
 enum sm_err remote__serve_on_pool(struct remote_request *q)
 {
 	switch (q->op) {
@@ -396,11 +404,11 @@ enum sm_err remote__serve_on_pool(struct remote_request *q)
 	case REMOTE_OFFSET_FOR: return serve_offset_for(q);
 	case REMOTE_OFFSETS_FETCH: return serve_offsets_fetch(q);
 	case REMOTE_SCHEMA: return serve_schema(q);
-	case REMOTE_OPEN: return serve_open(q);
-	case REMOTE_NEXT: return serve_next(q);
-	case REMOTE_CLOSE: return serve_close(q);
+	case REMOTE_OPEN: return one_at_a_time(q, serve_open);
+	case REMOTE_NEXT: return one_at_a_time(q, serve_next);
+	case REMOTE_CLOSE: return one_at_a_time(q, serve_close);
 	case REMOTE_JOB_EPOCH: return serve_job_epoch(q);
-	case REMOTE_CHECKPOINT: return serve_checkpoint(q);
+	case REMOTE_CHECKPOINT: return one_at_a_time(q, serve_checkpoint);
 	default: return sm_fail(&q->error, SM_UNSUPPORTED, "unknown request %d", q->op);
 	}
 }

@@ -2,12 +2,15 @@
 #include "remote/server_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 /* ---- requests ---- */
 
 static void request_done(struct sm_msg *msg)
 {
 	struct remote_request *q = (struct remote_request *)msg;
+	if (atomic_fetch_sub(&q->refs, 1) != 1)
+		return;
 	struct sm_store *store = q->peer->server->options.store;
 	if (q->schema)
 		store->ops->schema_release(store, q->schema);
@@ -45,7 +48,8 @@ void remote__peer_unref(struct remote_peer *peer)
 {
 	if (atomic_fetch_sub(&peer->refs, 1) != 1)
 		return;
-	struct sm_store *store = peer->server->options.store;
+	struct remote_server *server = peer->server;
+	struct sm_store *store = server->options.store;
 	for (unsigned i = 0; i < REMOTE_CURSORS_MAX; i++) {
 		if (!peer->cursors[i].cursor)
 			continue;
@@ -58,7 +62,12 @@ void remote__peer_unref(struct remote_peer *peer)
 			LOG_WARN("remote", "a checkpoint is left behind: %s", error.text);
 		free(peer->checkpoint_dir);
 	}
+	pthread_mutex_destroy(&peer->lock);
 	free(peer);
+	pthread_mutex_lock(&server->lock);
+	server->peers--;
+	pthread_cond_signal(&server->peer_ended);
+	pthread_mutex_unlock(&server->lock);
 }
 
 /* ---- the connection ---- */
@@ -76,6 +85,10 @@ static enum sm_err on_open(struct net_conn *conn, void *state, void *arg)
 		return SM_NO_MEMORY;
 	peer->server = arg;
 	atomic_store(&peer->refs, 1);
+	pthread_mutex_init(&peer->lock, NULL);
+	pthread_mutex_lock(&peer->server->lock);
+	peer->server->peers++;
+	pthread_mutex_unlock(&peer->server->lock);
 	s->peer = peer;
 	return SM_OK;
 }
@@ -123,6 +136,7 @@ static enum sm_err start_request(struct net_conn *conn, struct state *s, enum re
 	if (!q)
 		return SM_NO_MEMORY;
 	q->msg.type = &request_type;
+	atomic_store(&q->refs, 1);
 	q->conn = sm_ref_get(net_conn_ref(conn));
 	q->peer = s->peer;
 	atomic_fetch_add(&s->peer->refs, 1);
@@ -135,6 +149,7 @@ static enum sm_err start_request(struct net_conn *conn, struct state *s, enum re
 	s->peer->under_way++;
 	if (q->op == REMOTE_WAIT) {
 		q->waiting = true;
+		atomic_fetch_add(&q->refs, 1);
 		q->next_waiting = s->waiting;
 		if (s->waiting)
 			s->waiting->prev_waiting = q;
@@ -194,6 +209,7 @@ static void forget_waiting(struct state *s, struct remote_request *q)
 		q->prev_waiting->next_waiting = q->next_waiting;
 	else
 		s->waiting = q->next_waiting;
+	request_done(&q->msg);
 }
 
 static enum sm_err on_message(struct net_conn *conn, void *state, struct sm_msg *msg)
@@ -220,10 +236,10 @@ static void on_close(struct net_conn *conn, void *state)
 	if (!s->peer)
 		return;
 	struct sm_log *log = s->peer->server->options.log;
-	/* Each comes back as a message to an actor that is gone, and is freed there. */
-	for (struct remote_request *q = s->waiting, *next; q; q = next) {
-		next = q->next_waiting;
-		log->ops->wait_cancel(log, &q->wait);
+	/* Each comes back as a message to an actor that is gone; some have, so their messages are freed already. */
+	while (s->waiting) {
+		log->ops->wait_cancel(log, &s->waiting->wait);
+		forget_waiting(s, s->waiting);
 	}
 	remote__peer_unref(s->peer);
 }
@@ -239,12 +255,25 @@ static const struct net_protocol protocol = {
 
 /* ---- the server ---- */
 
+static void server_destroy(struct remote_server *server)
+{
+	pthread_cond_destroy(&server->peer_ended);
+	pthread_mutex_destroy(&server->lock);
+	free(server);
+}
+
 enum sm_err remote_server_new(const struct remote_server_options *options, struct remote_server **ret_server, struct sm_error *reterr)
 {
 	struct remote_server *server = calloc(1, sizeof *server);
 	if (!server)
 		return sm_fail(reterr, SM_NO_MEMORY, "no memory");
 	server->options = *options;
+	pthread_condattr_t monotonic;
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&server->peer_ended, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	pthread_mutex_init(&server->lock, NULL);
 	snprintf(server->data_dir, sizeof server->data_dir, "%s", options->data_dir);
 	char path[sizeof server->data_dir + 32];
 	/* Checkpoints of a run that ended without a chance to delete them. */
@@ -263,10 +292,25 @@ enum sm_err remote_server_new(const struct remote_server_options *options, struc
 	if (!err)
 		err = net_listen(&listen, &server->listener, reterr);
 	if (err)
-		free(server);
+		server_destroy(server);
 	else
 		*ret_server = server;
 	return err;
+}
+
+/* Requests outlive their connections: until the last has ended they use the engines, which are closed after this. */
+static bool wait_for_peers(struct remote_server *server)
+{
+	struct timespec until;
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += REMOTE_STOP_MS / 1000;
+	bool in_time = true;
+	pthread_mutex_lock(&server->lock);
+	while (server->peers && in_time)
+		in_time = pthread_cond_timedwait(&server->peer_ended, &server->lock, &until) == 0;
+	bool ended = server->peers == 0;
+	pthread_mutex_unlock(&server->lock);
+	return ended;
 }
 
 void remote_server_free(struct remote_server *server, uint32_t drain_ms)
@@ -275,5 +319,6 @@ void remote_server_free(struct remote_server *server, uint32_t drain_ms)
 		return;
 	net_listener_stop(server->listener);
 	net_listener_free(server->listener, drain_ms);
-	free(server);
+	if (wait_for_peers(server)) /* else leaked rather than freed under them */
+		server_destroy(server);
 }

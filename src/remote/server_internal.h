@@ -3,6 +3,7 @@
 #define REMOTE_SERVER_INTERNAL_H
 
 #include "net/net.h"
+#include <pthread.h>
 #include <stdatomic.h>
 #include "remote/remote_internal.h"
 
@@ -11,6 +12,9 @@ struct remote_server {
 	struct net_listener *listener;
 	char data_dir[4096];
 	_Atomic uint64_t next_checkpoint;
+	pthread_mutex_t lock;
+	pthread_cond_t peer_ended;
+	unsigned peers; /* that live; they use the engines */
 };
 
 /* What a connection has open; counted, since a request on the pool may outlive the connection. */
@@ -26,13 +30,15 @@ struct remote_peer {
 	bool greeted;
 	unsigned under_way;
 	bool paused;
+	pthread_mutex_t lock; /* of what follows: requests of one connection may run on several threads */
 	struct open_cursor cursors[REMOTE_CURSORS_MAX];
 	char *checkpoint_dir; /* deleted when the peer ends */
 };
 void remote__peer_unref(struct remote_peer *peer);
 
 struct remote_request {
-	struct sm_msg msg; /* goes back to the connection when the answer is there */
+	struct sm_msg msg;     /* goes back to the connection when the answer is there */
+	_Atomic unsigned refs; /* the message, and the connection's list of those that wait */
 	struct sm_work work;
 	struct sm_ref *conn; /* counted */
 	struct remote_peer *peer;
