@@ -76,7 +76,7 @@ json_t *platform_report(struct platform *platform);
 /* ---- common to up, with and demo ---- */
 /* Block the signals that end the program, in this thread and those that it starts; ignore SIGPIPE. */
 void signals_block(void);
-/* Wait for SIGINT or SIGTERM. From then on a second one, or 5 s, end the process at once. */
+/* Wait for SIGINT, SIGTERM or SIGHUP. From then on a second one, or 5 s, end the process at once. */
 void signals_wait(void);
 void signals_expect_end(void);
 

@@ -31,7 +31,9 @@ static enum sm_err take_rows(void *arg, uint32_t partition, struct batch *batch,
 	if (!json_array_size(columns))
 		for (uint32_t c = 0; c < batch->type->field_count; c++)
 			json_array_append_new(columns, json_string(batch->type->fields[c].name));
-	for (uint32_t r = 0; r < batch->rows && json_array_size(rows) < REPORT_ROWS_MAX; r++) {
+	for (uint32_t r = 0; r < batch->rows; r++) {
+		if (json_array_size(rows) == REPORT_ROWS_MAX)
+			return sm_fail(reterr, SM_TOO_LARGE, "more than %d rows: end the SELECT with a LIMIT", REPORT_ROWS_MAX);
 		json_t *row = json_array();
 		for (uint32_t c = 0; c < batch->type->field_count; c++)
 			json_array_append_new(row, value_json(batch_get(batch, c, r)));

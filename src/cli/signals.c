@@ -10,6 +10,7 @@ static void end_signals(sigset_t *set)
 	sigemptyset(set);
 	sigaddset(set, SIGINT);
 	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGHUP); /* the terminal has gone */
 }
 
 void signals_block(void)
