@@ -1,4 +1,4 @@
-/* Views of each campaign in a month: the article's first Spark job.
+/* Listing 03: views of each campaign in a month, the article's first Spark job.
  *
  *	sc.cassandraTable[Event]("keyspace", "event")
  *	  .filter(e => e.`type` == "view" && checkMonth(e.ts))

@@ -1,4 +1,4 @@
-/* Totals of each campaign: the article's join of campaign and event, saved to campaign_report.
+/* Listing 04: totals of each campaign: the article's join of campaign and event, saved to campaign_report.
  *
  *	sql("SELECT campaign.id, campaign.views, campaign.clicks, event.type FROM campaign JOIN event ON campaign.id = event.campaign")
  *	  .rdd.groupBy(row => row.getAs[String]("id"))

@@ -1,4 +1,4 @@
--- Totals of each campaign: the article's join of campaign and event in SQL. 04-campaign-report.c does the same in C.
+-- Listing 04: totals of each campaign: the article's join of campaign and event in SQL. 04-campaign-report.c does the same in C.
 -- Days before :since come from campaign, events from then on are counted; whatever the day, the totals are the same.
 --
 --   smack submit 04-campaign-report.sql since=2019-11-30

@@ -1,4 +1,5 @@
-/* Events of a stream become rows of a table, exactly once, in micro-batches of 10 seconds. The article's is Spark Streaming over Kinesis:
+/* Listing 10: events of a stream become rows of a table, exactly once, in micro-batches of 10 seconds. The article's is Spark Streaming
+ *over Kinesis:
  *
  *	val ssc = new StreamingContext(conf, Seconds(10))
  *	val kinesisStream = KinesisUtils.createStream(ssc, appName, streamName, endpointURL, regionName, ...)

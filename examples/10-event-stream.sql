@@ -1,4 +1,4 @@
--- Events of a stream become rows of a table, exactly once: what 10-event-stream.c does, as a streaming job in SQL. In smack.conf:
+-- Listing 10: events of a stream become rows of a table, exactly once: what 10-event-stream.c does, as a streaming job in SQL. In smack.conf:
 --
 --   [stream events]
 --   sql = 10-event-stream.sql

@@ -25,6 +25,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 struct printer {
 	struct text_table *table;
 	bool *right;
+	bool describes;     /* DESCRIBE: the statements are printed as they are: */
+	uint32_t statement; /* the column that has them */
 };
 
 static bool is_number(const char *type)
@@ -46,7 +48,10 @@ static enum sm_err columns(void *arg, const struct cql_column *c, uint32_t count
 	p->right = calloc(count ? count : 1, sizeof *p->right);
 	if (!p->table || !p->right)
 		return SM_NO_MEMORY;
+	p->describes = false;
 	for (uint32_t i = 0; i < count; i++) {
+		if (strcmp(c[i].name, "create_statement") == 0)
+			p->describes = true, p->statement = i;
 		p->right[i] = is_number(c[i].type);
 		text_table_cell(p->table, c[i].name, p->right[i]);
 	}
@@ -56,6 +61,10 @@ static enum sm_err columns(void *arg, const struct cql_column *c, uint32_t count
 static enum sm_err row(void *arg, const char *const *values, uint32_t count)
 {
 	struct printer *p = arg;
+	if (p->describes) {
+		printf("%s\n", values[p->statement] ? values[p->statement] : "");
+		return SM_OK;
+	}
 	for (uint32_t i = 0; i < count; i++)
 		text_table_cell(p->table, values[i], p->right[i]);
 	return SM_OK;
@@ -66,8 +75,10 @@ static enum sm_err done(void *arg, int64_t rows)
 	struct printer *p = arg;
 	if (rows < 0)
 		return SM_OK;
-	text_table_print(p->table, stdout);
-	printf("(%lld row%s)\n", (long long)rows, rows == 1 ? "" : "s");
+	if (!p->describes) {
+		text_table_print(p->table, stdout);
+		printf("(%lld row%s)\n", (long long)rows, rows == 1 ? "" : "s");
+	}
 	text_table_free(p->table);
 	p->table = NULL;
 	return SM_OK;

@@ -47,7 +47,7 @@ int command_sql(int argc, char **argv)
 	enum sm_err err = command_text(a.text, a.file, &text, &error);
 	struct sm_session *session = NULL;
 	if (!err && !(err = sm_connect(a.data, &session, &error)))
-		err = sql_session_print(session, a.keyspace, buf_bytes(&text), stdout, &error);
+		err = sql_session_print(session, a.keyspace, buf_bytes(&text), NULL, stdout, &error);
 	sm_disconnect(session);
 	buf_done(&text);
 	return err ? command_failed(&error) : STATUS_OK;

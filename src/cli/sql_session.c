@@ -3,6 +3,7 @@
 #include "base/map.h"
 #include "cli/command.h"
 #include "compute/compute.h"
+#include <errno.h>
 #include <stdlib.h>
 
 struct context {
@@ -104,13 +105,32 @@ static enum sm_err run_one(const struct compute_env *env, const struct sql_state
 	return err;
 }
 
-enum sm_err sql_session_print(struct sm_session *session, const char *keyspace, struct bytes text, FILE *out, struct sm_error *reterr)
+static enum sm_err bind(struct sql_script *script, const char *parameter, struct sm_error *reterr)
+{
+	char name[64], *end;
+	const char *equals = strchr(parameter, '=');
+	if (!equals || equals == parameter || (size_t)(equals - parameter) >= sizeof name)
+		return sm_fail(reterr, SM_INVALID, "'%s': parameters are written name=value", parameter);
+	snprintf(name, sizeof name, "%.*s", (int)(equals - parameter), parameter);
+	struct value value = {.type = COLUMN_TEXT, .bytes = bytes_str(equals + 1)};
+	errno = 0;
+	long long integer = strtoll(equals + 1, &end, 10);
+	if (end != equals + 1 && !*end && !errno)
+		value = (struct value){.type = COLUMN_INT64, .integer = integer};
+	enum sm_err err = sql_script_bind(script, name, value);
+	return err ? sm_fail(reterr, err, "parameter :%s: %s", name, sm_err_text(err)) : SM_OK;
+}
+
+enum sm_err sql_session_print(struct sm_session *session, const char *keyspace, struct bytes text, char *const *parameters, FILE *out,
+			      struct sm_error *reterr)
 {
 	struct context context = {.session = session};
 	struct sql_script *script;
 	enum sm_err err = sql_parse(text, &script, reterr);
 	if (err)
 		return err;
+	for (; !err && parameters && *parameters; parameters++)
+		err = bind(script, *parameters, reterr);
 	struct compute_env env = {
 		.log = sm_session_log(session),
 		.store = sm_session_store(session),

@@ -5,8 +5,9 @@
 #include "remote/remote.h"
 #include <stdio.h>
 
-/* Run all statements of text in order; SELECTs print tables, INSERTs how many rows they wrote. */
-SM_MUST_CHECK enum sm_err sql_session_print(struct sm_session *session, const char *keyspace, struct bytes text, FILE *out,
-					    struct sm_error *reterr);
+/* Run all statements of text in order; SELECTs print tables, INSERTs how many rows they wrote. parameters: name=value for what is written
+ * :name in the text, whole numbers as such and anything else as text; ends with NULL; may be NULL. */
+SM_MUST_CHECK enum sm_err sql_session_print(struct sm_session *session, const char *keyspace, struct bytes text, char *const *parameters,
+					    FILE *out, struct sm_error *reterr);
 
 #endif

@@ -44,7 +44,7 @@ static int submit_sql(const struct arguments *a)
 	buf_init(&text);
 	enum sm_err err = command_text(NULL, a->words[0], &text, &error);
 	if (!err && !(err = sm_connect(a->data, &session, &error)))
-		err = sql_session_print(session, a->keyspace, buf_bytes(&text), stdout, &error);
+		err = sql_session_print(session, a->keyspace, buf_bytes(&text), a->words + 1, stdout, &error);
 	sm_disconnect(session);
 	buf_done(&text);
 	return err ? command_failed(&error) : STATUS_OK;
@@ -92,10 +92,11 @@ int command_submit(int argc, char **argv)
 	static const struct argp argp = {
 		options,
 		parse,
-		"PROGRAM|FILE.sql [ARGUMENT ...]",
+		"PROGRAM|FILE.sql [NAME=VALUE ...]",
 		"Run a job against a running server and end with its status: a program that is linked with libsmack, in a process of its "
 		"own, "
-		"or the SQL statements of a file. To run it on a schedule or for ever, give it to `smack job` or `smack app`.",
+		"or the SQL statements of a file, in which NAME=VALUE gives :NAME its value. To run it on a schedule or for ever, give it "
+		"to `smack job` or `smack app`.",
 		NULL,
 		NULL,
 		NULL};
