@@ -156,6 +156,23 @@ static enum sm_err first_offset(struct stream_job *job, struct source *s, int32_
 	return err ? sm_fail(reterr, err, "topic %s, partition %d: %s", s->topic, partition, sm_err_text(err)) : SM_OK;
 }
 
+int64_t stream_job_lag(const struct stream_job *job)
+{
+	struct sm_log *log = job->env->log;
+	int64_t lag = 0;
+	for (uint32_t i = 0; i < job->source_count; i++) {
+		const struct source *s = &job->sources[i];
+		for (int32_t p = 0; !s->dead_letter && p < s->partitions; p++) {
+			int64_t first = s->next[p], end;
+			if (log->ops->offset_for(log, s->topic, p, LOG_LATEST, &end, NULL) ||
+			    (first < 0 && log->ops->offset_for(log, s->topic, p, LOG_EARLIEST, &first, NULL)))
+				continue;
+			lag += end - first;
+		}
+	}
+	return lag;
+}
+
 static enum sm_err read_partition(struct reading *r, struct sm_error *reterr)
 {
 	struct stream_job *job = r->b->job;

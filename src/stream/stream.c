@@ -8,7 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { TIMER_BATCH = 1 };
+enum { TIMER_BATCH = 1, TIMER_LAG = 2 };
+#define LAG_MS 1000
 
 /* Shared by the handle, both actors and the work under way; the last one frees it. */
 struct stream {
@@ -128,6 +129,14 @@ static void step_run(struct sm_work *work)
 		note_error(s, step->err, &error);
 }
 
+static void note_lag(struct stream *s, int64_t lag)
+{
+	pthread_mutex_lock(&s->lock);
+	s->status.lag = lag;
+	pthread_mutex_unlock(&s->lock);
+	metric_set_labelled(METRIC_STREAM_LAG, s->options.name, lag);
+}
+
 /* ---- the worker ---- */
 
 struct worker {
@@ -175,7 +184,8 @@ static enum sm_err worker_init(struct sm_actor *self, void *state, void *arg)
 	bool again = s->error.code != SM_OK;
 	s->status.restarts += again;
 	pthread_mutex_unlock(&s->lock);
-	return start_step(self, w);
+	enum sm_err err = sm_timer_start(self, TIMER_LAG, LAG_MS, LAG_MS);
+	return err ? err : start_step(self, w);
 }
 
 static void worker_done(struct sm_actor *self, void *state)
@@ -231,7 +241,10 @@ static enum sm_err worker_receive(struct sm_actor *self, void *state, struct sm_
 		}
 		return schedule(self, w, step);
 	}
-	if (msg->type == &sm_msg_timer || msg->type == &msg_kick) {
+	if (msg->type == &sm_msg_timer && ((struct sm_timer_msg *)msg)->timer == TIMER_LAG) {
+		if (w->job)
+			note_lag(w->stream, stream_job_lag(w->job));
+	} else if (msg->type == &sm_msg_timer || msg->type == &msg_kick) {
 		if (!w->busy)
 			return start_step(self, w);
 		w->kicked |= msg->type == &msg_kick;

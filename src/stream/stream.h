@@ -58,7 +58,7 @@ struct stream_status {
 	uint64_t epoch;
 	uint64_t records, batches, duplicates, dead_letters, rows; /* since this process started the job */
 	uint64_t restarts;
-	int64_t lag;            /* records behind the high watermarks, when it last looked */
+	int64_t lag;            /* records behind the high watermarks; looked at once a second */
 	int64_t last_batch_ms;  /* when the last micro-batch was committed, ms since 1970; 0: none */
 	uint64_t last_batch_us; /* how long it took */
 	char last_error[300];   /* "" : none */
@@ -83,5 +83,7 @@ struct stream_batch_result {
 /* One micro-batch; nothing is written when there are no records. After an error close the job and open it again. */
 SM_MUST_CHECK enum sm_err stream_job_batch(struct stream_job *job, struct stream_batch_result *ret_result, struct sm_error *reterr);
 uint64_t stream_job_epoch(const struct stream_job *job);
+/* Records between where the job stands and the high watermarks of this moment. Asks the log for its ends only. */
+int64_t stream_job_lag(const struct stream_job *job);
 
 #endif
