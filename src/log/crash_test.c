@@ -544,9 +544,48 @@ static void torn_tail_is_cut_and_rotten_middle_names_file_and_position(void **st
 	image_done(&m);
 }
 
+static void damaged_partition_is_refused_at_once(void **state)
+{
+	struct bench_log b;
+	struct sm_error error;
+	struct buf batch;
+	char path[200];
+	const uint8_t wrong = 0xa5;
+	testing_begin(&b);
+	testing_topic(&b, TOPIC, 2, NULL, NULL);
+	buf_init(&batch);
+	testing_batch_put(&batch, TOPIC, 0, 1, 100, -1, 0, 0);
+	for (int32_t partition = 0; partition < 2; partition++) {
+		struct sent sent = {.batch = batch};
+		sem_init(&sent.done, 0, 0);
+		b.log->ops->append(b.log, TOPIC, partition, batch.data, buf_size(&batch), 0, sent_is_done, &sent);
+		sem_wait(&sent.done);
+		assert_int_equal(sent.result.err, SM_OK);
+		sem_destroy(&sent.done);
+	}
+	buf_done(&batch);
+	testing_close(&b);
+	snprintf(path, sizeof path, "%s/" TOPIC "-1/%020d.log", b.dir, 0);
+	int fd = open(path, O_WRONLY);
+	struct stat st;
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(pwrite(fd, &wrong, 1, SEGMENT_HEADER + 30), 1);
+	assert_int_equal(ftruncate(fd, st.st_size + 1), 0); /* not as it was closed: it is looked through */
+	char index[200];
+	snprintf(index, sizeof index, "%s/" TOPIC "-1/%020d.index", b.dir, 0);
+	unlink(index);
+	close(fd);
+	/* Partition 0 has been started by then: it must not keep the log from closing. */
+	uint64_t began = clock_monotonic_ns(&clock_system);
+	assert_int_equal(testing_try_open(&b, &error), SM_CORRUPT);
+	assert_true(clock_monotonic_ns(&clock_system) - began < 10000000000u);
+	testing_end(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(damaged_partition_is_refused_at_once),
 		cmocka_unit_test(torn_tail_is_cut_and_rotten_middle_names_file_and_position),
 		cmocka_unit_test(truncated_segment_opens_with_every_whole_batch),
 		cmocka_unit_test(flipped_bit_is_refused_after_a_crash),

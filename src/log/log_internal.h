@@ -259,6 +259,8 @@ SM_MUST_CHECK enum sm_err log__topic_new(const struct engine *engine, const stru
 					 struct topic **ret_topic, struct sm_error *reterr);
 /* Recover its partitions and start them. */
 SM_MUST_CHECK enum sm_err log__topic_start(struct engine *engine, struct topic *t, struct sm_error *reterr);
+/* Have those that were started end; does not wait for it. */
+void log__topic_stop(struct topic *t);
 /* All topics of the table and `extra` (may be NULL) to the file. */
 SM_MUST_CHECK enum sm_err log__topics_write(struct engine *engine, const struct topic *extra, struct sm_error *reterr);
 /* Read the file into the table; finishes deletions that were begun. */

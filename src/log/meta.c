@@ -164,13 +164,6 @@ static void pool_start(struct meta *m)
 
 static void nothing_to_tell(void *arg, const struct sm_error *error) {}
 
-static void partitions_stop(struct topic *t)
-{
-	for (int32_t i = 0; t->partitions && i < t->partition_count; i++)
-		if (t->partitions[i])
-			(void)!log__partition_do(t->partitions[i], PARTITION_CLOSE, 0, nothing_to_tell, NULL);
-}
-
 static void create_start(struct meta *m)
 {
 	struct engine *e = m->engine;
@@ -198,7 +191,7 @@ static void create_end(struct meta *m)
 	if (!err && (err = log__topics_put(m->engine, r->topic)))
 		(void)!sm_fail(&m->error, err, "no memory for topic %s", r->topic->name);
 	if (err)
-		partitions_stop(r->topic);
+		log__topic_stop(r->topic);
 	else
 		r->topic = NULL; /* the table has it */
 	request_end(m, err ? &m->error : NULL);

@@ -104,6 +104,15 @@ enum sm_err log__topic_start(struct engine *engine, struct topic *t, struct sm_e
 	return SM_OK;
 }
 
+static void nothing_to_tell(void *arg, const struct sm_error *error) {}
+
+void log__topic_stop(struct topic *t)
+{
+	for (int32_t i = 0; t->partitions && i < t->partition_count; i++)
+		if (t->partitions[i])
+			(void)!log__partition_do(t->partitions[i], PARTITION_CLOSE, 0, nothing_to_tell, NULL);
+}
+
 /* ---- the table ---- */
 
 static int topic_order(const void *a, const void *b)
@@ -344,8 +353,10 @@ static enum sm_err topic_take_in(struct engine *engine, const json_t *json, bool
 		log__topic_free(t);
 		return err;
 	}
-	if ((err = log__topic_start(engine, t, reterr)) || (err = map_put(&engine->topics, bytes_str(t->name), t, NULL)))
+	if ((err = log__topic_start(engine, t, reterr)) || (err = map_put(&engine->topics, bytes_str(t->name), t, NULL))) {
+		log__topic_stop(t);
 		log__topic_free(t);
+	}
 	return err;
 }
 
