@@ -416,6 +416,32 @@ static void torn_log_left_over_from_an_earlier_recovery_is_fine(void **state)
 		assert_int_equal(there[i], i != 29);
 }
 
+/* As above, but the first record of its file is the torn one: nothing good tells where the newer file should go on. */
+static void log_torn_in_its_first_record_may_be_left_over_too(void **state)
+{
+	struct place *p = *state;
+	uint8_t there[60];
+	char torn[400];
+	struct sm_error error = {0};
+	uint8_t *data;
+	size_t size;
+	write_and_die(p->dir, 0, 30, 200);
+	assert_ok(look(p->dir, there, 60, &error)); /* closes: no log is left */
+	write_and_die(p->dir, 30, 1, 200);
+	size = find_wal(p->dir, torn);
+	assert_int_equal(truncate(torn, (off_t)size - 20), 0);
+	assert_ok(io_read_file(&io_system, torn, 1 << 20, &data, &size, NULL));
+	write_and_die(p->dir, 31, 29, 200);
+	FILE *f = fopen(torn, "w"); /* if it was deleted, that was not synced */
+	assert_int_equal(fwrite(data, 1, size, f), size);
+	fclose(f);
+	free(data);
+	if (look(p->dir, there, 60, &error))
+		fail_msg("%s", error.text);
+	for (int i = 0; i < 60; i++)
+		assert_int_equal(there[i], i != 30);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 7 && strcmp(argv[1], "write") == 0)
@@ -428,6 +454,7 @@ int main(int argc, char **argv)
 		T(killed_process_loses_nothing_acknowledged),          T(failed_write_makes_the_store_read_only),
 		T(log_torn_anywhere_opens_with_what_is_before),        T(log_rotten_before_its_end_is_refused),
 		T(large_record_torn_in_its_first_block_is_a_torn_end), T(torn_log_left_over_from_an_earlier_recovery_is_fine),
+		T(log_torn_in_its_first_record_may_be_left_over_too),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

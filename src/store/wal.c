@@ -7,7 +7,9 @@
  * tell: damage within the very last record looks like a torn end.
  *
  * A log file that was torn may be left over from before an earlier recovery, with a newer file behind it. Then the newer file goes
- * on with the sequence number behind the last good record; behind a rotten one there is a gap.
+ * on with the sequence number behind the last good record; behind a rotten one there is a gap. Where no good record comes before
+ * the damage, its file may be one that recovery is done with, and whose deletion the loss of power took back. RocksDB's manifest knows: if
+ * the store, opened for reading only, comes to the last record of the newest file, nothing that counts was damaged.
  *
  * The format (RocksDB's own): blocks of 32768 bytes; a record is cut into fragments that do not cross blocks:
  *   0   4   CRC-32C of type and payload, rotated right by 15 and 0xa282ead8 added, little-endian
@@ -18,6 +20,7 @@
 #include "store/store_internal.h"
 #include "base/hash.h"
 #include "base/io.h"
+#include <rocksdb/c.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -93,6 +96,7 @@ static bool find_beginning(struct bytes log, size_t from, size_t *ret_at)
 struct scan {
 	uint64_t next_sequence; /* behind the last good record; 0: there was none */
 	bool damaged;           /* the file so far ended torn */
+	bool doubt;             /* whether the damage counts is to be asked of RocksDB */
 	char file[64];
 	size_t at;
 };
@@ -146,6 +150,14 @@ static enum sm_err scan_file(const char *name, struct bytes log, struct scan *sc
 		bool was_damaged = scan->damaged;
 		if (read_record(log, &at, scan))
 			continue;
+		if (was_damaged) {
+			scan->damaged = false; /* as if it did not count */
+			if (read_record(log, &at, scan)) {
+				scan->doubt = true;
+				continue;
+			}
+			scan->damaged = true;
+		}
 		if (was_damaged && !zeros(log, at)) {
 			size_t begin = 0;
 			struct bytes payload;
@@ -165,6 +177,19 @@ static enum sm_err scan_file(const char *name, struct bytes log, struct scan *sc
 		return SM_OK;
 	}
 	return SM_OK;
+}
+
+/* Does RocksDB, which leaves out what its manifest says is done with, come to the last record? */
+static enum sm_err ask_rocks(const char *dir, const struct scan *scan, struct sm_error *reterr)
+{
+	struct store__rocks rocks;
+	const struct store__rocks_options options = {.dir = dir, .read_only = true};
+	enum sm_err err = store__rocks_open(&options, &rocks, reterr);
+	if (err)
+		return err;
+	uint64_t next = rocksdb_get_latest_sequence_number(rocks.db) + 1;
+	store__rocks_close(&rocks);
+	return next < scan->next_sequence ? rotten(scan->file, scan->at, reterr) : SM_OK;
 }
 
 struct names {
@@ -214,5 +239,5 @@ enum sm_err store__wal_check(const char *dir, struct sm_error *reterr)
 	for (size_t i = 0; i < names.count; i++)
 		free(names.items[i]);
 	free(names.items);
-	return err;
+	return !err && scan.doubt ? ask_rocks(dir, &scan, reterr) : err;
 }
