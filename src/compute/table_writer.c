@@ -225,6 +225,24 @@ enum sm_err value_to_cell(const struct store_table *table, const struct store_co
 	return cell_of(column, v, arena, ret_cell, reterr);
 }
 
+/* What the store would refuse together with the whole batch is told of this row. */
+static enum sm_err check_keys(const struct store_table *t, const struct store_cell *keys, struct sm_error *reterr)
+{
+	size_t partition = 0, clustering = 0;
+	uint32_t own = t->partition_key_count > 1 ? 3 : 0; /* bytes that a key of several columns spends on each */
+	for (uint32_t i = 0; i < t->partition_key_count; i++)
+		partition += (size_t)keys[i].size + own;
+	for (uint32_t i = 0; i < t->clustering_count; i++)
+		clustering += (size_t)keys[t->partition_key_count + i].size;
+	if (partition == 0)
+		return sm_fail(reterr, SM_INVALID, "a row has an empty %s, which is the partition key of %s.%s: filter such rows out",
+			       t->columns[0].name, t->keyspace, t->name);
+	if (partition > STORE_KEY_BYTES_MAX || clustering > STORE_KEY_BYTES_MAX)
+		return sm_fail(reterr, SM_TOO_LARGE, "a row's primary key has %zu bytes; %s.%s takes at most %d", partition + clustering,
+			       t->keyspace, t->name, STORE_KEY_BYTES_MAX);
+	return SM_OK;
+}
+
 enum sm_err table_writer_row(struct table_writer *w, const struct batch *batch, uint32_t row, int64_t timestamp_us, struct arena *arena,
 			     struct store_mutation *ret_mutation, struct sm_error *reterr)
 {
@@ -244,6 +262,8 @@ enum sm_err table_writer_row(struct table_writer *w, const struct batch *batch, 
 		if ((err = cell_of(w->keys[i].column, v, arena, &keys[i], reterr)))
 			return err;
 	}
+	if ((err = check_keys(t, keys, reterr)))
+		return err;
 	for (uint32_t i = 0; i < w->cell_count; i++) {
 		cells[i].column = w->cells[i].column;
 		if ((err = cell_of(w->cells[i].column, batch_get(batch, w->cells[i].field, row), arena, &cells[i].value, reterr)))

@@ -50,7 +50,8 @@ struct segment {
 	int64_t base_offset;
 	pthread_mutex_t lock; /* of what follows; taken for a few instructions, or once to load the segment */
 	bool loaded;
-	bool active; /* the index is in memory */
+	bool active;  /* the index is in memory */
+	bool dropped; /* the partition has let go of it: all references are readers' */
 	struct io_file file;
 	uint64_t end;        /* batches end here; all before is synced */
 	int64_t next_offset; /* first offset after end */
@@ -63,6 +64,8 @@ struct segment {
 struct segment *log__segment_new(struct io *io, const char *dir, int64_t base_offset);
 struct segment *log__segment_ref(struct segment *segment);
 void log__segment_unref(struct segment *segment); /* NULL is allowed */
+/* The partition's reference. */
+void log__segment_drop(struct segment *segment);
 /* A reader's reference: the file is closed too when nobody else reads it and it is not being written. */
 void log__segment_release(struct segment *segment);
 /* Open the file of a segment that is not written any more (its marks are read once); nothing if it is open. Stays open while the

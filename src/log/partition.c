@@ -170,7 +170,7 @@ static void partition_is_gone(struct partition_writer *w, enum sm_err why)
 	pthread_mutex_unlock(&p->lock);
 	w->out.segment = NULL;
 	for (uint32_t i = 0; i < count; i++)
-		log__segment_unref(segments[i]);
+		log__segment_drop(segments[i]);
 	free(segments);
 	log__fail_waiting(w, why);
 	log__partition_wake(p, why);
@@ -270,7 +270,7 @@ static void control_start(struct partition_writer *w)
 /* Start what is due, if nothing runs. */
 static void go_on(struct partition_writer *w)
 {
-	if (w->busy)
+	if (w->busy || w->partition->gone) /* gone: what is still queued is answered when the actor ends */
 		return;
 	/* What was queued before a close is written before it. */
 	if (w->controls && !(w->controls->job == PARTITION_CLOSE && w->head)) {

@@ -291,7 +291,7 @@ enum sm_err log__partition_drop_old(struct partition *p, int64_t now_ms, int64_t
 			break;
 		bytes -= oldest->end - SEGMENT_HEADER;
 		err = files_delete(p, oldest, reterr);
-		log__segment_unref(oldest);
+		log__segment_drop(oldest);
 	}
 	return err;
 }

@@ -170,6 +170,53 @@ static void append_without_acks_needs_its_bytes_no_longer(void **state)
 	testing_end(&b);
 }
 
+static bool slice_is_open(const struct log_slice *slice)
+{
+	uint8_t byte;
+	return pread(slice->fd, &byte, 1, (off_t)slice->file_at) == 1;
+}
+
+static void two_readers_of_a_dropped_segment_keep_its_file(void **state)
+{
+	struct bench_log b;
+	struct log_read_result first, second;
+	testing_begin(&b);
+	b.options.segment_bytes = 20000;
+	testing_reopen(&b);
+	testing_topic(&b, "t", 1, "retention.bytes", "30000");
+	for (int i = 0; i < 100; i++)
+		testing_append(&b, "t", 0, i, 1, 1000);
+	assert_int_equal(b.log->ops->read(b.log, "t", 0, 0, 1 << 20, &first), SM_OK);
+	assert_int_equal(b.log->ops->read(b.log, "t", 0, 0, 1 << 20, &second), SM_OK);
+	retention(&b);
+	assert_true(earliest(&b) > 0);
+	log_slice_done(&first.slice);
+	assert_true(slice_is_open(&second.slice)); /* else its number may be another file's by now */
+	log_slice_done(&second.slice);
+	testing_end(&b);
+}
+
+static void job_that_is_queued_behind_a_close_is_answered(void **state)
+{
+	struct bench_log b;
+	struct gone closed, late;
+	testing_begin(&b);
+	testing_topic(&b, "t", 1, NULL, NULL);
+	testing_append(&b, "t", 0, 0, 1, 100);
+	struct partition *p = log__topics_partition((struct engine *)b.log, "t", 0);
+	sem_init(&closed.done, 0, 0);
+	sem_init(&late.done, 0, 0);
+	assert_int_equal(log__partition_do(p, PARTITION_CLOSE, 0, is_done, &closed), SM_OK);
+	bool queued = log__partition_do(p, PARTITION_DROP_BEFORE, 0, is_done, &late) == SM_OK;
+	sem_wait(&closed.done);
+	if (queued)
+		sem_wait(&late.done);
+	log__partition_unref(p);
+	uint64_t start = clock_monotonic_ns(&clock_system);
+	testing_end(&b);
+	assert_true(clock_monotonic_ns(&clock_system) - start < 10000000000u);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -177,6 +224,8 @@ int main(void)
 		cmocka_unit_test(retention_by_time_also_takes_the_last_segment_and_keeps_the_next_offset),
 		cmocka_unit_test(log_append_time_is_stamped_and_told),
 		cmocka_unit_test(what_waits_is_bounded_and_nothing_is_dropped_silently),
+		cmocka_unit_test(two_readers_of_a_dropped_segment_keep_its_file),
+		cmocka_unit_test(job_that_is_queued_behind_a_close_is_answered),
 		cmocka_unit_test(append_without_acks_needs_its_bytes_no_longer),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -104,8 +104,16 @@ void log__segment_release(struct segment *s)
 {
 	pthread_mutex_lock(&s->lock);
 	/* Ours and the partition's. Two that leave at once both see the other, and the file stays open until it is next read. */
-	if (atomic_load(&s->refs) == 2 && !s->active && s->file.fd >= 0)
+	if (atomic_load(&s->refs) == 2 && !s->dropped && !s->active && s->file.fd >= 0)
 		file_close(s);
+	pthread_mutex_unlock(&s->lock);
+	log__segment_unref(s);
+}
+
+void log__segment_drop(struct segment *s)
+{
+	pthread_mutex_lock(&s->lock);
+	s->dropped = true;
 	pthread_mutex_unlock(&s->lock);
 	log__segment_unref(s);
 }

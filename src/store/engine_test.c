@@ -192,6 +192,34 @@ static void deletions_cover_what_is_older(void **state)
 	assert_rows(f, &r, "1 2 a -|");
 }
 
+static void a_refused_deletion_does_not_hide_the_next_from_a_restart(void **state)
+{
+	struct fixture *f = *state;
+	assert_ok(make_keyspace(f, "ks"));
+	assert_ok(make_table(f, "t", "k:int:p c:int:c v:int:r", NULL));
+	assert_ok(make_table(f, "u", "k:int:p v:int:r", NULL));
+	const struct store_table *t = table_of(f, "t"), *u = table_of(f, "u");
+	assert_ok(insert(f, t, KEY(INT(1)), KEY(INT(1)), "v", INT(7), 100, 0));
+	const struct store_schema *before = f->store->ops->schema(f->store);
+	struct store_change drop = {.kind = STORE_DROP_TABLE, .keyspace = "ks", .table = "u"};
+	assert_ok(store_change_wait(f->store, &drop, NULL));
+	struct store_mutation both[] = {{.kind = STORE_DELETE_PARTITION, .table = t, .partition_key = KEY(INT(1)), .timestamp_us = 200},
+					{.kind = STORE_UPSERT_INSERT, .table = u, .partition_key = KEY(INT(1)), .timestamp_us = 200}};
+	assert_err(store_apply_wait(f->store, &(struct store_batch){.mutations = both, .count = 2}), SM_NOT_FOUND);
+	f->store->ops->schema_release(f->store, before);
+	fixture_look(f);
+	t = table_of(f, "t");
+	struct store_read read = all_of(t);
+	assert_rows(f, &read, "1 1 7|");
+	struct store_mutation delete = {.kind = STORE_DELETE_PARTITION, .table = t, .partition_key = KEY(INT(1)), .timestamp_us = 200};
+	assert_ok(apply_one(f, &delete));
+	fixture_reopen(f);
+	t = table_of(f, "t");
+	struct store_bound row = {.kind = STORE_INCLUSIVE, .count = 1, .cells = KEY(INT(1))};
+	struct store_read one = {.table = t, .partition_key = KEY(INT(1)), .from = row, .to = row};
+	assert_rows(f, &one, "");
+}
+
 static void statics_are_shared_by_the_rows_of_a_partition(void **state)
 {
 	struct fixture *f = *state;
@@ -641,6 +669,7 @@ int main(void)
 		T(expired_row_is_gone_and_update_alone_makes_no_row),
 		T(slices_follow_the_tables_order),
 		T(deletions_cover_what_is_older),
+		T(a_refused_deletion_does_not_hide_the_next_from_a_restart),
 		T(statics_are_shared_by_the_rows_of_a_partition),
 		T(token_ranges_and_paging_give_each_row_once),
 		T(dropped_columns_do_not_come_back),

@@ -147,7 +147,7 @@ static void renumber(struct store__write *w, uint32_t from, uint32_t to)
 }
 
 /* Is each table still there? One that was truncated since has another number. */
-static enum sm_err admit_tables(struct store__writer *writer, struct store__write *w)
+static enum sm_err find_tables(struct store__writer *writer, struct store__write *w)
 {
 	for (uint32_t i = 0; i < w->touched_count; i++) {
 		struct store__touched *t = &w->touched[i];
@@ -159,23 +159,34 @@ static enum sm_err admit_tables(struct store__writer *writer, struct store__writ
 			renumber(w, t->table, to);
 			t->table = to;
 		}
-		/* Readers look at the flag after their read (cursor.c), so it is raised before the write. */
-		if (t->deletions && !atomic_exchange(&table->state->deletions, true)) {
-			uint8_t number[4];
-			struct buf key;
-			be32_put(number, t->table);
-			buf_init(&key);
-			store__system_key(&key, STORE_SYSTEM_DELETIONS, bytes_of(number, 4));
-			if (!key.failed)
-				store__op(&w->ops, STORE_OP_PUT, buf_bytes(&key), bytes_of(NULL, 0));
-			bool failed = key.failed || w->ops.failed;
-			buf_done(&key);
-			if (failed) {
-				atomic_store(&table->state->deletions, false);
-				return SM_NO_MEMORY;
-			}
-		}
 	}
+	return SM_OK;
+}
+
+/* A table's first range or partition deletion is noted in the same write. Readers look at the flag after their read (cursor.c), so it is
+ * raised before the write; only after nothing can refuse the write any more, else the note would be missing for good. */
+static enum sm_err note_deletions(struct store__writer *writer, struct store__write *w)
+{
+	for (uint32_t i = 0; i < w->touched_count; i++) {
+		const struct store__touched *t = &w->touched[i];
+		struct store__table *table = store__schema_table(writer->engine->schema, t->table);
+		if (!t->deletions || atomic_load(&table->state->deletions))
+			continue;
+		uint8_t number[4];
+		struct buf key;
+		be32_put(number, t->table);
+		buf_init(&key);
+		store__system_key(&key, STORE_SYSTEM_DELETIONS, bytes_of(number, 4));
+		if (!key.failed)
+			store__op(&w->ops, STORE_OP_PUT, buf_bytes(&key), bytes_of(NULL, 0));
+		bool failed = key.failed || w->ops.failed;
+		buf_done(&key);
+		if (failed)
+			return SM_NO_MEMORY;
+	}
+	for (uint32_t i = 0; i < w->touched_count; i++)
+		if (w->touched[i].deletions)
+			atomic_store(&store__schema_table(writer->engine->schema, w->touched[i].table)->state->deletions, true);
 	return SM_OK;
 }
 
@@ -221,7 +232,8 @@ static enum sm_err admit(struct store__writer *writer, struct store__write *w)
 		if (!epoch || *epoch != w->epoch)
 			return SM_STALE_EPOCH;
 	}
-	return admit_tables(writer, w);
+	enum sm_err err = find_tables(writer, w);
+	return err ? err : note_deletions(writer, w);
 }
 
 /* ---- writing ---- */

@@ -28,7 +28,7 @@ void build__reset(struct build *b)
 	b->mutation_count = b->dead_count = 0;
 	b->record_count = b->duplicates = b->output_rows = 0;
 	b->lag = 0;
-	b->more = b->too_large = false;
+	b->more = b->too_large = b->poisoned = false;
 }
 
 void build__done(struct build *b)

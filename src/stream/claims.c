@@ -1,7 +1,10 @@
 /* Deduplication: each key is claimed by one record. Within a micro-batch the record that is read first has the claim; a claim in the store
  * that names the very same record is our own (a write that came through although its answer did not) and makes no duplicate. */
 #include "stream/stream_internal.h"
+#include <stdio.h>
 #include <stdlib.h>
+
+#define KEY_BYTES_MAX (STORE_KEY_BYTES_MAX - STREAM_NAME_MAX - 16)
 
 struct claim {
 	bool found;
@@ -79,7 +82,7 @@ enum sm_err claims__claim(struct build *b, uint32_t source, int32_t partition, i
 		return SM_OK;
 	if ((err = map_put(seen, key, b, NULL)))
 		return sm_fail(reterr, err, "out of memory");
-	if (key.size > STORE_KEY_BYTES_MAX - STREAM_NAME_MAX - 16)
+	if (key.size > KEY_BYTES_MAX)
 		return sm_fail(reterr, SM_TOO_LARGE, "topic %s, partition %d, offset %lld: the dedup key has %zu bytes", s->topic,
 			       partition, (long long)offset, key.size);
 	if ((err = stream__read_partition(b->job->env->store, b->job->tables.claim, keys, compare_claim, &lookup, reterr)))
@@ -98,8 +101,17 @@ static enum sm_err claim_row(struct build *b, uint32_t source, uint32_t row, str
 		*ret_keep = true;
 		return SM_OK;
 	}
-	return claims__claim(b, source, (int32_t)batch_get(rows, fields - 3, row).integer, batch_get(rows, fields - 2, row).integer,
-			     key_bytes(v, scratch), seen, ret_keep, reterr);
+	struct bytes key = key_bytes(v, scratch);
+	int32_t partition = (int32_t)batch_get(rows, fields - 3, row).integer;
+	int64_t offset = batch_get(rows, fields - 2, row).integer;
+	if (key.size > KEY_BYTES_MAX) {
+		char text[120];
+		snprintf(text, sizeof text, "the dedup key has %zu bytes; at most %d can be kept", key.size, KEY_BYTES_MAX);
+		b->poisoned = true;
+		*ret_keep = false;
+		return poison__add(b, source, partition, offset, text, reterr);
+	}
+	return claims__claim(b, source, partition, offset, key, seen, ret_keep, reterr);
 }
 
 enum sm_err claims__dedup(struct build *b, struct sm_error *reterr)
@@ -132,5 +144,7 @@ enum sm_err claims__dedup(struct build *b, struct sm_error *reterr)
 		}
 	}
 	map_done(&seen);
+	if (!err && b->poisoned)
+		err = sm_fail(reterr, SM_TOO_LARGE, "a dedup key is too large");
 	return err;
 }

@@ -272,6 +272,8 @@ static enum sm_err make_fitting(struct build *b, struct sm_error *reterr)
 		bool large = b->too_large || (!err && b->arena.used > STREAM_WRITE_BYTES_MAX);
 		if (!err && !large)
 			return SM_OK;
+		if (err && b->poisoned)
+			continue;
 		if (large && b->record_count > 1) {
 			uint32_t had = b->record_count < records ? (uint32_t)b->record_count : records;
 			records = job->records_max = had / 2 ? had / 2 : 1;

@@ -26,6 +26,8 @@ enum sm_err source__partitions(struct stream_job *job, struct source *s, struct 
 	return SM_OK;
 }
 
+#define RECORD_OVERHEAD 64 /* what one takes beside its bytes, about */
+
 struct reading {
 	struct build *b;
 	uint32_t source, left; /* records that may still be taken from this partition */
@@ -109,13 +111,16 @@ static enum sm_err take_batch(struct reading *r, struct bytes data, struct sm_er
 	if (err)
 		return sm_fail(reterr, err, "topic %s, partition %d, at offset %lld: %s", s->topic, r->partition,
 			       (long long)s->end[r->partition], sm_err_text(err));
-	while (!(reader.info.attributes & BATCH_CONTROL) && r->left && !(err = batch_next(&reader, &record))) {
+	while (!(reader.info.attributes & BATCH_CONTROL) && r->left && r->bytes_left && !(err = batch_next(&reader, &record))) {
 		if (record.offset < s->end[r->partition])
 			continue;
 		if ((err = take_record(r, &record, reterr)))
 			break;
 		s->end[r->partition] = record.offset + 1;
 		r->left--;
+		/* As they are in memory, not as they were sent: a small batch can unpack to a large one. */
+		size_t size = record.key.size + record.value.size + RECORD_OVERHEAD;
+		r->bytes_left = size < r->bytes_left ? r->bytes_left - size : 0;
 	}
 	/* Through: what compaction removed at its end is not waited for. */
 	if (err == SM_END || (reader.info.attributes & BATCH_CONTROL)) {
@@ -136,8 +141,7 @@ static enum sm_err take_slice(struct reading *r, struct log_slice *slice, struct
 	enum sm_err err = log_slice_bytes(slice, &job->buffer, &job->buffer_cap, &data);
 	if (err)
 		return sm_fail(reterr, err, "reading topic %s: %s", job->sources[r->source].topic, sm_err_text(err));
-	r->bytes_left = data.size < r->bytes_left ? r->bytes_left - data.size : 0;
-	while (!err && data.size && r->left) {
+	while (!err && data.size && r->left && r->bytes_left) {
 		struct batch_info info;
 		if ((err = batch_parse(data, &info)))
 			return err == SM_TRUNCATED ? SM_OK

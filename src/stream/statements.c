@@ -103,10 +103,10 @@ static enum sm_err group(struct grouping_run *g, struct bytes key, struct bytes 
 	struct stream_job *job = g->b->job;
 	struct store_cell keys[] = {cell_of_text(job->name), cell_of_text(g->st->id), cell_of_bytes(key)};
 	enum sm_err err;
-	if (g->dry)
-		return finish_group(g, key, add);
 	if (key.size > STORE_KEY_BYTES_MAX / 2)
 		return sm_fail(g->reterr, SM_TOO_LARGE, "statement %s: a group's key has %zu bytes", g->st->id, key.size);
+	if (g->dry)
+		return finish_group(g, key, add);
 	buf_clear(&g->old.state);
 	buf_clear(&g->old.counted);
 	buf_clear(&g->merged);
@@ -181,12 +181,10 @@ static bool is_about_values(enum sm_err err)
 	return err == SM_INVALID || err == SM_OUT_OF_RANGE || err == SM_TYPE || err == SM_TOO_LARGE || err == SM_UNSUPPORTED;
 }
 
-static enum sm_err add_poison(struct build *b, uint32_t source, const struct batch *row, const char *text, struct sm_error *reterr)
+enum sm_err poison__add(struct build *b, uint32_t source, int32_t partition, int64_t offset, const char *text, struct sm_error *reterr)
 {
 	char position[64];
-	uint32_t fields = row->type->field_count;
-	size_t size = stream__position(position, source, (int32_t)batch_get(row, fields - 3, 0).integer,
-				       batch_get(row, fields - 2, 0).integer);
+	size_t size = stream__position(position, source, partition, offset);
 	struct buf reason;
 	buf_init(&reason);
 	buf_append_str(&reason, "{\"sql\":[");
@@ -221,7 +219,9 @@ enum sm_err statements__find_poison(struct build *b, uint32_t *ret_found, struct
 				sm_fail(reterr, err, "out of memory");
 			if (failed && is_about_values(failed)) {
 				sm_error_prefix(&error, "INSERT INTO %s", id);
-				err = add_poison(b, s, one, error.text, reterr);
+				uint32_t fields = one->type->field_count;
+				err = poison__add(b, s, (int32_t)batch_get(one, fields - 3, 0).integer,
+						  batch_get(one, fields - 2, 0).integer, error.text, reterr);
 				(*ret_found)++;
 			}
 			batch_unref(one);

@@ -90,6 +90,7 @@ struct build {
 	struct map poison; /* position -> reason: records that a statement could not compute with */
 	struct arena poison_arena;
 	bool too_large; /* statements__run gave up: take fewer records */
+	bool poisoned;  /* claims__dedup has put records into poison: read again without them */
 	int64_t timestamp_us;
 	uint64_t record_count, duplicates, output_rows;
 	int64_t lag;
@@ -100,10 +101,14 @@ SM_MUST_CHECK enum sm_err source__read(struct build *b, uint32_t records, struct
 /* *ret_ours: the record stands for the key, and the claim is among the mutations. seen: keys of this micro-batch. */
 SM_MUST_CHECK enum sm_err claims__claim(struct build *b, uint32_t source, int32_t partition, int64_t offset, struct bytes key,
 					struct map *seen, bool *ret_ours, struct sm_error *reterr);
+/* With records that can have no claim: SM_TOO_LARGE, and poisoned is set. */
 SM_MUST_CHECK enum sm_err claims__dedup(struct build *b, struct sm_error *reterr);
 SM_MUST_CHECK enum sm_err statements__run(struct build *b, struct sm_error *reterr);
 /* After statements__run failed: find the records that alone make it fail and put them into poison. *ret_found 0: none. */
 SM_MUST_CHECK enum sm_err statements__find_poison(struct build *b, uint32_t *ret_found, struct sm_error *reterr);
+/* The record is a dead letter from now on, with text as the reason. */
+SM_MUST_CHECK enum sm_err poison__add(struct build *b, uint32_t source, int32_t partition, int64_t offset, const char *text,
+				      struct sm_error *reterr);
 SM_MUST_CHECK enum sm_err offsets__load(struct stream_job *job, struct sm_error *reterr);
 SM_MUST_CHECK enum sm_err offsets__put(struct build *b, struct sm_error *reterr);
 SM_MUST_CHECK enum sm_err dead__append(struct build *b, struct sm_error *reterr);

@@ -4,7 +4,7 @@
 
 #define STREAM_INTERVAL_MS 10000u
 #define STREAM_BATCH_RECORDS 100000u   /* of one micro-batch */
-#define STREAM_BATCH_BYTES (64u << 20) /* of record batches read for it */
+#define STREAM_BATCH_BYTES (64u << 20) /* of records read for it, unpacked */
 #define STREAM_READ_BYTES (1u << 20)   /* one read of the log */
 #define STREAM_WRITE_BYTES_MAX \
 	(32u << 20)                /* mutations in memory; more than that: fewer records are taken. Well below STORE_BATCH_BYTES_MAX */

@@ -345,6 +345,37 @@ static void a_mistake_ends_the_job_with_its_error(void **state)
 	platform_free(p);
 }
 
+/* Values that no key can hold are dead letters; the job goes on behind them. */
+static void records_with_keys_that_cannot_be_are_dead_letters(void **state)
+{
+	static const char schema[] = "{\"type\":\"object\",\"properties\":{\"id\":{\"type\":\"string\"},\"name\":{\"type\":\"string\"}},"
+				     "\"required\":[\"id\",\"name\"]}";
+	static const struct column_def columns[] = {{"name", STORE_TEXT, STORE_PARTITION_KEY}, {"n", STORE_BIGINT, STORE_REGULAR}};
+	static const size_t sizes[] = {0, 3, 40000, 66000, 5};
+	struct platform *p = platform_new(schema, 1);
+	make_table(p, "name", columns, 2);
+	struct stream_options o = {.name = "names",
+				   .sql = "INSERT INTO ads.name SELECT name, count(*) AS n FROM raw_events GROUP BY name;",
+				   .dedup = "id",
+				   .env = &p->env};
+	char *text = malloc(200000), got[200];
+	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+		snprintf(text, 200000, "{\"id\":\"%zu\",\"name\":\"%0*d\"}", i, (int)sizes[i], 0);
+		if (sizes[i] == 0)
+			strcpy(text, "{\"id\":\"x\",\"name\":\"\"}");
+		append(p, 0, text);
+	}
+	snprintf(text, 200000, "{\"id\":\"%070000d\",\"name\":\"000\"}", 0);
+	append(p, 0, text);
+	append(p, 0, "{\"id\":\"last\",\"name\":\"000\"}");
+	drain(p, &o);
+	count_rows(p, "SELECT name, n FROM ads.name ORDER BY name", got, sizeof got);
+	assert_string_equal(got, "000 2 \n00000 1 \n");
+	assert_int_equal(dead_letters(p), 4);
+	free(text);
+	platform_free(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -357,6 +388,7 @@ int main(void)
 #ifdef SMACK_PLANT_FAULTS
 		cmocka_unit_test(the_planted_fault_counts_a_replayed_batch_twice),
 #endif
+		cmocka_unit_test(records_with_keys_that_cannot_be_are_dead_letters),
 		cmocka_unit_test(the_actor_runs_batches_restarts_and_stops),
 		cmocka_unit_test(a_mistake_ends_the_job_with_its_error),
 	};
