@@ -199,7 +199,7 @@ static json_t *dashboard_report(void *arg)
 	return platform_report(arg);
 }
 
-static enum sm_err start_http(struct platform *p, struct sm_error *reterr)
+static enum sm_err make_http(struct platform *p, struct sm_error *reterr)
 {
 	struct http_server_options options = {.system = p->system, .host = p->config->listen, .port = p->config->http_port};
 	struct ingest_options ingest = {.system = p->system, .log = p->log, .topic = topic_info, .arg = p};
@@ -217,7 +217,7 @@ static enum sm_err start_http(struct platform *p, struct sm_error *reterr)
 		sm_fail(reterr, err, "web: %s", sm_err_text(err));
 	if (!err)
 		err = platform_routes(p, reterr);
-	return err ? err : http_server_start(p->http, reterr);
+	return err;
 }
 
 /* CQL that did not come through the CQL port: drivers hear of it all the same. */
@@ -247,20 +247,21 @@ static enum sm_err start_servers(struct platform *p, struct sm_error *reterr)
 					       .commands = platform_commands(p),
 					       .schema_changed = schema_changed,
 					       .arg = p};
-	enum sm_err err = start_http(p, reterr);
+	/* HTTP and the Unix socket tell of the others: they listen when these are there. */
+	enum sm_err err = make_http(p, reterr);
 	if (!err)
 		err = kafka_server_new(&kafka, &p->kafka, reterr);
 	if (!err)
 		err = cql_server_new(&cql, &p->cql, reterr);
-	if (!err)
-		err = remote_server_new(&remote, &p->remote, reterr);
 	if (err)
 		return err;
 	bool v6 = strchr(p->config->listen, ':') != NULL;
-	snprintf(p->url, sizeof p->url, v6 ? "http://[%s]:%u" : "http://%s:%u", p->config->listen, http_server_port(p->http));
 	snprintf(p->cql_port, sizeof p->cql_port, "%u", cql_server_port(p->cql));
 	snprintf(p->kafka_address, sizeof p->kafka_address, v6 ? "[%s]:%u" : "%s:%u", p->config->listen, kafka_server_port(p->kafka));
-	return SM_OK;
+	if ((err = http_server_start(p->http, reterr)))
+		return err;
+	snprintf(p->url, sizeof p->url, v6 ? "http://[%s]:%u" : "http://%s:%u", p->config->listen, http_server_port(p->http));
+	return remote_server_new(&remote, &p->remote, reterr);
 }
 
 /* What a process of the cluster finds in its environment. */
@@ -351,16 +352,17 @@ enum sm_err platform_stop(struct platform *p, struct sm_error *reterr)
 		return SM_OK;
 	uint64_t deadline = clock_monotonic_ns(&clock_system) + DRAIN_MS * 1000000ull;
 	atomic_store(&p->ready, false);
-	/* Jobs first: they use the engines, not the servers; then the servers, whose requests still need the engines. */
-	if (p->cluster)
-		cluster_free(p->cluster, left_ms(deadline));
+	/* Jobs first: they use the engines, not the servers; then the servers, whose requests still need the engines. HTTP, the dashboard
+	 * and the Unix socket tell of all the others, so these go before them. */
+	cluster_stop(p->cluster, left_ms(deadline));
 	platform_runner_free(p->runner);
 	http_server_free(p->http, left_ms(deadline));
-	kafka_server_free(p->kafka, left_ms(deadline));
-	cql_server_free(p->cql, left_ms(deadline));
-	remote_server_free(p->remote, left_ms(deadline));
 	web_free(p->web);
 	ingest_free(p->ingest);
+	remote_server_free(p->remote, left_ms(deadline));
+	kafka_server_free(p->kafka, left_ms(deadline));
+	cql_server_free(p->cql, left_ms(deadline));
+	cluster_free(p->cluster, 0);
 	if (p->log)
 		err = p->log->ops->close(p->log, reterr);
 	if (p->store)

@@ -192,6 +192,9 @@ static enum sm_err receive(struct sm_actor *self, void *state, struct sm_msg *ms
 				cluster__answer_error(call);
 			else
 				then(c, call);
+		} else if (c->stopping && call->handle != status_handle) {
+			sm_fail(&call->error, SM_CLOSED, "the server is stopping");
+			cluster__answer_error(call);
 		} else {
 			call->handle(c, call);
 		}
@@ -355,10 +358,11 @@ static void stop_handle(struct cluster *c, struct call *call)
 	cluster__answer(call, 200, NULL);
 }
 
-void cluster_free(struct cluster *c, uint32_t timeout_ms)
+void cluster_stop(struct cluster *c, uint32_t timeout_ms)
 {
-	if (!c)
+	if (!c || c->stopped)
 		return;
+	c->stopped = true;
 	struct timespec deadline;
 	clock_gettime(CLOCK_REALTIME, &deadline);
 	uint64_t ns = (uint64_t)deadline.tv_nsec + (uint64_t)timeout_ms * 1000000;
@@ -372,9 +376,17 @@ void cluster_free(struct cluster *c, uint32_t timeout_ms)
 		deadline.tv_sec += 1;
 		ended = sem_timedwait(&c->all_ended, &deadline) == 0;
 	}
+	c->ended = ended;
+}
+
+void cluster_free(struct cluster *c, uint32_t timeout_ms)
+{
+	if (!c)
+		return;
+	cluster_stop(c, timeout_ms);
 	sm_stop(c->ref);
 	/* A job inside the server that does not end keeps its task and this memory: the process is about to exit. */
-	if (!ended)
+	if (!c->ended)
 		return;
 	/* The actor's last message is behind it when it answers no more. */
 	while (call_wait(c, status_handle, NULL, NULL, NULL) == SM_OK)

@@ -80,6 +80,7 @@ struct cluster {
 	struct agent agent;
 	struct process_runner *processes;
 	bool started, stopping;
+	bool stopped, ended;   /* cluster_stop was called; all tasks have ended */
 	struct map apps, jobs; /* by id and name */
 	struct cluster_task *tasks;
 	uint64_t next_task;
