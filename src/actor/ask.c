@@ -44,6 +44,7 @@ static inline uint64_t ask_id(const struct actor_ask *ask)
 static void ask_release(struct actor_ask *ask)
 {
 	struct sm_actor *a = ask->actor;
+	assert(a);
 	struct dispatcher *d = a->dispatcher;
 	actor__timer_unset(d, &ask->timeout);
 	if (ask->prev)

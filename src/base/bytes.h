@@ -16,7 +16,7 @@ static inline struct bytes bytes_of(const void *data, size_t size) { return (str
 static inline struct bytes bytes_str(const char *text) { return (struct bytes){(const uint8_t *)text, strlen(text)}; }
 static inline bool bytes_equal(struct bytes a, struct bytes b)
 {
-	return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
+	return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0); /* NOLINT(clang-analyzer-core.NonNullParamChecker) */
 }
 /* memcmp order, then the shorter first. */
 int bytes_compare(struct bytes a, struct bytes b);

@@ -11,9 +11,7 @@ void random_bytes(void *out, size_t size)
 		if (n > 0) {
 			p += n;
 			size -= (size_t)n;
-		} else if (n < 0 && !(n = 0)) {
-			continue; /* interrupted: nothing else can fail here */
-		}
+		} /* else it was interrupted: nothing else can fail here */
 	}
 }
 

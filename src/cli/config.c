@@ -274,7 +274,7 @@ static char *next_line(char *out, int size, void *stream)
 	out[n] = 0;
 	while (*semi == ' ' || *semi == '\t')
 		semi++;
-	if (*semi != '#' && *semi != ';' && (semi = strstr(out, " ;"))) {
+	if (*semi != '#' && *semi != ';' && strstr(out, " ;")) {
 		r->err = sm_fail(r->reterr, SM_INVALID,
 				 "%s:%d: ' ;' would cut the value there; begin comments on a line of their own with #", r->name, r->line);
 		return NULL;

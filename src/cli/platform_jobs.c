@@ -197,7 +197,7 @@ static enum sm_err start(void *arg, struct cluster_task *task, const struct clus
 	enum sm_err err = start_named(r, info->smack, reterr);
 	if (err)
 		drop(r, true);
-	drop(r, false);
+	drop(r, false); /* NOLINT(clang-analyzer-unix.Malloc): the second of two references */
 	return err;
 }
 

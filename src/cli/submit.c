@@ -71,8 +71,10 @@ static int submit_program(const struct arguments *a)
 		argv[n++] = (char *)(uintptr_t) "--explain";
 	for (int i = 1; i < a->word_count; i++)
 		argv[n++] = a->words[i];
-	if (a->data && setenv("SMACK_DATA", a->data, 1))
+	if (a->data && setenv("SMACK_DATA", a->data, 1)) {
+		free(argv);
 		return STATUS_FAILED;
+	}
 	execvp(argv[0], argv);
 	sm_fail_errno(&error, errno, "cannot run %s", argv[0]);
 	free(argv);

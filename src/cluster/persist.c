@@ -139,7 +139,8 @@ static void no_memory(struct call *call)
 	cluster__answer_error(call);
 }
 
-static void write_row(struct cluster *c, const struct store_table *table, const char *name, const json_t *const *values, struct call *call)
+static void write_row(struct cluster *c, const struct store_table *table, const char *name, const json_t *const *values, uint16_t count,
+		      struct call *call)
 {
 	size_t size = strlen(name);
 	struct write *w = calloc(1, sizeof *w + size + 1);
@@ -147,7 +148,7 @@ static void write_row(struct cluster *c, const struct store_table *table, const 
 		no_memory(call);
 		return;
 	}
-	memcpy(w->name, name, size);
+	memcpy(w->name, name, size + 1);
 	w->call = call;
 	w->key = (struct store_cell){(const uint8_t *)w->name, (int32_t)size};
 	w->mutation = (struct store_mutation){.kind = values ? STORE_UPSERT_INSERT : STORE_DELETE_PARTITION,
@@ -156,7 +157,7 @@ static void write_row(struct cluster *c, const struct store_table *table, const 
 					      .clustering = &w->key, /* none: the count is 0 */
 					      .cells = w->cells,
 					      .timestamp_us = (int64_t)clock_wall_us(c->options.clock)};
-	for (uint16_t i = 0; values && i < table->regular_count; i++) {
+	for (uint16_t i = 0; values && i < count; i++) {
 		if (!values[i])
 			continue; /* a job that has never run has no state */
 		json_write(values[i], &w->text[i]);
@@ -169,11 +170,11 @@ static void write_row(struct cluster *c, const struct store_table *table, const 
 
 void cluster__persist_app(struct cluster *c, const char *id, const json_t *document, struct call *call)
 {
-	write_row(c, c->app_table, id, document ? &document : NULL, call);
+	write_row(c, c->app_table, id, document ? &document : NULL, 1, call);
 }
 
 void cluster__persist_job(struct cluster *c, const char *name, const json_t *document, const json_t *state, struct call *call)
 {
 	const json_t *values[] = {document, state};
-	write_row(c, c->job_table, name, document ? values : NULL, call);
+	write_row(c, c->job_table, name, document ? values : NULL, 2, call);
 }

@@ -279,8 +279,8 @@ static void *watch(void *arg)
 				;
 		}
 		free(fds);
-		struct helper_status statuses[COLLECT_MAX];
-		bool whole[COLLECT_MAX];
+		struct helper_status statuses[COLLECT_MAX] = {0};
+		bool whole[COLLECT_MAX] = {0};
 		unsigned count, i = 0;
 		pthread_mutex_lock(&r->lock);
 		struct process *ended = collect(r, statuses, whole, COLLECT_MAX, &count);

@@ -44,6 +44,7 @@ static void queue_push(struct queue *q, struct kafka_request *r)
 static struct kafka_request *queue_pop(struct queue *q)
 {
 	struct kafka_request *r = q->first;
+	assert(r);
 	q->first = r->next;
 	if (!q->first)
 		q->last = &q->first;

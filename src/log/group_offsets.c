@@ -195,7 +195,8 @@ static enum sm_err map_apply(struct group_offsets *g, int32_t partition, struct 
 		if (!c)
 			return SM_NO_MEMORY;
 		*c = (struct committed){offset, leader_epoch, time_ms, (uint32_t)metadata.size};
-		memcpy(c->metadata, metadata.data, metadata.size);
+		if (metadata.size)
+			memcpy(c->metadata, metadata.data, metadata.size);
 		c->metadata[metadata.size] = 0;
 		if (map_put(&group->offsets, key, c, &old)) {
 			free(c);

@@ -1,5 +1,6 @@
 /* A batch of mutations as changes of keys. Everything here runs on the caller's thread; nothing is read. */
 #include "store/store_internal.h"
+#include <assert.h>
 #include <stdlib.h>
 
 struct store__write *store__write_new(enum store__write_kind kind)
@@ -34,6 +35,7 @@ static bool touch(struct store__write *w, uint32_t table, bool deletions)
 			return true;
 		}
 	}
+	assert(w->touched_cap);
 	if (w->touched_count == w->touched_cap) {
 		bool first = w->touched == w->touched_inline;
 		struct store__touched *t = realloc(first ? NULL : w->touched, w->touched_cap * 2 * sizeof *t);

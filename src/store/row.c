@@ -21,6 +21,7 @@
  * in one value); partition and range deletions use the same format with nothing but the deletion.
  * Rule: Cassandra's. Later write time wins; then a tombstone; then what expires, the later expiry first; then the larger value. */
 #include "store/store_internal.h"
+#include <assert.h>
 #include <stdlib.h>
 
 enum { ROW_MARKER = 1, ROW_MARKER_EXPIRES = 2, ROW_DELETED = 4, ROW_FLAGS = 7 };
@@ -45,6 +46,7 @@ void store__row_done(struct store__row *row)
 
 struct store__cell *store__row_add(struct store__row *row)
 {
+	assert(row->cell_cap);
 	if (row->cell_count == row->cell_cap) {
 		bool first = row->cells == row->inline_cells;
 		struct store__cell *cells = realloc(first ? NULL : row->cells, row->cell_cap * 2 * sizeof *cells);
