@@ -55,6 +55,12 @@ static enum sm_err open_data(struct platform *p, struct sm_error *reterr)
 
 /* ---- engines ---- */
 
+/* What recovery had to repair. */
+static void log_notice(void *arg, const char *text)
+{
+	LOG_WARN("log", "%s", text);
+}
+
 static enum sm_err open_engines(struct platform *p, struct sm_error *reterr)
 {
 	char path[4096];
@@ -68,6 +74,7 @@ static enum sm_err open_engines(struct platform *p, struct sm_error *reterr)
 		.dir = in_data(p, "log", path, sizeof path),
 		.segment_bytes = p->config->segment_bytes,
 		.retention_ms = p->config->retention_ms,
+		.notice = log_notice,
 #ifdef SMACK_PLANT_FAULTS
 		.ack_before_sync = getenv("SMACK_FAULT_ACK_BEFORE_SYNC") != NULL,
 #endif
@@ -352,23 +359,33 @@ enum sm_err platform_stop(struct platform *p, struct sm_error *reterr)
 		return SM_OK;
 	uint64_t deadline = clock_monotonic_ns(&clock_system) + DRAIN_MS * 1000000ull;
 	atomic_store(&p->ready, false);
-	/* Jobs first: they use the engines, not the servers; then the servers, whose requests still need the engines. HTTP, the dashboard
-	 * and the Unix socket tell of all the others, so these go before them. */
+	/* Jobs first: they use the engines, not the servers. The cluster itself stays until the servers have gone, since their requests ask
+	 * it; the socket and HTTP go before the servers whose addresses they tell. The engines are last. */
+	signals_ending("apps and jobs");
 	cluster_stop(p->cluster, left_ms(deadline));
-	platform_runner_free(p->runner);
+	signals_ending("requests on the Unix socket");
+	remote_server_free(p->remote, left_ms(deadline));
+	signals_ending("requests over HTTP");
 	http_server_free(p->http, left_ms(deadline));
 	web_free(p->web);
 	ingest_free(p->ingest);
-	remote_server_free(p->remote, left_ms(deadline));
+	signals_ending("Kafka's requests");
 	kafka_server_free(p->kafka, left_ms(deadline));
+	signals_ending("CQL's requests");
 	cql_server_free(p->cql, left_ms(deadline));
+	signals_ending("jobs inside the server");
 	cluster_free(p->cluster, 0);
+	platform_runner_free(p->runner);
+	signals_ending("the log");
 	if (p->log)
 		err = p->log->ops->close(p->log, reterr);
+	signals_ending("the store");
 	if (p->store)
 		err2 = p->store->ops->close(p->store, err ? NULL : reterr);
+	signals_ending("threads");
 	if (p->system)
 		sm_system_stop(p->system, 1000);
+	signals_ending("the process");
 	for (uint32_t i = 0; i < p->topic_count; i++) {
 		schema_free(p->topics[i].schema);
 		free(p->topics[i].schema_text);

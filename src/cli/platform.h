@@ -79,5 +79,7 @@ void signals_block(void);
 /* Wait for SIGINT, SIGTERM or SIGHUP. From then on a second one, or 5 s, end the process at once. */
 void signals_wait(void);
 void signals_expect_end(void);
+/* What is being waited for, told when the 5 s are over. A string constant. */
+void signals_ending(const char *what);
 
 #endif

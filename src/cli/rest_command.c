@@ -67,8 +67,13 @@ static enum sm_err rest_do(struct rest *r, const char *method, const char *path,
 		return err;
 	json_t *json = NULL;
 	const char *message = NULL;
-	if (!json_parse(buf_bytes(&response->body), &json, NULL) && json_get_string(json, "message", NULL, &message, NULL))
-		message = NULL;
+	if (!json_parse(buf_bytes(&response->body), &json, NULL)) {
+		/* {"message", "details": [{"path", "errors": [..]}]}: the first of the details says more. */
+		const json_t *detail = json_array_get(json_object_get(json, "details"), 0);
+		message = json_string_value(json_array_get(json_object_get(detail, "errors"), 0));
+		if (!message)
+			message = json_string_value(json_object_get(json, "message"));
+	}
 	struct bytes text = message ? bytes_str(message) : buf_bytes(&response->body);
 	err = sm_fail(reterr, response->status == 404 ? SM_NOT_FOUND : SM_FAILED, "%s %s: %d %.*s", method, path, response->status,
 		      (int)text.size, (const char *)text.data);
@@ -125,7 +130,8 @@ static enum sm_err apply_app(struct rest *r, const json_t *document, struct byte
 	bool exists = !rest_do(r, "GET", app_path(id, "", path, sizeof path), (struct bytes){0}, &there, NULL);
 	if (exists)
 		http_response_done(&there);
-	err = exists ? rest_do(r, "PUT", path, text, &response, reterr) : rest_do(r, "POST", "/v2/apps", text, &response, reterr);
+	err = exists ? rest_do(r, "PUT", app_path(id, "?partialUpdate=false", path, sizeof path), text, &response, reterr)
+		     : rest_do(r, "POST", "/v2/apps", text, &response, reterr);
 	if (err)
 		return err;
 	printf("%s %s\n", id, exists ? "changed" : "created");

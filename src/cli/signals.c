@@ -1,7 +1,10 @@
 #include "cli/platform.h"
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -21,9 +24,27 @@ void signals_block(void)
 	signal(SIGPIPE, SIG_IGN);
 }
 
+static _Atomic(const char *) ending = "the process";
+
+void signals_ending(const char *what)
+{
+	atomic_store(&ending, what);
+}
+
+/* For whoever wonders which part it was. System calls only: the rest of the process may be in any state. */
+static void tell_late(void)
+{
+	const char *what = atomic_load(&ending);
+	struct iovec text[] = {{.iov_base = (void *)(uintptr_t) "smack: waited 5 s for the end of "},
+			       {.iov_base = (void *)(uintptr_t)what},
+			       {.iov_base = (void *)(uintptr_t) "; ending now (what was acknowledged is on disk)\n"}};
+	for (int i = 0; i < 3; i++)
+		text[i].iov_len = strlen(text[i].iov_base);
+	(void)!writev(STDERR_FILENO, text, 3);
+}
+
 static void *watch_end(void *arg)
 {
-	static const char late[] = "smack: not everything ended within 5 s; ending now (what was acknowledged is on disk)\n";
 	sigset_t set;
 	end_signals(&set);
 	uint64_t deadline = clock_monotonic_ns(&clock_system) + 4800000000ull, now;
@@ -34,7 +55,7 @@ static void *watch_end(void *arg)
 		if (sigtimedwait(&set, NULL, &left) >= 0)
 			_exit(1);
 	}
-	(void)!write(STDERR_FILENO, late, sizeof late - 1);
+	tell_late();
 	_exit(1);
 }
 

@@ -1,5 +1,6 @@
 #include "cluster/cluster_internal.h"
 #include "base/metrics.h"
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -175,7 +176,7 @@ static void handle_ended(struct cluster *c, struct cluster_task *task)
 		cluster__app_ended(c, task->app, task);
 	if (task->job)
 		cluster__job_ended(c, task->job, task);
-	free(task);
+	cluster__task_free(task);
 	check_all_ended(c);
 }
 
@@ -319,6 +320,7 @@ enum sm_err cluster_new(const struct cluster_options *options, struct cluster **
 	if (!err && (err = sm_spawn(options->system, NULL, &own, &c->ref)))
 		sm_fail(reterr, err, "cluster: %s", sm_err_text(err));
 	if (err) {
+		cluster__processes_end(c->processes);
 		cluster__processes_free(c->processes);
 		free_all(c);
 		return err;
@@ -358,25 +360,31 @@ static void stop_handle(struct cluster *c, struct call *call)
 	cluster__answer(call, 200, NULL);
 }
 
-void cluster_stop(struct cluster *c, uint32_t timeout_ms)
+static bool wait_for_ends(struct cluster *c, uint32_t timeout_ms)
 {
-	if (!c || c->stopped)
-		return;
-	c->stopped = true;
 	struct timespec deadline;
 	clock_gettime(CLOCK_REALTIME, &deadline);
 	uint64_t ns = (uint64_t)deadline.tv_nsec + (uint64_t)timeout_ms * 1000000;
 	deadline.tv_sec += (time_t)(ns / 1000000000);
 	deadline.tv_nsec = (long)(ns % 1000000000);
-	bool ended = call_wait(c, stop_handle, NULL, NULL, NULL) == SM_OK && sem_timedwait(&c->all_ended, &deadline) == 0;
+	int failed;
+	while ((failed = sem_timedwait(&c->all_ended, &deadline)) && errno == EINTR)
+		;
+	return !failed;
+}
+
+#define KILL_WAIT_MS 500
+
+void cluster_stop(struct cluster *c, uint32_t timeout_ms)
+{
+	if (!c || c->stopped)
+		return;
+	c->stopped = true;
+	c->ended = call_wait(c, stop_handle, NULL, NULL, NULL) == SM_OK && wait_for_ends(c, timeout_ms);
 	/* Kills what did not end in time, and waits for that. */
-	cluster__processes_free(c->processes);
-	if (!ended) {
-		clock_gettime(CLOCK_REALTIME, &deadline);
-		deadline.tv_sec += 1;
-		ended = sem_timedwait(&c->all_ended, &deadline) == 0;
-	}
-	c->ended = ended;
+	cluster__processes_end(c->processes);
+	if (!c->ended)
+		c->ended = wait_for_ends(c, KILL_WAIT_MS);
 }
 
 void cluster_free(struct cluster *c, uint32_t timeout_ms)
@@ -391,6 +399,7 @@ void cluster_free(struct cluster *c, uint32_t timeout_ms)
 	/* The actor's last message is behind it when it answers no more. */
 	while (call_wait(c, status_handle, NULL, NULL, NULL) == SM_OK)
 		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	cluster__processes_free(c->processes);
 	free_all(c);
 }
 

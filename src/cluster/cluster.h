@@ -57,7 +57,7 @@ SM_MUST_CHECK enum sm_err cluster_new(const struct cluster_options *options, str
  * document's own (the addresses of the servers, which are known only now). */
 SM_MUST_CHECK enum sm_err cluster_start(struct cluster *cluster, const char *const *env, struct sm_error *reterr);
 /* Stop all tasks (SIGTERM, then SIGKILL at the deadline) and wait for their ends; then only cluster_status is answered. The documents
- * stay. Thread: no dispatcher. */
+ * stay. NULL is allowed. Thread: no dispatcher. */
 void cluster_stop(struct cluster *cluster, uint32_t timeout_ms);
 /* Stop if it has not been, and free: after whoever may still ask it something, the servers with its routes among them. */
 void cluster_free(struct cluster *cluster, uint32_t timeout_ms);

@@ -27,6 +27,9 @@ struct cluster_task {
 	double cpus;
 	uint64_t memory_bytes;
 	int64_t started_ms;
+	uint16_t ports[CLUSTER_PORTS_MAX];
+	unsigned port_count;
+	json_t *env;           /* the document's, and what Marathon adds */
 	struct sm_error error; /* code SM_OK: it finished well */
 	_Atomic int64_t cpu_us, rss_kib;
 };
@@ -63,8 +66,10 @@ struct job {
 	char *name;
 	json_t *document;
 	struct schedule schedule;
-	const char *period; /* the third part of the document's schedule */
+	const char *period; /* the third part of the document's schedule; NULL: the job runs after its parents */
+	json_t *edges;      /* such a job's: {parent: how often it has succeeded since the job was made} */
 	bool running, run_now;
+	bool under_way;   /* a run has begun and is not over, also when the server ended meanwhile */
 	uint32_t attempt; /* of this run */
 	int64_t retry_at_ms;
 	int64_t success_count, error_count, errors_since_success, last_success_ms, last_error_ms;
@@ -84,7 +89,9 @@ struct cluster {
 	struct map apps, jobs; /* by id and name */
 	struct cluster_task *tasks;
 	uint64_t next_task;
-	sem_t all_ended; /* posted once, when stopping and no task is left */
+	uint16_t next_port;
+	int64_t last_write_us; /* timestamps of writes grow, so that the last one wins */
+	sem_t all_ended;       /* posted once, when stopping and no task is left */
 	bool all_ended_posted;
 	const struct store_schema *schema; /* held: the two tables below are of it */
 	const struct store_table *app_table, *job_table;
@@ -101,10 +108,11 @@ struct call {
 	char *name; /* app id or job name */
 	json_t *body;
 	const char *action;
-	bool force;
+	bool force, partial; /* PUT: members that are left out stay as they are */
 	/* the answer */
 	int status;
-	json_t *reply; /* may be NULL */
+	const char *path; /* Marathon: the member of the document that the error is about; NULL: none */
+	json_t *reply;    /* may be NULL */
 	char *header_name, *header_value;
 	struct sm_error error; /* code not SM_OK: the error's own status and message */
 	void (*finish)(struct call *call);
@@ -132,6 +140,7 @@ void cluster__persist_job(struct cluster *cluster, const char *name, const json_
 
 /* Start a task of an app or a job; on success it is on the list. */
 enum sm_err cluster__task_start(struct cluster *cluster, struct app *app, struct job *job, struct sm_error *reterr);
+void cluster__task_free(struct cluster_task *task);
 void cluster__task_stop(struct cluster *cluster, struct cluster_task *task);
 /* The newest output of an owner's tasks: stdout or stderr, at most max bytes of its end, appended. */
 enum sm_err cluster__output(struct cluster *cluster, const char *kind, const char *owner, const char *stream, size_t max, struct buf *out);
@@ -139,12 +148,15 @@ enum sm_err cluster__output(struct cluster *cluster, const char *kind, const cha
 /* ---- app.c, job.c: called in the actor ---- */
 
 void cluster__app_free(struct app *app);
-/* Check a document and fill in defaults; returns a new document. */
-enum sm_err cluster__app_check(const json_t *document, json_t **ret_document, struct sm_error *reterr);
+/* Check a document and fill in defaults; returns a new document. ret_path: the member that was looked at last, for the error. */
+enum sm_err cluster__app_check(const json_t *document, json_t **ret_document, const char **ret_path, struct sm_error *reterr);
+struct app *cluster__app_find(struct cluster *cluster, const char *id); /* NULL also when it is being removed */
+void cluster__app_stop_tasks(struct cluster *cluster, struct app *app);
 enum sm_err cluster__app_install(struct cluster *cluster, json_t *document); /* takes the reference; replaces one with the same id */
 void cluster__app_ended(struct cluster *cluster, struct app *app, const struct cluster_task *task);
 /* Launch what may be launched; returns ms until it is worth looking again, or INT64_MAX. */
 int64_t cluster__apps_look(struct cluster *cluster, int64_t now_ms);
+/* marathon.c */
 json_t *cluster__app_json(const struct cluster *cluster, const struct app *app);
 void cluster__app_put_handle(struct cluster *cluster, struct call *call);
 enum sm_err cluster__marathon_routes(struct cluster *cluster, struct http_server *server);
@@ -154,9 +166,16 @@ enum sm_err cluster__job_check(const json_t *document, json_t **ret_document, in
 enum sm_err cluster__job_install(struct cluster *cluster, json_t *document, const json_t *state);
 void cluster__job_ended(struct cluster *cluster, struct job *job, const struct cluster_task *task);
 int64_t cluster__jobs_look(struct cluster *cluster, int64_t now_ms);
+bool cluster__job_disabled(const struct job *job);
+/* chronos.c */
 json_t *cluster__job_json(const struct job *job);
 json_t *cluster__job_state(const struct job *job);
+/* As said of the app's; a document has a schedule or parents, which are there already. */
 void cluster__job_put_handle(struct cluster *cluster, struct call *call);
+/* The name of a job that runs after this one, or NULL. */
+const char *cluster__job_child(struct cluster *cluster, const char *name);
+/* Whether `name` is among the parents of `of`, or of their parents. */
+bool cluster__job_follows(struct cluster *cluster, const json_t *parents, const char *name);
 enum sm_err cluster__chronos_routes(struct cluster *cluster, struct http_server *server);
 
 /* Look at apps and jobs soon: something has changed. */
@@ -175,7 +194,9 @@ struct process_runner;
 enum sm_err cluster__processes_new(struct process_runner **ret_runner, struct sm_error *reterr);
 void cluster__processes_env(struct process_runner *runner, char *const *env);
 const struct cluster_runner *cluster__processes_table(struct process_runner *runner);
-/* Kills what still runs and tells its end. */
+/* Kills what still runs and tells its end; nothing is started afterwards. NULL is allowed. */
+void cluster__processes_end(struct process_runner *runner);
+/* After cluster__processes_end. NULL is allowed. */
 void cluster__processes_free(struct process_runner *runner);
 
 #endif

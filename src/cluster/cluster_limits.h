@@ -5,7 +5,12 @@
 #define CLUSTER_DOCUMENT_MAX (256u << 10) /* bytes of one app or job */
 #define CLUSTER_APPS_MAX 1000
 #define CLUSTER_JOBS_MAX 10000
-#define CLUSTER_INSTANCES_MAX 100      /* of one app */
+#define CLUSTER_PARENTS_MAX 64    /* of one job */
+#define CLUSTER_DEPTH_MAX 64      /* jobs after jobs after jobs */
+#define CLUSTER_INSTANCES_MAX 100 /* of one app */
+#define CLUSTER_PORTS_MAX 8       /* of one task */
+#define CLUSTER_PORT_FIRST 31000  /* given to tasks, as Mesos' agents do */
+#define CLUSTER_PORT_LAST 32000
 #define CLUSTER_OUTPUT_MAX (16u << 20) /* bytes of one task's stdout or stderr that are kept */
 #define CLUSTER_SANDBOXES_KEPT 5       /* of ended tasks, for each app or job */
 #define CLUSTER_KILL_GRACE_MS 3000     /* between SIGTERM and SIGKILL, as Mesos' command executor */

@@ -32,8 +32,6 @@ static enum sm_err check_unsupported(const json_t *d, struct sm_error *reterr)
 		if (!empty)
 			return sm_fail(reterr, SM_UNSUPPORTED, "\"%s\" is not there yet: leave it out", *n);
 	}
-	if (json_object_get(d, "parents"))
-		return sm_fail(reterr, SM_UNSUPPORTED, "jobs that run after others (\"parents\") are not there yet: give a schedule");
 	enum sm_err err = json_get_string(d, "scheduleTimeZone", "", &zone, reterr);
 	if (err)
 		return err;
@@ -69,6 +67,17 @@ static json_t *environment(const json_t *d)
 	return env;
 }
 
+static enum sm_err check_parents(const json_t *parents, struct sm_error *reterr)
+{
+	size_t i;
+	json_t *parent;
+	if (!json_is_array(parents) || !json_array_size(parents) || json_array_size(parents) > CLUSTER_PARENTS_MAX)
+		return sm_fail(reterr, SM_INVALID, "\"parents\" must be a list of 1 to %d names of jobs", CLUSTER_PARENTS_MAX);
+	json_array_foreach((json_t *)(uintptr_t)parents, i,
+			   parent) if (!json_is_string(parent)) return sm_fail(reterr, SM_INVALID, "\"parents\" must be names of jobs");
+	return SM_OK;
+}
+
 enum sm_err cluster__job_check(const json_t *document, json_t **ret_document, int64_t now_ms, struct sm_error *reterr)
 {
 	const char *name, *command, *text;
@@ -79,9 +88,12 @@ enum sm_err cluster__job_check(const json_t *document, json_t **ret_document, in
 	    (err = json_get_string(document, "schedule", NULL, &text, reterr)) || (err = check_name(name, reterr)) ||
 	    (err = check_numbers(document, reterr)) || (err = check_unsupported(document, reterr)))
 		return err;
-	if (!text)
+	const json_t *parents = json_object_get(document, "parents");
+	if (parents && text && *text)
+		return sm_fail(reterr, SM_INVALID, "give either \"schedule\" or \"parents\"");
+	if (!parents && !text)
 		return sm_fail(reterr, SM_INVALID, "\"schedule\" is missing, as R/2026-01-01T00:00:00Z/PT1H");
-	if ((err = cluster__schedule_parse(text, now_ms, &schedule, reterr)))
+	if ((err = parents ? check_parents(parents, reterr) : cluster__schedule_parse(text, now_ms, &schedule, reterr)))
 		return err;
 	const json_t *smack = json_object_get(document, "smack");
 	if (smack && !json_is_object(smack))
@@ -105,6 +117,7 @@ enum sm_err cluster__job_check(const json_t *document, json_t **ret_document, in
 void cluster__job_free(struct job *job)
 {
 	json_decref(job->document);
+	json_decref(job->edges);
 	free(job->name);
 	free(job);
 }
@@ -116,11 +129,25 @@ static int64_t integer(const json_t *object, const char *name)
 
 json_t *cluster__job_state(const struct job *j)
 {
-	return json_pack("{s:I s:I s:I s:I s:I s:I s:I s:s s:O}", "repeats", (json_int_t)j->schedule.repeats, "startMs",
+	return json_pack("{s:I s:I s:I s:I s:I s:I s:I s:s s:O* s:O* s:b}", "repeats", (json_int_t)j->schedule.repeats, "startMs",
 			 (json_int_t)j->schedule.start_ms, "successCount", (json_int_t)j->success_count, "errorCount",
 			 (json_int_t)j->error_count, "errorsSinceLastSuccess", (json_int_t)j->errors_since_success, "lastSuccessMs",
 			 (json_int_t)j->last_success_ms, "lastErrorMs", (json_int_t)j->last_error_ms, "lastErrorMessage", j->last_error,
-			 "schedule", json_object_get(j->document, "schedule"));
+			 "schedule", json_object_get(j->document, "schedule"), "edges", j->edges, "underWay", j->under_way);
+}
+
+/* An edge for each parent; a new one begins at 0. */
+static void take_edges(struct job *j, const json_t *kept)
+{
+	size_t i;
+	json_t *parent;
+	json_decref(j->edges);
+	j->edges = json_object();
+	json_array_foreach(json_object_get(j->document, "parents"), i, parent)
+	{
+		const json_t *count = json_object_get(kept, json_string_value(parent));
+		json_object_set_new(j->edges, json_string_value(parent), json_integer(json_integer_value(count)));
+	}
 }
 
 /* What was kept holds as long as the schedule is the same text. */
@@ -128,7 +155,11 @@ static void take_state(struct job *j, const json_t *state)
 {
 	if (!state)
 		return;
-	if (json_equal(json_object_get(state, "schedule"), json_object_get(j->document, "schedule"))) {
+	/* The server ended during the run: once more, at once. */
+	j->under_way = json_is_true(json_object_get(state, "underWay"));
+	if (j->under_way && !j->running)
+		j->retry_at_ms = 1;
+	if (j->period && json_equal(json_object_get(state, "schedule"), json_object_get(j->document, "schedule"))) {
 		j->schedule.repeats = integer(state, "repeats");
 		j->schedule.start_ms = integer(state, "startMs");
 	}
@@ -144,9 +175,9 @@ static void take_state(struct job *j, const json_t *state)
 enum sm_err cluster__job_install(struct cluster *c, json_t *document, const json_t *state)
 {
 	const char *name = json_string_value(json_object_get(document, "name")),
-		   *text = json_string_value(json_object_get(document, "schedule"));
-	struct schedule schedule;
-	if (!name || !text || cluster__schedule_parse(text, cluster__now_ms(c), &schedule, NULL)) {
+		   *text = json_object_get(document, "parents") ? NULL : json_string_value(json_object_get(document, "schedule"));
+	struct schedule schedule = {0};
+	if (!name || (text ? cluster__schedule_parse(text, cluster__now_ms(c), &schedule, NULL) : !json_object_get(document, "parents"))) {
 		json_decref(document);
 		return SM_CORRUPT;
 	}
@@ -166,10 +197,12 @@ enum sm_err cluster__job_install(struct cluster *c, json_t *document, const json
 	}
 	j->document = document;
 	j->schedule = schedule;
-	j->period = strrchr(text, '/') + 1;
+	j->period = text ? strrchr(text, '/') + 1 : NULL;
 	j->attempt = 0;
 	j->retry_at_ms = 0;
 	take_state(j, kept ? kept : state);
+	/* Chronos begins to count anew when a dependent job is edited. */
+	take_edges(j, kept ? NULL : json_object_get(state, "edges"));
 	json_decref(kept);
 	return SM_OK;
 }
@@ -186,8 +219,65 @@ static void finish_run(struct cluster *c, struct job *j)
 {
 	j->attempt = 0;
 	j->retry_at_ms = 0;
+	j->under_way = false;
 	persist(c, j);
 }
+
+/* ---- jobs that run after others ---- */
+
+/* A child with one parent runs after each of its successes; with several, when the parent that has just succeeded has caught up with
+ * the one that has succeeded least. */
+static void tell_children(struct cluster *c, const char *parent)
+{
+	size_t pos = 0;
+	void *item;
+	while (map_next(&c->jobs, &pos, NULL, &item)) {
+		struct job *child = item;
+		const json_t *edge = json_object_get(child->edges, parent);
+		if (!edge)
+			continue;
+		json_int_t mine = json_integer_value(edge) + 1, least = mine;
+		json_object_set_new(child->edges, parent, json_integer(mine));
+		const char *name;
+		json_t *count;
+		json_object_foreach(child->edges, name, count) least = json_integer_value(count) < least ? json_integer_value(count)
+													 : least;
+		if (least == mine && !cluster__job_disabled(child))
+			child->run_now = child->under_way = true;
+		persist(c, child);
+	}
+}
+
+const char *cluster__job_child(struct cluster *c, const char *name)
+{
+	size_t pos = 0;
+	void *item;
+	while (map_next(&c->jobs, &pos, NULL, &item))
+		if (json_object_get(((struct job *)item)->edges, name))
+			return ((struct job *)item)->name;
+	return NULL;
+}
+
+static bool follows(struct cluster *c, const json_t *parents, const char *name, unsigned depth)
+{
+	size_t i;
+	json_t *parent;
+	json_array_foreach((json_t *)(uintptr_t)parents, i, parent)
+	{
+		const struct job *j = map_get(&c->jobs, bytes_str(json_string_value(parent)));
+		if (strcmp(json_string_value(parent), name) == 0 || depth > CLUSTER_DEPTH_MAX ||
+		    (j && follows(c, json_object_get(j->document, "parents"), name, depth + 1)))
+			return true;
+	}
+	return false;
+}
+
+bool cluster__job_follows(struct cluster *c, const json_t *parents, const char *name)
+{
+	return follows(c, parents, name, 0);
+}
+
+/* ---- runs ---- */
 
 static void run_failed(struct cluster *c, struct job *j, const struct sm_error *error, int64_t now_ms)
 {
@@ -202,6 +292,9 @@ static void run_failed(struct cluster *c, struct job *j, const struct sm_error *
 		persist(c, j);
 	} else {
 		finish_run(c, j);
+		/* "softError": what follows runs although this failed. */
+		if (json_is_true(json_object_get(j->document, "softError")))
+			tell_children(c, j->name);
 	}
 }
 
@@ -209,10 +302,10 @@ void cluster__job_ended(struct cluster *c, struct job *j, const struct cluster_t
 {
 	int64_t now = cluster__now_ms(c);
 	j->running = false;
-	if (c->stopping || task->state == TASK_KILLING) {
-		/* Interrupted by us: the run is due again after the restart, unless it was killed on purpose. */
-		if (c->stopping && !task->error.code)
-			j->success_count++;
+	if (task->state == TASK_KILLING && task->error.code) {
+		/* Interrupted by the server's end it is still under way and runs again after the start; killed on purpose it is over. */
+		if (!c->stopping)
+			finish_run(c, j);
 		return;
 	}
 	if (task->error.code) {
@@ -223,11 +316,12 @@ void cluster__job_ended(struct cluster *c, struct job *j, const struct cluster_t
 	j->errors_since_success = 0;
 	j->last_success_ms = now;
 	finish_run(c, j);
+	tell_children(c, j->name);
 }
 
-static bool disabled(const struct job *j)
+bool cluster__job_disabled(const struct job *j)
 {
-	return json_is_true(json_object_get(j->document, "disabled")) || j->schedule.repeats == 0;
+	return json_is_true(json_object_get(j->document, "disabled")) || (j->period && j->schedule.repeats == 0);
 }
 
 /* When it is due next; INT64_MAX: never by itself. */
@@ -237,7 +331,7 @@ static int64_t due_ms(const struct job *j)
 		return 0;
 	if (j->retry_at_ms)
 		return j->retry_at_ms;
-	return disabled(j) ? INT64_MAX : j->schedule.start_ms;
+	return !j->period || cluster__job_disabled(j) ? INT64_MAX : j->schedule.start_ms;
 }
 
 static void start_run(struct cluster *c, struct job *j, int64_t now_ms)
@@ -248,11 +342,12 @@ static void start_run(struct cluster *c, struct job *j, int64_t now_ms)
 		snprintf(j->last_error, sizeof j->last_error, "%.299s", error.text);
 		return; /* looked at again soon */
 	}
-	if (!j->run_now && !j->retry_at_ms)
+	if (!j->run_now && !j->retry_at_ms && j->period)
 		cluster__schedule_advance(&j->schedule, now_ms);
 	j->run_now = false;
 	j->retry_at_ms = 0;
 	j->running = !err;
+	j->under_way = true;
 	if (err)
 		run_failed(c, j, &error, now_ms);
 	else
@@ -275,206 +370,4 @@ int64_t cluster__jobs_look(struct cluster *c, int64_t now_ms)
 		next = wait < next ? wait : next;
 	}
 	return next;
-}
-
-/* ---- REST (Chronos) ---- */
-
-static void set_time(json_t *j, const char *name, int64_t ms)
-{
-	char text[32] = "";
-	if (ms > 0)
-		civil_format(ms, text);
-	json_object_set_new(j, name, json_string(text));
-}
-
-json_t *cluster__job_json(const struct job *j)
-{
-	json_t *out = json_deep_copy(j->document);
-	char schedule[96];
-	cluster__schedule_format(&j->schedule, j->period, schedule, sizeof schedule);
-	json_object_del(out, "env");
-	json_object_set_new(out, "schedule", json_string(schedule));
-	json_object_set_new(out, "successCount", json_integer(j->success_count));
-	json_object_set_new(out, "errorCount", json_integer(j->error_count));
-	json_object_set_new(out, "errorsSinceLastSuccess", json_integer(j->errors_since_success));
-	json_object_set_new(out, "lastErrorMessage", json_string(j->last_error));
-	json_object_set_new(out, "state",
-			    json_string(j->running       ? "running"
-					: j->retry_at_ms ? "waits to retry"
-					: disabled(j)    ? "disabled"
-							 : "idle"));
-	set_time(out, "lastSuccess", j->last_success_ms);
-	set_time(out, "lastError", j->last_error_ms);
-	set_time(out, "next", disabled(j) ? 0 : j->schedule.start_ms);
-	return out;
-}
-
-static void installed(struct cluster *c, struct call *call)
-{
-	enum sm_err err = cluster__job_install(c, json_incref(call->body), NULL);
-	if (err) {
-		sm_fail(&call->error, err, "%s", sm_err_text(err));
-		cluster__answer_error(call);
-	} else {
-		cluster__answer(call, 204, NULL);
-	}
-}
-
-void cluster__job_put_handle(struct cluster *c, struct call *call)
-{
-	json_t *document = NULL;
-	enum sm_err err = cluster__job_check(call->body, &document, cluster__now_ms(c), &call->error);
-	const char *name = document ? json_string_value(json_object_get(document, "name")) : NULL;
-	struct job *there = name ? map_get(&c->jobs, bytes_str(name)) : NULL;
-	if (!err && !there && c->jobs.count >= CLUSTER_JOBS_MAX)
-		err = sm_fail(&call->error, SM_TOO_LARGE, "there are %d jobs already", CLUSTER_JOBS_MAX);
-	if (err) {
-		cluster__answer_error(call);
-		return;
-	}
-	json_decref(call->body);
-	call->body = document;
-	if (there && json_equal(there->document, document)) {
-		cluster__answer(call, 204, NULL);
-		return;
-	}
-	json_t *state = there ? cluster__job_state(there) : NULL;
-	call->then = installed;
-	cluster__persist_job(c, name, document, state, call);
-	json_decref(state);
-}
-
-static struct job *wanted(struct cluster *c, struct call *call)
-{
-	struct job *j = map_get(&c->jobs, bytes_str(call->name));
-	if (!j) {
-		/* Chronos says 400, not 404. */
-		sm_fail(&call->error, SM_INVALID, "Job '%s' not found", call->name);
-		cluster__answer_error(call);
-	}
-	return j;
-}
-
-static void list_handle(struct cluster *c, struct call *call)
-{
-	json_t *jobs = json_array();
-	size_t pos = 0;
-	void *item;
-	while (map_next(&c->jobs, &pos, NULL, &item))
-		json_array_append_new(jobs, cluster__job_json(item));
-	cluster__answer(call, 200, jobs);
-}
-
-static void get_handle(struct cluster *c, struct call *call)
-{
-	struct job *j = wanted(c, call);
-	if (j)
-		cluster__answer(call, 200, cluster__job_json(j));
-}
-
-static void run_handle(struct cluster *c, struct call *call)
-{
-	struct job *j = wanted(c, call);
-	if (!j)
-		return;
-	j->run_now = true; /* after the present run, if one is under way */
-	cluster__answer(call, 204, NULL);
-}
-
-static void stop_tasks(struct cluster *c, struct job *j, bool forget)
-{
-	for (struct cluster_task *t = c->tasks; t; t = t->next)
-		if (t->job == j) {
-			cluster__task_stop(c, t);
-			if (forget)
-				t->job = NULL;
-		}
-}
-
-static void removed(struct cluster *c, struct call *call)
-{
-	struct job *j = map_get(&c->jobs, bytes_str(call->name));
-	if (j) {
-		stop_tasks(c, j, true);
-		map_remove(&c->jobs, bytes_str(call->name));
-		cluster__job_free(j);
-	}
-	cluster__answer(call, 204, NULL);
-}
-
-static void delete_handle(struct cluster *c, struct call *call)
-{
-	if (!wanted(c, call))
-		return;
-	call->then = removed;
-	cluster__persist_job(c, call->name, NULL, NULL, call);
-}
-
-static void kill_handle(struct cluster *c, struct call *call)
-{
-	struct job *j = wanted(c, call);
-	if (!j)
-		return;
-	stop_tasks(c, j, false);
-	cluster__answer(call, 204, NULL);
-}
-
-static void route(struct http_request *request, bool wants_body, void (*handle)(struct cluster *, struct call *))
-{
-	struct call *call = cluster__rest_call(request, request->params[0], wants_body, handle);
-	if (call)
-		cluster__call_send(call);
-}
-
-static void route_jobs(struct http_request *request)
-{
-	route(request, false, list_handle);
-}
-
-static void route_put(struct http_request *request)
-{
-	route(request, true, cluster__job_put_handle);
-}
-
-static void route_dependency(struct http_request *request)
-{
-	struct sm_error error;
-	sm_fail(&error, SM_UNSUPPORTED,
-		"jobs that run after others are not there yet: give a schedule and POST it to /v1/scheduler/iso8601");
-	http_reply_error(request, &error);
-}
-
-static void route_job(struct http_request *request)
-{
-	route(request, false, request->method == HTTP_DELETE ? delete_handle : request->method == HTTP_PUT ? run_handle : get_handle);
-}
-
-static void route_kill(struct http_request *request)
-{
-	route(request, false, kill_handle);
-}
-
-enum sm_err cluster__chronos_routes(struct cluster *c, struct http_server *server)
-{
-	/* /v1 came with Chronos 3; clients of both kinds are there. */
-	static const char *const prefixes[] = {"/v1/scheduler", "/scheduler"};
-	const struct http_route routes[] = {
-		{.methods = HTTP_GET, .pattern = "/jobs", .handle = route_jobs},
-		{.methods = HTTP_POST | HTTP_PUT, .pattern = "/iso8601", .handle = route_put},
-		{.methods = HTTP_POST | HTTP_PUT, .pattern = "/dependency", .handle = route_dependency},
-		{.methods = HTTP_GET | HTTP_PUT | HTTP_DELETE, .pattern = "/job/{name}", .handle = route_job},
-		{.methods = HTTP_DELETE, .pattern = "/task/kill/{name}", .handle = route_kill},
-	};
-	for (size_t p = 0; p < 2; p++)
-		for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
-			char pattern[64];
-			struct http_route r = routes[i];
-			snprintf(pattern, sizeof pattern, "%s%s", prefixes[p], routes[i].pattern);
-			r.pattern = pattern;
-			r.arg = c;
-			enum sm_err err = http_server_route(server, &r);
-			if (err)
-				return err;
-		}
-	return SM_OK;
 }

@@ -139,6 +139,13 @@ static void no_memory(struct call *call)
 	cluster__answer_error(call);
 }
 
+static int64_t write_time(struct cluster *c)
+{
+	int64_t now = (int64_t)clock_wall_us(c->options.clock);
+	c->last_write_us = now > c->last_write_us ? now : c->last_write_us + 1;
+	return c->last_write_us;
+}
+
 static void write_row(struct cluster *c, const struct store_table *table, const char *name, const json_t *const *values, uint16_t count,
 		      struct call *call)
 {
@@ -156,7 +163,7 @@ static void write_row(struct cluster *c, const struct store_table *table, const 
 					      .partition_key = &w->key,
 					      .clustering = &w->key, /* none: the count is 0 */
 					      .cells = w->cells,
-					      .timestamp_us = (int64_t)clock_wall_us(c->options.clock)};
+					      .timestamp_us = write_time(c)};
 	for (uint16_t i = 0; values && i < count; i++) {
 		if (!values[i])
 			continue; /* a job that has never run has no state */

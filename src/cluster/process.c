@@ -67,8 +67,9 @@ static void kill_descendants(void)
 	for (const char *c = tail; *c; c++)
 		path[at++] = *c;
 	path[at] = 0;
-	/* Those killed hand their own children to us: again until there are none. */
-	for (int round = 0; round < 1000; round++) {
+	/* Those killed hand their own children to us, alive: again until there are none. One wait a round, for one of those that were just
+	 * killed: a wait for all would be for those others too. */
+	for (int round = 0; round < 100000; round++) {
 		int fd = open(path, O_RDONLY | O_CLOEXEC);
 		ssize_t size = fd >= 0 ? read(fd, text, sizeof text) : 0;
 		if (fd >= 0)
@@ -84,7 +85,9 @@ static void kill_descendants(void)
 				child = 0;
 			}
 		}
-		while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
+		while (waitpid(-1, NULL, 0) < 0 && errno == EINTR)
+			;
+		while (waitpid(-1, NULL, WNOHANG) > 0)
 			;
 	}
 }
@@ -308,21 +311,23 @@ static char **make_env(struct process_runner *r, const struct cluster_task_info 
 	size_t n = 0, extra = json_object_size(info->env);
 	while (r->env[n])
 		n++;
-	char **env = calloc(n + extra + 3, sizeof *env);
+	char **env = calloc(n + extra + 1, sizeof *env);
 	if (!env)
 		return NULL;
 	size_t at = 0;
 	for (size_t i = 0; i < n; i++)
 		if (!(env[at++] = strdup(r->env[i])))
 			return env;
+	/* Behind the server's own: of two values the shell takes the last. */
 	const char *name;
 	json_t *value;
-	json_object_foreach((json_t *)(uintptr_t)info->env, name,
-			    value) if (json_is_string(value) && asprintf(&env[at], "%s=%s", name, json_string_value(value)) >= 0) at++;
-	if (asprintf(&env[at], "MESOS_SANDBOX=%s", info->sandbox) >= 0)
-		at++;
-	if (asprintf(&env[at], "MARATHON_APP_ID=%s", info->owner) < 0)
-		env[at] = NULL;
+	json_object_foreach((json_t *)(uintptr_t)info->env, name, value)
+	{
+		if (json_is_string(value) && asprintf(&env[at], "%s=%s", name, json_string_value(value)) >= 0)
+			at++;
+		else
+			env[at] = NULL;
+	}
 	return env;
 }
 
@@ -438,18 +443,24 @@ const struct cluster_runner *cluster__processes_table(struct process_runner *run
 	return &runner->table;
 }
 
-void cluster__processes_free(struct process_runner *r)
+void cluster__processes_end(struct process_runner *r)
 {
 	if (!r)
 		return;
 	pthread_mutex_lock(&r->lock);
 	r->ending = true;
-	/* Whoever is still there has had its time: the helper kills at the end of the control pipe. */
+	/* Whoever is still there has had its time. */
 	for (struct process *p = r->processes; p; p = p->next)
 		send_byte(p->control, 'K');
 	pthread_mutex_unlock(&r->lock);
 	wake(r);
 	pthread_join(r->thread, NULL);
+}
+
+void cluster__processes_free(struct process_runner *r)
+{
+	if (!r)
+		return;
 	close(r->wake[0]);
 	close(r->wake[1]);
 	pthread_mutex_destroy(&r->lock);

@@ -1,12 +1,20 @@
 #include "cluster/cluster_internal.h"
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* On the connection's dispatcher again, or with request NULL when the connection has gone. */
 static void send_reply(struct http_request *request, void *arg)
 {
 	struct call *call = arg;
-	if (request && call->error.code) {
-		/* Marathon's form: {"message", "details"}. */
+	if (request && call->error.code && call->path) {
+		/* As Marathon says that a document is not what it should be. */
+		char path[64];
+		snprintf(path, sizeof path, "/%s", call->path);
+		http_reply_json(request, 422,
+				json_pack("{s:s s:[{s:s s:[s]}]}", "message", "Object is not valid", "details", "path", path, "errors",
+					  call->error.text));
+	} else if (request && call->error.code) {
 		http_reply_error(request, &call->error);
 	} else if (request) {
 		if (call->header_name)

@@ -1,11 +1,14 @@
 /* Attempts to run something: sandbox, share of the agent, runner. */
 #include "base/metrics.h"
 #include "cluster/cluster_internal.h"
+#include <arpa/inet.h>
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -107,7 +110,94 @@ void cluster_task_output(struct cluster_task *t, const char *line)
 	fclose(f);
 }
 
+/* ---- ports and environment of an app's task ---- */
+
+static bool port_taken(const struct cluster *c, uint16_t port)
+{
+	for (const struct cluster_task *t = c->tasks; t; t = t->next)
+		for (unsigned i = 0; i < t->port_count; i++)
+			if (t->ports[i] == port)
+				return true;
+	return false;
+}
+
+/* The next port that no task of ours has and that can be bound now. */
+static uint16_t free_port(struct cluster *c)
+{
+	for (unsigned n = CLUSTER_PORT_FIRST; n <= CLUSTER_PORT_LAST; n++) {
+		if (c->next_port < CLUSTER_PORT_FIRST || c->next_port > CLUSTER_PORT_LAST)
+			c->next_port = CLUSTER_PORT_FIRST;
+		uint16_t port = c->next_port++;
+		if (port_taken(c, port))
+			continue;
+		struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+		int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		bool bound = fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof address) == 0;
+		if (fd >= 0)
+			close(fd);
+		if (bound)
+			return port;
+	}
+	return 0;
+}
+
+/* PORT, PORT0, PORT1 ..., PORT_NAME: as Marathon numbers and names them. */
+static enum sm_err give_ports(struct cluster *c, struct cluster_task *t, const json_t *document, struct sm_error *reterr)
+{
+	bool must = json_is_true(json_object_get(document, "requirePorts"));
+	size_t i;
+	json_t *item;
+	json_array_foreach(json_object_get(document, "portDefinitions"), i, item)
+	{
+		char name[80], value[8];
+		const char *called = json_string_value(json_object_get(item, "name"));
+		json_int_t asked = json_integer_value(json_object_get(item, "port"));
+		if (i == CLUSTER_PORTS_MAX)
+			return sm_fail(reterr, SM_TOO_LARGE, "\"portDefinitions\": more than %d", CLUSTER_PORTS_MAX);
+		uint16_t port = must && asked > 0 && asked < 65536 ? (uint16_t)asked : free_port(c);
+		if (!port)
+			return sm_fail(reterr, SM_FULL, "waits for a port between %d and %d", CLUSTER_PORT_FIRST, CLUSTER_PORT_LAST);
+		t->ports[t->port_count++] = port;
+		snprintf(value, sizeof value, "%u", port);
+		snprintf(name, sizeof name, "PORT%zu", i);
+		json_object_set_new(t->env, name, json_string(value));
+		if (i == 0)
+			json_object_set_new(t->env, "PORT", json_string(value));
+		if (!called || strlen(called) > 63)
+			continue;
+		snprintf(name, sizeof name, "PORT_%s", called);
+		for (char *p = name; *p; p++)
+			*p = isalnum((unsigned char)*p) ? (char)toupper((unsigned char)*p) : '_';
+		json_object_set_new(t->env, name, json_string(value));
+	}
+	return SM_OK;
+}
+
+static enum sm_err make_env(struct cluster *c, struct cluster_task *t, const json_t *document, struct sm_error *reterr)
+{
+	t->env = json_object();
+	json_object_set_new(t->env, "MESOS_TASK_ID", json_string(t->id));
+	json_object_set_new(t->env, "MESOS_SANDBOX", json_string(t->sandbox));
+	json_object_set_new(t->env, "HOST", json_string("localhost"));
+	if (t->app) {
+		json_object_set_new(t->env, "MARATHON_APP_ID", json_string(t->app->id));
+		json_object_set_new(t->env, "MARATHON_APP_VERSION", json_string(t->app->version));
+	} else {
+		json_object_set_new(t->env, "CHRONOS_JOB_NAME", json_string(t->owner));
+	}
+	enum sm_err err = give_ports(c, t, document, reterr);
+	if (!err && json_is_object(json_object_get(document, "env")))
+		json_object_update(t->env, json_object_get(document, "env"));
+	return err;
+}
+
 /* ---- start and stop ---- */
+
+void cluster__task_free(struct cluster_task *t)
+{
+	json_decref(t->env);
+	free(t);
+}
 
 enum sm_err cluster__task_start(struct cluster *c, struct app *app, struct job *job, struct sm_error *reterr)
 {
@@ -138,13 +228,15 @@ enum sm_err cluster__task_start(struct cluster *c, struct app *app, struct job *
 			       c->agent.cpus - c->agent.cpus_used, (double)(c->agent.memory_bytes - c->agent.memory_used) / 1048576);
 	}
 	enum sm_err err = make_sandbox(c, t, reterr);
+	if (!err)
+		err = make_env(c, t, document, reterr);
 	const char *command = json_string_value(json_object_get(document, app ? "cmd" : "command"));
 	struct cluster_task_info info = {
 		.id = t->id,
 		.owner = t->owner,
 		.command = smack ? NULL : command,
 		.smack = smack,
-		.env = json_object_get(document, "env"),
+		.env = t->env,
 		.sandbox = t->sandbox,
 		.cpus = t->cpus,
 		.memory_bytes = t->memory_bytes,
@@ -160,7 +252,7 @@ enum sm_err cluster__task_start(struct cluster *c, struct app *app, struct job *
 	if (err) {
 		c->tasks = t->next;
 		cluster__agent_give(&c->agent, t->cpus, t->memory_bytes);
-		free(t);
+		cluster__task_free(t);
 		return err;
 	}
 	metric_add(METRIC_TASKS_RUNNING, 1);
