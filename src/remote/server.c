@@ -75,6 +75,7 @@ void remote__peer_unref(struct remote_peer *peer)
 struct state {
 	struct remote_peer *peer;
 	struct remote_request *waiting; /* requests that wait for records */
+	bool draining;
 };
 
 static enum sm_err on_open(struct net_conn *conn, void *state, void *arg)
@@ -170,7 +171,7 @@ static enum sm_err on_data(struct net_conn *conn, void *state, struct bytes in, 
 	struct state *s = state;
 	size_t used = 0;
 	enum sm_err err = SM_OK;
-	while (!err && in.size - used >= REMOTE_HEADER) {
+	while (!err && !s->draining && in.size - used >= REMOTE_HEADER) {
 		const uint8_t *p = in.data + used;
 		uint32_t size = be32_get(p);
 		if (size < REMOTE_HEADER - 4 || size > REMOTE_FRAME_MAX)
@@ -224,11 +225,30 @@ static enum sm_err on_message(struct net_conn *conn, void *state, struct sm_msg 
 		sm_fail(&q->error, SM_TOO_LARGE, "the answer is larger than %u bytes", REMOTE_FRAME_MAX);
 	answer(conn, q->id, &q->error, buf_bytes(&q->answer));
 	s->peer->under_way--;
-	if (s->peer->paused) {
+	if (s->draining) {
+		if (!s->peer->under_way)
+			net_conn_finish(conn);
+	} else if (s->peer->paused) {
 		s->peer->paused = false;
 		net_conn_resume(conn);
 	}
 	return SM_OK;
+}
+
+/* The peer has ended its side, or the server stops: what is under way is answered, waits for records end now. */
+static void on_drain(struct net_conn *conn, void *state)
+{
+	struct state *s = state;
+	if (s->draining)
+		return;
+	s->draining = true;
+	if (!s->peer->under_way) {
+		net_conn_finish(conn);
+		return;
+	}
+	struct sm_log *log = s->peer->server->options.log;
+	for (struct remote_request *q = s->waiting; q; q = q->next_waiting)
+		log->ops->wait_cancel(log, &q->wait);
 }
 
 static void on_close(struct net_conn *conn, void *state)
@@ -252,6 +272,8 @@ static const struct net_protocol protocol = {
 	.open = on_open,
 	.data = on_data,
 	.receive = on_message,
+	.eof = on_drain,
+	.drain = on_drain,
 	.close = on_close,
 };
 
