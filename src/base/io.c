@@ -14,7 +14,7 @@ static enum sm_err system_open(struct io *io, const char *path, unsigned how, st
 	flags |= how & IO_CREATE ? O_CREAT : 0;
 	flags |= how & IO_EXCLUSIVE ? O_EXCL : 0;
 	flags |= how & IO_TRUNCATE ? O_TRUNC : 0;
-	int fd = open(path, flags, 0644);
+	int fd = open(path, flags, 0600); /* events are nobody else's business, whatever the umask */
 	if (fd < 0)
 		return sm_fail_errno(reterr, errno, "cannot open %s", path);
 	*ret_file = (struct io_file){.fd = fd};
@@ -105,7 +105,7 @@ static enum sm_err system_unlink(struct io *io, const char *path, struct sm_erro
 
 static enum sm_err system_mkdir(struct io *io, const char *path, struct sm_error *reterr)
 {
-	return mkdir(path, 0755) && errno != EEXIST ? sm_fail_errno(reterr, errno, "cannot make directory %s", path) : SM_OK;
+	return mkdir(path, 0700) && errno != EEXIST ? sm_fail_errno(reterr, errno, "cannot make directory %s", path) : SM_OK;
 }
 
 static enum sm_err system_rmdir(struct io *io, const char *path, struct sm_error *reterr)

@@ -2,6 +2,7 @@
 #include "base/io.h"
 #include <limits.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -27,6 +28,21 @@ static const char *at(const char *name)
 	char *path = paths[n++ % 4];
 	snprintf(path, PATH_MAX, "%s/%s", dir, name);
 	return path;
+}
+
+static void what_is_made_is_for_its_owner_only(void **unused)
+{
+	struct io_file file;
+	struct stat st;
+	mode_t before = umask(0);
+	assert_int_equal(io_mkdir_all(io, at("mine/deep"), NULL), SM_OK);
+	assert_int_equal(io->ops->open(io, at("mine/f"), IO_WRITE | IO_CREATE, &file, NULL), SM_OK);
+	umask(before);
+	io->ops->close(io, &file);
+	assert_int_equal(stat(at("mine"), &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0700);
+	assert_int_equal(stat(at("mine/f"), &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
 }
 
 static void vectors_of_any_length_are_written_whole(void **unused)
@@ -103,6 +119,7 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
+		T(what_is_made_is_for_its_owner_only),
 		T(vectors_of_any_length_are_written_whole),
 		T(whole_files_are_replaced_and_read),
 		T(trees_are_made_listed_and_removed),

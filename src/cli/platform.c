@@ -45,7 +45,7 @@ static enum sm_err open_data(struct platform *p, struct sm_error *reterr)
 	if (err)
 		return err;
 	in_data(p, "smack.lock", path, sizeof path);
-	if ((p->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644)) < 0)
+	if ((p->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600)) < 0)
 		return sm_fail_errno(reterr, errno, "cannot open %s", path);
 	if (flock(p->lock_fd, LOCK_EX | LOCK_NB))
 		return sm_fail(reterr, SM_BUSY, "another smack is at work in %s: stop it, or choose another directory with --data",

@@ -342,7 +342,7 @@ static int open_output(const char *sandbox, const char *name)
 {
 	char path[PATH_MAX + 16];
 	snprintf(path, sizeof path, "%s/%s", sandbox, name);
-	return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+	return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 }
 
 static enum sm_err start(void *arg, struct cluster_task *task, const struct cluster_task_info *info, struct sm_error *reterr)
