@@ -343,6 +343,9 @@ enum sm_err config_check(const struct config *c, struct sm_error *reterr)
 			       name, c->listen);
 	if (c->segment_bytes < 1 << 20 || c->segment_bytes > 1ull << 31)
 		return sm_fail(reterr, SM_INVALID, "%s: log.segment must lie between 1MiB and 2GiB", name);
+	/* The write-ahead log grows with it, and the check before a start reads at most 1 GiB of each file. */
+	if (c->memtable_bytes < 64 << 10 || c->memtable_bytes > 256 << 20)
+		return sm_fail(reterr, SM_INVALID, "%s: store.memtable must lie between 64KiB and 256MiB", name);
 	if (c->pool_threads < 2 || c->pool_threads > 256)
 		return sm_fail(reterr, SM_INVALID, "%s: threads.pool must lie between 2 and 256: a task may wait for a sync", name);
 	for (uint32_t i = 0; i < c->topic_count; i++)

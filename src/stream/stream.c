@@ -159,6 +159,7 @@ static enum sm_err start_step(struct sm_actor *self, struct worker *w)
 	step->work.done_msg = &step->msg;
 	step->work.waits = true; /* for the log's and the store's work: new topics, tables, dead letters */
 	w->job = NULL;
+	enum stream_state state = step->job ? STREAM_RUNNING : STREAM_STARTING; /* the step is the pool's from there on */
 	enum sm_err err = sm_pool_run(sm_actor_system(self), &step->work);
 	if (err == SM_FULL) { /* the pool is behind: at the next interval */
 		w->job = step->job;
@@ -171,7 +172,7 @@ static enum sm_err start_step(struct sm_actor *self, struct worker *w)
 		return err;
 	}
 	w->busy = true;
-	set_state(w->stream, step->job ? STREAM_RUNNING : STREAM_STARTING);
+	set_state(w->stream, state);
 	return SM_OK;
 }
 
