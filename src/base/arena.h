@@ -11,7 +11,7 @@ struct arena {
 	struct arena_block *blocks;
 	char *next, *end;
 	size_t used, max; /* bytes handed out; most that may be (0: no bound) */
-	bool over;	  /* the bound has refused something */
+	bool over;        /* the bound has refused something */
 };
 
 /* bytes_max 0: no bound. Takes no memory until the first allocation. */

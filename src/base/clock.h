@@ -15,12 +15,25 @@ struct clock_manual {
 	uint64_t now_us;
 };
 void clock_manual_init(struct clock_manual *clock, uint64_t now_us);
-static inline uint64_t clock_wall_us(struct clock *c) { return c->wall_us(c); }
-static inline int64_t clock_wall_ms(struct clock *c) { return (int64_t)(c->wall_us(c) / 1000); }
-static inline uint64_t clock_monotonic_ns(struct clock *c) { return c->monotonic_ns(c); }
+static inline uint64_t clock_wall_us(struct clock *c)
+{
+	return c->wall_us(c);
+}
+static inline int64_t clock_wall_ms(struct clock *c)
+{
+	return (int64_t)(c->wall_us(c) / 1000);
+}
+static inline uint64_t clock_monotonic_ns(struct clock *c)
+{
+	return c->monotonic_ns(c);
+}
 
 /* Civil calendar in UTC, proleptic Gregorian. */
-struct civil { int32_t year; uint8_t month, day, hour, minute, second; uint16_t ms; };
+struct civil {
+	int32_t year;
+	uint8_t month, day, hour, minute, second;
+	uint16_t ms;
+};
 struct civil civil_of_ms(int64_t ms_since_1970);
 int64_t civil_to_ms(const struct civil *c);
 /* "2019-11-24T00:00:17.004Z"; out has room for 32. */

@@ -29,7 +29,7 @@ struct io_ops {
 	enum sm_err (*size)(struct io *io, struct io_file *file, uint64_t *ret_size, struct sm_error *reterr);
 	enum sm_err (*rename)(struct io *io, const char *from, const char *to, struct sm_error *reterr);
 	enum sm_err (*unlink)(struct io *io, const char *path, struct sm_error *reterr); /* SM_NOT_FOUND if it is not there */
-	enum sm_err (*mkdir)(struct io *io, const char *path, struct sm_error *reterr); /* SM_OK if it is there */
+	enum sm_err (*mkdir)(struct io *io, const char *path, struct sm_error *reterr);  /* SM_OK if it is there */
 	enum sm_err (*rmdir)(struct io *io, const char *path, struct sm_error *reterr);
 	enum sm_err (*sync_dir)(struct io *io, const char *path, struct sm_error *reterr);
 	/* visit is called for each entry but . and .. ; it stops at the first error, which is returned. */
@@ -58,11 +58,11 @@ SM_MUST_CHECK enum sm_err io_remove_tree(struct io *io, const char *path, struct
  * Keeps real files under a directory and remembers, for each, what was synced. */
 struct io_fault;
 struct io_fault_plan {
-	uint64_t fail_at;     /* the Nth changing call (creating or truncating open, write, sync, truncate, rename, unlink, mkdir, rmdir,
-			       * sync_dir) fails with fail_errno; 0: none */
-	int fail_errno;       /* EIO, ENOSPC ...; 0: EIO */
-	bool fail_after;      /* all later changing calls fail too, without effect (the process is dead) */
-	uint64_t tear_bytes;  /* a failing write still writes so many bytes */
+	uint64_t fail_at;    /* the Nth changing call (creating or truncating open, write, sync, truncate, rename, unlink, mkdir, rmdir,
+			      * sync_dir) fails with fail_errno; 0: none */
+	int fail_errno;      /* EIO, ENOSPC ...; 0: EIO */
+	bool fail_after;     /* all later changing calls fail too, without effect (the process is dead) */
+	uint64_t tear_bytes; /* a failing write still writes so many bytes */
 };
 struct io *io_fault_new(const struct io_fault_plan *plan);
 void io_fault_free(struct io *io);

@@ -4,7 +4,8 @@
 
 #include "base/buf.h"
 
-/* X(id, name, kind, help); kind: COUNTER, GAUGE, HISTOGRAM_US. A name may carry one label: "x_total{topic}" takes the label's value at use. */
+/* X(id, name, kind, help); kind: COUNTER, GAUGE, HISTOGRAM_US. A name may carry one label: "x_total{topic}" takes the label's value at use.
+ */
 enum metric {
 #define X(id, name, kind, help) id,
 #include "base/metrics.def"

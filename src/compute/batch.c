@@ -160,7 +160,8 @@ struct value batch_get(const struct batch *batch, uint32_t column, uint32_t row)
 	case COLUMN_TEXT:
 	case COLUMN_BLOB:
 		/* a heap of nothing but empty texts was never allocated */
-		v.bytes = bytes_of(c->values ? (const char *)c->values + c->offsets[row] : "", (size_t)(c->offsets[row + 1] - c->offsets[row]));
+		v.bytes = bytes_of(c->values ? (const char *)c->values + c->offsets[row] : "",
+				   (size_t)(c->offsets[row + 1] - c->offsets[row]));
 		break;
 	}
 	return v;

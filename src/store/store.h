@@ -24,11 +24,32 @@ struct sm_store;
 
 /* CQL's type numbers (native protocol v4, section 4.2.5.2 [option]). */
 enum store_type_id {
-	STORE_CUSTOM = 0x00, STORE_ASCII = 0x01, STORE_BIGINT = 0x02, STORE_BLOB = 0x03, STORE_BOOLEAN = 0x04, STORE_COUNTER = 0x05,
-	STORE_DECIMAL = 0x06, STORE_DOUBLE = 0x07, STORE_FLOAT = 0x08, STORE_INT = 0x09, STORE_TIMESTAMP = 0x0B, STORE_UUID = 0x0C,
-	STORE_TEXT = 0x0D, STORE_VARINT = 0x0E, STORE_TIMEUUID = 0x0F, STORE_INET = 0x10, STORE_DATE = 0x11, STORE_TIME = 0x12,
-	STORE_SMALLINT = 0x13, STORE_TINYINT = 0x14, STORE_DURATION = 0x15, STORE_LIST = 0x20, STORE_MAP = 0x21, STORE_SET = 0x22,
-	STORE_UDT = 0x30, STORE_TUPLE = 0x31,
+	STORE_CUSTOM = 0x00,
+	STORE_ASCII = 0x01,
+	STORE_BIGINT = 0x02,
+	STORE_BLOB = 0x03,
+	STORE_BOOLEAN = 0x04,
+	STORE_COUNTER = 0x05,
+	STORE_DECIMAL = 0x06,
+	STORE_DOUBLE = 0x07,
+	STORE_FLOAT = 0x08,
+	STORE_INT = 0x09,
+	STORE_TIMESTAMP = 0x0B,
+	STORE_UUID = 0x0C,
+	STORE_TEXT = 0x0D,
+	STORE_VARINT = 0x0E,
+	STORE_TIMEUUID = 0x0F,
+	STORE_INET = 0x10,
+	STORE_DATE = 0x11,
+	STORE_TIME = 0x12,
+	STORE_SMALLINT = 0x13,
+	STORE_TINYINT = 0x14,
+	STORE_DURATION = 0x15,
+	STORE_LIST = 0x20,
+	STORE_MAP = 0x21,
+	STORE_SET = 0x22,
+	STORE_UDT = 0x30,
+	STORE_TUPLE = 0x31,
 };
 struct store_type {
 	enum store_type_id id;
@@ -40,9 +61,9 @@ struct store_column {
 	const char *name;
 	struct store_type type;
 	enum store_column_kind kind;
-	uint16_t position;  /* among those of its kind */
-	bool descending;    /* clustering order */
-	uint32_t id;        /* stable across renames and drops: what is on disk */
+	uint16_t position; /* among those of its kind */
+	bool descending;   /* clustering order */
+	uint32_t id;       /* stable across renames and drops: what is on disk */
 };
 struct store_option {
 	const char *name, *value; /* table or keyspace options as written: gc_grace_seconds = 864000 */
@@ -50,7 +71,7 @@ struct store_option {
 struct store_table {
 	const char *keyspace, *name;
 	struct uuid id;
-	uint32_t number; /* the key prefix on disk */
+	uint32_t number;                    /* the key prefix on disk */
 	const struct store_column *columns; /* partition key, clustering, static, regular; the last two by name */
 	uint16_t column_count, partition_key_count, clustering_count, static_count, regular_count;
 	const struct store_option *options;
@@ -67,16 +88,25 @@ struct store_keyspace {
 };
 /* A counted, immutable picture of the whole schema. A table pointer stays valid while its picture is held. */
 struct store_schema {
-	struct uuid version; /* changes with each change */
+	struct uuid version;                    /* changes with each change */
 	const struct store_keyspace *keyspaces; /* by name */
 	uint32_t keyspace_count;
 };
-enum store_change_kind { STORE_CREATE_KEYSPACE, STORE_ALTER_KEYSPACE, STORE_DROP_KEYSPACE, STORE_CREATE_TABLE, STORE_ALTER_TABLE, STORE_DROP_TABLE, STORE_TRUNCATE_TABLE };
+enum store_change_kind {
+	STORE_CREATE_KEYSPACE,
+	STORE_ALTER_KEYSPACE,
+	STORE_DROP_KEYSPACE,
+	STORE_CREATE_TABLE,
+	STORE_ALTER_TABLE,
+	STORE_DROP_TABLE,
+	STORE_TRUNCATE_TABLE
+};
 struct store_change {
 	enum store_change_kind kind;
 	const char *keyspace, *table;
 	const struct store_keyspace *new_keyspace; /* name, durable_writes, replication; tables are left out */
-	const struct store_table *new_table;       /* CREATE, ALTER: as it shall be; id, number and column ids are given by the engine (0 in new columns) */
+	const struct store_table
+		*new_table; /* CREATE, ALTER: as it shall be; id, number and column ids are given by the engine (0 in new columns) */
 };
 
 /* ---- writes ---- */
@@ -97,7 +127,7 @@ enum store_mutation_kind {
 	STORE_UPSERT_UPDATE, /* UPDATE: cells only; a row of nulls is no row */
 	STORE_DELETE_CELLS,  /* the columns named in cells */
 	STORE_DELETE_ROW,
-	STORE_DELETE_RANGE,  /* from .. to */
+	STORE_DELETE_RANGE, /* from .. to */
 	STORE_DELETE_PARTITION,
 };
 struct store_assignment {
@@ -138,8 +168,8 @@ struct store_read {
 	/* Go on behind this row (a paging state): its token and keys; NULL: from the start. */
 	const struct store_cell *after_partition_key; /* token range only */
 	const struct store_cell *after_clustering;    /* NULL with after_partition_key set: behind the whole partition */
-	bool cached_only; /* never block: SM_AGAIN when a block is not in memory */
-	int64_t now_s;    /* for expiry; 0: the engine's clock */
+	bool cached_only;                             /* never block: SM_AGAIN when a block is not in memory */
+	int64_t now_s;                                /* for expiry; 0: the engine's clock */
 };
 /* One live row. Cells in the order of table->columns; borrowed until the next call on the cursor. */
 struct store_row {
@@ -155,7 +185,8 @@ struct store_ops {
 	const struct store_schema *(*schema)(struct sm_store *store); /* counted; never blocks */
 	void (*schema_release)(struct sm_store *store, const struct store_schema *schema);
 	/* Errors: SM_EXISTS, SM_NOT_FOUND, SM_INVALID. Durable when done. Runs on the pool. */
-	void (*change)(struct sm_store *store, const struct store_change *change, void (*done)(void *arg, const struct sm_error *error), void *arg);
+	void (*change)(struct sm_store *store, const struct store_change *change, void (*done)(void *arg, const struct sm_error *error),
+		       void *arg);
 
 	/* done is called once the batch is on disk, on a thread of the engine; it must not block. A batch that is refused before it was
 	 * queued is answered before apply returns. Mutations may use an older picture as long as the table is still there.
@@ -164,16 +195,18 @@ struct store_ops {
 	void (*apply)(struct sm_store *store, const struct store_batch *batch, void (*done)(void *arg, enum sm_err err), void *arg);
 
 	/* Reads one consistent state, the one of the first call of next. Rows that a reader sees are synced. */
-	enum sm_err (*open)(struct sm_store *store, const struct store_read *read, struct store_cursor **ret_cursor, struct sm_error *reterr);
-	/* SM_END after the last row; SM_AGAIN with cached_only (close it; open anew without it where blocking is allowed, behind the last row
-	 * that came). May block otherwise. */
+	enum sm_err (*open)(struct sm_store *store, const struct store_read *read, struct store_cursor **ret_cursor,
+			    struct sm_error *reterr);
+	/* SM_END after the last row; SM_AGAIN with cached_only (close it; open anew without it where blocking is allowed, behind the last
+	 * row that came). May block otherwise. */
 	enum sm_err (*next)(struct store_cursor *cursor, const struct store_row **ret_row);
 	void (*close_cursor)(struct store_cursor *cursor);
 
 	/* Begin a new instance of a job: its epoch, greater than any before; batches of older ones are refused from now on. Durable. */
 	enum sm_err (*job_epoch)(struct sm_store *store, const char *job, uint64_t *ret_epoch, struct sm_error *reterr);
 
-	/* Make dir a consistent copy (hard links) of all that is durable now; another process opens it with store_checkpoint_open. May block. */
+	/* Make dir a consistent copy (hard links) of all that is durable now; another process opens it with store_checkpoint_open. May
+	 * block. */
 	enum sm_err (*checkpoint)(struct sm_store *store, const char *dir, struct sm_error *reterr);
 	/* Flush and end. */
 	enum sm_err (*close)(struct sm_store *store, struct sm_error *reterr);
@@ -209,7 +242,8 @@ struct store_embedded_options {
 	size_t memtable_bytes;    /* 0: 8 MiB */
 	bool ack_before_sync;     /* planted fault, only with -Dplant_faults=true */
 };
-SM_MUST_CHECK enum sm_err store_embedded_open(const struct store_embedded_options *options, struct sm_store **ret_store, struct sm_error *reterr);
+SM_MUST_CHECK enum sm_err store_embedded_open(const struct store_embedded_options *options, struct sm_store **ret_store,
+					      struct sm_error *reterr);
 /* Open a checkpoint read-only in any process: schema, open, next, close_cursor, close work; the rest is SM_UNSUPPORTED. */
 SM_MUST_CHECK enum sm_err store_checkpoint_open(const char *dir, struct sm_store **ret_store, struct sm_error *reterr);
 
