@@ -151,14 +151,13 @@ static enum sm_err find_tables(struct store__writer *writer, struct store__write
 {
 	for (uint32_t i = 0; i < w->touched_count; i++) {
 		struct store__touched *t = &w->touched[i];
-		struct store__table *table = store__schema_table(writer->engine->schema, t->table);
-		if (!table) {
-			uint32_t to = number_now(writer, t->table);
-			if (to == t->table || !(table = store__schema_table(writer->engine->schema, to)))
-				return SM_NOT_FOUND;
-			renumber(w, t->table, to);
-			t->table = to;
-		}
+		if (store__schema_table(writer->engine->schema, t->table))
+			continue;
+		uint32_t to = number_now(writer, t->table);
+		if (to == t->table || !store__schema_table(writer->engine->schema, to))
+			return SM_NOT_FOUND;
+		renumber(w, t->table, to);
+		t->table = to;
 	}
 	return SM_OK;
 }
