@@ -1,0 +1,427 @@
+"""What the crash tests share: the week's events, a server that is killed and started again, clients that write down what was acknowledged,
+and the comparison at the end. Standard library only."""
+import csv
+import datetime
+import gzip
+import http.client
+import json
+import os
+import queue
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+
+sys.dont_write_bytecode = True
+from cqlclient import Connection, CqlError  # noqa: E402
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+EXAMPLE = os.path.join(HERE, "..", "..", "examples", "open-bandit")
+CLIENTS = 4
+
+
+class Failure(Exception):
+    """What a test found; its text says all that is known."""
+
+
+def binary(name="smack"):
+    """The binary under test (SMACK), or what the build has put near it."""
+    smack = os.path.abspath(os.environ.get("SMACK", os.path.join(HERE, "..", "..", "build", "smack")))
+    if name == "smack":
+        return smack
+    for place in (name, "tests/" + name, "tests/crash/" + name):
+        path = os.path.join(os.path.dirname(smack), place)
+        if os.path.exists(path):
+            return path
+    raise Failure("%s is not built: ninja -C %s test-programs" % (name, os.path.dirname(smack)))
+
+
+# ---- the week ----
+
+
+class Week:
+    """Real events: requests as a client would send them, and what must come of them."""
+
+    def __init__(self, days=7, events_a_request=100, times=1):
+        self.requests, self.events, self.daily = [], {}, {}
+        folder = os.path.join(EXAMPLE, "2019", "11")
+        for name in sorted(os.listdir(folder))[:days]:
+            lines = gzip.open(os.path.join(folder, name)).read().splitlines(keepends=True)
+            for at in range(0, len(lines), events_a_request):
+                self.requests.append(lines[at : at + events_a_request])
+            for line in lines:
+                event = json.loads(line)
+                self.events[uuid.UUID(event["id"]).bytes] = event
+                day = datetime.datetime.fromtimestamp(event["ts"] / 1000, datetime.timezone.utc).date().isoformat()
+                counts = self.daily.setdefault((event["campaign"], day), [0, 0])
+                counts[event["type"] == "click"] += 1
+        self.requests *= times
+        if days == 7:
+            with open(os.path.join(EXAMPLE, "expected_daily.csv")) as file:
+                expected = {(r["campaign"], r["day"]): [int(r["views"]), int(r["clicks"])] for r in csv.DictReader(file)}
+            if expected != self.daily:
+                raise Failure("the events do not add up to expected_daily.csv")
+
+
+# ---- the server ----
+
+
+class Server:
+    """One data directory and the process on it, with powerloss.c beneath it if power_loss is set."""
+
+    def __init__(self, program=None, power_loss=False, seed=0, env=None, config=None, arguments=()):
+        self.program = program or binary()
+        self.work = tempfile.mkdtemp(prefix="smack-crash-")
+        self.data = os.path.join(self.work, "data")
+        self.side = os.path.join(self.work, "side")
+        self.power_loss, self.mode = power_loss, None
+        self.random = random.Random(seed)
+        self.env = dict(os.environ, **(env or {}))
+        self.config = config or os.path.join(EXAMPLE, "smack.conf")
+        self.arguments = list(arguments)
+        self.process = None
+        self.starts, self.start_ms_max = 0, 0.0
+        self.undone = {}
+        self.last = {}
+        os.mkdir(self.data)
+        os.mkdir(self.side)
+
+    def start(self, kill_at=0, kill_after=None, sync_us=0):
+        """True: it serves. False: it was killed before it did, by the shim at its call kill_at, or after kill_after seconds."""
+        env = dict(self.env)
+        if self.power_loss:
+            env.update(LD_PRELOAD=binary("libpowerloss.so"), POWERLOSS_DIR=self.data, POWERLOSS_SIDE=self.side,
+                       POWERLOSS_KILL=str(kill_at), POWERLOSS_SYNC_US=str(sync_us))
+        began = time.monotonic()
+        self.errors = open(os.path.join(self.work, "stderr"), "ab")
+        self.process = subprocess.Popen(
+            [self.program, "up", "--data", self.data, "--config", self.config, "--http", "0", "--kafka", "0", "--cql", "0",
+             "--set", "stream.daily.interval=100ms", "--set", "logging.level=warn"] + self.arguments,
+            stdout=subprocess.PIPE, stderr=self.errors, env=env, text=True)
+        self.errors.close()
+        found = {}
+        watchdog = threading.Timer(60 if kill_after is None else kill_after, self.process.kill)
+        watchdog.start()
+        for line in self.process.stdout:
+            words = line.split()
+            if len(words) == 2:
+                found[words[0]] = words[1]
+            if words and words[0] == "data":
+                break
+        if kill_after is None or "data" not in found:
+            watchdog.cancel()
+        if "data" not in found:
+            status = self.process.wait()
+            if status == -signal.SIGKILL and (kill_at or kill_after is not None):
+                return False
+            raise Failure("the server did not start (status %d):\n%s" % (status, self.said()))
+        self.starts += 1
+        self.start_ms_max = max(self.start_ms_max, (time.monotonic() - began) * 1000)
+        self.http = found["http"].split("//")[1].rstrip("/")
+        self.cql_port = int(found["cql"].split(":")[1])
+        return True
+
+    def said(self):
+        with open(os.path.join(self.work, "stderr"), errors="replace") as file:
+            return "".join(file.readlines()[-30:])
+
+    def alive(self):
+        return self.process is not None and self.process.poll() is None
+
+    def kill(self):
+        """SIGKILL; a power loss too, if the shim is beneath."""
+        if self.process is None:
+            return
+        self.process.kill()
+        status = self.process.wait()
+        self.process.stdout.close()
+        self.process = None
+        if status != -signal.SIGKILL:
+            raise Failure("the server ended by itself (status %d):\n%s" % (status, self.said()))
+        if self.power_loss:
+            self.lose_power()
+
+    def lose_power(self):
+        if not os.path.exists(os.path.join(self.side, "journal")):
+            self.last = {"calls": 0}
+            return
+        seed = self.random.getrandbits(60)
+        line = subprocess.run([binary("powerloss_recover"), self.data, self.side, str(seed)] + ([self.mode] if self.mode else []), check=True,
+                              stdout=subprocess.PIPE).stdout
+        self.last = json.loads(line)
+        for key, value in self.last.items():
+            self.undone[key] = self.undone.get(key, 0) + value
+
+    def stop(self):
+        """SIGTERM; the seconds that it took."""
+        began = time.monotonic()
+        self.process.terminate()
+        try:
+            status = self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise Failure("the server still ran 20 s after SIGTERM:\n" + self.said()) from None
+        took = time.monotonic() - began
+        self.process.stdout.close()
+        self.process = None
+        if status:
+            raise Failure("SIGTERM ended the server with status %d:\n%s" % (status, self.said()))
+        return took
+
+    def cql(self):
+        return Connection("127.0.0.1", self.cql_port)
+
+    def done(self, keep=False):
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+        if keep:
+            print("kept: " + self.work, file=sys.stderr)
+        else:
+            shutil.rmtree(self.work, ignore_errors=True)
+
+
+# ---- the clients ----
+
+
+class Clients:
+    """Send the week's requests over HTTP, and rows over CQL; what was not acknowledged is sent again."""
+
+    def __init__(self, week, rows=True):
+        self.week = week
+        self.waiting = queue.Queue()
+        for request in week.requests:
+            self.waiting.put(request)
+        self.lock = threading.Lock()
+        self.acknowledged, self.requests, self.again, self.busy = set(), 0, 0, 0
+        self.rows, self.next_row, self.rows_wanted = set(), 0, rows
+        self.failure = None
+        self.quota = 0
+
+    def left(self):
+        return len(self.week.requests) - self.requests
+
+    def begin(self, server, quota):
+        """Send until `quota` requests are acknowledged in all, or the server dies."""
+        self.server, self.quota = server, quota
+        self.ended = threading.Event()
+        self.threads = [threading.Thread(target=self._guard, args=(self._send,)) for _ in range(CLIENTS)]
+        if self.rows_wanted:
+            self.threads.append(threading.Thread(target=self._guard, args=(self._write_rows,)))
+        for thread in self.threads:
+            thread.start()
+
+    def sending(self):
+        return any(thread.is_alive() for thread in self.threads[:CLIENTS])
+
+    def end(self):
+        self.ended.set()
+        for thread in self.threads:
+            thread.join()
+        if self.failure:
+            raise self.failure
+
+    def _guard(self, run):
+        try:
+            run()
+        except (OSError, http.client.HTTPException):
+            pass  # the server died
+        except Exception as error:  # pylint: disable=broad-except
+            self.failure = error if isinstance(error, Failure) else Failure("client: %r" % error)
+
+    def _send(self):
+        connection = http.client.HTTPConnection(self.server.http, timeout=20)
+        while not self.ended.is_set() and self.requests < self.quota:
+            try:
+                lines = self.waiting.get_nowait()
+            except queue.Empty:
+                return
+            done = False
+            try:
+                connection.request("POST", "/ingest/raw_events", gzip.compress(b"".join(lines), 1),
+                                   {"Content-Type": "application/x-ndjson", "Content-Encoding": "gzip"})
+                answer = connection.getresponse()
+                body = answer.read()
+                done = answer.status == 202
+                if answer.status in (429, 503):
+                    self.busy += 1
+                    time.sleep(0.05)
+                elif not done:
+                    raise Failure("POST /ingest/raw_events: %d %s" % (answer.status, body[:300]))
+            finally:
+                with self.lock:
+                    if done:
+                        self.requests += 1
+                        self.acknowledged.update(uuid.UUID(json.loads(line)["id"]).bytes for line in lines)
+                    else:
+                        self.again += 1
+                        self.waiting.put(lines)
+
+    def _write_rows(self):
+        connection = self.server.cql()
+        for text in ("CREATE KEYSPACE IF NOT EXISTS crash WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}",
+                     "CREATE TABLE IF NOT EXISTS crash.rows (k int PRIMARY KEY, v text)"):
+            connection.query(text)
+        while not self.ended.is_set():
+            self.next_row += 1
+            try:
+                connection.query("INSERT INTO crash.rows (k, v) VALUES (%d, '%s')" % (self.next_row, row_text(self.next_row)))
+            except CqlError as error:
+                raise Failure("INSERT: %s" % error) from None
+            self.rows.add(self.next_row)
+
+
+def row_text(k):
+    return "%d-" % k * (1 + k * 37 % 200)
+
+
+# ---- the end ----
+
+
+def wait_for_counts(server, expected, patience=20):
+    """The rows of ads.campaign when they stand still."""
+    connection = server.cql()
+    last, since, began = None, time.monotonic(), time.monotonic()
+    while True:
+        rows = connection.query("SELECT id, year, month, day, views, clicks FROM ads.campaign")
+        now = time.monotonic()
+        if rows != last:
+            last, since = rows, now
+        total = sum(number(r[4]) + number(r[5]) for r in rows)
+        if now - since > (0.6 if total >= expected else patience) or now - began > 120:
+            connection.close()
+            return rows
+        time.sleep(0.05)
+
+
+def number(cell):
+    return int.from_bytes(cell, "big", signed=True)
+
+
+def verify(server, clients):
+    """Raises Failure unless every acknowledged event and row is there, as sent, and counted once. Returns a line of figures."""
+    week, found = clients.week, []
+    campaign = wait_for_counts(server, len(week.events))
+    connection = server.cql()
+    there = {r[0]: r[1:] for r in connection.query("SELECT id, ad_id, campaign, ts, type FROM ads.event")}
+    lost = clients.acknowledged - there.keys()
+    if lost:
+        found.append("%d of %d acknowledged events are lost" % (len(lost), len(clients.acknowledged)))
+    if there.keys() - week.events.keys():
+        found.append("%d events were never sent" % len(there.keys() - week.events.keys()))
+    other = 0
+    for key in there.keys() & week.events.keys():
+        event, row = week.events[key], there[key]
+        other += row != [uuid.UUID(event["ad_id"]).bytes, uuid.UUID(event["campaign"]).bytes, event["ts"].to_bytes(8, "big"),
+                         event["type"].encode()]
+    if other:
+        found.append("%d events differ from what was sent" % other)
+    counted = {(str(uuid.UUID(bytes=r[0])), "%04d-%02d-%02d" % tuple(map(number, r[1:4]))): [number(r[4]), number(r[5])] for r in campaign}
+    total = sum(map(sum, counted.values()))
+    if counted != week.daily:
+        more = {k: v for k, v in counted.items() if v != week.daily.get(k)}
+        found.append("counted %d events, not %d (%s); first difference: %s" % (
+            total, len(week.events), "doubled" if total > len(week.events) else "lost", next(iter(more.items()), "a day is missing")))
+    if clients.rows_wanted and clients.rows:
+        rows = {number(r[0]): r[1] for r in connection.query("SELECT k, v FROM crash.rows")}
+        gone = [k for k in clients.rows if k not in rows]
+        if gone:
+            found.append("%d of %d acknowledged rows are lost (CQL)" % (len(gone), len(clients.rows)))
+        if any(v != row_text(k).encode() for k, v in rows.items()):
+            found.append("a row differs from what was written (CQL)")
+    connection.close()
+    if found:
+        raise Failure("; ".join(found))
+    return "%d events and %d rows acknowledged, 0 lost, counted %d, 0 doubled; %d requests sent again" % (
+        len(clients.acknowledged), len(clients.rows), total, clients.again)
+
+
+# ---- whole runs ----
+
+
+def one_kill(server, clients, chance, quota, tally):
+    """Start, send until `quota` requests are acknowledged, kill. A loss of power is every other time at a call of the program: near the
+    start, which is also the recovery from the one before, or further on. Every fourth kill is at a random moment of the start."""
+    kill_at, kill_after, kind = 0, None, chance.randrange(4)
+    if kind == 0:
+        kill_after = chance.uniform(0, 0.15)
+    elif kind < 3 and server.power_loss:
+        kill_at = chance.randint(1, 160 if kind == 1 else 1500)
+    serving = server.start(kill_at, kill_after, 2000 if server.power_loss else 0)
+    tally["starts"] += not serving
+    if serving:
+        clients.begin(server, quota)
+        wait = chance.uniform(0.005, 0.15)
+        deadline = time.monotonic() + (1.5 if kill_at else wait)
+        while time.monotonic() < deadline and server.alive() and (not kill_at or clients.sending()):
+            time.sleep(0.002)
+        if kill_at and server.alive():
+            time.sleep(wait)
+    tally["calls"] += bool(kill_at) and not server.alive()
+    server.kill()
+    if serving:
+        clients.end()
+
+
+def run_kills(kills, power_loss=False, times=1, days=7, seed=None, program=None, env=None, mode=None, quiet=True,
+              keep=False):
+    """Send the week with `kills` kills spread over it, verify, stop. Returns a line of figures; raises Failure."""
+    seed = random.SystemRandom().getrandbits(32) if seed is None else seed
+    chance = random.Random(seed)
+    week = Week(days, 100, times)
+    clients = Clients(week)
+    server = Server(program, power_loss, seed, env)
+    server.mode = mode
+    failed = True
+    try:
+        tally = dict.fromkeys(("starts", "calls"), 0)
+        for done in range(1, kills + 1):
+            one_kill(server, clients, chance, len(week.requests) * done // kills, tally)
+            if not quiet:
+                print("kill %d of %d: %d events acknowledged %s" % (done, kills, len(clients.acknowledged), server.last or ""), flush=True)
+        server.start()
+        while clients.left():
+            clients.begin(server, len(week.requests))
+            while clients.sending() and server.alive():
+                time.sleep(0.01)
+            clients.end()
+            if not server.alive():
+                raise Failure("the server died by itself:\n" + server.said())
+        line = verify(server, clients)
+        took = server.stop()
+        failed = False
+        line = "seed %d, %d kills (%d while starting): %s; slowest start %.0f ms, stop %.1f s" % (
+            seed, kills, tally["starts"], line, server.start_ms_max, took)
+        if power_loss:
+            line += "; %d at calls; undone: %s" % (tally["calls"], ", ".join("%s %d" % (k, v) for k, v in server.undone.items()))
+        return line
+    except Failure as error:
+        raise Failure("seed %d: %s" % (seed, error)) from None
+    finally:
+        if failed:
+            if server.alive():
+                server.process.kill()
+            if hasattr(clients, "threads"):
+                clients.ended.set()
+                for thread in clients.threads:
+                    thread.join()
+        server.done(keep and failed)
+
+
+def main(*tests):
+    """Run each test; exit status 1 if one failed."""
+    failed = 0
+    for test in tests:
+        began = time.monotonic()
+        try:
+            line = test()
+            print("ok   %s (%.1f s)%s" % (test.__name__, time.monotonic() - began, ": " + line if line else ""), flush=True)
+        except Failure as error:
+            failed += 1
+            print("FAIL %s (%.1f s): %s" % (test.__name__, time.monotonic() - began, error), flush=True)
+    sys.exit(1 if failed else 0)

@@ -1,0 +1,26 @@
+"""The long forms, run by `./dev test-crash`: the whole week each time, more kills, every way of losing power."""
+import harness
+
+
+def fifty_kills_of_the_week_five_times():
+    return "; ".join(harness.run_kills(50) for _ in range(5))
+
+
+def fifty_kills_while_the_week_is_sent_twice():
+    return harness.run_kills(50, times=2)
+
+
+def two_hundred_and_forty_losses_of_power():
+    return "; ".join(harness.run_kills(60, power_loss=True) for _ in range(4))
+
+
+def sixty_losses_of_power_while_the_week_is_sent_twice():
+    return harness.run_kills(60, power_loss=True, times=2)
+
+
+def every_way_of_losing_power():
+    return "; ".join(mode + ": " + harness.run_kills(20, power_loss=True, mode=mode) for mode in ("drop", "tear", "scramble", "keep"))
+
+
+harness.main(fifty_kills_of_the_week_five_times, fifty_kills_while_the_week_is_sent_twice, two_hundred_and_forty_losses_of_power,
+             sixty_losses_of_power_while_the_week_is_sent_twice, every_way_of_losing_power)

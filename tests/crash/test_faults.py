@@ -1,0 +1,41 @@
+"""platform: own -- the crash tests find the faults that are planted in smack-faults. See README.md."""
+import harness
+
+TRIES = 6  # one try misses a fault now and then: the kill has to come within some 50 ms
+
+
+def find(what, fault, **run):
+    program = harness.binary("smack-faults")
+    for number in range(1, TRIES + 1):
+        try:
+            harness.run_kills(program=program, env={fault: "1"}, days=2, **run)
+        except harness.Failure as error:
+            return "%s: found at try %d: %s" % (what, number, str(error).splitlines()[0])
+    raise harness.Failure("%s: not found in %d tries" % (what, TRIES))
+
+
+def power_loss_finds_an_acknowledgement_before_the_sync():
+    return find("acknowledged before the sync", "SMACK_FAULT_ACK_BEFORE_SYNC", kills=10, power_loss=True)
+
+
+def kills_find_a_batch_that_is_counted_twice():
+    return find("counted twice", "SMACK_FAULT_COUNT_TWICE", kills=12)
+
+
+def kills_find_it_also_when_everything_is_sent_twice():
+    return find("counted twice", "SMACK_FAULT_COUNT_TWICE", kills=12, times=2)
+
+
+def power_loss_finds_it_too():
+    return find("counted twice", "SMACK_FAULT_COUNT_TWICE", kills=12, power_loss=True)
+
+
+def the_same_program_without_a_fault_passes():
+    return harness.run_kills(5, power_loss=True, days=1, program=harness.binary("smack-faults"))
+
+
+TESTS = (power_loss_finds_an_acknowledgement_before_the_sync, kills_find_a_batch_that_is_counted_twice,
+         kills_find_it_also_when_everything_is_sent_twice, power_loss_finds_it_too, the_same_program_without_a_fault_passes)
+
+if __name__ == "__main__":
+    harness.main(*TESTS)
