@@ -101,8 +101,8 @@ int command_restore(int argc, char **argv)
 	static const struct argp_option options[] = {
 		OPTION_DATA,
 		{"table", KEY_TABLE, "KEYSPACE.TABLE", 0, "where the rows go; fields go to the columns of the same names", 0},
-		{"schema", KEY_SCHEMA, "FILE", 0, "JSON Schema of the lines (default: the one that the server has for topic raw_events)",
-		 0},
+		{"topic", 't', "TOPIC", 0, "the topic that the archive was made of: its schema in the server describes the lines", 0},
+		{"schema", KEY_SCHEMA, "FILE", 0, "or: JSON Schema of the lines", 0},
 		{0},
 	};
 	static const struct argp argp = {options,

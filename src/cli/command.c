@@ -24,6 +24,13 @@ void command_parse(const struct argp *argp, int argc, char **argv, void *input)
 	}
 }
 
+bool command_is_one_of(const char *word, const char *const *words)
+{
+	while (*words && strcmp(*words, word) != 0)
+		words++;
+	return *words != NULL;
+}
+
 enum sm_err server_info(struct sm_session *session, struct server_info *ret_info, struct sm_error *reterr)
 {
 	struct buf answer;

@@ -25,12 +25,15 @@ int command_failed(const struct sm_error *error);
 /* argp_parse with our exit statuses. */
 void command_parse(const struct argp *argp, int argc, char **argv, void *input);
 
+/* words ends with NULL. */
+bool command_is_one_of(const char *word, const char *const *words);
+
 /* --data, for commands that need a running server. */
 #define OPTION_DATA                                                                                              \
 	{                                                                                                        \
 		"data", 'd', "DIR", 0, "data directory of the server (default: $SMACK_DATA, else smack-data)", 0 \
 	}
-/* What the server's "info" command tells: its addresses. Strings are malloc'ed in one piece; free with server_info_done. */
+/* What the server's "info" command tells: its addresses. */
 struct server_info {
 	char url[64];   /* "http://127.0.0.1:8080" */
 	char kafka[64]; /* "127.0.0.1:9092" */

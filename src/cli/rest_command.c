@@ -26,7 +26,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		break;
 	case ARGP_KEY_END:
 		if (!a->word_count)
-			argp_error(state, "say what to do");
+			argp_error(state, "say what to do; `%s --help` lists it", state->name);
 		break;
 	default: return ARGP_ERR_UNKNOWN;
 	}
@@ -235,7 +235,14 @@ static enum sm_err logs(struct rest *r, bool app, const struct arguments *a, str
 
 static int run(const struct arguments *a, bool app)
 {
+	static const char *const app_actions[] = {"list", "apply", "kill", "restart", "logs", NULL}, *const job_actions[] = {
+													     "list", "apply", "run",
+													     "kill", "logs",  NULL};
 	const char *action = a->words[0], *name = a->words[1];
+	if (!command_is_one_of(action, app ? app_actions : job_actions)) {
+		fprintf(stderr, "smack: unknown action '%s': list, apply, %s, kill or logs\n", action, app ? "restart" : "run");
+		return STATUS_USAGE;
+	}
 	if (strcmp(action, "list") != 0 && a->word_count < 2) {
 		fprintf(stderr, "smack: name %s: smack %s %s %s\n",
 			strcmp(action, "apply") == 0 ? "the file"
@@ -257,17 +264,12 @@ static int run(const struct arguments *a, bool app)
 	else if (strcmp(action, "kill") == 0)
 		err = send_simple(&rest, "DELETE", app ? app_path(name, "", path, sizeof path) : job_path("job", name, path, sizeof path),
 				  "removed", name, &error);
-	else if (strcmp(action, "run") == 0 && !app)
+	else if (strcmp(action, "run") == 0)
 		err = send_simple(&rest, "PUT", job_path("job", name, path, sizeof path), "started", name, &error);
-	else if (strcmp(action, "restart") == 0 && app)
+	else if (strcmp(action, "restart") == 0)
 		err = send_simple(&rest, "POST", app_path(name, "/restart", path, sizeof path), "restarted", name, &error);
-	else if (strcmp(action, "logs") == 0)
+	else
 		err = logs(&rest, app, a, &error);
-	else {
-		fprintf(stderr, "smack: unknown action '%s'; `smack %s --help` lists them\n", action, app ? "app" : "job");
-		rest_close(&rest);
-		return STATUS_USAGE;
-	}
 	rest_close(&rest);
 	return err ? command_failed(&error) : STATUS_OK;
 }

@@ -321,6 +321,11 @@ int command_topic(int argc, char **argv)
 	command_parse(&argp, argc, argv, &a);
 	struct sm_error error = {0};
 	const char *action = a.words[0];
+	static const char *const actions[] = {"create", "list", "describe", "delete", "produce", "consume", NULL};
+	if (!command_is_one_of(action, actions)) {
+		fprintf(stderr, "smack: unknown action '%s': create, list, describe, delete, produce or consume\n", action);
+		return STATUS_USAGE;
+	}
 	if (strcmp(action, "list") != 0 && a.word_count < 2) {
 		fprintf(stderr, "smack: name the topic: smack topic %s TOPIC\n", action);
 		return STATUS_USAGE;
@@ -342,11 +347,8 @@ int command_topic(int argc, char **argv)
 		status = log_topic_delete_wait(log, a.words[1], &error) ? command_failed(&error) : STATUS_OK;
 	} else if (strcmp(action, "produce") == 0) {
 		status = produce(log, &a);
-	} else if (strcmp(action, "consume") == 0) {
-		status = consume(log, &a);
 	} else {
-		fprintf(stderr, "smack: unknown action '%s': create, list, describe, delete, produce or consume\n", action);
-		status = STATUS_USAGE;
+		status = consume(log, &a);
 	}
 	sm_disconnect(session);
 	return status;
