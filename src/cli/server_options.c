@@ -54,7 +54,10 @@ static enum sm_err set_logging(const struct config *c, struct sm_error *reterr)
 enum sm_err server_options_apply(struct server_options *o, struct sm_error *reterr)
 {
 	static const char *const port_keys[] = {"http.port", "kafka.port", "cql.port"};
-	enum sm_err err = o->file ? config_read(o->config, o->file, reterr) : SM_OK;
+	/* The same default as that of the commands that look for a server. */
+	enum sm_err err = set_one(o->config, "data", getenv("SMACK_DATA"), reterr);
+	if (!err && o->file)
+		err = config_read(o->config, o->file, reterr);
 	for (unsigned i = 0; i < o->set_count && !err; i++)
 		err = config_set(o->config, o->sets[i], reterr);
 	for (unsigned i = 0; i < 3 && !err; i++)

@@ -7,7 +7,8 @@
 
 enum { OPTION_HTTP = 512, OPTION_KAFKA, OPTION_CQL, OPTION_SET, OPTION_DEFAULTS };
 #define SERVER_OPTIONS                                                                                                             \
-	{"data", 'd', "DIR", 0, "data directory (default: smack-data)", 0}, {"config", 'c', "FILE", 0, "configuration file", 0},   \
+	{"data", 'd', "DIR", 0, "data directory (default: $SMACK_DATA, else smack-data)", 0},                                      \
+		{"config", 'c', "FILE", 0, "configuration file", 0},                                                               \
 		{"set", OPTION_SET, "KEY=VALUE", 0, "set one key of the configuration, as log.segment=64MiB; may be repeated", 0}, \
 		{"http", OPTION_HTTP, "PORT", 0, "HTTP port (default 8080; 0 takes a free one, here and below)", 0},               \
 		{"kafka", OPTION_KAFKA, "PORT", 0, "Kafka port (default 9092)", 0},                                                \
@@ -24,7 +25,7 @@ struct server_options {
 	unsigned set_count;
 };
 error_t server_options_parse(int key, char *arg, struct argp_state *state, struct server_options *options);
-/* File first, then --set, then the options of their own; then the check of the whole. */
+/* $SMACK_DATA first, then the file, then --set, then the options of their own; then the check of the whole. */
 SM_MUST_CHECK enum sm_err server_options_apply(struct server_options *options, struct sm_error *reterr);
 
 #endif
