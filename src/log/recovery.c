@@ -77,7 +77,8 @@ static enum sm_err scanner_need(struct scanner *s, size_t want, struct bytes *re
 		s->at = s->position;
 	}
 	size_t from = (size_t)(s->position - s->at);
-	*ret = bytes_of(s->data + from, s->got - from);
+	/* At the end of the file nothing may have been read yet: then there is no data to point into. */
+	*ret = s->got > from ? bytes_of(s->data + from, s->got - from) : (struct bytes){0};
 	return SM_OK;
 }
 

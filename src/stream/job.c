@@ -33,9 +33,6 @@ static enum sm_err add_source(struct stream_job *job, const char *topic, uint32_
 static enum sm_err add_dead_letter(struct stream_job *job, struct sm_error *reterr)
 {
 	char name[300];
-	bool schema = false;
-	for (uint32_t i = 0; i < job->source_count; i++)
-		schema |= job->sources[i].schema != NULL;
 	snprintf(name, sizeof name, "%.249s.dead", job->sources[0].topic);
 	const char *topic = job->dead_letter ? job->dead_letter : name;
 	for (uint32_t i = 0; i < job->source_count; i++)
