@@ -1,0 +1,404 @@
+/* The socket's two sides in one process: what a session does, and what the server makes of peers that are none of ours. */
+#include "log/record_batch.h"
+#include "remote/testing.h"
+#include <pthread.h>
+#include <semaphore.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+
+static enum sm_err echo(void *arg, struct bytes request, struct buf *answer, struct sm_error *reterr)
+{
+	if (request.size == 0)
+		return sm_fail(reterr, SM_INVALID, "nothing to say");
+	buf_append_bytes(answer, request);
+	return SM_OK;
+}
+static const struct remote_command commands[] = {{"echo", echo, NULL}, {0}};
+static struct remote_machine machine;
+static struct sm_session *session;
+
+static int setup(void **state)
+{
+	struct sm_error error;
+	if (remote_machine_start(&machine, commands, &error) || sm_connect(machine.dir, &session, &error))
+		fail_msg("%s", error.text);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	sm_disconnect(session);
+	session = NULL;
+	remote_machine_end(&machine);
+	return 0;
+}
+
+/* ---- the log ---- */
+
+static void make_topic(const char *name)
+{
+	struct sm_error error;
+	struct log_topic_spec spec = {name, 1, 1, NULL, 0};
+	if (log_topic_create_wait(sm_session_log(session), &spec, &error))
+		fail_msg("%s", error.text);
+}
+
+static int64_t append(const char *topic, const char *value)
+{
+	struct buf batch;
+	struct batch_builder b;
+	struct record r = {.timestamp_ms = 1, .value = bytes_str(value), .key_null = true};
+	int64_t offset = -1;
+	buf_init(&batch);
+	batch_begin(&b, &batch, CODEC_NONE);
+	batch_add(&b, &r, NULL, 0);
+	assert_int_equal(batch_end(&b), SM_OK);
+	assert_int_equal(
+		log_append_wait(sm_session_log(session), topic, 0, (uint8_t *)(uintptr_t)buf_bytes(&batch).data, buf_size(&batch), &offset),
+		SM_OK);
+	buf_done(&batch);
+	return offset;
+}
+
+static void what_is_appended_is_read_back(void **state)
+{
+	struct sm_log *log = sm_session_log(session);
+	make_topic("t");
+	assert_int_equal(append("t", "one"), 0);
+	assert_int_equal(append("t", "two"), 1);
+	struct log_read_result result;
+	struct bytes data;
+	uint8_t *buffer = NULL;
+	size_t cap = 0;
+	assert_int_equal(log->ops->read(log, "t", 0, 1, 1 << 20, &result), SM_OK);
+	assert_int_equal(result.high_watermark, 2);
+	assert_int_equal(log_slice_bytes(&result.slice, &buffer, &cap, &data), SM_OK);
+	struct batch_reader reader;
+	struct record record;
+	assert_int_equal(batch_reader_init(&reader, data), SM_OK);
+	assert_int_equal(batch_next(&reader, &record), SM_OK);
+	assert_memory_equal(record.value.data, "two", 3);
+	batch_reader_done(&reader);
+	log_slice_done(&result.slice);
+	free(buffer);
+	assert_int_equal(log->ops->read(log, "t", 0, 3, 100, &result), SM_OUT_OF_RANGE);
+	assert_int_equal(log->ops->read(log, "none", 0, 0, 100, &result), SM_NOT_FOUND);
+	int64_t offset;
+	assert_int_equal(log->ops->offset_for(log, "t", 0, LOG_LATEST, &offset, NULL), SM_OK);
+	assert_int_equal(offset, 2);
+	const struct log_topics *topics = log->ops->topics(log);
+	assert_non_null(log_topics_find(topics, "t"));
+	log->ops->topics_release(log, topics);
+	struct sm_error error;
+	assert_int_equal(log_topic_delete_wait(log, "t", &error), SM_OK);
+	assert_int_equal(log_topic_delete_wait(log, "t", &error), SM_NOT_FOUND);
+}
+
+struct waiter {
+	struct log_wait wait; /* first */
+	sem_t done;
+	enum sm_err err;
+};
+
+static void wait_done(struct log_wait *wait, enum sm_err err)
+{
+	struct waiter *w = (struct waiter *)wait;
+	w->err = err;
+	sem_post(&w->done);
+}
+
+static void wait_begin(struct waiter *w, int64_t offset)
+{
+	struct sm_log *log = sm_session_log(session);
+	*w = (struct waiter){.wait = {.topic = "w", .offset = offset, .done = wait_done}};
+	sem_init(&w->done, 0, 0);
+	log->ops->wait(log, &w->wait);
+}
+
+static enum sm_err wait_end(struct waiter *w)
+{
+	while (sem_wait(&w->done))
+		;
+	sem_destroy(&w->done);
+	return w->err;
+}
+
+static void a_wait_ends_with_the_record_or_is_cancelled(void **state)
+{
+	struct sm_log *log = sm_session_log(session);
+	struct waiter w;
+	make_topic("w");
+	wait_begin(&w, 0);
+	assert_int_not_equal(sem_trywait(&w.done), 0);
+	append("w", "x");
+	assert_int_equal(wait_end(&w), SM_OK);
+	wait_begin(&w, 1);
+	log->ops->wait_cancel(log, &w.wait);
+	assert_int_equal(wait_end(&w), SM_CANCELLED);
+}
+
+static void offsets_of_a_group_are_kept(void **state)
+{
+	struct sm_log *log = sm_session_log(session);
+	make_topic("o");
+	/* Committed inside, seen from outside. */
+	struct log_group_offset offset = {.topic = "o", .partition = 0, .offset = -1};
+	void *hold;
+	assert_int_equal(log->ops->offsets_fetch(log, "g", &offset, 1, &hold), SM_OK);
+	assert_int_equal(offset.offset, -1);
+	log->ops->offsets_release(log, hold);
+}
+
+/* ---- the store ---- */
+
+static const struct store_column columns[] = {
+	{.name = "k", .type = {.id = STORE_TEXT}, .kind = STORE_PARTITION_KEY},
+	{.name = "v", .type = {.id = STORE_TEXT}, .kind = STORE_REGULAR},
+};
+
+static void make_table(void)
+{
+	struct sm_error error;
+	static const struct store_option replication[] = {{"class", "LocalStrategy"}};
+	struct store_keyspace keyspace = {.name = "ks", .durable_writes = true, .replication = replication, .replication_count = 1};
+	struct store_table table = {
+		.keyspace = "ks", .name = "t", .columns = columns, .column_count = 2, .partition_key_count = 1, .regular_count = 1};
+	struct store_change change = {.kind = STORE_CREATE_KEYSPACE, .keyspace = "ks", .new_keyspace = &keyspace};
+	if (store_change_wait(sm_session_store(session), &change, &error))
+		fail_msg("%s", error.text);
+	change = (struct store_change){.kind = STORE_CREATE_TABLE, .keyspace = "ks", .table = "t", .new_table = &table};
+	if (store_change_wait(sm_session_store(session), &change, &error))
+		fail_msg("%s", error.text);
+	assert_int_equal(store_change_wait(sm_session_store(session), &change, &error), SM_EXISTS);
+}
+
+static struct store_cell cell(const char *text)
+{
+	return (struct store_cell){(const uint8_t *)text, (int32_t)strlen(text)};
+}
+
+/* count rows "KEY0".. with the value, as one batch. */
+static enum sm_err put(const char *key, unsigned count, const char *value, const char *job, uint64_t epoch)
+{
+	struct sm_store *store = sm_session_store(session);
+	const struct store_schema *schema = store->ops->schema(store);
+	const struct store_table *table = store_find_table(schema, "ks", "t");
+	static int64_t time_us = 1;
+	char names[64][32];
+	struct store_cell keys[64];
+	struct store_assignment assignment = {&table->columns[1], cell(value)};
+	struct store_mutation mutations[64];
+	assert_true(count <= 64);
+	for (unsigned i = 0; i < count; i++) {
+		snprintf(names[i], sizeof names[i], "%s%u", key, i);
+		keys[i] = cell(names[i]);
+		mutations[i] = (struct store_mutation){.kind = STORE_UPSERT_INSERT,
+						       .table = table,
+						       .partition_key = &keys[i],
+						       .clustering = &keys[i],
+						       .cells = &assignment,
+						       .cell_count = 1,
+						       .timestamp_us = time_us++};
+	}
+	struct store_batch batch = {.mutations = mutations, .count = count, .job = job, .epoch = epoch};
+	enum sm_err err = store_apply_wait(store, &batch);
+	store->ops->schema_release(store, schema);
+	return err;
+}
+
+/* How many rows have the value; key NULL: of all. */
+static unsigned count_rows(struct sm_store *store, const char *key, const char *value)
+{
+	const struct store_schema *schema = store->ops->schema(store);
+	struct store_cell k = key ? cell(key) : (struct store_cell){0};
+	struct store_read read = {.table = store_find_table(schema, "ks", "t"),
+				  .partition_key = key ? &k : NULL,
+				  .token_from = INT64_MIN,
+				  .token_to = INT64_MAX};
+	struct store_cursor *cursor;
+	const struct store_row *row;
+	struct sm_error error;
+	unsigned count = 0;
+	enum sm_err err;
+	if (store->ops->open(store, &read, &cursor, &error))
+		fail_msg("%s", error.text);
+	while (!(err = store->ops->next(cursor, &row)))
+		count += row->cells[1].size == (int32_t)strlen(value) && memcmp(row->cells[1].data, value, strlen(value)) == 0;
+	assert_int_equal(err, SM_END);
+	store->ops->close_cursor(cursor);
+	store->ops->schema_release(store, schema);
+	return count;
+}
+
+static void rows_are_got_and_scanned(void **state)
+{
+	make_table();
+	assert_int_equal(put("a", 50, "x", NULL, 0), SM_OK);
+	assert_int_equal(put("b", 7, "y", NULL, 0), SM_OK);
+	assert_int_equal(count_rows(sm_session_store(session), "a49", "x"), 1);
+	assert_int_equal(count_rows(sm_session_store(session), "a50", "x"), 0);
+	assert_int_equal(count_rows(sm_session_store(session), NULL, "x"), 50);
+	assert_int_equal(count_rows(sm_session_store(session), NULL, "y"), 7);
+	/* A scan that began later sees what was written meanwhile. */
+	assert_int_equal(put("b", 9, "y", NULL, 0), SM_OK);
+	assert_int_equal(count_rows(sm_session_store(session), NULL, "y"), 9);
+	assert_int_equal(count_rows(machine.store, NULL, "y"), 9);
+}
+
+static void a_batch_of_an_older_epoch_is_refused_as_a_whole(void **state)
+{
+	struct sm_store *store = sm_session_store(session);
+	uint64_t first, second;
+	struct sm_error error;
+	make_table();
+	assert_int_equal(store->ops->job_epoch(store, "job", &first, &error), SM_OK);
+	assert_int_equal(put("a", 3, "first", "job", first), SM_OK);
+	assert_int_equal(store->ops->job_epoch(store, "job", &second, &error), SM_OK);
+	assert_true(second > first);
+	assert_int_equal(put("a", 3, "late", "job", first), SM_STALE_EPOCH);
+	assert_int_equal(count_rows(store, NULL, "late"), 0);
+	assert_int_equal(count_rows(store, NULL, "first"), 3);
+	assert_int_equal(put("a", 3, "second", "job", second), SM_OK);
+	assert_int_equal(count_rows(store, NULL, "second"), 3);
+}
+
+/* ---- commands ---- */
+
+static void commands_answer_or_say_why_not(void **state)
+{
+	struct buf answer;
+	struct sm_error error;
+	buf_init(&answer);
+	assert_int_equal(remote_call(session, "echo", BYTES("hello"), &answer, &error), SM_OK);
+	assert_true(bytes_equal(buf_bytes(&answer), BYTES("hello")));
+	assert_int_equal(remote_call(session, "echo", BYTES(""), &answer, &error), SM_INVALID);
+	assert_string_equal(error.text, "nothing to say");
+	assert_int_equal(remote_call(session, "nothing", BYTES("x"), &answer, &error), SM_NOT_FOUND);
+	assert_non_null(strstr(error.text, "nothing"));
+	buf_done(&answer);
+}
+
+static void no_server_says_how_to_start_one(void **state)
+{
+	struct sm_session *other;
+	struct sm_error error;
+	assert_int_equal(sm_connect("/tmp/smack-no-such-directory", &other, &error), SM_UNAVAILABLE);
+	assert_non_null(strstr(error.text, "smack up --data /tmp/smack-no-such-directory"));
+}
+
+static void a_session_outlives_neither_its_server_nor_a_call(void **state)
+{
+	struct buf answer;
+	struct sm_error error;
+	buf_init(&answer);
+	remote_server_free(machine.server, 1000);
+	machine.server = NULL;
+	assert_int_equal(remote_call(session, "echo", BYTES("x"), &answer, &error), SM_UNAVAILABLE);
+	buf_done(&answer);
+}
+
+/* ---- peers that are none of ours ---- */
+
+/* The answer's first byte behind the size (0 ok, else error), or -1: the server has hung up. */
+static int read_answer(int fd, char *text, size_t size)
+{
+	uint8_t head[REMOTE_HEADER];
+	if (recv(fd, head, sizeof head, MSG_WAITALL) != sizeof head)
+		return -1;
+	uint32_t left = be32_get(head) - (REMOTE_HEADER - 4);
+	assert_true(left < size);
+	if (left) /* a read of nothing would wait for something */
+		assert_int_equal(recv(fd, text, left, MSG_WAITALL), left);
+	text[left] = 0;
+	return head[4];
+}
+
+static void send_frame(int fd, uint8_t op, const void *body, uint32_t size)
+{
+	uint8_t head[REMOTE_HEADER];
+	be32_put(head, size + REMOTE_HEADER - 4);
+	head[4] = op;
+	be32_put(head + 5, 1);
+	assert_int_equal(send(fd, head, sizeof head, MSG_NOSIGNAL), sizeof head);
+	assert_int_equal(send(fd, body, size, MSG_NOSIGNAL), size);
+}
+
+static void garbage_ends_its_connection_only(void **state)
+{
+	char text[4096];
+	static const char *const garbage[] = {"GET / HTTP/1.1\r\n\r\n", "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", "\0\0\0\0\0\0\0\0\0\0",
+					      "\0\0\0\005\012\0\0\0\001"};
+	static const size_t sizes[] = {18, 10, 10, 9};
+	for (int i = 0; i < 4; i++) {
+		int fd = remote_machine_connect(&machine);
+		assert_int_equal(send(fd, garbage[i], sizes[i], MSG_NOSIGNAL), sizes[i]);
+		assert_int_equal(read_answer(fd, text, sizeof text), -1);
+		close(fd);
+	}
+	/* After a greeting a request that makes no sense is answered, and the connection stays. */
+	int fd = remote_machine_connect(&machine);
+	send_frame(fd, REMOTE_HELLO, "\0\001", 2);
+	assert_int_equal(read_answer(fd, text, sizeof text), 0);
+	for (int op = 2; op < 256; op++) {
+		if (op == REMOTE_PRODUCER_ID || op == REMOTE_TOPICS || op == REMOTE_SCHEMA || op == REMOTE_CHECKPOINT)
+			continue; /* no body is right for these */
+		send_frame(fd, (uint8_t)op, "", 0);
+		int answer = read_answer(fd, text, sizeof text);
+		if (answer != 1 && op != REMOTE_CLOSE)
+			fail_msg("request %d was answered with %d", op, answer);
+	}
+	close(fd);
+	commands_answer_or_say_why_not(state);
+}
+
+static void another_version_is_told_so(void **state)
+{
+	char text[4096];
+	int fd = remote_machine_connect(&machine);
+	send_frame(fd, REMOTE_HELLO, "\0\002", 2);
+	assert_int_equal(read_answer(fd, text, sizeof text), 1);
+	assert_non_null(strstr(text + 8, "version 1"));
+	assert_int_equal(read_answer(fd, text, sizeof text), -1);
+	close(fd);
+}
+
+static void what_is_under_way_is_answered_before_the_server_ends(void **state)
+{
+	char text[4096];
+	make_topic("w");
+	int fd = remote_machine_connect(&machine);
+	send_frame(fd, REMOTE_HELLO, "\0\001", 2);
+	assert_int_equal(read_answer(fd, text, sizeof text), 0);
+	static const uint8_t wait[] = {0, 0, 0, 1, 'w', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9};
+	send_frame(fd, REMOTE_WAIT, wait, sizeof wait);
+	/* Behind it on the same connection, so that the wait has begun when this has its answer. */
+	static const uint8_t command[] = {0, 0, 0, 4, 'e', 'c', 'h', 'o', 0, 0, 0, 1, 'x'};
+	send_frame(fd, REMOTE_COMMAND, command, sizeof command);
+	assert_int_equal(read_answer(fd, text, sizeof text), 0);
+	remote_server_free(machine.server, 2000);
+	machine.server = NULL;
+	assert_int_equal(read_answer(fd, text, sizeof text), 1); /* cancelled, not cut off */
+	assert_int_equal(read_answer(fd, text, sizeof text), -1);
+	close(fd);
+}
+
+#define WITH_SERVER(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		WITH_SERVER(what_is_appended_is_read_back),
+		WITH_SERVER(a_wait_ends_with_the_record_or_is_cancelled),
+		WITH_SERVER(offsets_of_a_group_are_kept),
+		WITH_SERVER(rows_are_got_and_scanned),
+		WITH_SERVER(a_batch_of_an_older_epoch_is_refused_as_a_whole),
+		WITH_SERVER(commands_answer_or_say_why_not),
+		WITH_SERVER(no_server_says_how_to_start_one),
+		WITH_SERVER(a_session_outlives_neither_its_server_nor_a_call),
+		WITH_SERVER(garbage_ends_its_connection_only),
+		WITH_SERVER(another_version_is_told_so),
+		WITH_SERVER(what_is_under_way_is_answered_before_the_server_ends),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
