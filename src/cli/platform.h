@@ -45,7 +45,8 @@ struct platform {
 	struct platform_runner *runner;
 	struct web *web;
 	char url[64], kafka_address[64], cql_port[8];
-	char *process_env[8]; /* ends with NULL: what processes of the cluster find in their environment */
+	char *process_env[8];              /* ends with NULL: what processes of the cluster find in their environment */
+	struct remote_command commands[4]; /* of the Unix socket; ends with name NULL */
 	_Atomic bool ready;
 };
 

@@ -179,9 +179,8 @@ static enum sm_err command_topic_schema(void *arg, struct bytes request, struct 
 
 const struct remote_command *platform_commands(struct platform *p)
 {
-	static struct remote_command list[4];
-	list[0] = (struct remote_command){"info", command_info, p};
-	list[1] = (struct remote_command){"status", command_status_json, p};
-	list[2] = (struct remote_command){"topic_schema", command_topic_schema, p};
-	return list;
+	p->commands[0] = (struct remote_command){"info", command_info, p};
+	p->commands[1] = (struct remote_command){"status", command_status_json, p};
+	p->commands[2] = (struct remote_command){"topic_schema", command_topic_schema, p};
+	return p->commands;
 }

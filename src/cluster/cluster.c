@@ -397,7 +397,7 @@ void cluster_free(struct cluster *c, uint32_t timeout_ms)
 	if (!c->ended)
 		return;
 	/* The actor's last message is behind it when it answers no more. */
-	while (call_wait(c, status_handle, NULL, NULL, NULL) == SM_OK)
+	while (call_wait(c, status_handle, NULL, NULL, NULL) == SM_OK || atomic_load(&c->reading))
 		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 	cluster__processes_free(c->processes);
 	free_all(c);

@@ -9,6 +9,7 @@
 #include "cluster/schedule.h"
 #include <limits.h>
 #include <semaphore.h>
+#include <stdatomic.h>
 
 /* ---- tasks ---- */
 
@@ -89,6 +90,7 @@ struct cluster {
 	struct map apps, jobs; /* by id and name */
 	struct cluster_task *tasks;
 	uint64_t next_task;
+	_Atomic unsigned reading; /* requests for output that are on the pool */
 	uint16_t next_port;
 	int64_t last_write_us; /* timestamps of writes grow, so that the last one wins */
 	sem_t all_ended;       /* posted once, when stopping and no task is left */

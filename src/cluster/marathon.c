@@ -443,30 +443,71 @@ static void route_ping(struct http_request *request)
 	http_reply(request, 200, "text/plain; charset=utf-8", BYTES("pong"));
 }
 
+/* ---- the output of tasks: /smack/logs/apps/ID and /smack/logs/jobs/NAME ---- */
+
 #define LOG_BYTES_MAX (256u << 10)
 
-/* /smack/logs/apps/ID and /smack/logs/jobs/NAME: the newest task's output. */
+/* Files are read on the pool. */
+struct log_request {
+	struct sm_work work;
+	struct cluster *cluster;
+	struct http_ticket *ticket;
+	bool app;
+	char name[130];
+	const char *stream;
+	struct buf out;
+	enum sm_err err;
+};
+
+static void answer_logs(struct http_request *request, void *arg)
+{
+	struct log_request *l = arg;
+	if (request && l->err) {
+		struct sm_error error;
+		sm_fail(&error, l->err, l->err == SM_NOT_FOUND ? "%s has not run yet" : "the output of %s cannot be read now", l->name);
+		http_reply_error(request, &error);
+	} else if (request) {
+		http_reply(request, 200, "text/plain; charset=utf-8", buf_bytes(&l->out));
+	}
+	buf_done(&l->out);
+	free(l);
+}
+
+static void read_logs(struct sm_work *work)
+{
+	struct log_request *l = (struct log_request *)work;
+	struct cluster *c = l->cluster;
+	l->err = cluster__output(c, l->app ? "apps" : "jobs", l->name, l->stream, LOG_BYTES_MAX, &l->out);
+	http_ticket_post(l->ticket, answer_logs, l);
+	atomic_fetch_sub(&c->reading, 1);
+}
+
 static void route_logs(struct http_request *request)
 {
 	struct cluster *c = request->arg;
-	struct bytes stream = http_query(request, "stream"), kind = request->params[0], owner = request->params[1];
-	struct sm_error error;
-	struct buf out;
-	char name[130];
+	struct bytes kind = request->params[0], owner = request->params[1];
 	bool app = bytes_equal(kind, BYTES("apps"));
-	bool err_stream = bytes_equal(stream, BYTES("stderr"));
-	buf_init(&out);
-	snprintf(name, sizeof name, "%s%.*s", app ? "/" : "", (int)(owner.size < 127 ? owner.size : 127), (const char *)owner.data);
-	enum sm_err err = app || bytes_equal(kind, BYTES("jobs"))
-				  ? cluster__output(c, app ? "apps" : "jobs", name, err_stream ? "stderr" : "stdout", LOG_BYTES_MAX, &out)
-				  : SM_NOT_FOUND;
-	if (err) {
-		sm_fail(&error, err, "%s has not run yet", name);
-		http_reply_error(request, &error);
-	} else {
-		http_reply(request, 200, "text/plain; charset=utf-8", buf_bytes(&out));
+	if (!app && !bytes_equal(kind, BYTES("jobs"))) {
+		refuse(request, SM_NOT_FOUND, "logs are at /smack/logs/apps/ID and /smack/logs/jobs/NAME");
+		return;
 	}
-	buf_done(&out);
+	struct log_request *l = calloc(1, sizeof *l);
+	if (!l || !(l->ticket = http_ticket(request))) {
+		free(l);
+		refuse(request, SM_NO_MEMORY, "no memory");
+		return;
+	}
+	l->work.run = read_logs;
+	l->cluster = c;
+	l->app = app;
+	l->stream = bytes_equal(http_query(request, "stream"), BYTES("stderr")) ? "stderr" : "stdout";
+	snprintf(l->name, sizeof l->name, "%s%.*s", app ? "/" : "", (int)(owner.size < 127 ? owner.size : 127), (const char *)owner.data);
+	buf_init(&l->out);
+	atomic_fetch_add(&c->reading, 1);
+	if ((l->err = sm_pool_run(c->options.system, &l->work))) {
+		atomic_fetch_sub(&c->reading, 1);
+		http_ticket_post(l->ticket, answer_logs, l);
+	}
 }
 
 enum sm_err cluster__marathon_routes(struct cluster *c, struct http_server *server)
