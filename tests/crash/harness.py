@@ -351,7 +351,7 @@ def one_kill(server, clients, chance, quota, tally):
     if kind == 0:
         kill_after = chance.uniform(0, 0.15)
     elif kind < 3 and server.power_loss:
-        kill_at = chance.randint(1, 160 if kind == 1 else 1500)
+        kill_at = chance.randint(1, 160 if kind == 1 else 600)
     serving = server.start(kill_at, kill_after, 2000 if server.power_loss else 0)
     tally["starts"] += not serving
     if serving:
