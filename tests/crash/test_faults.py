@@ -10,7 +10,7 @@ def find(what, fault, **run):
         try:
             harness.run_kills(program=program, env={fault: "1"}, days=2, **run)
         except harness.Failure as error:
-            return "%s: found at try %d: %s" % (what, number, str(error).splitlines()[0])
+            return "%s: found at try %d: %.300s" % (what, number, " ".join(str(error).split()))
     raise harness.Failure("%s: not found in %d tries" % (what, TRIES))
 
 
@@ -19,15 +19,15 @@ def power_loss_finds_an_acknowledgement_before_the_sync():
 
 
 def kills_find_a_batch_that_is_counted_twice():
-    return find("counted twice", "SMACK_FAULT_COUNT_TWICE", kills=12)
+    return find("counted twice", "SMACK_FAULT_COUNT_TWICE", kills=20)
 
 
 def kills_find_it_also_when_everything_is_sent_twice():
-    return find("counted twice", "SMACK_FAULT_COUNT_TWICE", kills=12, times=2)
+    return find("counted twice", "SMACK_FAULT_COUNT_TWICE", kills=20, times=2)
 
 
 def power_loss_finds_it_too():
-    return find("counted twice", "SMACK_FAULT_COUNT_TWICE", kills=12, power_loss=True)
+    return find("counted twice", "SMACK_FAULT_COUNT_TWICE", kills=20, power_loss=True)
 
 
 def the_same_program_without_a_fault_passes():
