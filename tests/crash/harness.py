@@ -283,7 +283,7 @@ def row_text(k):
 # ---- the end ----
 
 
-def wait_for_counts(server, expected, patience=20):
+def wait_for_counts(server, expected, patience):
     """The rows of ads.campaign when they stand still."""
     connection = server.cql()
     last, since, began = None, time.monotonic(), time.monotonic()
@@ -303,10 +303,10 @@ def number(cell):
     return int.from_bytes(cell, "big", signed=True)
 
 
-def verify(server, clients):
+def verify(server, clients, patience=20):
     """Raises Failure unless every acknowledged event and row is there, as sent, and counted once. Returns a line of figures."""
     week, found = clients.week, []
-    campaign = wait_for_counts(server, len(week.events))
+    campaign = wait_for_counts(server, len(week.events), patience)
     connection = server.cql()
     there = {r[0]: r[1:] for r in connection.query("SELECT id, ad_id, campaign, ts, type FROM ads.event")}
     lost = clients.acknowledged - there.keys()
@@ -368,8 +368,8 @@ def one_kill(server, clients, chance, quota, tally):
         clients.end()
 
 
-def run_kills(kills, power_loss=False, times=1, days=7, seed=None, program=None, env=None, mode=None, quiet=True,
-              keep=False):
+def run_kills(kills, power_loss=False, times=1, days=7, seed=None, program=None, env=None, mode=None, patience=20,
+              quiet=True, keep=False):
     """Send the week with `kills` kills spread over it, verify, stop. Returns a line of figures; raises Failure."""
     seed = random.SystemRandom().getrandbits(32) if seed is None else seed
     chance = random.Random(seed)
@@ -392,7 +392,7 @@ def run_kills(kills, power_loss=False, times=1, days=7, seed=None, program=None,
             clients.end()
             if not server.alive():
                 raise Failure("the server died by itself:\n" + server.said())
-        line = verify(server, clients)
+        line = verify(server, clients, patience)
         took = server.stop()
         failed = False
         line = "seed %d, %d kills (%d while starting): %s; slowest start %.0f ms, stop %.1f s" % (

@@ -18,6 +18,13 @@ def power_loss_finds_an_acknowledgement_before_the_sync():
     return find("acknowledged before the sync", "SMACK_FAULT_ACK_BEFORE_SYNC", kills=10, power_loss=True)
 
 
+def it_finds_the_lost_events_themselves_when_all_that_was_not_synced_is_dropped():
+    line = find("acknowledged before the sync", "SMACK_FAULT_ACK_BEFORE_SYNC", kills=10, power_loss=True, mode="drop", patience=3)
+    if "acknowledged events are lost" not in line:
+        raise harness.Failure("something else was found: " + line)
+    return line
+
+
 def kills_find_a_batch_that_is_counted_twice():
     return find("counted twice", "SMACK_FAULT_COUNT_TWICE", kills=20)
 
@@ -34,7 +41,8 @@ def the_same_program_without_a_fault_passes():
     return harness.run_kills(5, power_loss=True, days=1, program=harness.binary("smack-faults"))
 
 
-TESTS = (power_loss_finds_an_acknowledgement_before_the_sync, kills_find_a_batch_that_is_counted_twice,
+TESTS = (power_loss_finds_an_acknowledgement_before_the_sync,
+         it_finds_the_lost_events_themselves_when_all_that_was_not_synced_is_dropped, kills_find_a_batch_that_is_counted_twice,
          kills_find_it_also_when_everything_is_sent_twice, power_loss_finds_it_too, the_same_program_without_a_fault_passes)
 
 if __name__ == "__main__":
