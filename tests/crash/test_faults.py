@@ -17,7 +17,7 @@ def find(what, fault, sign="", **run):
 
 
 def power_loss_finds_an_acknowledgement_before_the_sync():
-    return find("acknowledged before the sync", "SMACK_FAULT_ACK_BEFORE_SYNC", kills=10, power_loss=True)
+    return find("acknowledged before the sync", "SMACK_FAULT_ACK_BEFORE_SYNC", kills=10, power_loss=True, patience=3)
 
 
 def it_finds_the_lost_events_themselves_when_all_that_was_not_synced_is_dropped():
