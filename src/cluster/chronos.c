@@ -70,7 +70,7 @@ void cluster__job_put_handle(struct cluster *c, struct call *call)
 	const char *name = document ? json_string_value(json_object_get(document, "name")) : NULL;
 	struct job *there = name ? map_get(&c->jobs, bytes_str(name)) : NULL;
 	if (!err)
-		err = check_parents(c, document, name, &call->error);
+		err = name ? check_parents(c, document, name, &call->error) : sm_fail(&call->error, SM_INVALID, "\"name\" is missing");
 	if (!err && !there && c->jobs.count >= CLUSTER_JOBS_MAX)
 		err = sm_fail(&call->error, SM_TOO_LARGE, "there are %d jobs already", CLUSTER_JOBS_MAX);
 	if (err) {
