@@ -70,7 +70,7 @@ enum sm_err build__put(struct build *b, const struct store_table *table, const s
 	uint32_t key_count = (uint32_t)table->partition_key_count + table->clustering_count;
 	struct store_cell *key = arena_alloc(&b->arena, key_count * sizeof *key);
 	struct store_assignment *values = arena_alloc(&b->arena, (cell_count + 1) * sizeof *values);
-	struct store_mutation *m;
+	struct store_mutation *m = NULL;
 	bool ok = key && values;
 	for (uint32_t i = 0; i < key_count && ok; i++)
 		ok = copy_cell(&b->arena, keys[i], &key[i]);

@@ -186,7 +186,7 @@ static bool find_place(int at, const char *path, struct place *p)
 	const char *name = slash ? slash + 1 : full;
 	if (strlen(name) > NAME_MAX || !*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
 		goto done;
-	snprintf(p->name, sizeof p->name, "%s", name);
+	memcpy(p->name, name, strlen(name) + 1);
 	if (slash)
 		*slash = 0;
 	struct stat st;
