@@ -279,7 +279,7 @@ static void slow_done(struct sm_actor *self, void *state)
 }
 static enum sm_err slow_receive(struct sm_actor *self, void *state, struct sm_msg *msg)
 {
-	nanosleep(&(struct timespec){0, 1000000}, NULL);
+	nanosleep(&(struct timespec){0, 100000}, NULL); /* a turn of messages stays well under the grace of a forced end */
 	return SM_OK;
 }
 static enum sm_err slow_init(struct sm_actor *self, void *state, void *arg)

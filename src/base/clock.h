@@ -12,7 +12,7 @@ struct clock {
 extern struct clock clock_system;
 struct clock_manual {
 	struct clock clock;
-	uint64_t now_us;
+	_Atomic uint64_t now_us; /* a test turns it while other threads look */
 };
 void clock_manual_init(struct clock_manual *clock, uint64_t now_us);
 static inline uint64_t clock_wall_us(struct clock *c)
