@@ -3,7 +3,6 @@
 #include "base/logging.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -70,6 +69,8 @@ static enum sm_err open_engines(struct platform *p, struct sm_error *reterr)
 	enum sm_err err = sm_system_new(&system, &p->system, reterr);
 	if (err)
 		return err;
+	if ((err = platform_memory_keep(p->system)))
+		return sm_fail(reterr, err, "no actor for the memory: %s", sm_err_text(err));
 	struct log_embedded_options log = {
 		.system = p->system,
 		.dir = in_data(p, "log", path, sizeof path),
@@ -310,14 +311,6 @@ static enum sm_err start_cluster(struct platform *p, struct sm_error *reterr)
 	return cluster_new(&options, &p->cluster, reterr);
 }
 
-/* glibc raises both limits by itself as large blocks come and go and then keeps what a burst has taken: 108 MiB after the demo, 61 with
- * the limits fixed, for a few per cent of CPU. */
-static void give_memory_back(void)
-{
-	mallopt(M_MMAP_THRESHOLD, 512 << 10);
-	mallopt(M_TRIM_THRESHOLD, 256 << 10);
-}
-
 enum sm_err platform_start(struct config *config, struct platform **ret_platform, struct sm_error *reterr)
 {
 	struct platform *p = calloc(1, sizeof *p);
@@ -325,7 +318,6 @@ enum sm_err platform_start(struct config *config, struct platform **ret_platform
 		return sm_fail(reterr, SM_NO_MEMORY, "no memory");
 	p->config = config;
 	p->lock_fd = -1;
-	give_memory_back();
 	p->started_ns = clock_monotonic_ns(&clock_system);
 	enum sm_err err = open_data(p, reterr);
 	if (!err)

@@ -55,6 +55,10 @@ SM_MUST_CHECK enum sm_err platform_start(struct config *config, struct platform 
 /* Stop accepting, drain, end the jobs, close the engines. Within 5 s. Returns the first error of the engines' closing. */
 enum sm_err platform_stop(struct platform *platform, struct sm_error *reterr);
 
+/* ---- memory.c ---- */
+/* Give back to the system what an idle process does not need. */
+SM_MUST_CHECK enum sm_err platform_memory_keep(struct sm_system *system);
+
 /* ---- platform_jobs.c ---- */
 /* Streams and SQL jobs as tasks of the cluster. */
 SM_MUST_CHECK enum sm_err platform_runner_new(struct platform *platform, struct platform_runner **ret_runner, struct sm_error *reterr);

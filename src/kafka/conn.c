@@ -338,11 +338,11 @@ static enum sm_err on_open(struct net_conn *net, void *state, void *arg)
 
 static enum sm_err take_frame(struct kafka_conn *c, struct bytes frame)
 {
-	uint8_t *copy = malloc(frame.size ? frame.size : 1);
-	if (!copy)
+	uint8_t *data;
+	void *memory = net_conn_take(c->net, frame, &data);
+	if (!memory)
 		return SM_NO_MEMORY;
-	memcpy(copy, frame.data, frame.size);
-	struct kafka_request *r = kafka__request_new(c->server, copy, frame.size);
+	struct kafka_request *r = kafka__request_new(c->server, memory, data, frame.size);
 	if (!r)
 		return SM_NO_MEMORY;
 	r->conn = c;

@@ -82,6 +82,7 @@ struct kafka_request {
 	struct kafka_server *server;
 	struct kafka_conn *conn; /* the connection's dispatcher only */
 	struct sm_ref *conn_ref;
+	void *memory;   /* of the frame */
 	uint8_t *frame; /* what came, without the length; Produce's records are changed in place by the log */
 	size_t frame_size;
 	const struct kafka_api *api;
@@ -125,8 +126,8 @@ void kafka__request_unref(struct kafka_request *request);
 SM_MUST_CHECK enum sm_err kafka__request_parse(struct kafka_request *request, bool *ret_answer);
 /* Write the reply's frame into request->out. */
 SM_MUST_CHECK enum sm_err kafka__request_encode(struct kafka_request *request);
-/* For conn.c, tests and the fuzz target: takes frame (malloc'ed). NULL: out of memory, frame is freed. */
-struct kafka_request *kafka__request_new(struct kafka_server *server, uint8_t *frame, size_t size);
+/* For conn.c, tests and the fuzz target: takes memory (malloc'ed), in which the frame lies. NULL: out of memory, memory is freed. */
+struct kafka_request *kafka__request_new(struct kafka_server *server, void *memory, uint8_t *frame, size_t size);
 
 /* ---- for handlers ---- */
 

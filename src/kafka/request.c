@@ -1,4 +1,5 @@
 #include "kafka/kafka_internal.h"
+#include "base/block.h"
 #include "base/metrics.h"
 #include <assert.h>
 #include <stdlib.h>
@@ -26,15 +27,16 @@ static void msg_done(struct sm_msg *msg)
 }
 static const struct sm_msg_type msg_type = {"kafka request", msg_done};
 
-struct kafka_request *kafka__request_new(struct kafka_server *server, uint8_t *frame, size_t size)
+struct kafka_request *kafka__request_new(struct kafka_server *server, void *memory, uint8_t *frame, size_t size)
 {
 	struct kafka_request *r = calloc(1, sizeof *r);
 	if (!r) {
-		free(frame);
+		free(memory);
 		return NULL;
 	}
 	atomic_init(&r->refs, 1);
 	r->server = server;
+	r->memory = memory;
 	r->frame = frame;
 	r->frame_size = size;
 	arena_init(&r->arena, KAFKA_REQUEST_ARENA_MAX);
@@ -64,7 +66,7 @@ void kafka__request_unref(struct kafka_request *r)
 	sm_unref(r->conn_ref);
 	buf_done(&r->out);
 	arena_done(&r->arena);
-	free(r->frame);
+	block_free(r->memory);
 	free(r);
 	atomic_fetch_sub(&server->users, 1);
 }

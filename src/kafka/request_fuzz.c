@@ -30,7 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	if (size)
 		memcpy(frame, data, size);
-	struct kafka_request *r = kafka__request_new(&server, frame, size);
+	struct kafka_request *r = kafka__request_new(&server, frame, frame, size);
 	bool answered;
 	if (r && kafka__request_parse(r, &answered) == SM_OK) {
 		if (!answered)

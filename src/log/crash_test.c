@@ -30,7 +30,8 @@ static void sent_is_done(void *arg, const struct log_append_result *result)
 	sem_post(&s->done);
 }
 
-/* IN_FLIGHT appends of one record each at once, ROUNDS times; sizes vary, so that groups, fills and rolls fall differently. */
+/* IN_FLIGHT appends of one record each at once, ROUNDS times; sizes vary, so that groups, fills and rolls fall differently. Some groups are
+ * so large that they extend the file. */
 static void produce(struct bench_log *b, struct acked *acked)
 {
 	for (int i = 0; i < APPENDS; i++)
@@ -41,7 +42,7 @@ static void produce(struct bench_log *b, struct acked *acked)
 			int i = round * IN_FLIGHT + k;
 			buf_init(&sent[k].batch);
 			sem_init(&sent[k].done, 0, 0);
-			testing_batch_put(&sent[k].batch, TOPIC, i, 1, (size_t)(100 + i * 37 % 3000), 5, 0, i);
+			testing_batch_put(&sent[k].batch, TOPIC, i, 1, i % 31 == 17 ? 300000 : (size_t)(100 + i * 37 % 3000), 5, 0, i);
 			b->log->ops->append(b->log, TOPIC, 0, sent[k].batch.data, buf_size(&sent[k].batch), 0, sent_is_done, &sent[k]);
 		}
 		for (int k = 0; k < IN_FLIGHT; k++) {

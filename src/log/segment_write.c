@@ -25,7 +25,8 @@
  * "synced" mark is written without a sync of its own: it usually reaches the disk (always, when only the process dies), and
  * then the last group too counts as acknowledged and a flaw in it as rot, not as a torn tail. recovery.c reads all this.
  *
- * Zeros are written ahead, so that a group's sync finds its blocks and the file's size unchanged and is one write. */
+ * Zeros are written ahead, so that a group's sync finds its blocks and the file's size unchanged and is one write. A large group extends
+ * the file itself: there the second write would cost more than the longer sync. */
 #include "base/hash.h"
 #include "log/log_internal.h"
 #include <assert.h>
@@ -33,6 +34,7 @@
 
 #define FILL_MIN (64u << 10)
 #define FILL_MAX (4u << 20)
+#define EXTEND_MIN (256u << 10) /* a group from this size on */
 
 static uint8_t zeros[64u << 10];
 
@@ -128,7 +130,7 @@ static enum sm_err fill(struct segment_writer *w, uint64_t to, struct sm_error *
 static uint64_t fill_target(uint64_t end, uint64_t segment_bytes)
 {
 	uint64_t chunk = end < FILL_MIN ? FILL_MIN : end > FILL_MAX ? FILL_MAX : end;
-	uint64_t to = end + chunk; /* measured: for large groups too this is quicker than letting them extend the file */
+	uint64_t to = end + chunk;
 	if (to > segment_bytes && end <= segment_bytes)
 		to = segment_bytes;
 	return (to + 4095) / 4096 * 4096;
@@ -201,7 +203,8 @@ enum sm_err log__writer_group(struct segment_writer *w, const struct group_write
 	if (w->torn && (err = untear(w, reterr)))
 		return err;
 	w->unclean = true;
-	if (end > w->filled && (err = fill(w, fill_target(end, group->segment_bytes), reterr)))
+	bool extend = group->size >= EXTEND_MIN;
+	if (end > w->filled && !extend && (err = fill(w, fill_target(end, group->segment_bytes), reterr)))
 		goto torn;
 	if ((err = mark_write(w, MARK_GROUP, w->end, end, group->next_offset, newest, reterr)))
 		goto torn;
@@ -211,6 +214,8 @@ enum sm_err log__writer_group(struct segment_writer *w, const struct group_write
 		return err; /* never again on this file: the kernel may have dropped the pages and call the next sync good */
 	mark_synced(w);
 	w->end = end;
+	if (w->filled < end)
+		w->filled = end;
 	w->next_offset = group->next_offset;
 	w->max_timestamp_ms = newest;
 	/* A failure here harms nothing yet: the next group will meet it again. */

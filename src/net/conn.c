@@ -4,6 +4,7 @@
  * when the turn ends (turn.c). Closing is in two steps: net_conn_close marks the connection and stops the actor; the actor's
  * end calls the protocol's close and frees what is left, so that no handler ever runs on freed state. */
 #include "net/net_internal.h"
+#include "base/block.h"
 #include "base/metrics.h"
 #include <assert.h>
 #include <errno.h>
@@ -66,6 +67,7 @@ static size_t show(struct net_conn *conn, struct bytes in)
 {
 	size_t used = 0;
 	conn->need = 0;
+	conn->taken = false;
 	enum sm_err err = conn->protocol->data(conn, conn->state, in, &used);
 	assert(used <= in.size);
 	if (err || conn->need > NET_FRAME_MAX || (in.size - used > NET_FRAME_MAX)) {
@@ -75,11 +77,40 @@ static size_t show(struct net_conn *conn, struct bytes in)
 	return conn->closed || conn->finishing ? 0 : in.size - used;
 }
 
+void *net_conn_take(struct net_conn *conn, struct bytes part, uint8_t **ret_data)
+{
+	struct bytes own = buf_bytes(&conn->in);
+	bool inside = own.data && part.data >= own.data && part.data + part.size <= own.data + own.size;
+	if (inside && !conn->taken && part.size > NET_READ_CHUNK) {
+		conn->taken = true;
+		*ret_data = (uint8_t *)part.data;
+		return conn->in.data;
+	}
+	uint8_t *copy = malloc(part.size ? part.size : 1);
+	if (!copy)
+		return NULL;
+	memcpy(copy, part.data, part.size);
+	*ret_data = copy;
+	return copy;
+}
+
+/* A frame that will be large gets its room at once, so that it is not moved again and again. */
+static void make_room(struct net_conn *conn)
+{
+	size_t have = buf_size(&conn->in);
+	if (conn->need > NET_READ_CHUNK && !conn->in.data) {
+		size_t size;
+		uint8_t *block = block_new(conn->need, &size);
+		if (block)
+			conn->in = (struct buf){.data = block, .cap = size};
+	} else if (conn->need > have) {
+		buf_reserve(&conn->in, conn->need - have);
+	}
+}
+
 static void keep(struct net_conn *conn, struct bytes left)
 {
-	/* A frame that will be large gets its room at once, so that it is not moved again and again. */
-	if (conn->need > left.size)
-		buf_reserve(&conn->in, conn->need);
+	make_room(conn);
 	buf_append_bytes(&conn->in, left);
 	if (conn->in.failed)
 		net_conn_close(conn);
@@ -94,6 +125,22 @@ static ssize_t receive_into(struct net_conn *conn, void *data, size_t size)
 	if (n > 0)
 		conn->read_ms = now_ms(conn);
 	return n;
+}
+
+/* Show what the connection's own buffer holds, and keep in it what is left. */
+static void show_kept(struct net_conn *conn)
+{
+	struct bytes all = buf_bytes(&conn->in);
+	size_t left = show(conn, all);
+	if (conn->taken) {
+		buf_init(&conn->in); /* the memory is the protocol's */
+		if (left)
+			keep(conn, bytes_of(all.data + all.size - left, left));
+	} else if (left) {
+		buf_consume(&conn->in, all.size - left);
+	} else {
+		buf_done(&conn->in);
+	}
 }
 
 /* Read into the dispatcher's buffer, behind what the last read left. */
@@ -124,7 +171,8 @@ static ssize_t read_small(struct net_conn *conn)
 static ssize_t read_large(struct net_conn *conn)
 {
 	size_t have = buf_size(&conn->in);
-	size_t want = conn->need > have + NET_READ_CHUNK ? conn->need - have : NET_READ_CHUNK;
+	/* No byte more than the frame has, so that its memory can be taken over with nothing else in it. */
+	size_t want = conn->need > have ? conn->need - have : NET_READ_CHUNK;
 	uint8_t *p = buf_reserve(&conn->in, want);
 	if (!p) {
 		net_conn_close(conn);
@@ -136,13 +184,9 @@ static ssize_t read_large(struct net_conn *conn)
 	buf_commit(&conn->in, (size_t)n);
 	if (buf_size(&conn->in) < conn->need)
 		return n;
-	size_t size = buf_size(&conn->in), left = show(conn, buf_bytes(&conn->in));
-	if (left)
-		buf_consume(&conn->in, size - left);
-	else
-		buf_done(&conn->in);
-	if (conn->need > NET_READ_CHUNK && conn->need > left)
-		buf_reserve(&conn->in, conn->need - left);
+	show_kept(conn);
+	if (conn->need > NET_READ_CHUNK)
+		make_room(conn);
 	return n;
 }
 
@@ -236,13 +280,8 @@ void net__conn_turn_end(struct net_conn *conn)
 {
 	if (conn->show && !conn->closed && !conn->paused && !conn->finishing) {
 		conn->show = false;
-		if (buf_size(&conn->in) && buf_size(&conn->in) >= conn->need) {
-			size_t size = buf_size(&conn->in), left = show(conn, buf_bytes(&conn->in));
-			if (left)
-				buf_consume(&conn->in, size - left);
-			else
-				buf_done(&conn->in);
-		}
+		if (buf_size(&conn->in) && buf_size(&conn->in) >= conn->need)
+			show_kept(conn);
 	}
 	if (!conn->closed && conn->out.first && !conn->want_write)
 		flush(conn);

@@ -60,6 +60,10 @@ void net_listener_free(struct net_listener *listener, uint32_t drain_ms);
 struct sm_actor *net_conn_actor(struct net_conn *conn); /* for sm_ask, timers */
 struct sm_ref *net_conn_ref(struct net_conn *conn);     /* borrowed: where answers are sent */
 void net_conn_need(struct net_conn *conn, size_t size);
+/* Within data(): take a part of what is shown, which counts as consumed then. It is not copied where it came into memory of its own, as
+ * large frames do. *ret_data: where the part lies from now on. Returns the memory to block_free (base/block.h) when it is done with; NULL:
+ * no memory. */
+void *net_conn_take(struct net_conn *conn, struct bytes part, uint8_t **ret_data);
 /* Queue bytes (copied). They leave when the loop's turn ends, all in one call where they fit. */
 void net_conn_write(struct net_conn *conn, struct bytes data);
 /* Queue bytes that are borrowed until release(arg) is called, exactly once. */

@@ -85,6 +85,7 @@ struct net_conn {
 	size_t need;
 	size_t lingered; /* bytes thrown away */
 	struct buf in;   /* what the protocol has left */
+	bool taken;      /* the memory of `in` is the protocol's now */
 	struct net__out out;
 	uint64_t read_ms, write_ms; /* loop time of the last progress */
 	char peer[INET6_ADDRSTRLEN + 10];

@@ -15,7 +15,7 @@
 struct test_state {
 	size_t frame;
 };
-static atomic_int opened, closed, released, drained_calls, shown;
+static atomic_int opened, closed, released, drained_calls, shown, taken_in_place;
 static _Atomic(struct sm_ref *) paused_ref;
 static int file_fd = -1;
 
@@ -100,7 +100,12 @@ static enum sm_err test_data(struct net_conn *conn, void *state, struct bytes in
 				net_conn_need(conn, s->frame);
 				break;
 			}
-			net_conn_write(conn, bytes_of(rest.data, s->frame));
+			uint8_t *data;
+			void *memory = net_conn_take(conn, bytes_of(rest.data, s->frame), &data);
+			assert_non_null(memory);
+			if (data == rest.data)
+				atomic_fetch_add(&taken_in_place, 1);
+			net_conn_write_ref(conn, bytes_of(data, s->frame), free, memory);
 			at += s->frame;
 			s->frame = 0;
 			continue;
@@ -157,6 +162,7 @@ static int set_up(void **state)
 	atomic_store(&released, 0);
 	atomic_store(&drained_calls, 0);
 	atomic_store(&shown, 0);
+	atomic_store(&taken_in_place, 0);
 	return 0;
 }
 static int tear_down(void **state)
@@ -236,6 +242,7 @@ static void a_large_frame_is_shown_when_it_is_whole(void **state)
 	client_read(fd, got, size);
 	assert_memory_equal(sent, got, size);
 	assert_true(atomic_load(&shown) < 10);
+	assert_int_equal(atomic_load(&taken_in_place), 1);
 	/* and small ones that lie across reads */
 	for (int i = 0; i < 20; i++) {
 		client_send_str(fd, "frame 70001\n");
