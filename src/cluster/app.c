@@ -1,146 +1,17 @@
 /* Long-running apps as Marathon keeps them: so many instances, restarted with a growing delay when they end. */
 #include "base/logging.h"
 #include "cluster/cluster_internal.h"
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#define BACKOFF_S 1.0
-#define BACKOFF_FACTOR 1.15
-#define LAUNCH_DELAY_MAX_S 300.0
 #define WAIT_FOR_OFFER_MS 1000
-
-/* ---- documents ---- */
-
-/* path: the member that is wrong, as Marathon's error names it: "/cpus". */
-static enum sm_err check_id(const char *id, struct sm_error *reterr)
-{
-	if (!id || id[0] != '/' || !id[1])
-		return sm_fail(reterr, SM_INVALID, "\"id\" must be an absolute path, as /team/app");
-	for (const char *c = id; *c; c++) {
-		bool slash = *c == '/';
-		if (!(islower((unsigned char)*c) || isdigit((unsigned char)*c) || slash || strchr("-._", *c)) ||
-		    (slash && (c[1] == '/' || !c[1])))
-			return sm_fail(reterr, SM_INVALID,
-				       "\"id\": '%s': lower-case letters, digits, '-', '_' and '.' in parts that '/' separates", id);
-	}
-	return strlen(id) < 128 ? SM_OK : sm_fail(reterr, SM_INVALID, "\"id\" has at most 127 characters");
-}
-
-static enum sm_err check_numbers(const json_t *d, const char **path, struct sm_error *reterr)
-{
-	static const struct {
-		const char *name;
-		double least, most;
-	} numbers[] = {{"cpus", 0, 1e6},
-		       {"mem", 0, 1e9},
-		       {"disk", 0, 1e9},
-		       {"instances", 0, CLUSTER_INSTANCES_MAX},
-		       {"backoffSeconds", 0, 1e6},
-		       {"backoffFactor", 1, 100},
-		       {"maxLaunchDelaySeconds", 0, 1e7}};
-	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-		double n;
-		*path = numbers[i].name;
-		enum sm_err err = json_get_real(d, numbers[i].name, numbers[i].least, &n, reterr);
-		if (err)
-			return sm_fail(reterr, SM_INVALID, "\"%s\" must be a number", numbers[i].name);
-		if (n < numbers[i].least || n > numbers[i].most)
-			return sm_fail(reterr, SM_INVALID, "\"%s\" must lie between %g and %g", numbers[i].name, numbers[i].least,
-				       numbers[i].most);
-	}
-	return SM_OK;
-}
-
-/* What changes what runs and is not there yet is refused; what only places a task on one of many machines is kept and has no effect. */
-static enum sm_err check_unsupported(const json_t *d, const char **path, struct sm_error *reterr)
-{
-	static const char *const names[] = {"container", "healthChecks", "readinessChecks", "fetch",   "uris",
-					    "user",      "dependencies", "residency",       "secrets", NULL};
-	for (const char *const *n = names; *n; n++) {
-		const json_t *v = json_object_get(d, *n);
-		if (json_is_null(v) || !v || (json_is_array(v) && !json_array_size(v)) || (json_is_object(v) && !json_object_size(v)))
-			continue;
-		*path = *n;
-		return sm_fail(reterr, SM_UNSUPPORTED, "\"%s\" is not there yet: leave it out", *n);
-	}
-	return SM_OK;
-}
-
-static enum sm_err check_env(const json_t *env, struct sm_error *reterr)
-{
-	const char *name;
-	json_t *value;
-	if (env && !json_is_object(env))
-		return sm_fail(reterr, SM_INVALID, "\"env\" must be an object of strings");
-	json_object_foreach((json_t *)(uintptr_t)env, name, value)
-	{
-		if (!*name || strchr(name, '='))
-			return sm_fail(reterr, SM_INVALID, "\"env\": '%s' is no name of a variable", name);
-		if (!json_is_string(value))
-			return sm_fail(reterr, SM_INVALID, "\"env\": the value of %s must be a string", name);
-	}
-	return SM_OK;
-}
-
-static enum sm_err check_command(const json_t *d, const char *cmd, struct sm_error *reterr)
-{
-	const json_t *smack = json_object_get(d, "smack");
-	if (smack && !json_is_object(smack))
-		return sm_fail(reterr, SM_INVALID, "\"smack\" must be an object, as {\"stream\": \"daily\"}");
-	if (!smack && (!cmd || strlen(cmd) < 2))
-		return sm_fail(reterr, SM_INVALID, "\"cmd\" must be a shell command");
-	return SM_OK;
-}
-
-/* What the server adds to a document when it shows it: clients send all of it back. */
-static void drop_shown(json_t *d)
-{
-	static const char *const names[] = {
-		"version",        "versionInfo", "tasks",           "tasksRunning", "tasksStaged", "tasksHealthy",
-		"tasksUnhealthy", "deployments", "lastTaskFailure", "taskStats",    NULL};
-	for (const char *const *n = names; *n; n++)
-		json_object_del(d, *n);
-}
-
-enum sm_err cluster__app_check(const json_t *document, json_t **ret_document, const char **ret_path, struct sm_error *reterr)
-{
-	const char *id, *cmd;
-	enum sm_err err;
-	*ret_path = "id";
-	if ((err = json_get_string(document, "id", NULL, &id, reterr)))
-		return err;
-	char absolute[130];
-	/* Marathon takes "a/b" as "/a/b". */
-	snprintf(absolute, sizeof absolute, "%s%s", id && *id != '/' ? "/" : "", id ? id : "");
-	if ((err = check_id(absolute, reterr)))
-		return err;
-	*ret_path = "cmd";
-	if ((err = json_get_string(document, "cmd", NULL, &cmd, reterr)) || (err = check_command(document, cmd, reterr)))
-		return err;
-	*ret_path = "env";
-	if ((err = check_env(json_object_get(document, "env"), reterr)) || (err = check_numbers(document, ret_path, reterr)) ||
-	    (err = check_unsupported(document, ret_path, reterr)))
-		return err;
-	json_t *d = json_deep_copy(document);
-	if (!d)
-		return sm_fail(reterr, SM_NO_MEMORY, "no memory");
-	drop_shown(d);
-	json_object_set_new(d, "id", json_string(absolute));
-	json_t *defaults = json_pack("{s:f s:f s:f s:i s:f s:f s:f s:{} s:{}}", "cpus", 1.0, "mem", 128.0, "disk", 0.0, "instances", 1,
-				     "backoffSeconds", BACKOFF_S, "backoffFactor", BACKOFF_FACTOR, "maxLaunchDelaySeconds",
-				     LAUNCH_DELAY_MAX_S, "env", "labels");
-	json_object_update_missing(d, defaults);
-	json_decref(defaults);
-	*ret_document = d;
-	return SM_OK;
-}
 
 /* ---- state ---- */
 
 void cluster__app_free(struct app *app)
 {
 	json_decref(app->document);
+	json_decref(app->versions);
 	free(app->id);
 	free(app);
 }
@@ -165,28 +36,137 @@ void cluster__app_stop_tasks(struct cluster *c, struct app *app)
 		}
 }
 
+/* A change of nothing but the number of instances leaves those that run alone. */
+static bool differs_in_scale_only(const json_t *before, const json_t *after)
+{
+	json_t *a = json_copy((json_t *)(uintptr_t)before), *b = json_copy((json_t *)(uintptr_t)after);
+	json_object_del(a, "instances");
+	json_object_del(b, "instances");
+	json_object_del(b, "version");
+	bool same = a && b && json_equal(a, b);
+	json_decref(a);
+	json_decref(b);
+	return same;
+}
+
 enum sm_err cluster__app_install(struct cluster *c, json_t *document)
 {
 	const char *id = json_string_value(json_object_get(document, "id"));
 	struct app *app = id ? map_get(&c->apps, bytes_str(id)) : NULL;
+	bool scaled = app && differs_in_scale_only(app->document, document);
 	if (app) {
 		json_decref(app->document);
 	} else {
 		app = calloc(1, sizeof *app);
-		if (!app || !id || !(app->id = strdup(id)) || map_put(&c->apps, bytes_str(id), app, NULL)) {
+		if (!app || !id || !(app->id = strdup(id)) || !(app->versions = json_array()) ||
+		    map_put(&c->apps, bytes_str(id), app, NULL)) {
 			json_decref(document);
-			if (app)
+			if (app) {
+				json_decref(app->versions);
 				free(app->id);
+			}
 			free(app);
 			return id ? SM_NO_MEMORY : SM_CORRUPT;
 		}
 	}
+	const char *version = json_string_value(json_object_get(document, "version"));
+	if (version)
+		snprintf(app->version, sizeof app->version, "%.31s", version);
+	else
+		civil_format(cluster__now_ms(c), app->version); /* kept by a server that had no versions */
+	json_object_del(document, "version");
+	if (!scaled)
+		memcpy(app->config_version, app->version, sizeof app->config_version);
 	app->document = document;
 	app->removed = false;
+	app->launched = false;
 	app->delay_ms = 0;
 	app->launch_at_ms = 0;
-	civil_format(cluster__now_ms(c), app->version);
 	return SM_OK;
+}
+
+void cluster__app_version_add(struct app *app, json_t *document)
+{
+	json_array_append_new(app->versions, document);
+	while (json_array_size(app->versions) > CLUSTER_VERSIONS_KEPT)
+		json_array_remove(app->versions, 0);
+}
+
+static bool has_tasks(const struct cluster *c, const struct app *app)
+{
+	for (const struct cluster_task *t = c->tasks; t; t = t->next)
+		if (t->app == app)
+			return true;
+	return false;
+}
+
+static void drop_if_ended(struct cluster *c, struct app *app)
+{
+	if (!app->removed || has_tasks(c, app))
+		return;
+	map_remove(&c->apps, bytes_str(app->id));
+	cluster__app_free(app);
+}
+
+void cluster__app_remove(struct cluster *c, struct app *app)
+{
+	app->removed = true;
+	cluster__app_stop_tasks(c, app);
+	drop_if_ended(c, app);
+}
+
+/* ---- dependencies ---- */
+
+static uint32_t wanted(const struct app *app)
+{
+	return app->removed ? 0 : (uint32_t)number(app, "instances");
+}
+
+/* Tasks of the present version that serve. */
+static uint32_t ready_count(const struct cluster *c, const struct app *app)
+{
+	uint32_t n = 0;
+	for (const struct cluster_task *t = c->tasks; t; t = t->next)
+		n += t->app == app && strcmp(t->version, app->config_version) == 0 && cluster__task_ready(t);
+	return n;
+}
+
+/* An app, or every app of a group, serves with all its instances. */
+static bool is_there(struct cluster *c, const char *id, const struct app *asking)
+{
+	size_t pos = 0, found = 0;
+	void *item;
+	while (map_next(&c->apps, &pos, NULL, &item)) {
+		const struct app *app = item;
+		if (app == asking || app->removed || (strcmp(app->id, id) != 0 && !cluster__group_holds(id, app->id)))
+			continue;
+		found++;
+		if (ready_count(c, app) < wanted(app))
+			return false;
+	}
+	return found > 0;
+}
+
+static const char *missing_of(struct cluster *c, const json_t *dependencies, const struct app *asking)
+{
+	size_t i;
+	json_t *id;
+	json_array_foreach((json_t *)(uintptr_t)dependencies, i,
+			   id) if (!is_there(c, json_string_value(id), asking)) return json_string_value(id);
+	return NULL;
+}
+
+const char *cluster__app_waits_for(struct cluster *c, const struct app *app)
+{
+	const char *missing = app->launched ? NULL : missing_of(c, json_object_get(app->document, "dependencies"), app);
+	size_t pos = 0;
+	void *item;
+	while (!missing && !app->launched && map_next(&c->groups, &pos, NULL, &item)) {
+		const struct app_group *group = item;
+		if (cluster__group_holds(group->id, app->id))
+			missing = missing_of(c, json_object_get(group->document, "dependencies"), app);
+	}
+	return missing;
 }
 
 static void fail(struct app *app, const struct sm_error *error, int64_t now_ms)
@@ -219,13 +199,7 @@ void cluster__app_ended(struct cluster *c, struct app *app, const struct cluster
 		back_off(app, now, now - task->started_ms);
 		LOG_WARN("cluster", "app %s ended: %s; starts again in %.1f s", app->id, app->last_error.text, app->delay_ms / 1000);
 	}
-	if (!app->removed)
-		return;
-	for (struct cluster_task *t = c->tasks; t; t = t->next)
-		if (t->app == app)
-			return;
-	map_remove(&c->apps, bytes_str(app->id));
-	cluster__app_free(app);
+	drop_if_ended(c, app);
 }
 
 /* Returns false when it has to wait. */
@@ -235,6 +209,7 @@ static bool launch(struct cluster *c, struct app *app, int64_t now_ms)
 	enum sm_err err = cluster__task_start(c, app, NULL, &error);
 	if (!err) {
 		app->running++;
+		app->launched = true;
 		return true;
 	}
 	fail(app, &error, now_ms);
@@ -247,23 +222,107 @@ static bool launch(struct cluster *c, struct app *app, int64_t now_ms)
 	return false;
 }
 
+/* ---- what runs against what shall run ---- */
+
+#define LOOK_AGAIN_MS 500 /* at tasks that become healthy, and at dependencies */
+
+static void kill_one(struct cluster *c, struct app *app, struct cluster_task *t)
+{
+	app->running--;
+	cluster__task_stop(c, t);
+}
+
+static bool is_old(const struct cluster_task *t, const struct app *app)
+{
+	return t->app == app && t->state == TASK_RUNNING && strcmp(t->version, app->config_version) != 0;
+}
+
+static struct cluster_task *an_old_one(struct cluster *c, const struct app *app)
+{
+	struct cluster_task *found = NULL;
+	for (struct cluster_task *t = c->tasks; t; t = t->next)
+		if (is_old(t, app))
+			found = t; /* the list is newest first: the last is the oldest */
+	return found;
+}
+
+static double capacity(const struct app *app, const char *name)
+{
+	const json_t *v = json_object_get(json_object_get(app->document, "upgradeStrategy"), name);
+	return json_is_number(v) ? json_number_value(v) : 1;
+}
+
+/* How many tasks of both versions may run at once. Jobs inside the server write under an epoch: two would fence each other. */
+static uint32_t most_at_once(const struct app *app, uint32_t instances)
+{
+	if (json_object_get(app->document, "smack"))
+		return instances;
+	return instances + (uint32_t)(capacity(app, "maximumOverCapacity") * instances);
+}
+
+/* Old tasks go as new ones become ready, never so that fewer than minimumHealthCapacity serve; where the machine has no room for both
+ * (no_room), one old task goes first: there is no other machine to wait for. */
+static void retire(struct cluster *c, struct app *app, uint32_t instances, bool no_room)
+{
+	uint32_t least = (uint32_t)(capacity(app, "minimumHealthCapacity") * instances + 0.999999);
+	bool in_server = json_object_get(app->document, "smack") != NULL;
+	for (struct cluster_task *old; (old = an_old_one(c, app));) {
+		uint32_t ready = ready_count(c, app), olds = 0;
+		for (struct cluster_task *t = c->tasks; t; t = t->next)
+			olds += is_old(t, app);
+		if (!in_server && !no_room && ready + olds - 1 < least)
+			return;
+		kill_one(c, app, old);
+		no_room = false;
+	}
+}
+
+/* Too many of the present version: the youngest go first unless the document says otherwise. */
+static void shrink(struct cluster *c, struct app *app, uint32_t instances)
+{
+	const char *selection = json_string_value(json_object_get(app->document, "killSelection"));
+	bool oldest = selection && strcmp(selection, "OLDEST_FIRST") == 0;
+	while (app->running > instances) {
+		struct cluster_task *victim = NULL;
+		for (struct cluster_task *t = c->tasks; t; t = t->next)
+			if (t->app == app && t->state == TASK_RUNNING && (!victim || oldest))
+				victim = t;
+		if (!victim)
+			return;
+		kill_one(c, app, victim);
+	}
+}
+
+static int64_t look_at(struct cluster *c, struct app *app, int64_t now_ms)
+{
+	uint32_t instances = wanted(app), olds = 0;
+	bool no_room = false;
+	const char *missing = instances ? cluster__app_waits_for(c, app) : NULL;
+	for (struct cluster_task *t = c->tasks; t; t = t->next)
+		olds += is_old(t, app);
+	if (!olds)
+		shrink(c, app, instances);
+	while (!missing && app->running - olds < instances && app->running < most_at_once(app, instances) && app->launch_at_ms <= now_ms &&
+	       !no_room)
+		no_room = !launch(c, app, now_ms);
+	if (olds)
+		retire(c, app, instances, no_room);
+	uint32_t ready = ready_count(c, app);
+	if (ready >= instances && !an_old_one(c, app))
+		app->deployment[0] = 0;
+	if (app->running < instances && !missing && app->launch_at_ms > now_ms)
+		return app->launch_at_ms - now_ms;
+	return missing || olds || app->deployment[0] ? LOOK_AGAIN_MS : INT64_MAX;
+}
+
 int64_t cluster__apps_look(struct cluster *c, int64_t now_ms)
 {
 	int64_t next = INT64_MAX;
 	size_t pos = 0;
 	void *item;
 	while (map_next(&c->apps, &pos, NULL, &item)) {
-		struct app *app = item;
-		uint32_t wanted = app->removed ? 0 : (uint32_t)number(app, "instances");
-		while (app->running < wanted && app->launch_at_ms <= now_ms && launch(c, app, now_ms))
-			;
-		for (struct cluster_task *t = c->tasks; t && app->running > wanted; t = t->next)
-			if (t->app == app && t->state == TASK_RUNNING) {
-				app->running--;
-				cluster__task_stop(c, t);
-			}
-		if (app->running < wanted && app->launch_at_ms - now_ms < next)
-			next = app->launch_at_ms - now_ms;
+		int64_t wait = look_at(c, item, now_ms);
+		next = wait < next ? wait : next;
 	}
 	return next;
 }

@@ -75,7 +75,7 @@ void cluster__job_put_handle(struct cluster *c, struct call *call)
 		err = sm_fail(&call->error, SM_TOO_LARGE, "there are %d jobs already", CLUSTER_JOBS_MAX);
 	if (err) {
 		/* Chronos says 400 to all of these. */
-		if (call->error.code == SM_UNSUPPORTED || call->error.code == SM_TOO_LARGE)
+		if (call->error.code == SM_UNSUPPORTED || call->error.code == SM_TOO_LARGE || call->error.code == SM_NOT_FOUND)
 			call->error.code = SM_INVALID;
 		json_decref(document);
 		cluster__answer_error(call);
@@ -114,11 +114,6 @@ static void list_handle(struct cluster *c, struct call *call)
 	cluster__answer(call, 200, jobs);
 }
 
-static const char *last_status(const struct job *j)
-{
-	return !j->last_success_ms && !j->last_error_ms ? "fresh" : j->last_error_ms > j->last_success_ms ? "failure" : "success";
-}
-
 static void summary_handle(struct cluster *c, struct call *call)
 {
 	json_t *jobs = json_array();
@@ -129,7 +124,7 @@ static void summary_handle(struct cluster *c, struct call *call)
 		json_t *shown = cluster__job_json(j), *parents = json_object_get(j->document, "parents"),
 		       *schedule = json_object_get(shown, "schedule");
 		json_array_append_new(jobs,
-				      json_pack("{s:s s:s s:O s:o s:o s:b}", "name", j->name, "status", last_status(j), "state",
+				      json_pack("{s:s s:s s:O s:o s:o s:b}", "name", j->name, "status", cluster__job_last(j), "state",
 						json_object_get(shown, "state"), "schedule",
 						schedule ? json_incref(schedule) : json_string(""), "parents",
 						parents ? json_incref(parents) : json_array(), "disabled", (int)cluster__job_disabled(j)));
@@ -230,20 +225,11 @@ static void route_kill(struct http_request *request)
 	route(request, false, kill_handle);
 }
 
-enum sm_err cluster__chronos_routes(struct cluster *c, struct http_server *server)
+enum sm_err cluster__chronos_add(struct cluster *c, struct http_server *server, const struct http_route *routes, size_t count)
 {
-	/* /v1 came with Chronos 3; clients of both kinds are there. */
 	static const char *const prefixes[] = {"/v1/scheduler", "/scheduler"};
-	const struct http_route routes[] = {
-		{.methods = HTTP_GET, .pattern = "/jobs", .handle = route_jobs},
-		{.methods = HTTP_GET, .pattern = "/jobs/summary", .handle = route_summary},
-		{.methods = HTTP_POST | HTTP_PUT, .pattern = "/iso8601", .handle = route_put},
-		{.methods = HTTP_POST | HTTP_PUT, .pattern = "/dependency", .handle = route_put},
-		{.methods = HTTP_GET | HTTP_PUT | HTTP_DELETE, .pattern = "/job/{name}", .handle = route_job},
-		{.methods = HTTP_DELETE, .pattern = "/task/kill/{name}", .handle = route_kill},
-	};
 	for (size_t p = 0; p < 2; p++)
-		for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
+		for (size_t i = 0; i < count; i++) {
 			char pattern[64];
 			struct http_route r = routes[i];
 			snprintf(pattern, sizeof pattern, "%s%s", prefixes[p], routes[i].pattern);
@@ -254,4 +240,18 @@ enum sm_err cluster__chronos_routes(struct cluster *c, struct http_server *serve
 				return err;
 		}
 	return SM_OK;
+}
+
+enum sm_err cluster__chronos_routes(struct cluster *c, struct http_server *server)
+{
+	const struct http_route routes[] = {
+		{.methods = HTTP_GET, .pattern = "/jobs", .handle = route_jobs},
+		{.methods = HTTP_GET, .pattern = "/jobs/summary", .handle = route_summary},
+		{.methods = HTTP_POST | HTTP_PUT, .pattern = "/iso8601", .handle = route_put},
+		{.methods = HTTP_POST | HTTP_PUT, .pattern = "/dependency", .handle = route_put},
+		{.methods = HTTP_GET | HTTP_PUT | HTTP_DELETE, .pattern = "/job/{name}", .handle = route_job},
+		{.methods = HTTP_DELETE, .pattern = "/task/kill/{name}", .handle = route_kill},
+	};
+	enum sm_err err = cluster__chronos_add(c, server, routes, sizeof routes / sizeof *routes);
+	return err ? err : cluster__chronos_query_routes(c, server);
 }

@@ -39,6 +39,7 @@ void cluster__call_free(struct call *call)
 	free(call->name);
 	free(call->header_name);
 	free(call->header_value);
+	free(call->text);
 	free(call);
 }
 
@@ -121,6 +122,9 @@ enum sm_err cluster_job_put(struct cluster *c, const json_t *document, struct sm
 static void status_handle(struct cluster *c, struct call *call)
 {
 	json_t *apps = json_array(), *jobs = json_array();
+	int staging = 0;
+	for (const struct cluster_task *t = c->tasks; t; t = t->next)
+		staging += t->staging;
 	size_t pos = 0;
 	void *item;
 	while (map_next(&c->apps, &pos, NULL, &item)) {
@@ -133,9 +137,9 @@ static void status_handle(struct cluster *c, struct call *call)
 	while (map_next(&c->jobs, &pos, NULL, &item))
 		json_array_append_new(jobs, cluster__job_json(item));
 	cluster__answer(call, 200,
-			json_pack("{s:{s:f s:f s:f s:f} s:o s:o}", "agent", "cpus", c->agent.cpus, "cpusUsed", c->agent.cpus_used, "mem",
-				  (double)c->agent.memory_bytes / 1048576, "memUsed", (double)c->agent.memory_used / 1048576, "apps", apps,
-				  "jobs", jobs));
+			json_pack("{s:{s:i s:f s:f s:f s:f} s:o s:o}", "agent", "staging", staging, "cpus", c->agent.cpus, "cpusUsed",
+				  c->agent.cpus_used, "mem", (double)c->agent.memory_bytes / 1048576, "memUsed",
+				  (double)c->agent.memory_used / 1048576, "apps", apps, "jobs", jobs));
 }
 
 json_t *cluster_status(struct cluster *c)
@@ -168,6 +172,7 @@ static void handle_ended(struct cluster *c, struct cluster_task *task)
 			*at = task->next;
 			break;
 		}
+	task->has_ended = true;
 	metric_add(METRIC_TASKS_RUNNING, -1);
 	if (task->error.code)
 		metric_add(METRIC_TASKS_FAILED, 1);
@@ -200,13 +205,26 @@ static enum sm_err receive(struct sm_actor *self, void *state, struct sm_msg *ms
 			call->handle(c, call);
 		}
 	} else if (msg->type == &ended_type) {
+		struct cluster_task *task = (struct cluster_task *)msg;
 		sm_msg_keep(self);
-		handle_ended(c, (struct cluster_task *)msg);
+		task->has_ended = true;
+		if (!task->staging)
+			handle_ended(c, task);
+	} else if (msg->type == &cluster__staged_type) {
+		struct cluster_task *task = (struct cluster_task *)((char *)msg - offsetof(struct cluster_task, staged));
+		sm_msg_keep(self);
+		if (!cluster__task_staged(c, task))
+			handle_ended(c, task);
+	} else if (msg->type == &cluster__probe_type) {
+		sm_msg_keep(self);
+		cluster__probe_done(c, msg);
 	}
 	if (c->stopping || !c->started)
 		return SM_OK;
-	int64_t now = cluster__now_ms(c), apps = cluster__apps_look(c, now), jobs = cluster__jobs_look(c, now),
-		next = apps < jobs ? apps : jobs;
+	int64_t now = cluster__now_ms(c), checks = cluster__checks_look(c, now), apps = cluster__apps_look(c, now),
+		jobs = cluster__jobs_look(c, now), next = apps < jobs ? apps : jobs;
+	if (checks < next)
+		next = checks;
 	/* The clock may be set: look at it once in a while. */
 	return sm_timer_start(self, TIMER_LOOK, (uint64_t)(next < 1 ? 1 : next > 60000 ? 60000 : next), 0);
 }
@@ -287,6 +305,10 @@ static void free_all(struct cluster *c)
 	pos = 0;
 	while (map_next(&c->jobs, &pos, NULL, &item))
 		cluster__job_free(item);
+	pos = 0;
+	while (map_next(&c->groups, &pos, NULL, &item))
+		cluster__group_free(item);
+	map_done(&c->groups);
 	map_done(&c->apps);
 	map_done(&c->jobs);
 	cluster__persist_close(c);
@@ -397,7 +419,7 @@ void cluster_free(struct cluster *c, uint32_t timeout_ms)
 	if (!c->ended)
 		return;
 	/* The actor's last message is behind it when it answers no more. */
-	while (call_wait(c, status_handle, NULL, NULL, NULL) == SM_OK || atomic_load(&c->reading))
+	while (call_wait(c, status_handle, NULL, NULL, NULL) == SM_OK || atomic_load(&c->reading) || atomic_load(&c->writing) || c->probes)
 		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 	cluster__processes_free(c->processes);
 	free_all(c);
@@ -406,5 +428,9 @@ void cluster_free(struct cluster *c, uint32_t timeout_ms)
 enum sm_err cluster_routes(struct cluster *c, struct http_server *server)
 {
 	enum sm_err err = cluster__marathon_routes(c, server);
+	if (!err)
+		err = cluster__group_routes(c, server);
+	if (!err)
+		err = cluster__log_routes(c, server);
 	return err ? err : cluster__chronos_routes(c, server);
 }

@@ -21,17 +21,20 @@ struct cluster_task; /* one attempt to run something; lives until cluster_task_e
 
 /* What a runner learns of a task. Borrowed until it has ended. */
 struct cluster_task_info {
-	const char *id;      /* "stream_daily.7f3c..", unique */
-	const char *owner;   /* app id "/stream/daily" or job name */
-	const char *command; /* NULL: inside the server */
-	const json_t *smack; /* the document's member "smack", or NULL */
-	const json_t *env;   /* the document's environment, or NULL */
-	const char *sandbox; /* its directory: stdout and stderr are files there */
+	const char *id;         /* "stream_daily.7f3c..", unique */
+	const char *owner;      /* app id "/stream/daily" or job name */
+	const char *command;    /* NULL: inside the server */
+	const json_t *smack;    /* the document's member "smack", or NULL */
+	const json_t *env;      /* the document's environment, or NULL */
+	const char *sandbox;    /* its directory: stdout and stderr are files there */
+	const char *user;       /* whose rights it has; NULL: the server's */
+	uint32_t kill_grace_ms; /* between SIGTERM and SIGKILL */
 	double cpus;
 	uint64_t memory_bytes;
 };
 
-/* Starts and stops tasks. start and stop do not block; the end of each task that was started is told once with cluster_task_ended. */
+/* Starts and stops tasks. start runs on the pool, stop in the cluster's actor and does not block; the end of each task that was started is
+ * told once with cluster_task_ended. */
 struct cluster_runner {
 	enum sm_err (*start)(void *arg, struct cluster_task *task, const struct cluster_task_info *info, struct sm_error *reterr);
 	void (*stop)(void *arg, struct cluster_task *task); /* please end soon; the end is told as always */
@@ -70,8 +73,9 @@ SM_MUST_CHECK enum sm_err cluster_routes(struct cluster *cluster, struct http_se
 SM_MUST_CHECK enum sm_err cluster_app_put(struct cluster *cluster, const json_t *document, struct sm_error *reterr);
 SM_MUST_CHECK enum sm_err cluster_job_put(struct cluster *cluster, const json_t *document, struct sm_error *reterr);
 
-/* {"agent": {cpus, cpusUsed, mem, memUsed}, "apps": [{id, instances, running, restarts, lastError ...}], "jobs": [{name, schedule, next,
- * runs, successCount, errorCount, lastSuccess, lastError, state}]} for the dashboard. Thread: any; does not block. */
+/* {"agent": {staging (tasks that are being started), cpus, cpusUsed, mem, memUsed}, "apps": [{id, instances, running, restarts, lastError
+ * ...}], "jobs": [{name, schedule, next, runs, successCount, errorCount, lastSuccess, lastError, state}]} for the dashboard. Thread: any;
+ * does not block. */
 json_t *cluster_status(struct cluster *cluster);
 
 #endif

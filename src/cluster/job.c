@@ -21,23 +21,36 @@ static enum sm_err check_name(const char *name, struct sm_error *reterr)
 	return SM_OK;
 }
 
-static enum sm_err check_unsupported(const json_t *d, struct sm_error *reterr)
+static bool given(const json_t *d, const char *name)
 {
-	static const char *const names[] = {"container", "uris", "fetch", "runAsUser", "constraints", "arguments", NULL};
-	const char *zone;
-	for (const char *const *n = names; *n; n++) {
-		const json_t *v = json_object_get(d, *n);
-		bool empty = !v || json_is_null(v) || (json_is_array(v) && !json_array_size(v)) ||
-			     (json_is_string(v) && !json_string_length(v));
-		if (!empty)
-			return sm_fail(reterr, SM_UNSUPPORTED, "\"%s\" is not there yet: leave it out", *n);
-	}
-	enum sm_err err = json_get_string(d, "scheduleTimeZone", "", &zone, reterr);
-	if (err)
-		return err;
-	if (*zone && strcmp(zone, "UTC") != 0 && strcmp(zone, "Etc/UTC") != 0)
-		return sm_fail(reterr, SM_UNSUPPORTED, "\"scheduleTimeZone\": '%s': only UTC for now", zone);
-	return SM_OK;
+	const json_t *v = json_object_get(d, name);
+	return v && !json_is_null(v) && !(json_is_array(v) && !json_array_size(v)) && !(json_is_string(v) && !json_string_length(v));
+}
+
+static enum sm_err check_members(const json_t *d, struct sm_error *reterr)
+{
+	size_t i;
+	json_t *word;
+	if (given(d, "container"))
+		return sm_fail(reterr, SM_UNSUPPORTED, "\"container\" is not there: leave it out");
+	if (given(d, "runAsUser") && !json_is_string(json_object_get(d, "runAsUser")))
+		return sm_fail(reterr, SM_INVALID, "\"runAsUser\" must be the name of a user");
+	if (given(d, "constraints") && !json_is_array(json_object_get(d, "constraints")))
+		return sm_fail(reterr, SM_INVALID, "\"constraints\" must be a list");
+	if (given(d, "arguments") && !json_is_array(json_object_get(d, "arguments")))
+		return sm_fail(reterr, SM_INVALID, "\"arguments\" must be a list of strings");
+	json_array_foreach(json_object_get(d, "arguments"), i,
+			   word) if (!json_is_string(word)) return sm_fail(reterr, SM_INVALID, "\"arguments\" must be a list of strings");
+	return cluster__fetch_check(d, reterr);
+}
+
+/* *ret_zone NULL: none is named. */
+static enum sm_err load_zone(const json_t *d, struct zone **ret_zone, struct sm_error *reterr)
+{
+	const char *name;
+	enum sm_err err = json_get_string(d, "scheduleTimeZone", "", &name, reterr);
+	*ret_zone = NULL;
+	return err || !*name ? err : zone_load(name, ret_zone, reterr);
 }
 
 static enum sm_err check_numbers(const json_t *d, struct sm_error *reterr)
@@ -86,14 +99,19 @@ enum sm_err cluster__job_check(const json_t *document, json_t **ret_document, in
 	if ((err = json_get_string(document, "name", NULL, &name, reterr)) ||
 	    (err = json_get_string(document, "command", NULL, &command, reterr)) ||
 	    (err = json_get_string(document, "schedule", NULL, &text, reterr)) || (err = check_name(name, reterr)) ||
-	    (err = check_numbers(document, reterr)) || (err = check_unsupported(document, reterr)))
+	    (err = check_numbers(document, reterr)) || (err = check_members(document, reterr)))
 		return err;
 	const json_t *parents = json_object_get(document, "parents");
 	if (parents && text && *text)
 		return sm_fail(reterr, SM_INVALID, "give either \"schedule\" or \"parents\"");
 	if (!parents && !text)
 		return sm_fail(reterr, SM_INVALID, "\"schedule\" is missing, as R/2026-01-01T00:00:00Z/PT1H");
-	if ((err = parents ? check_parents(parents, reterr) : cluster__schedule_parse(text, now_ms, &schedule, reterr)))
+	struct zone *zone;
+	if ((err = load_zone(document, &zone, reterr)))
+		return err;
+	err = parents ? check_parents(parents, reterr) : cluster__schedule_parse(text, zone, now_ms, &schedule, reterr);
+	zone_free(zone);
+	if (err)
 		return err;
 	const json_t *smack = json_object_get(document, "smack");
 	if (smack && !json_is_object(smack))
@@ -118,6 +136,8 @@ void cluster__job_free(struct job *job)
 {
 	json_decref(job->document);
 	json_decref(job->edges);
+	json_decref(job->took_ms);
+	zone_free(job->zone);
 	free(job->name);
 	free(job);
 }
@@ -127,13 +147,20 @@ static int64_t integer(const json_t *object, const char *name)
 	return json_integer_value(json_object_get(object, name));
 }
 
+static const char *zone_name(const struct job *j)
+{
+	const char *name = json_string_value(json_object_get(j->document, "scheduleTimeZone"));
+	return name ? name : "";
+}
+
 json_t *cluster__job_state(const struct job *j)
 {
-	return json_pack("{s:I s:I s:I s:I s:I s:I s:I s:s s:O* s:O* s:b}", "repeats", (json_int_t)j->schedule.repeats, "startMs",
-			 (json_int_t)j->schedule.start_ms, "successCount", (json_int_t)j->success_count, "errorCount",
-			 (json_int_t)j->error_count, "errorsSinceLastSuccess", (json_int_t)j->errors_since_success, "lastSuccessMs",
-			 (json_int_t)j->last_success_ms, "lastErrorMs", (json_int_t)j->last_error_ms, "lastErrorMessage", j->last_error,
-			 "schedule", json_object_get(j->document, "schedule"), "edges", j->edges, "underWay", j->under_way);
+	return json_pack("{s:s s:I s:I s:I s:I s:I s:I s:I s:s s:O* s:O* s:O* s:b}", "zone", zone_name(j), "repeats",
+			 (json_int_t)j->schedule.repeats, "startMs", (json_int_t)j->schedule.start_ms, "successCount",
+			 (json_int_t)j->success_count, "errorCount", (json_int_t)j->error_count, "errorsSinceLastSuccess",
+			 (json_int_t)j->errors_since_success, "lastSuccessMs", (json_int_t)j->last_success_ms, "lastErrorMs",
+			 (json_int_t)j->last_error_ms, "lastErrorMessage", j->last_error, "schedule",
+			 json_object_get(j->document, "schedule"), "edges", j->edges, "tookMs", j->took_ms, "underWay", j->under_way);
 }
 
 /* An edge for each parent; a new one begins at 0. */
@@ -159,10 +186,14 @@ static void take_state(struct job *j, const json_t *state)
 	j->under_way = json_is_true(json_object_get(state, "underWay"));
 	if (j->under_way && !j->running)
 		j->retry_at_ms = 1;
-	if (j->period && json_equal(json_object_get(state, "schedule"), json_object_get(j->document, "schedule"))) {
+	const char *zone = json_string_value(json_object_get(state, "zone")), *present = zone_name(j);
+	if (j->period && json_equal(json_object_get(state, "schedule"), json_object_get(j->document, "schedule")) &&
+	    strcmp(zone ? zone : "", present) == 0) {
 		j->schedule.repeats = integer(state, "repeats");
 		j->schedule.start_ms = integer(state, "startMs");
 	}
+	if (!j->took_ms && json_is_array(json_object_get(state, "tookMs")))
+		j->took_ms = json_incref(json_object_get(state, "tookMs"));
 	j->success_count = integer(state, "successCount");
 	j->error_count = integer(state, "errorCount");
 	j->errors_since_success = integer(state, "errorsSinceLastSuccess");
@@ -177,8 +208,15 @@ enum sm_err cluster__job_install(struct cluster *c, json_t *document, const json
 	const char *name = json_string_value(json_object_get(document, "name")),
 		   *text = json_object_get(document, "parents") ? NULL : json_string_value(json_object_get(document, "schedule"));
 	struct schedule schedule = {0};
-	if (!name || (text ? cluster__schedule_parse(text, cluster__now_ms(c), &schedule, NULL) : !json_object_get(document, "parents"))) {
+	struct zone *zone = NULL;
+	struct sm_error error;
+	/* A zone that is not known any more: the job is kept and runs by UTC. */
+	if (load_zone(document, &zone, &error))
+		LOG_ERROR("cluster", "job %s: %s; its schedule is taken as UTC", name ? name : "", error.text);
+	if (!name ||
+	    (text ? cluster__schedule_parse(text, zone, cluster__now_ms(c), &schedule, NULL) : !json_object_get(document, "parents"))) {
 		json_decref(document);
+		zone_free(zone);
 		return SM_CORRUPT;
 	}
 	struct job *j = map_get(&c->jobs, bytes_str(name));
@@ -187,6 +225,7 @@ enum sm_err cluster__job_install(struct cluster *c, json_t *document, const json
 		j = calloc(1, sizeof *j);
 		if (!j || !(j->name = strdup(name)) || map_put(&c->jobs, bytes_str(name), j, NULL)) {
 			json_decref(document);
+			zone_free(zone);
 			if (j)
 				free(j->name);
 			free(j);
@@ -196,6 +235,8 @@ enum sm_err cluster__job_install(struct cluster *c, json_t *document, const json
 		json_decref(j->document);
 	}
 	j->document = document;
+	zone_free(j->zone);
+	j->zone = zone;
 	j->schedule = schedule;
 	j->period = text ? strrchr(text, '/') + 1 : NULL;
 	j->attempt = 0;
@@ -315,6 +356,7 @@ void cluster__job_ended(struct cluster *c, struct job *j, const struct cluster_t
 	j->success_count++;
 	j->errors_since_success = 0;
 	j->last_success_ms = now;
+	cluster__job_took(j, now - task->started_ms);
 	finish_run(c, j);
 	tell_children(c, j->name);
 }

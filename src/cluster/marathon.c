@@ -13,9 +13,14 @@ static json_t *task_json(const struct cluster_task *t)
 	civil_format(t->started_ms, started);
 	for (unsigned i = 0; i < t->port_count; i++)
 		json_array_append_new(ports, json_integer(t->ports[i]));
-	return json_pack("{s:s s:s s:s s:s s:s s:s s:o}", "id", t->id, "appId", t->app->id, "state",
-			 t->state == TASK_RUNNING ? "TASK_RUNNING" : "TASK_KILLING", "startedAt", started, "version", t->app->version,
-			 "host", "localhost", "ports", ports);
+	const char *state = t->state == TASK_KILLING ? "TASK_KILLING" : t->staging ? "TASK_STAGING" : "TASK_RUNNING";
+	json_t *j = json_pack("{s:s s:s s:s s:s s:s s:s s:s s:o}", "id", t->id, "appId", t->app->id, "state", state, "stagedAt", started,
+			      "startedAt", started, "version", t->version, "host", "localhost", "ports", ports);
+	json_t *health = cluster__health_json(t);
+	if (json_array_size(health))
+		json_object_set(j, "healthCheckResults", health);
+	json_decref(health);
+	return j;
 }
 
 /* app NULL: of all apps. */
@@ -28,15 +33,35 @@ static json_t *tasks_json(const struct cluster *c, const struct app *app)
 	return list;
 }
 
+static void set_counts(const struct cluster *c, const struct app *app, json_t *j)
+{
+	int running = 0, staged = 0, healthy = 0, unhealthy = 0;
+	json_t *readiness = json_array();
+	for (const struct cluster_task *t = c->tasks; t; t = t->next) {
+		if (t->app != app || t->state != TASK_RUNNING)
+			continue;
+		enum task_health health = cluster__task_health(t);
+		json_t *results = cluster__readiness_json(t);
+		json_array_extend(readiness, results);
+		json_decref(results);
+		staged += t->staging;
+		running += !t->staging;
+		healthy += health == HEALTH_GOOD;
+		unhealthy += health == HEALTH_BAD;
+	}
+	json_object_set_new(j, "tasksRunning", json_integer(running));
+	json_object_set_new(j, "tasksStaged", json_integer(staged));
+	json_object_set_new(j, "tasksHealthy", json_integer(healthy));
+	json_object_set_new(j, "tasksUnhealthy", json_integer(unhealthy));
+	json_object_set_new(j, "readinessCheckResults", readiness);
+}
+
 json_t *cluster__app_json(const struct cluster *c, const struct app *app)
 {
 	json_t *j = json_deep_copy(app->document);
 	json_object_set_new(j, "version", json_string(app->version));
-	json_object_set_new(j, "tasksRunning", json_integer(app->running));
-	json_object_set_new(j, "tasksStaged", json_integer(0));
-	json_object_set_new(j, "tasksHealthy", json_integer(0));
-	json_object_set_new(j, "tasksUnhealthy", json_integer(0));
-	json_object_set_new(j, "deployments", json_array());
+	set_counts(c, app, j);
+	json_object_set_new(j, "deployments", app->deployment[0] ? json_pack("[{s:s}]", "id", app->deployment) : json_array());
 	json_object_set_new(j, "tasks", tasks_json(c, app));
 	if (app->last_error.code) {
 		char when[32];
@@ -48,39 +73,74 @@ json_t *cluster__app_json(const struct cluster *c, const struct app *app)
 	return j;
 }
 
+json_t *cluster__deployment(struct call *call, const char *version, const char *id)
+{
+	free(call->header_name);
+	free(call->header_value);
+	call->header_name = strdup("Marathon-Deployment-Id");
+	call->header_value = strdup(id);
+	return json_pack("{s:s s:s}", "version", version, "deploymentId", id);
+}
+
 static json_t *deployment(const struct app *app, struct call *call)
 {
 	struct uuid id;
 	char text[37];
 	uuid_random(&id);
 	uuid_format(&id, text);
-	call->header_name = strdup("Marathon-Deployment-Id");
-	call->header_value = strdup(text);
-	return json_pack("{s:s s:s}", "version", app->version, "deploymentId", text);
+	return cluster__deployment(call, app->version, text);
 }
 
 static void installed(struct cluster *c, struct call *call)
 {
 	const char *id = json_string_value(json_object_get(call->body, "id"));
-	struct app *before = cluster__app_find(c, id);
-	enum sm_err err = cluster__app_install(c, json_incref(call->body));
+	enum sm_err err = cluster__app_install(c, json_deep_copy(call->body));
 	if (err) {
 		sm_fail(&call->error, err, "no memory");
 		cluster__answer_error(call);
 		return;
 	}
 	struct app *app = cluster__app_find(c, id);
-	/* What runs is of the old version. */
-	if (before)
-		cluster__app_stop_tasks(c, app);
+	cluster__app_version_add(app, json_incref(call->body));
+	bool fresh = json_array_size(app->versions) == 1;
+	json_t *begun = deployment(app, call);
+	snprintf(app->deployment, sizeof app->deployment, "%s", json_string_value(json_object_get(begun, "deploymentId")));
 	if (call->action) {
-		json_t *reply = cluster__app_json(c, app), *d = deployment(app, call);
-		json_object_set_new(reply, "deployments", json_pack("[{s:O}]", "id", json_object_get(d, "deploymentId")));
-		json_decref(d);
-		cluster__answer(call, 201, reply);
+		json_decref(begun);
+		cluster__answer(call, 201, cluster__app_json(c, app));
 	} else {
-		cluster__answer(call, before ? 200 : 201, deployment(app, call));
+		cluster__answer(call, fresh ? 201 : 200, begun);
 	}
+}
+
+static const json_t *version_find(const struct app *app, const char *version)
+{
+	size_t i;
+	json_t *former;
+	json_array_foreach(app->versions, i, former)
+	{
+		const char *v = json_string_value(json_object_get(former, "version"));
+		if (v && strcmp(v, version) == 0)
+			return former;
+	}
+	return NULL;
+}
+
+/* {"version": V}: the document that the app had then. */
+static enum sm_err roll_back(const struct app *there, struct call *call)
+{
+	const char *version = json_string_value(json_object_get(call->body, "version"));
+	const json_t *former = there && version ? version_find(there, version) : NULL;
+	call->path = "version";
+	if (!former)
+		return sm_fail(&call->error, SM_INVALID, "there is no such version of the app: see /versions");
+	json_t *copy = json_deep_copy(former);
+	if (!copy)
+		return sm_fail(&call->error, SM_NO_MEMORY, "no memory");
+	json_decref(call->body);
+	call->body = copy;
+	call->path = NULL;
+	return SM_OK;
 }
 
 /* PUT and PATCH name the app by their path; what they leave out stays. */
@@ -89,10 +149,8 @@ static enum sm_err merge(struct cluster *c, struct call *call)
 	struct app *there = cluster__app_find(c, call->name);
 	if (!json_object_get(call->body, "id"))
 		json_object_set_new(call->body, "id", json_string(call->name));
-	if (json_object_get(call->body, "version") && json_object_size(call->body) == 2) {
-		call->path = "version";
-		return sm_fail(&call->error, SM_UNSUPPORTED, "former versions are not kept: give the document");
-	}
+	if (json_object_get(call->body, "version") && json_object_size(call->body) == 2)
+		return roll_back(there, call);
 	if (!call->partial || !there)
 		return SM_OK;
 	json_t *merged = json_deep_copy(there->document);
@@ -138,14 +196,20 @@ void cluster__app_put_handle(struct cluster *c, struct call *call)
 		cluster__answer_error(call);
 		return;
 	}
-	json_decref(call->body);
-	call->body = document;
 	if (there && json_equal(there->document, document)) {
+		json_decref(document);
 		cluster__answer(call, 200, deployment(there, call));
 		return;
 	}
+	struct change change = {0};
+	char version[32];
+	cluster__change_app(c, &change, there, document, version);
+	json_object_set_new(document, "version", json_string(version));
+	json_decref(call->body);
+	call->body = document;
 	call->then = installed;
-	cluster__persist_app(c, id, document, call);
+	cluster__persist_change(c, &change, call);
+	cluster__change_done(&change);
 }
 
 static struct app *wanted(struct cluster *c, struct call *call)
@@ -188,8 +252,47 @@ static void get_handle(struct cluster *c, struct call *call)
 static void versions_handle(struct cluster *c, struct call *call)
 {
 	struct app *app = wanted(c, call);
-	if (app)
-		cluster__answer(call, 200, json_pack("{s:[s]}", "versions", app->version));
+	if (!app)
+		return;
+	json_t *list = json_array();
+	for (size_t i = json_array_size(app->versions); i-- > 0;)
+		json_array_append(list, json_object_get(json_array_get(app->versions, i), "version"));
+	cluster__answer(call, 200, json_pack("{s:o}", "versions", list));
+}
+
+/* call->name is "ID/versions/VERSION". */
+static void version_handle(struct cluster *c, struct call *call)
+{
+	char *cut = strstr(call->name, "/versions/");
+	const char *version = cut + strlen("/versions/");
+	*cut = 0;
+	struct app *app = wanted(c, call);
+	if (!app)
+		return;
+	const json_t *former = version_find(app, version);
+	if (former) {
+		cluster__answer(call, 200, json_deep_copy(former));
+	} else {
+		sm_fail(&call->error, SM_NOT_FOUND, "App '%s' has no version %s", app->id, version);
+		cluster__answer_error(call);
+	}
+}
+
+/* What is under way: the apps that do not yet run as their documents say. */
+static void deployments_handle(struct cluster *c, struct call *call)
+{
+	json_t *list = json_array();
+	size_t pos = 0;
+	void *item;
+	while (map_next(&c->apps, &pos, NULL, &item)) {
+		const struct app *app = item;
+		if (app->deployment[0] && !app->removed)
+			json_array_append_new(list,
+					      json_pack("{s:s s:s s:[s] s:[] s:[{s:s s:s}] s:i s:i}", "id", app->deployment, "version",
+							app->version, "affectedApps", app->id, "steps", "currentActions", "action",
+							"ScaleApplication", "app", app->id, "currentStep", 1, "totalSteps", 1));
+	}
+	cluster__answer(call, 200, list);
 }
 
 static void tasks_handle(struct cluster *c, struct call *call)
@@ -208,6 +311,58 @@ static void kill_tasks_handle(struct cluster *c, struct call *call)
 	json_t *killed = tasks_json(c, app);
 	cluster__app_stop_tasks(c, app);
 	cluster__answer(call, 200, json_pack("{s:o}", "tasks", killed));
+}
+
+/* Returns what was killed. */
+static json_t *kill_listed(struct cluster *c, const json_t *ids, const struct app *only)
+{
+	json_t *killed = json_array(), *id;
+	size_t i;
+	for (struct cluster_task *t = c->tasks; t; t = t->next)
+		json_array_foreach((json_t *)(uintptr_t)ids, i, id)
+		{
+			if (!t->app || (only && t->app != only) || t->state != TASK_RUNNING || strcmp(t->id, json_string_value(id)) != 0)
+				continue;
+			json_array_append_new(killed, task_json(t));
+			t->app->running--;
+			cluster__task_stop(c, t);
+		}
+	return killed;
+}
+
+/* call->name is "ID/tasks/TASK". */
+static void kill_task_handle(struct cluster *c, struct call *call)
+{
+	char *cut = strstr(call->name, "/tasks/");
+	const char *task = cut + strlen("/tasks/");
+	*cut = 0;
+	struct app *app = wanted(c, call);
+	if (!app)
+		return;
+	json_t *ids = json_pack("[s]", task), *killed = kill_listed(c, ids, app);
+	json_decref(ids);
+	if (json_array_size(killed)) {
+		cluster__answer(call, 200, json_pack("{s:O}", "task", json_array_get(killed, 0)));
+	} else {
+		sm_fail(&call->error, SM_NOT_FOUND, "Task '%s' does not exist", task);
+		cluster__answer_error(call);
+	}
+	json_decref(killed);
+}
+
+static void kill_ids_handle(struct cluster *c, struct call *call)
+{
+	const json_t *ids = json_object_get(call->body, "ids");
+	size_t i;
+	json_t *id;
+	bool good = json_is_array(ids);
+	json_array_foreach((json_t *)(uintptr_t)ids, i, id) good = good && json_is_string(id);
+	if (good) {
+		cluster__answer(call, 200, json_pack("{s:o}", "tasks", kill_listed(c, ids, NULL)));
+	} else {
+		sm_fail(&call->error, SM_INVALID, "\"ids\" must be a list of tasks' ids");
+		cluster__answer_error(call);
+	}
 }
 
 static void queue_handle(struct cluster *c, struct call *call)
@@ -247,24 +402,20 @@ static void removed(struct cluster *c, struct call *call)
 		return;
 	}
 	json_t *reply = deployment(app, call);
-	app->removed = true;
-	cluster__app_stop_tasks(c, app);
-	bool any = false;
-	for (struct cluster_task *t = c->tasks; t; t = t->next)
-		any |= t->app == app;
-	if (!any) {
-		map_remove(&c->apps, bytes_str(app->id));
-		cluster__app_free(app);
-	}
+	cluster__app_remove(c, app);
 	cluster__answer(call, 200, reply);
 }
 
 static void delete_handle(struct cluster *c, struct call *call)
 {
-	if (!wanted(c, call))
+	struct app *app = wanted(c, call);
+	if (!app)
 		return;
+	struct change change = {0};
+	cluster__change_app_delete(&change, app);
 	call->then = removed;
-	cluster__persist_app(c, call->name, NULL, call);
+	cluster__persist_change(c, &change, call);
+	cluster__change_done(&change);
 }
 
 static void restart_handle(struct cluster *c, struct call *call)
@@ -280,7 +431,7 @@ static void restart_handle(struct cluster *c, struct call *call)
 
 /* ---- routes ---- */
 
-static bool ends_with(struct bytes *name, const char *suffix)
+bool cluster__path_ends(struct bytes *name, const char *suffix)
 {
 	size_t n = strlen(suffix);
 	if (name->size <= n || memcmp(name->data + name->size - n, suffix, n) != 0)
@@ -313,20 +464,19 @@ static handle_fn below_app(enum http_method method, struct bytes *name)
 		     {HTTP_DELETE, "/tasks", kill_tasks_handle},
 		     {HTTP_GET | HTTP_HEAD, "/versions", versions_handle}};
 	for (size_t i = 0; i < sizeof below / sizeof *below; i++)
-		if ((below[i].methods & method) && ends_with(name, below[i].suffix))
+		if ((below[i].methods & method) && cluster__path_ends(name, below[i].suffix))
 			return below[i].handle;
 	switch (method) {
 	case HTTP_GET:
-	case HTTP_HEAD: return get_handle;
-	case HTTP_DELETE: return delete_handle;
+	case HTTP_HEAD: return memmem(name->data, name->size, "/versions/", 10) ? version_handle : get_handle;
+	case HTTP_DELETE: return memmem(name->data, name->size, "/tasks/", 7) ? kill_task_handle : delete_handle;
 	case HTTP_PUT:
 	case HTTP_PATCH: return cluster__app_put_handle;
 	default: return NULL;
 	}
 }
 
-/* "a/b" and "/a/b" (clients send "/v2/apps//a/b") as "/a/b". */
-static const char *app_id(struct bytes name, char *out, size_t size)
+const char *cluster__path_id(struct bytes name, char *out, size_t size)
 {
 	while (name.size && name.data[0] == '/') {
 		name.data++;
@@ -359,7 +509,7 @@ static void route_app(struct http_request *request)
 		refuse(request, SM_UNSUPPORTED, "scale and wipe are not there yet: PUT {\"instances\": N} to the app");
 		return;
 	}
-	struct call *call = cluster__rest_call(request, bytes_str(app_id(name, id, sizeof id)), put, handle);
+	struct call *call = cluster__rest_call(request, bytes_str(cluster__path_id(name, id, sizeof id)), put, handle);
 	if (!call)
 		return;
 	call->partial = request->method == HTTP_PATCH || !is_false(http_query(request, "partialUpdate"));
@@ -400,6 +550,13 @@ static void route_tasks(struct http_request *request)
 	route_plain(request, "", tasks_handle);
 }
 
+static void route_kill_ids(struct http_request *request)
+{
+	struct call *call = cluster__rest_call(request, (struct bytes){0}, true, kill_ids_handle);
+	if (call)
+		cluster__call_send(call);
+}
+
 static void route_queue(struct http_request *request)
 {
 	route_plain(request, "", queue_handle);
@@ -409,21 +566,15 @@ static void route_delay(struct http_request *request)
 {
 	struct bytes name = request->params[0];
 	char id[130];
-	if (ends_with(&name, "/delay"))
-		route_plain(request, app_id(name, id, sizeof id), forget_delay_handle);
+	if (cluster__path_ends(&name, "/delay"))
+		route_plain(request, cluster__path_id(name, id, sizeof id), forget_delay_handle);
 	else
 		refuse(request, SM_NOT_FOUND, "DELETE is for /v2/queue/ID/delay");
 }
 
-/* Changes happen at once here: there is no deployment to watch or to cancel. */
 static void route_deployments(struct http_request *request)
 {
-	http_reply_json(request, 200, json_array());
-}
-
-static void route_groups(struct http_request *request)
-{
-	refuse(request, SM_UNSUPPORTED, "groups are not there yet: POST each app to /v2/apps");
+	route_plain(request, "", deployments_handle);
 }
 
 static void route_leader(struct http_request *request)
@@ -434,80 +585,15 @@ static void route_leader(struct http_request *request)
 	snprintf(leader, sizeof leader, strchr(host, ':') ? "[%s]:%u" : "%s:%u", host, port);
 	bool info = bytes_equal(request->path, BYTES("/v2/info"));
 	http_reply_json(request, 200,
-			info ? json_pack("{s:s s:s s:s s:b}", "name", "smack", "version", SMACK_VERSION, "leader", leader, "elected", 1)
+			info ? json_pack("{s:s s:s s:s s:s s:b s:{s:i} s:{} s:{}}", "name", "smack", "version", SMACK_VERSION,
+					 "frameworkId", "smack", "leader", leader, "elected", 1, "http_config", "http_port", (int)port,
+					 "marathon_config", "zookeeper_config")
 			     : json_pack("{s:s}", "leader", leader));
 }
 
 static void route_ping(struct http_request *request)
 {
 	http_reply(request, 200, "text/plain; charset=utf-8", BYTES("pong"));
-}
-
-/* ---- the output of tasks: /smack/logs/apps/ID and /smack/logs/jobs/NAME ---- */
-
-#define LOG_BYTES_MAX (256u << 10)
-
-/* Files are read on the pool. */
-struct log_request {
-	struct sm_work work;
-	struct cluster *cluster;
-	struct http_ticket *ticket;
-	bool app;
-	char name[130];
-	const char *stream;
-	struct buf out;
-	enum sm_err err;
-};
-
-static void answer_logs(struct http_request *request, void *arg)
-{
-	struct log_request *l = arg;
-	if (request && l->err) {
-		struct sm_error error;
-		sm_fail(&error, l->err, l->err == SM_NOT_FOUND ? "%s has not run yet" : "the output of %s cannot be read now", l->name);
-		http_reply_error(request, &error);
-	} else if (request) {
-		http_reply(request, 200, "text/plain; charset=utf-8", buf_bytes(&l->out));
-	}
-	buf_done(&l->out);
-	free(l);
-}
-
-static void read_logs(struct sm_work *work)
-{
-	struct log_request *l = (struct log_request *)work;
-	struct cluster *c = l->cluster;
-	l->err = cluster__output(c, l->app ? "apps" : "jobs", l->name, l->stream, LOG_BYTES_MAX, &l->out);
-	http_ticket_post(l->ticket, answer_logs, l);
-	atomic_fetch_sub(&c->reading, 1);
-}
-
-static void route_logs(struct http_request *request)
-{
-	struct cluster *c = request->arg;
-	struct bytes kind = request->params[0], owner = request->params[1];
-	bool app = bytes_equal(kind, BYTES("apps"));
-	if (!app && !bytes_equal(kind, BYTES("jobs"))) {
-		refuse(request, SM_NOT_FOUND, "logs are at /smack/logs/apps/ID and /smack/logs/jobs/NAME");
-		return;
-	}
-	struct log_request *l = calloc(1, sizeof *l);
-	if (!l || !(l->ticket = http_ticket(request))) {
-		free(l);
-		refuse(request, SM_NO_MEMORY, "no memory");
-		return;
-	}
-	l->work.run = read_logs;
-	l->cluster = c;
-	l->app = app;
-	l->stream = bytes_equal(http_query(request, "stream"), BYTES("stderr")) ? "stderr" : "stdout";
-	snprintf(l->name, sizeof l->name, "%s%.*s", app ? "/" : "", (int)(owner.size < 127 ? owner.size : 127), (const char *)owner.data);
-	buf_init(&l->out);
-	atomic_fetch_add(&c->reading, 1);
-	if ((l->err = sm_pool_run(c->options.system, &l->work))) {
-		atomic_fetch_sub(&c->reading, 1);
-		http_ticket_post(l->ticket, answer_logs, l);
-	}
 }
 
 enum sm_err cluster__marathon_routes(struct cluster *c, struct http_server *server)
@@ -519,21 +605,13 @@ enum sm_err cluster__marathon_routes(struct cluster *c, struct http_server *serv
 		 .handle = route_app,
 		 .arg = c},
 		{.methods = HTTP_GET, .pattern = "/v2/tasks", .handle = route_tasks, .arg = c},
+		{.methods = HTTP_POST, .pattern = "/v2/tasks/delete", .handle = route_kill_ids, .arg = c},
 		{.methods = HTTP_GET, .pattern = "/v2/queue", .handle = route_queue, .arg = c},
 		{.methods = HTTP_DELETE, .pattern = "/v2/queue/*", .handle = route_delay, .arg = c},
 		{.methods = HTTP_GET, .pattern = "/v2/deployments", .handle = route_deployments, .arg = c},
-		{.methods = HTTP_GET | HTTP_POST | HTTP_PUT | HTTP_PATCH | HTTP_DELETE,
-		 .pattern = "/v2/groups",
-		 .handle = route_groups,
-		 .arg = c},
-		{.methods = HTTP_GET | HTTP_POST | HTTP_PUT | HTTP_PATCH | HTTP_DELETE,
-		 .pattern = "/v2/groups/*",
-		 .handle = route_groups,
-		 .arg = c},
 		{.methods = HTTP_GET, .pattern = "/v2/info", .handle = route_leader, .arg = c},
 		{.methods = HTTP_GET, .pattern = "/v2/leader", .handle = route_leader, .arg = c},
 		{.methods = HTTP_GET, .pattern = "/ping", .handle = route_ping, .arg = c},
-		{.methods = HTTP_GET, .pattern = "/smack/logs/{kind}/*", .handle = route_logs, .arg = c},
 	};
 	for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
 		enum sm_err err = http_server_route(server, &routes[i]);

@@ -8,9 +8,11 @@
 #include "cluster/cluster_internal.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/close_range.h>
 #include <poll.h>
 #include <pthread.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +35,7 @@ struct process {
 	pid_t helper;
 	int control, status;
 	uint64_t kill_at_ns; /* 0: not asked to end */
+	uint32_t kill_grace_ms;
 	char sandbox[PATH_MAX];
 };
 struct process_runner {
@@ -41,8 +44,24 @@ struct process_runner {
 	pthread_mutex_t lock;
 	struct process *processes;
 	int wake[2];
+	unsigned starting; /* starts under way: the watching thread stays for what they make */
 	bool ending;
 	char *const *env; /* of the server, with the cluster's additions */
+};
+
+/* Whose rights a command has. */
+struct identity {
+	bool change;
+	uid_t uid;
+	gid_t gid, groups[64];
+	int group_count;
+};
+/* What the helper is told. */
+struct launch {
+	const char *command, *sandbox;
+	char *const *env;
+	int out, err, control, status;
+	struct identity identity;
 };
 
 /* ---- in the helper: system calls only ---- */
@@ -92,7 +111,20 @@ static void kill_descendants(void)
 	}
 }
 
-static _Noreturn void run_shell(const char *command, const char *sandbox, int out, int err, char *const *env)
+static void say(const char *text)
+{
+	(void)!write(2, text, strlen(text));
+}
+
+/* By system calls: glibc's wrappers would talk to the threads that the server had. */
+static bool become(const struct identity *who)
+{
+	return !who->change ||
+	       (syscall(SYS_setgroups, who->group_count, who->groups) == 0 && syscall(SYS_setresgid, who->gid, who->gid, who->gid) == 0 &&
+		syscall(SYS_setresuid, who->uid, who->uid, who->uid) == 0);
+}
+
+static _Noreturn void run_shell(const struct launch *l)
 {
 	sigset_t none;
 	sigemptyset(&none);
@@ -101,11 +133,19 @@ static _Noreturn void run_shell(const char *command, const char *sandbox, int ou
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	setpgid(0, 0);
 	int in = open("/dev/null", O_RDONLY);
-	if (in < 0 || dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0 || chdir(sandbox))
+	if (in < 0 || dup2(in, 0) < 0 || dup2(l->out, 1) < 0 || dup2(l->err, 2) < 0)
 		_exit(126);
 	syscall(SYS_close_range, 3u, ~0u, 0u);
-	char *const argv[] = {(char *)(uintptr_t) "sh", (char *)(uintptr_t) "-c", (char *)(uintptr_t)command, NULL};
-	execve("/bin/sh", argv, env);
+	if (!become(&l->identity)) {
+		say("smack: cannot take the rights of the user\n");
+		_exit(126);
+	}
+	if (chdir(l->sandbox)) {
+		say("smack: the user cannot enter the sandbox: a directory above the data directory is closed to it\n");
+		_exit(126);
+	}
+	char *const argv[] = {(char *)(uintptr_t) "sh", (char *)(uintptr_t) "-c", (char *)(uintptr_t)l->command, NULL};
+	execve("/bin/sh", argv, l->env);
 	_exit(127);
 }
 
@@ -114,8 +154,9 @@ static void child_ended(int signal)
 	/* Only interrupts the poll. */
 }
 
-static _Noreturn void run_helper(const char *command, const char *sandbox, int out, int err, int control, int status_fd, char *const *env)
+static _Noreturn void run_helper(const struct launch *l)
 {
+	int control = l->control, status_fd = l->status;
 	struct helper_status status = {0};
 	struct rusage usage = {0};
 	struct sigaction on_child = {.sa_handler = child_ended};
@@ -134,7 +175,7 @@ static _Noreturn void run_helper(const char *command, const char *sandbox, int o
 	sigdelset(&before, SIGCHLD);
 	pid_t child = fork();
 	if (child == 0)
-		run_shell(command, sandbox, out, err, env);
+		run_shell(l);
 	if (child < 0)
 		status.failed = errno;
 	/* Keep the two pipes, drop everything else that the server had open. */
@@ -258,7 +299,7 @@ static void *watch(void *arg)
 		size_t n = 1;
 		for (struct process *p = r->processes; p; p = p->next)
 			n++;
-		bool done = r->ending && n == 1;
+		bool done = r->ending && n == 1 && !r->starting;
 		struct pollfd *fds = calloc(n, sizeof *fds);
 		int timeout = n == 1 ? -1 : TICK_MS;
 		n = 0;
@@ -306,22 +347,22 @@ static void wake(struct process_runner *r)
 
 /* ---- the runner ---- */
 
-static char **make_env(struct process_runner *r, const struct cluster_task_info *info)
+char **cluster__process_env(char *const *base, const json_t *more)
 {
-	size_t n = 0, extra = json_object_size(info->env);
-	while (r->env[n])
+	size_t n = 0, extra = json_object_size(more);
+	while (base[n])
 		n++;
 	char **env = calloc(n + extra + 1, sizeof *env);
 	if (!env)
 		return NULL;
 	size_t at = 0;
 	for (size_t i = 0; i < n; i++)
-		if (!(env[at++] = strdup(r->env[i])))
+		if (!(env[at++] = strdup(base[i])))
 			return env;
 	/* Behind the server's own: of two values the shell takes the last. */
 	const char *name;
 	json_t *value;
-	json_object_foreach((json_t *)(uintptr_t)info->env, name, value)
+	json_object_foreach((json_t *)(uintptr_t)more, name, value)
 	{
 		if (json_is_string(value) && asprintf(&env[at], "%s=%s", name, json_string_value(value)) >= 0)
 			at++;
@@ -345,15 +386,66 @@ static int open_output(const char *sandbox, const char *name)
 	return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 }
 
+static enum sm_err identify(const char *user, struct identity *ret, struct sm_error *reterr)
+{
+	struct passwd entry, *found = NULL;
+	char text[4096];
+	*ret = (struct identity){0};
+	if (!user)
+		return SM_OK;
+	if (getpwnam_r(user, &entry, text, sizeof text, &found) || !found)
+		return sm_fail(reterr, SM_NOT_FOUND, "there is no user '%s' on this machine", user);
+	*ret = (struct identity){.change = entry.pw_uid != geteuid(),
+				 .uid = entry.pw_uid,
+				 .gid = entry.pw_gid,
+				 .group_count = sizeof ret->groups / sizeof ret->groups[0]};
+	if (getgrouplist(user, entry.pw_gid, ret->groups, &ret->group_count) < 0)
+		return sm_fail(reterr, SM_TOO_LARGE, "user '%s' is in more than 64 groups", user);
+	return SM_OK;
+}
+
+static enum sm_err start_begin(struct process_runner *r, struct sm_error *reterr)
+{
+	pthread_mutex_lock(&r->lock);
+	bool ending = r->ending;
+	r->starting += !ending;
+	pthread_mutex_unlock(&r->lock);
+	return ending ? sm_fail(reterr, SM_CLOSED, "the server is stopping") : SM_OK;
+}
+
+/* p: what was started, or NULL. */
+static void start_end(struct process_runner *r, struct process *p)
+{
+	pthread_mutex_lock(&r->lock);
+	r->starting--;
+	if (p) {
+		p->next = r->processes;
+		r->processes = p;
+		if (r->ending)
+			send_byte(p->control, 'K');
+	}
+	pthread_mutex_unlock(&r->lock);
+	wake(r);
+}
+
 static enum sm_err start(void *arg, struct cluster_task *task, const struct cluster_task_info *info, struct sm_error *reterr)
 {
 	struct process_runner *r = arg;
 	struct process *p = calloc(1, sizeof *p);
-	char **env = make_env(r, info);
-	int control[2] = {-1, -1}, status[2] = {-1, -1}, out = open_output(info->sandbox, "stdout"),
-	    err_fd = open_output(info->sandbox, "stderr");
-	enum sm_err err = SM_OK;
-	if (!p || !env)
+	char **env = cluster__process_env(r->env, info->env);
+	int control[2] = {-1, -1}, status[2] = {-1, -1}, out = -1, err_fd = -1;
+	struct identity identity;
+	enum sm_err err = start_begin(r, reterr);
+	if (err) {
+		free(p);
+		free_env(env);
+		return err;
+	}
+	out = open_output(info->sandbox, "stdout");
+	err_fd = open_output(info->sandbox, "stderr");
+	if ((err = identify(info->user, &identity, reterr)))
+		;
+	else if (!p || !env)
 		err = sm_fail(reterr, SM_NO_MEMORY, "no memory");
 	else if (out < 0 || err_fd < 0)
 		err = sm_fail_errno(reterr, errno, "cannot open output files in %s", info->sandbox);
@@ -366,8 +458,16 @@ static enum sm_err start(void *arg, struct cluster_task *task, const struct clus
 		sigfillset(&all);
 		pthread_sigmask(SIG_SETMASK, &all, &before);
 		p->helper = fork();
+		const struct launch launch = {.command = info->command,
+					      .sandbox = info->sandbox,
+					      .env = env,
+					      .out = out,
+					      .err = err_fd,
+					      .control = control[0],
+					      .status = status[1],
+					      .identity = identity};
 		if (p->helper == 0)
-			run_helper(info->command, info->sandbox, out, err_fd, control[0], status[1], env);
+			run_helper(&launch);
 		int failed = errno;
 		pthread_sigmask(SIG_SETMASK, &before, NULL);
 		if (p->helper < 0)
@@ -384,16 +484,14 @@ static enum sm_err start(void *arg, struct cluster_task *task, const struct clus
 		if (status[0] >= 0)
 			close(status[0]);
 		free(p);
+		start_end(r, NULL);
 		return err;
 	}
 	p->task = task;
 	p->control = control[1];
 	p->status = status[0];
-	pthread_mutex_lock(&r->lock);
-	p->next = r->processes;
-	r->processes = p;
-	pthread_mutex_unlock(&r->lock);
-	wake(r);
+	p->kill_grace_ms = info->kill_grace_ms;
+	start_end(r, p);
 	return SM_OK;
 }
 
@@ -404,7 +502,7 @@ static void stop(void *arg, struct cluster_task *task)
 	for (struct process *p = r->processes; p; p = p->next) {
 		if (p->task != task || p->kill_at_ns)
 			continue;
-		p->kill_at_ns = clock_monotonic_ns(&clock_system) + CLUSTER_KILL_GRACE_MS * 1000000ull;
+		p->kill_at_ns = clock_monotonic_ns(&clock_system) + p->kill_grace_ms * 1000000ull;
 		send_byte(p->control, 'T');
 	}
 	pthread_mutex_unlock(&r->lock);

@@ -21,7 +21,9 @@ static void send_reply(struct http_request *request, void *arg)
 			http_reply_header(request, call->header_name, call->header_value);
 		json_t *reply = call->reply;
 		call->reply = NULL;
-		if (reply)
+		if (call->text)
+			http_reply(request, call->status, "text/plain; charset=utf-8", bytes_str(call->text));
+		else if (reply)
 			http_reply_json(request, call->status, reply);
 		else
 			http_reply(request, call->status, NULL, (struct bytes){0});

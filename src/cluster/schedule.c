@@ -24,7 +24,7 @@ static bool one(const char **at, const char *end, char c)
 	return true;
 }
 
-enum sm_err cluster__time_parse(const char *text, size_t size, int64_t *ret_ms)
+static enum sm_err time_parse(const char *text, size_t size, int64_t *ret_local_ms, int64_t *ret_offset_ms)
 {
 	const char *at = text, *end = text + size;
 	unsigned year, month, day, hour = 0, minute = 0, second = 0, ms = 0;
@@ -67,8 +67,24 @@ enum sm_err cluster__time_parse(const char *text, size_t size, int64_t *ret_ms)
 	/* The 31st of February would silently be the 3rd of March. */
 	if (civil_of_ms(t).month != month)
 		return SM_INVALID;
-	*ret_ms = t - offset;
+	*ret_local_ms = t;
+	*ret_offset_ms = offset;
 	return SM_OK;
+}
+
+enum sm_err cluster__time_parse(const char *text, size_t size, int64_t *ret_ms)
+{
+	int64_t local, offset;
+	enum sm_err err = time_parse(text, size, &local, &offset);
+	if (!err)
+		*ret_ms = local - offset;
+	return err;
+}
+
+enum sm_err cluster__time_parse_local(const char *text, size_t size, int64_t *ret_local_ms)
+{
+	int64_t offset;
+	return time_parse(text, size, ret_local_ms, &offset);
 }
 
 /* P1Y2M3W4DT5H6M7S */
@@ -99,16 +115,28 @@ static bool period_parse(const char *p, struct schedule *s)
 		else if (*unit == 'M')
 			s->months += (int32_t)n;
 		else
-			s->period_ms += n * 86400000ll * (*unit == 'W' ? 7 : 1);
+			s->days += (int32_t)n * (*unit == 'W' ? 7 : 1);
 		any = true;
 		p = end + 1;
 	}
-	return any && (s->months > 0 || s->period_ms > 0);
+	return any && (s->months > 0 || s->days > 0 || s->period_ms > 0);
 }
 
-enum sm_err cluster__schedule_parse(const char *text, int64_t now_ms, struct schedule *ret, struct sm_error *reterr)
+static enum sm_err start_parse(const char *text, size_t size, const struct zone *zone, int64_t *ret_ms)
 {
-	struct schedule s = {.repeats = -1};
+	if (!zone)
+		return cluster__time_parse(text, size, ret_ms);
+	int64_t local;
+	enum sm_err err = cluster__time_parse_local(text, size, &local);
+	if (!err)
+		*ret_ms = zone_utc_ms(zone, local);
+	return err;
+}
+
+enum sm_err cluster__schedule_parse(const char *text, const struct zone *zone, int64_t now_ms, struct schedule *ret,
+				    struct sm_error *reterr)
+{
+	struct schedule s = {.repeats = -1, .zone = zone};
 	const char *start = strchr(text, '/'), *period = start ? strchr(start + 1, '/') : NULL;
 	if (*text != 'R' || !period)
 		return sm_fail(reterr, SM_INVALID, "schedule '%s': write R[n]/start/period, as R/2026-01-01T00:00:00Z/PT1H", text);
@@ -121,7 +149,7 @@ enum sm_err cluster__schedule_parse(const char *text, int64_t now_ms, struct sch
 	}
 	if (period == start + 1)
 		s.start_ms = now_ms - 1000;
-	else if (cluster__time_parse(start + 1, (size_t)(period - start - 1), &s.start_ms) || s.start_ms < 0)
+	else if (start_parse(start + 1, (size_t)(period - start - 1), zone, &s.start_ms) || s.start_ms < 0)
 		return sm_fail(reterr, SM_INVALID, "schedule '%s': '%.*s' is no time from 1970 on, as 2026-01-01T00:00:00Z", text,
 			       (int)(period - start - 1), start + 1);
 	if (!period_parse(period + 1, &s))
@@ -148,20 +176,31 @@ void cluster__schedule_advance(struct schedule *s, int64_t now_ms)
 {
 	if (s->repeats > 0)
 		s->repeats--;
-	if (!s->months) {
+	if (!s->months && !s->days) {
 		int64_t behind = now_ms >= s->start_ms ? (now_ms - s->start_ms) / s->period_ms : 0;
 		s->start_ms += (behind + 1) * s->period_ms;
 		return;
 	}
-	do
-		s->start_ms = add_months(s->start_ms, s->months) + s->period_ms;
-	while (s->start_ms <= now_ms);
+	do {
+		int64_t local = add_months(zone_local_ms(s->zone, s->start_ms), s->months) + s->days * 86400000ll;
+		s->start_ms = zone_utc_ms(s->zone, local) + s->period_ms;
+	} while (s->start_ms <= now_ms);
+}
+
+/* "+01:00" in place of the Z of a time that civil_format has written. */
+static void put_offset(char *when, int32_t offset_s)
+{
+	int32_t minutes = (offset_s < 0 ? -offset_s : offset_s) / 60;
+	char *z = strchr(when, 'Z');
+	if (z && offset_s)
+		snprintf(z, 8, "%c%02d:%02d", offset_s < 0 ? '-' : '+', (int)(minutes / 60 % 24), (int)(minutes % 60));
 }
 
 void cluster__schedule_format(const struct schedule *s, const char *period, char *out, size_t size)
 {
-	char when[32], count[24] = "";
-	civil_format(s->start_ms, when);
+	char when[40], count[24] = "";
+	civil_format(zone_local_ms(s->zone, s->start_ms), when);
+	put_offset(when, zone_offset_s(s->zone, s->start_ms));
 	if (s->repeats >= 0)
 		snprintf(count, sizeof count, "%lld", (long long)s->repeats);
 	snprintf(out, size, "R%s/%s/%s", count, when, period);

@@ -1,103 +1,12 @@
-/* Attempts to run something: sandbox, share of the agent, runner. */
+/* Attempts to run something: share of the agent, ports and environment, life. */
 #include "base/metrics.h"
 #include "cluster/cluster_internal.h"
 #include <arpa/inet.h>
 #include <ctype.h>
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-/* "/stream/daily" -> "stream_daily": a name for files. */
-static void file_name(const char *owner, char *out, size_t size)
-{
-	size_t n = 0;
-	for (owner += *owner == '/'; *owner && n + 1 < size; owner++)
-		out[n++] = (*owner >= 'a' && *owner <= 'z') || (*owner >= 'A' && *owner <= 'Z') || (*owner >= '0' && *owner <= '9') ||
-					   strchr("-.", *owner)
-				   ? *owner
-				   : '_';
-	out[n] = 0;
-	if (out[0] == '.')
-		out[0] = '_';
-}
-
-/* ---- sandboxes: DIR/apps/stream_daily/000000000017 ---- */
-
-static int by_name(const struct dirent **a, const struct dirent **b)
-{
-	return strcmp((*a)->d_name, (*b)->d_name);
-}
-
-static int not_hidden(const struct dirent *e)
-{
-	return e->d_name[0] != '.';
-}
-
-static void delete_old(const char *dir)
-{
-	struct dirent **names;
-	int n = scandir(dir, &names, not_hidden, by_name);
-	for (int i = 0; i < n; i++) {
-		char path[PATH_MAX];
-		if (i < n - CLUSTER_SANDBOXES_KEPT && (size_t)snprintf(path, sizeof path, "%s/%s", dir, names[i]->d_name) < sizeof path)
-			(void)!io_remove_tree(&io_system, path, NULL);
-		free(names[i]);
-	}
-	if (n >= 0)
-		free(names);
-}
-
-static enum sm_err make_sandbox(struct cluster *c, struct cluster_task *t, struct sm_error *reterr)
-{
-	char owner[128], dir[PATH_MAX];
-	file_name(t->owner, owner, sizeof owner);
-	if ((size_t)snprintf(dir, sizeof dir, "%s/%s/%s", c->dir, t->app ? "apps" : "jobs", owner) >= sizeof dir - 32)
-		return sm_fail(reterr, SM_INVALID, "the path of the sandbox is too long");
-	enum sm_err err = io_mkdir_all(&io_system, dir, reterr);
-	if (err)
-		return err;
-	delete_old(dir);
-	/* Increasing, also over a restart. */
-	snprintf(t->sandbox, sizeof t->sandbox, "%.*s/%015llu-%04llu", PATH_MAX - 32, dir, (unsigned long long)cluster__now_ms(c),
-		 (unsigned long long)++c->next_task % 10000);
-	return io_mkdir_all(&io_system, t->sandbox, reterr);
-}
-
-enum sm_err cluster__output(struct cluster *c, const char *kind, const char *owner, const char *stream, size_t max, struct buf *out)
-{
-	char name[128], dir[PATH_MAX], path[PATH_MAX];
-	struct dirent **names;
-	file_name(owner, name, sizeof name);
-	snprintf(dir, sizeof dir, "%s/%s/%s", c->dir, kind, name);
-	int n = scandir(dir, &names, not_hidden, by_name);
-	if (n < 0)
-		return SM_NOT_FOUND;
-	*path = 0;
-	if (n > 0)
-		snprintf(path, sizeof path, "%.*s/%.64s/%s", PATH_MAX - 128, dir, names[n - 1]->d_name, stream);
-	for (int i = 0; i < n; i++)
-		free(names[i]);
-	free(names);
-	int fd = *path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-	struct stat st;
-	if (fd < 0)
-		return n > 0 ? SM_OK : SM_NOT_FOUND; /* nothing was written yet */
-	if (!fstat(fd, &st)) {
-		off_t at = (size_t)st.st_size > max ? st.st_size - (off_t)max : 0;
-		size_t want = (size_t)(st.st_size - at);
-		uint8_t *p = buf_reserve(out, want ? want : 1);
-		ssize_t got = p ? pread(fd, p, want, at) : 0;
-		if (got > 0)
-			buf_commit(out, (size_t)got);
-	}
-	close(fd);
-	return SM_OK;
-}
 
 void cluster_task_output(struct cluster_task *t, const char *line)
 {
@@ -195,69 +104,106 @@ static enum sm_err make_env(struct cluster *c, struct cluster_task *t, const jso
 
 void cluster__task_free(struct cluster_task *t)
 {
+	cluster__checks_free(t);
 	json_decref(t->env);
+	json_decref(t->document);
 	free(t);
+}
+
+static void staged_free(struct sm_msg *msg)
+{
+	/* The actor has gone: the process is about to exit, and the task's memory with it. */
+}
+const struct sm_msg_type cluster__staged_type = {"task staged", staged_free};
+
+/* DIR/apps/stream_daily/000000000017; increasing, also over a restart. */
+static enum sm_err name_sandbox(struct cluster *c, struct cluster_task *t, struct sm_error *reterr)
+{
+	char owner[128];
+	cluster__file_name(t->owner, owner, sizeof owner);
+	int size = snprintf(t->sandbox, sizeof t->sandbox, "%s/%s/%s/%015llu-%04llu", c->dir, t->app ? "apps" : "jobs", owner,
+			    (unsigned long long)cluster__now_ms(c), (unsigned long long)++c->next_task % 10000);
+	return (size_t)size < sizeof t->sandbox - 16 ? SM_OK : sm_fail(reterr, SM_INVALID, "the path of the sandbox is too long");
+}
+
+static struct cluster_task *task_new(struct cluster *c, struct app *app, struct job *job)
+{
+	struct cluster_task *t = calloc(1, sizeof *t);
+	if (!t)
+		return NULL;
+	t->document = json_incref(app ? app->document : job->document);
+	t->cluster = c;
+	t->app = app;
+	t->job = job;
+	t->app_kind = app != NULL;
+	t->in_server = json_object_get(t->document, "smack") != NULL;
+	t->runner = t->in_server ? c->options.server_runner : cluster__processes_table(c->processes);
+	t->started_ms = cluster__now_ms(c);
+	t->cpus = json_number_value(json_object_get(t->document, "cpus"));
+	t->memory_bytes = (uint64_t)(json_number_value(json_object_get(t->document, "mem")) * 1048576);
+	snprintf(t->owner, sizeof t->owner, "%s", app ? app->id : job->name);
+	snprintf(t->version, sizeof t->version, "%s", app ? app->config_version : "");
+	char name[128], text[37];
+	struct uuid id;
+	cluster__file_name(t->owner, name, sizeof name);
+	uuid_random(&id);
+	uuid_format(&id, text);
+	snprintf(t->id, sizeof t->id, "%.120s.%s", name, text);
+	return t;
+}
+
+/* The part on the pool. */
+static enum sm_err stage(struct cluster *c, struct cluster_task *t, struct sm_error *reterr)
+{
+	t->staging = true;
+	t->staged.type = &cluster__staged_type;
+	t->stage.run = cluster__stage;
+	t->stage.reply_to = c->ref;
+	t->stage.done_msg = &t->staged;
+	enum sm_err err = sm_pool_run(c->options.system, &t->stage);
+	return err ? sm_fail(reterr, err, "the server is busy: tried again") : SM_OK;
 }
 
 enum sm_err cluster__task_start(struct cluster *c, struct app *app, struct job *job, struct sm_error *reterr)
 {
-	const json_t *document = app ? app->document : job->document;
-	const json_t *smack = json_object_get(document, "smack");
-	struct cluster_task *t = calloc(1, sizeof *t);
+	struct cluster_task *t = task_new(c, app, job);
 	if (!t)
 		return sm_fail(reterr, SM_NO_MEMORY, "no memory");
-	t->cluster = c;
-	t->app = app;
-	t->job = job;
-	t->in_server = smack != NULL;
-	t->started_ms = cluster__now_ms(c);
-	t->cpus = json_number_value(json_object_get(document, "cpus"));
-	t->memory_bytes = (uint64_t)(json_number_value(json_object_get(document, "mem")) * 1048576);
-	snprintf(t->owner, sizeof t->owner, "%s", app ? app->id : job->name);
-	char name[128];
-	file_name(t->owner, name, sizeof name);
-	struct uuid id;
-	char text[37];
-	uuid_random(&id);
-	uuid_format(&id, text);
-	snprintf(t->id, sizeof t->id, "%.120s.%s", name, text);
 	if (!cluster__agent_take(&c->agent, t->cpus, t->memory_bytes)) {
-		free(t);
-		return sm_fail(reterr, SM_FULL, "waits for %.2f CPUs and %.0f MiB: %.2f CPUs and %.0f MiB are free",
-			       json_number_value(json_object_get(document, "cpus")), json_number_value(json_object_get(document, "mem")),
-			       c->agent.cpus - c->agent.cpus_used, (double)(c->agent.memory_bytes - c->agent.memory_used) / 1048576);
+		enum sm_err full = sm_fail(reterr, SM_FULL, "waits for %.2f CPUs and %.0f MiB: %.2f CPUs and %.0f MiB are free", t->cpus,
+					   (double)t->memory_bytes / 1048576, c->agent.cpus - c->agent.cpus_used,
+					   (double)(c->agent.memory_bytes - c->agent.memory_used) / 1048576);
+		cluster__task_free(t);
+		return full;
 	}
-	enum sm_err err = make_sandbox(c, t, reterr);
+	enum sm_err err = t->runner ? name_sandbox(c, t, reterr) : sm_fail(reterr, SM_UNSUPPORTED, "no jobs inside this server");
 	if (!err)
-		err = make_env(c, t, document, reterr);
-	const char *command = json_string_value(json_object_get(document, app ? "cmd" : "command"));
-	struct cluster_task_info info = {
-		.id = t->id,
-		.owner = t->owner,
-		.command = smack ? NULL : command,
-		.smack = smack,
-		.env = t->env,
-		.sandbox = t->sandbox,
-		.cpus = t->cpus,
-		.memory_bytes = t->memory_bytes,
-	};
-	const struct cluster_runner *runner = smack ? c->options.server_runner : cluster__processes_table(c->processes);
-	if (!err && !runner)
-		err = sm_fail(reterr, SM_UNSUPPORTED, "no jobs inside this server");
-	/* On the list first: its end may come before start returns. */
-	t->next = c->tasks;
-	c->tasks = t;
+		err = make_env(c, t, t->document, reterr);
 	if (!err)
-		err = runner->start(runner->arg, t, &info, reterr);
+		err = stage(c, t, reterr);
 	if (err) {
-		c->tasks = t->next;
 		cluster__agent_give(&c->agent, t->cpus, t->memory_bytes);
 		cluster__task_free(t);
 		return err;
 	}
+	t->next = c->tasks;
+	c->tasks = t;
 	metric_add(METRIC_TASKS_RUNNING, 1);
 	metric_add(METRIC_TASKS_STARTED, 1);
 	return SM_OK;
+}
+
+bool cluster__task_staged(struct cluster *c, struct cluster_task *t)
+{
+	t->staging = false;
+	if (t->not_started || t->has_ended)
+		return false;
+	t->started_ms = cluster__now_ms(c);
+	if (t->state == TASK_KILLING)
+		t->runner->stop(t->runner->arg, t);
+	else
+		cluster__checks_begin(c, t);
+	return true;
 }
 
 void cluster__task_stop(struct cluster *c, struct cluster_task *t)
@@ -265,6 +211,8 @@ void cluster__task_stop(struct cluster *c, struct cluster_task *t)
 	if (t->state == TASK_KILLING)
 		return;
 	t->state = TASK_KILLING;
-	const struct cluster_runner *runner = t->in_server ? c->options.server_runner : cluster__processes_table(c->processes);
-	runner->stop(runner->arg, t);
+	if (t->staging)
+		atomic_store(&t->cancelled, true);
+	else if (!t->has_ended)
+		t->runner->stop(t->runner->arg, t);
 }

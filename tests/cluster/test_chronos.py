@@ -90,7 +90,7 @@ def mistakes_are_refused(server):
         text = put(server, 'wrong', 400, schedule=schedule)['message']
         expect('schedule' in text, text)
     for members in ({'name': 'a b'}, {'name': ''}, {'command': ''}, {'cpus': 'many'}, {'container': {'type': 'docker'}},
-                    {'scheduleTimeZone': 'Europe/Paris'}, {'smack': 'sql'}):
+                    {'scheduleTimeZone': 'Mars/Olympus'}, {'arguments': 'x'}, {'uris': ['s3://x/y']}, {'smack': 'sql'}):
         name = members.pop('name', 'wrong')
         put(server, name, 400, **members)
     server.ask('POST', S + '/iso8601', '{', 400)
