@@ -44,7 +44,7 @@ static enum sm_err open_data(struct platform *p, struct sm_error *reterr)
 	enum sm_err err = io_mkdir_all(&io_system, p->config->data, reterr);
 	if (err)
 		return err;
-	in_data(p, "smack.lock", path, sizeof path);
+	in_data(p, PLATFORM_LOCK_FILE, path, sizeof path);
 	if ((p->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600)) < 0)
 		return sm_fail_errno(reterr, errno, "cannot open %s", path);
 	if (flock(p->lock_fd, LOCK_EX | LOCK_NB))

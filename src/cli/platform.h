@@ -17,6 +17,8 @@
 #include "web/web.h"
 #include <stdatomic.h>
 
+#define PLATFORM_LOCK_FILE "smack.lock" /* in the data directory: locked by the process that serves it */
+
 /* A topic of the configuration with what is known of its events. */
 struct platform_topic {
 	const char *name;

@@ -28,6 +28,28 @@ run 0 "$SMACK" with --data "$dir/data" -- "$SMACK" topic create kept --partition
 run 0 "$SMACK" with --data "$dir/data" -- "$SMACK" topic list
 says kept
 
+# Killed, it leaves neither its command nor, after the next one, its directory.
+"$SMACK" with -- sh -c 'echo "$$ $SMACK_DATA" >"$1/left.part"; mv "$1/left.part" "$1/left"; exec sleep 1000' sh "$dir" &
+killed=$!
+n=0
+while [ ! -e "$dir/left" ]; do
+	n=$((n + 1))
+	[ $n -lt 400 ] || fail 'the command did not begin'
+	sleep 0.05
+done
+kill -KILL $killed
+wait $killed 2>/dev/null || true
+read -r pid data <"$dir/left"
+n=0
+while kill -0 "$pid" 2>/dev/null && ! grep -q '^State:.*Z' "/proc/$pid/status" 2>/dev/null; do
+	n=$((n + 1))
+	[ $n -lt 400 ] || fail "the command $pid lives"
+	sleep 0.05
+done
+[ -d "$data" ] || fail "$data is gone already"
+run 0 "$SMACK" with -- true
+[ ! -e "$data" ] || fail "$data is left behind"
+
 # A configuration.
 printf '[topic from_config]\npartitions = 2\n' >"$dir/smack.conf"
 run 0 "$SMACK" with --config "$dir/smack.conf" -- "$SMACK" topic describe from_config
