@@ -271,19 +271,27 @@ static enum sm_err make_fitting(struct build *b, struct sm_error *reterr)
 			return SM_OK;
 		if (err && b->poisoned)
 			continue;
-		if (large && b->record_count > 1) {
-			uint32_t had = b->record_count < records ? (uint32_t)b->record_count : records;
-			records = job->records_max = had / 2 ? had / 2 : 1;
-			continue;
-		}
-		if (err && !job->hook.run &&
-		    (err == SM_INVALID || err == SM_OUT_OF_RANGE || err == SM_TYPE || err == SM_TOO_LARGE || err == SM_UNSUPPORTED)) {
+		bool value = err && !large && !job->hook.run && statements__is_about_values(err);
+		if (value) {
 			enum sm_err search = statements__find_poison(b, &found, reterr);
 			if (search)
 				return search;
 			if (found)
 				continue;
 		}
+		/* A record that only does not go with what was counted before it (a sum that overflows) is found by taking fewer at a time.
+		 */
+		if ((large || value) && b->record_count > 1) {
+			uint32_t had = b->record_count < records ? (uint32_t)b->record_count : records;
+			records = job->records_max = had / 2 ? had / 2 : 1;
+			continue;
+		}
+		if (value && (err = statements__poison_all(b, &error, &found, reterr)))
+			return err;
+		if (value && found)
+			continue;
+		if (value)
+			err = error.code;
 		if (!err)
 			err = sm_fail(&error, SM_TOO_LARGE, "the rows of one record are larger than a write of %u bytes",
 				      STREAM_WRITE_BYTES_MAX);

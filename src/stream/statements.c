@@ -176,7 +176,7 @@ enum sm_err statements__run(struct build *b, struct sm_error *reterr)
 
 /* ---- poison ---- */
 
-static bool is_about_values(enum sm_err err)
+bool statements__is_about_values(enum sm_err err)
 {
 	return err == SM_INVALID || err == SM_OUT_OF_RANGE || err == SM_TYPE || err == SM_TOO_LARGE || err == SM_UNSUPPORTED;
 }
@@ -194,6 +194,24 @@ enum sm_err poison__add(struct build *b, uint32_t source, int32_t partition, int
 	buf_done(&reason);
 	enum sm_err err = kept ? map_put(&b->poison, bytes_of(position, size), kept, NULL) : SM_NO_MEMORY;
 	return err ? sm_fail(reterr, err, "out of memory") : SM_OK;
+}
+
+static enum sm_err poison_row(struct build *b, uint32_t source, const struct batch *rows, uint32_t row, const char *text,
+			      struct sm_error *reterr)
+{
+	uint32_t fields = rows->type->field_count;
+	return poison__add(b, source, (int32_t)batch_get(rows, fields - 3, row).integer, batch_get(rows, fields - 2, row).integer, text,
+			   reterr);
+}
+
+enum sm_err statements__poison_all(struct build *b, const struct sm_error *why, uint32_t *ret_found, struct sm_error *reterr)
+{
+	enum sm_err err = SM_OK;
+	*ret_found = 0;
+	for (uint32_t s = 0; s < b->job->source_count && !err; s++)
+		for (uint32_t row = 0; b->rows[s] && row < b->rows[s]->rows && !err; row++, ++*ret_found)
+			err = poison_row(b, s, b->rows[s], row, why->text, reterr);
+	return err;
 }
 
 enum sm_err statements__find_poison(struct build *b, uint32_t *ret_found, struct sm_error *reterr)
@@ -217,11 +235,9 @@ enum sm_err statements__find_poison(struct build *b, uint32_t *ret_found, struct
 			}
 			if (err)
 				sm_fail(reterr, err, "out of memory");
-			if (failed && is_about_values(failed)) {
+			if (failed && statements__is_about_values(failed)) {
 				sm_error_prefix(&error, "INSERT INTO %s", id);
-				uint32_t fields = one->type->field_count;
-				err = poison__add(b, s, (int32_t)batch_get(one, fields - 3, 0).integer,
-						  batch_get(one, fields - 2, 0).integer, error.text, reterr);
+				err = poison_row(b, s, one, 0, error.text, reterr);
 				(*ret_found)++;
 			}
 			batch_unref(one);

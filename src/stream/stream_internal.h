@@ -106,6 +106,10 @@ SM_MUST_CHECK enum sm_err claims__dedup(struct build *b, struct sm_error *reterr
 SM_MUST_CHECK enum sm_err statements__run(struct build *b, struct sm_error *reterr);
 /* After statements__run failed: find the records that alone make it fail and put them into poison. *ret_found 0: none. */
 SM_MUST_CHECK enum sm_err statements__find_poison(struct build *b, uint32_t *ret_found, struct sm_error *reterr);
+/* The rest of a micro-batch that fails is put into poison. */
+SM_MUST_CHECK enum sm_err statements__poison_all(struct build *b, const struct sm_error *why, uint32_t *ret_found, struct sm_error *reterr);
+/* Whether an error is about the values of records, not about the engine or the statement. */
+bool statements__is_about_values(enum sm_err err);
 /* The record is a dead letter from now on, with text as the reason. */
 SM_MUST_CHECK enum sm_err poison__add(struct build *b, uint32_t source, int32_t partition, int64_t offset, const char *text,
 				      struct sm_error *reterr);

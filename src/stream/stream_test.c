@@ -376,6 +376,34 @@ static void records_with_keys_that_cannot_be_are_dead_letters(void **state)
 	platform_free(p);
 }
 
+/* Each of these amounts is fine by itself; what the sum cannot hold any more is a dead letter, and the sum goes on. */
+static void what_overflows_a_sum_is_a_dead_letter(void **state)
+{
+	static const char schema[] = "{\"type\":\"object\",\"properties\":{\"id\":{\"type\":\"string\"},\"who\":{\"type\":\"string\"},"
+				     "\"n\":{\"type\":\"integer\"}},\"required\":[\"id\",\"who\",\"n\"]}";
+	static const struct column_def columns[] = {{"who", STORE_TEXT, STORE_PARTITION_KEY}, {"total", STORE_BIGINT, STORE_REGULAR}};
+	static const long long amounts[] = {9000000000000000000, 200000000000000000, 100000000000000000,
+					    20000000000000000,   5000000000000000,   1};
+	struct platform *p = platform_new(schema, 1);
+	make_table(p, "total", columns, 2);
+	struct stream_options o = {.name = "totals",
+				   .sql = "INSERT INTO ads.total SELECT who, sum(n) AS total FROM raw_events GROUP BY who;",
+				   .dedup = "id",
+				   .env = &p->env};
+	char text[200], got[200];
+	for (size_t i = 0; i < sizeof amounts / sizeof *amounts; i++) {
+		snprintf(text, sizeof text, "{\"id\":\"a%zu\",\"who\":\"a\",\"n\":%lld}", i, amounts[i]);
+		append(p, 0, text);
+		snprintf(text, sizeof text, "{\"id\":\"b%zu\",\"who\":\"b\",\"n\":1}", i);
+		append(p, 0, text);
+	}
+	drain(p, &o);
+	count_rows(p, "SELECT who, total FROM ads.total ORDER BY who", got, sizeof got);
+	assert_string_equal(got, "a 9220000000000000001 \nb 6 \n");
+	assert_int_equal(dead_letters(p), 2); /* that would make 9.3e18 and 9.225e18 */
+	platform_free(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -389,6 +417,7 @@ int main(void)
 		cmocka_unit_test(the_planted_fault_counts_a_replayed_batch_twice),
 #endif
 		cmocka_unit_test(records_with_keys_that_cannot_be_are_dead_letters),
+		cmocka_unit_test(what_overflows_a_sum_is_a_dead_letter),
 		cmocka_unit_test(the_actor_runs_batches_restarts_and_stops),
 		cmocka_unit_test(a_mistake_ends_the_job_with_its_error),
 	};
