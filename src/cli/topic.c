@@ -40,7 +40,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 			argp_error(state, "--config NAME=VALUE, at most 32 of them");
 		else {
 			*equals = 0;
-			a->configs[a->config_count++] = (struct log_config){arg, equals + 1};
+			a->configs[a->config_count++] = (struct log_config){arg, equals[1] ? equals + 1 : NULL};
 		}
 		break;
 	}
@@ -52,7 +52,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		break;
 	case ARGP_KEY_END:
 		if (!a->word_count)
-			argp_error(state, "say what to do: create, list, describe, delete, produce or consume");
+			argp_error(state, "say what to do: create, list, describe, alter, delete, produce or consume");
 		break;
 	default: return ARGP_ERR_UNKNOWN;
 	}
@@ -296,10 +296,11 @@ int command_topic(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
 		OPTION_DATA,
-		{"partitions", 'p', "N", 0, "create: so many partitions (default 1); produce, consume: only this partition", 0},
+		{"partitions", 'p', "N", 0,
+		 "create: so many partitions (default 1); alter: grow to so many; produce, consume: only this one", 0},
 		{"partition", 'p', "N", OPTION_ALIAS, NULL, 0},
 		{"replication-factor", KEY_REPLICATION, "N", 0, "create: kept and shown; there is one copy", 0},
-		{"config", KEY_CONFIG, "NAME=VALUE", 0, "create: as retention.ms=3600000", 0},
+		{"config", KEY_CONFIG, "NAME=VALUE", 0, "create, alter: as retention.ms=3600000; alter: NAME= goes back to the default", 0},
 		{"key-separator", 'K', "TEXT", 0, "produce: what stands before TEXT in a line is its key", 0},
 		{"follow", 'f', NULL, 0, "consume: go on with what arrives, from now on", 0},
 		{"from-beginning", KEY_FROM, NULL, 0, "consume --follow: begin with the oldest record", 0},
@@ -311,7 +312,7 @@ int command_topic(int argc, char **argv)
 	static const struct argp argp = {
 		options,
 		parse,
-		"create|describe|delete|produce|consume TOPIC\nlist",
+		"create|describe|alter|delete|produce|consume TOPIC\nlist",
 		"Work on topics of a running server. produce reads records from standard input, one a line, and ends when all are on disk; "
 		"consume prints all that is there.",
 		NULL,
@@ -321,9 +322,9 @@ int command_topic(int argc, char **argv)
 	command_parse(&argp, argc, argv, &a);
 	struct sm_error error = {0};
 	const char *action = a.words[0];
-	static const char *const actions[] = {"create", "list", "describe", "delete", "produce", "consume", NULL};
+	static const char *const actions[] = {"create", "list", "describe", "alter", "delete", "produce", "consume", NULL};
 	if (!command_is_one_of(action, actions)) {
-		fprintf(stderr, "smack: unknown action '%s': create, list, describe, delete, produce or consume\n", action);
+		fprintf(stderr, "smack: unknown action '%s': create, list, describe, alter, delete, produce or consume\n", action);
 		return STATUS_USAGE;
 	}
 	if (strcmp(action, "list") != 0 && a.word_count < 2) {
@@ -343,6 +344,12 @@ int command_topic(int argc, char **argv)
 		struct log_topic_spec spec = {a.words[1], a.partitions < 0 ? 1 : (int32_t)a.partitions, (int32_t)a.replication, a.configs,
 					      a.config_count};
 		status = log_topic_create_wait(log, &spec, &error) ? command_failed(&error) : STATUS_OK;
+	} else if (strcmp(action, "alter") == 0) {
+		struct log_topic_change change = {.name = a.words[1],
+						  .partitions = a.partitions < 0 ? 0 : (int32_t)a.partitions,
+						  .configs = a.configs,
+						  .config_count = a.config_count};
+		status = log_topic_change_wait(log, &change, &error) ? command_failed(&error) : STATUS_OK;
 	} else if (strcmp(action, "delete") == 0) {
 		status = log_topic_delete_wait(log, a.words[1], &error) ? command_failed(&error) : STATUS_OK;
 	} else if (strcmp(action, "produce") == 0) {

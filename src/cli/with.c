@@ -58,7 +58,7 @@ static _Noreturn void become_command(char **command, pid_t parent, int failed_fd
 /* The child gets our environment with the platform's addresses in it, and the signals as they were. */
 static enum sm_err run_command(struct platform *p, char **command, int *ret_status, struct sm_error *reterr)
 {
-	int failed = 0, pipes[2], status;
+	int failed = 0, pipes[2], status = 0;
 	pid_t parent = getpid();
 	for (char **e = p->process_env; *e; e++)
 		if (putenv(*e))

@@ -39,7 +39,7 @@ json_t *cluster__job_json(const struct job *j)
 
 static void installed(struct cluster *c, struct call *call)
 {
-	enum sm_err err = cluster__job_install(c, json_incref(call->body), NULL);
+	enum sm_err err = cluster__job_install(c, json_deep_copy(call->body), NULL);
 	if (err) {
 		sm_fail(&call->error, err, "%s", sm_err_text(err));
 		cluster__answer_error(call);
@@ -123,11 +123,11 @@ static void summary_handle(struct cluster *c, struct call *call)
 		const struct job *j = item;
 		json_t *shown = cluster__job_json(j), *parents = json_object_get(j->document, "parents"),
 		       *schedule = json_object_get(shown, "schedule");
-		json_array_append_new(jobs,
-				      json_pack("{s:s s:s s:O s:o s:o s:b}", "name", j->name, "status", cluster__job_last(j), "state",
-						json_object_get(shown, "state"), "schedule",
-						schedule ? json_incref(schedule) : json_string(""), "parents",
-						parents ? json_incref(parents) : json_array(), "disabled", (int)cluster__job_disabled(j)));
+		json_array_append_new(jobs, json_pack("{s:s s:s s:O s:o s:o s:b}", "name", j->name, "status", cluster__job_last(j), "state",
+						      json_object_get(shown, "state"), "schedule",
+						      schedule ? json_incref(schedule) : json_string(""), "parents",
+						      parents ? json_deep_copy(parents) : json_array(), "disabled",
+						      (int)cluster__job_disabled(j)));
 		json_decref(shown);
 	}
 	cluster__answer(call, 200, json_pack("{s:o}", "jobs", jobs));

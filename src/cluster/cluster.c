@@ -129,9 +129,10 @@ static void status_handle(struct cluster *c, struct call *call)
 	void *item;
 	while (map_next(&c->apps, &pos, NULL, &item)) {
 		const struct app *a = item;
-		json_array_append_new(apps, json_pack("{s:s s:O? s:i s:i s:s}", "id", a->id, "instances",
-						      json_object_get(a->document, "instances"), "running", (int)a->running, "restarts",
-						      (int)a->restarts, "lastError", a->last_error.code ? a->last_error.text : ""));
+		json_array_append_new(apps,
+				      json_pack("{s:s s:o? s:i s:i s:s}", "id", a->id, "instances",
+						json_deep_copy(json_object_get(a->document, "instances")), "running", (int)a->running,
+						"restarts", (int)a->restarts, "lastError", a->last_error.code ? a->last_error.text : ""));
 	}
 	pos = 0;
 	while (map_next(&c->jobs, &pos, NULL, &item))

@@ -125,7 +125,9 @@ struct cluster {
 	char **env;
 };
 
-/* A call to the actor: a request of a REST API, or of another thread. handle runs in the actor and calls cluster__answer once, at once or
+/* Documents are the actor's: what a call takes along or brings back is a copy, since the counts of references are nobody's to share.
+ *
+ * A call to the actor: a request of a REST API, or of another thread. handle runs in the actor and calls cluster__answer once, at once or
  * after something has been written to the store. */
 struct call {
 	struct sm_msg msg;

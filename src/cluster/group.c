@@ -91,7 +91,7 @@ static json_t *group_json(const struct cluster *c, const char *id, unsigned dept
 	const struct app_group *own = map_get(&c->groups, bytes_str(id));
 	json_t *dependencies = own ? json_object_get(own->document, "dependencies") : NULL;
 	return json_pack("{s:s s:o s:o s:o s:s}", "id", id, "apps", apps, "groups", groups, "dependencies",
-			 dependencies ? json_incref(dependencies) : json_array(), "version", version);
+			 dependencies ? json_deep_copy(dependencies) : json_array(), "version", version);
 }
 
 static bool exists(const struct cluster *c, const char *id)
@@ -301,14 +301,14 @@ static void installed(struct cluster *c, struct call *call)
 	const char *deployment = json_string_value(json_object_get(call->body, "deployment"));
 	size_t i;
 	json_t *entry;
-	json_array_foreach(json_object_get(call->body, "groups"), i, entry)(void) !cluster__group_install(c, json_incref(entry));
+	json_array_foreach(json_object_get(call->body, "groups"), i, entry)(void) !cluster__group_install(c, json_deep_copy(entry));
 	json_array_foreach(json_object_get(call->body, "changed"), i, entry)
 	{
 		struct app *app;
 		if (cluster__app_install(c, json_deep_copy(entry)))
 			continue; /* out of memory: it is kept, and there after the next start */
 		app = cluster__app_find(c, json_string_value(json_object_get(entry, "id")));
-		cluster__app_version_add(app, json_incref(entry));
+		cluster__app_version_add(app, json_deep_copy(entry));
 		snprintf(app->deployment, sizeof app->deployment, "%s", deployment);
 	}
 	json_array_foreach(json_object_get(call->body, "gone"), i, entry)

@@ -101,7 +101,7 @@ static void installed(struct cluster *c, struct call *call)
 		return;
 	}
 	struct app *app = cluster__app_find(c, id);
-	cluster__app_version_add(app, json_incref(call->body));
+	cluster__app_version_add(app, json_deep_copy(call->body));
 	bool fresh = json_array_size(app->versions) == 1;
 	json_t *begun = deployment(app, call);
 	snprintf(app->deployment, sizeof app->deployment, "%s", json_string_value(json_object_get(begun, "deploymentId")));
@@ -256,7 +256,7 @@ static void versions_handle(struct cluster *c, struct call *call)
 		return;
 	json_t *list = json_array();
 	for (size_t i = json_array_size(app->versions); i-- > 0;)
-		json_array_append(list, json_object_get(json_array_get(app->versions, i), "version"));
+		json_array_append_new(list, json_deep_copy(json_object_get(json_array_get(app->versions, i), "version")));
 	cluster__answer(call, 200, json_pack("{s:o}", "versions", list));
 }
 

@@ -13,6 +13,7 @@
 #define F(kind, name, from, to, null_from, absent) {#name, KIND_##kind, false, from, to, null_from, -1, NULL, absent},
 #define L(kind, name, from, to, null_from) {#name, KIND_##kind, true, from, to, null_from, -1, NULL, 0},
 #define A(of, name, from, to, null_from) {#name, KIND_STRUCT, true, from, to, null_from, -1, &kafka_layout_##of, 0},
+#define O(of, name, from) {#name, KIND_STRUCT, false, from, UP, 0, -1, &kafka_layout_##of, 0},
 #define T(kind, name, from, tag, null_from, absent) {#name, KIND_##kind, false, from, UP, null_from, tag, NULL, absent},
 #define TO(of, name, from, tag) {#name, KIND_STRUCT, false, from, UP, NO, tag, &kafka_layout_##of, 0},
 #define TA(of, name, from, tag) {#name, KIND_STRUCT, true, from, UP, NO, tag, &kafka_layout_##of, 0},
@@ -22,6 +23,7 @@
 #undef F
 #undef L
 #undef A
+#undef O
 #undef T
 #undef TO
 #undef TA
@@ -210,6 +212,8 @@ static enum sm_err decode_field(struct decoder *d, const struct kafka_field *fie
 	if (field->list)
 		return decode_list(d, field, m);
 	if (field->kind == KIND_STRUCT) {
+		if (field->tag < 0 && (int8_t)reader_u8(d->in) < 0)
+			return d->in->failed ? SM_TRUNCATED : SM_OK; /* null */
 		void *out = arena_alloc(d->arena, field->of->size);
 		if (!out)
 			return arena_error(d->arena);
@@ -354,8 +358,14 @@ static enum sm_err encode_value(struct encoder *e, const struct kafka_field *fie
 
 static enum sm_err encode_field(struct encoder *e, const struct kafka_field *field, struct member m)
 {
+	if (!field->list && field->kind == KIND_STRUCT) {
+		const void *value = *(void **)m.value;
+		if (field->tag < 0)
+			buf_u8(e->w->out, value ? 1 : 0xff);
+		return value ? encode_struct(e, field->of, value) : SM_OK;
+	}
 	if (!field->list)
-		return encode_value(e, field, field->kind == KIND_STRUCT ? *(void **)m.value : m.value);
+		return encode_value(e, field, m.value);
 	int32_t n = *m.count;
 	if (n < 0 && e->version.version < field->null_from)
 		n = 0;

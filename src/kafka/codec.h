@@ -40,6 +40,7 @@ enum kafka_kind { KIND_BOOL, KIND_I8, KIND_I16, KIND_I32, KIND_I64, KIND_UUID, K
 #define A(of, name, from, to, null_from) \
 	struct kafka_##of *name;         \
 	int32_t name##_count;
+#define O(of, name, from) struct kafka_##of *name; /* NULL: null */
 #define T(kind, name, from, tag, null_from, absent) C_##kind name;
 #define TO(of, name, from, tag) struct kafka_##of *name;
 #define TA(of, name, from, tag)  \
@@ -51,6 +52,7 @@ enum kafka_kind { KIND_BOOL, KIND_I8, KIND_I16, KIND_I32, KIND_I64, KIND_UUID, K
 #undef F
 #undef L
 #undef A
+#undef O
 #undef T
 #undef TO
 #undef TA
@@ -78,6 +80,7 @@ struct kafka_layout {
 #define F(...)
 #define L(...)
 #define A(...)
+#define O(...)
 #define T(...)
 #define TO(...)
 #define TA(...)
@@ -87,6 +90,7 @@ struct kafka_layout {
 #undef F
 #undef L
 #undef A
+#undef O
 #undef T
 #undef TO
 #undef TA

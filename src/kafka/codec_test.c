@@ -76,6 +76,11 @@ static void make_value(struct maker *m, const struct kafka_field *field)
 
 static void make_field(struct maker *m, const struct kafka_field *field)
 {
+	if (!field->list && field->kind == KIND_STRUCT && field->tag < 0) {
+		buf_u8(m->out, m->nulls ? 0xff : 1);
+		if (m->nulls)
+			return;
+	}
 	if (!field->list) {
 		make_value(m, field);
 		return;
@@ -202,6 +207,7 @@ static void every_struct_lies_as_its_table_says(void **state)
 #define L(...)
 #define A(...)
 #define T(...)
+#define O(...)
 #define TO(...)
 #define TA(...)
 #include "kafka/messages.def"

@@ -37,6 +37,18 @@ static void topic_create(struct sm_log *log, const struct log_topic_spec *spec, 
 	log__meta_topic_create(engine_of(log), spec, false, done, arg);
 }
 
+static void topic_change(struct sm_log *log, const struct log_topic_change *change, void (*done)(void *arg, const struct sm_error *error),
+			 void *arg)
+{
+	if (change->partitions && strcmp(change->name, TOPIC_OFFSETS) == 0) {
+		struct sm_error error;
+		(void)!sm_fail(&error, SM_DENIED, "%s is internal: its partitions are fixed", change->name);
+		done(arg, &error);
+		return;
+	}
+	log__meta_topic_change(engine_of(log), change, done, arg);
+}
+
 static void topic_delete(struct sm_log *log, const char *name, void (*done)(void *arg, const struct sm_error *error), void *arg)
 {
 	if (strcmp(name, TOPIC_OFFSETS) == 0) {
@@ -78,6 +90,50 @@ static enum sm_err read_at(struct sm_log *log, const char *topic, int32_t partit
 	if (!p)
 		return SM_NOT_FOUND;
 	enum sm_err err = log__partition_read(p, offset, bytes_max, ret_result);
+	log__partition_unref(p);
+	return err;
+}
+
+struct deletion {
+	struct partition *partition; /* counted */
+	void (*done)(void *arg, enum sm_err err, int64_t log_start_offset);
+	void *arg;
+};
+
+static void records_are_deleted(void *arg, const struct sm_error *error)
+{
+	struct deletion *d = arg;
+	pthread_mutex_lock(&d->partition->lock);
+	int64_t start = d->partition->log_start_offset;
+	pthread_mutex_unlock(&d->partition->lock);
+	d->done(d->arg, error ? error->code : SM_OK, start);
+	log__partition_unref(d->partition);
+	free(d);
+}
+
+static void records_delete(struct sm_log *log, const char *topic, int32_t partition, int64_t offset,
+			   void (*done)(void *arg, enum sm_err err, int64_t log_start_offset), void *arg)
+{
+	struct partition *p = log__topics_partition(engine_of(log), topic, partition);
+	struct deletion *d = p ? malloc(sizeof *d) : NULL;
+	enum sm_err err = !p ? SM_NOT_FOUND : d ? SM_OK : SM_NO_MEMORY;
+	if (d) {
+		*d = (struct deletion){p, done, arg};
+		err = log__partition_do(p, PARTITION_START, offset, records_are_deleted, d);
+	}
+	if (!err)
+		return;
+	free(d);
+	log__partition_unref(p);
+	done(arg, err == SM_GONE ? SM_NOT_FOUND : err, -1);
+}
+
+static enum sm_err partition_bytes(struct sm_log *log, const char *topic, int32_t partition, uint64_t *ret_bytes)
+{
+	struct partition *p = log__topics_partition(engine_of(log), topic, partition);
+	if (!p)
+		return SM_NOT_FOUND;
+	enum sm_err err = log__partition_bytes(p, ret_bytes);
 	log__partition_unref(p);
 	return err;
 }
@@ -224,7 +280,10 @@ static enum sm_err close_log(struct sm_log *log, struct sm_error *reterr)
 
 static const struct log_ops ops = {
 	.topic_create = topic_create,
+	.topic_change = topic_change,
 	.topic_delete = topic_delete,
+	.records_delete = records_delete,
+	.partition_bytes = partition_bytes,
 	.topics = topics,
 	.topics_release = topics_release,
 	.append = append,

@@ -115,6 +115,15 @@ enum sm_err log_topic_create_wait(struct sm_log *log, const struct log_topic_spe
 	return w.err;
 }
 
+enum sm_err log_topic_change_wait(struct sm_log *log, const struct log_topic_change *change, struct sm_error *reterr)
+{
+	struct waiter w = {.reterr = reterr};
+	sem_init(&w.done, 0, 0);
+	log->ops->topic_change(log, change, topic_is_done, &w);
+	waiter_wait(&w);
+	return w.err;
+}
+
 enum sm_err log_topic_delete_wait(struct sm_log *log, const char *name, struct sm_error *reterr)
 {
 	struct waiter w = {.reterr = reterr};

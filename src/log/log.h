@@ -30,6 +30,15 @@ struct log_topic_spec {
 	const struct log_config *configs;
 	uint32_t config_count;
 };
+/* What to change of a topic that is there. */
+struct log_topic_change {
+	const char *name;
+	int32_t partitions;               /* grow to so many; 0: as they are */
+	const struct log_config *configs; /* value NULL: back to the default */
+	uint32_t config_count;
+	bool only;  /* configs that are not named go back to their defaults too */
+	bool check; /* only say whether it can be done */
+};
 /* A counted, immutable picture of one topic. */
 struct log_topic {
 	const char *name;
@@ -106,6 +115,16 @@ struct log_ops {
 	void (*topic_create)(struct sm_log *log, const struct log_topic_spec *spec, void (*done)(void *arg, const struct sm_error *error),
 			     void *arg);
 	void (*topic_delete)(struct sm_log *log, const char *name, void (*done)(void *arg, const struct sm_error *error), void *arg);
+	/* Errors: SM_NOT_FOUND, SM_INVALID (fewer partitions than there are, a config), SM_TOO_LARGE, SM_UNSUPPORTED. Durable and in
+	 * force when done; appends that come later see it. change is borrowed for the call. */
+	void (*topic_change)(struct sm_log *log, const struct log_topic_change *change,
+			     void (*done)(void *arg, const struct sm_error *error), void *arg);
+	/* Records before offset (-1: before the high watermark) are readable no more, after a restart too; their space is given back as
+	 * whole segments. Errors: SM_NOT_FOUND, SM_OUT_OF_RANGE (beyond the high watermark), SM_IO ... */
+	void (*records_delete)(struct sm_log *log, const char *topic, int32_t partition, int64_t offset,
+			       void (*done)(void *arg, enum sm_err err, int64_t log_start_offset), void *arg);
+	/* What a partition takes on disk, in bytes of batches. May block. Errors: SM_NOT_FOUND, SM_UNSUPPORTED, SM_IO. */
+	enum sm_err (*partition_bytes)(struct sm_log *log, const char *topic, int32_t partition, uint64_t *ret_bytes);
 	/* A picture of all topics; release with topics_release. Does not block. */
 	const struct log_topics *(*topics)(struct sm_log *log);
 	void (*topics_release)(struct sm_log *log, const struct log_topics *topics);
@@ -168,6 +187,7 @@ bool log_topic_name_ok(const char *name);
 SM_MUST_CHECK enum sm_err log_append_wait(struct sm_log *log, const char *topic, int32_t partition, uint8_t *batches, size_t size,
 					  int64_t *ret_base_offset);
 SM_MUST_CHECK enum sm_err log_topic_create_wait(struct sm_log *log, const struct log_topic_spec *spec, struct sm_error *reterr);
+SM_MUST_CHECK enum sm_err log_topic_change_wait(struct sm_log *log, const struct log_topic_change *change, struct sm_error *reterr);
 SM_MUST_CHECK enum sm_err log_topic_delete_wait(struct sm_log *log, const char *name, struct sm_error *reterr);
 
 /* ---- the embedded engine ---- */

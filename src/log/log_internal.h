@@ -192,6 +192,8 @@ struct topic_settings {
 SM_MUST_CHECK enum sm_err log__config_apply(struct topic_settings *settings, const struct log_config *config, bool internal,
 					    struct sm_error *reterr);
 
+bool log__config_known(const char *name);
+
 /* ---- partition.c: the actor that writes ---- */
 
 struct engine;
@@ -203,7 +205,8 @@ struct partition {
 	char *topic;
 	int32_t number;
 	char *dir;
-	struct topic_settings settings;
+	struct topic_settings settings;     /* the actor's own, and its job's */
+	_Atomic uint32_t max_message_bytes; /* of the settings */
 	struct sm_ref *actor;
 	atomic_size_t pending_bytes;
 
@@ -224,11 +227,30 @@ SM_MUST_CHECK enum sm_err log__partition_new(struct engine *engine, const char *
 struct partition *log__partition_ref(struct partition *p);
 void log__partition_unref(struct partition *p);
 void log__partition_append(struct partition *p, uint8_t *batches, size_t size, unsigned flags, log_append_done done, void *arg);
-enum partition_job { PARTITION_GROUP, PARTITION_ROLL, PARTITION_RETENTION, PARTITION_DROP_BEFORE, PARTITION_CLOSE, PARTITION_DELETE };
+enum partition_job {
+	PARTITION_GROUP,
+	PARTITION_ROLL,
+	PARTITION_RETENTION,
+	PARTITION_DROP_BEFORE,
+	PARTITION_START, /* the log's start moves to the offset, for good */
+	PARTITION_CLOSE,
+	PARTITION_DELETE
+};
 /* Ask the partition for a job other than a group. done is called on a thread of the engine; always, unless an error is
- * returned here. offset: for PARTITION_DROP_BEFORE, whole segments before it go. */
+ * returned here. offset: for PARTITION_DROP_BEFORE, whole segments before it go; for PARTITION_START, -1 is the high watermark. */
 SM_MUST_CHECK enum sm_err log__partition_do(struct partition *p, enum partition_job job, int64_t offset,
 					    void (*done)(void *arg, const struct sm_error *error), void *arg);
+
+/* New settings, in force for what comes later. */
+SM_MUST_CHECK enum sm_err log__partition_settings(struct partition *p, const struct topic_settings *settings);
+
+/* ---- partition_start.c: where a partition begins, when records were deleted on demand ---- */
+
+/* The offset that was kept, 0 if none. Errors: SM_CORRUPT, SM_IO. */
+SM_MUST_CHECK enum sm_err log__start_read(struct io *io, const char *dir, int64_t *ret_offset, struct sm_error *reterr);
+/* Keep offset (-1: the high watermark), let readers see it, delete whole segments before it. Blocks.
+ * Errors: SM_OUT_OF_RANGE. Before the present start: nothing happens. */
+SM_MUST_CHECK enum sm_err log__partition_start_at(struct partition *p, int64_t offset, struct sm_error *reterr);
 
 /* ---- partition_read.c: from any thread ---- */
 
@@ -260,15 +282,21 @@ void log__topic_free(struct topic *t); /* the partitions' references too */
 /* A checked copy of spec with an id. */
 SM_MUST_CHECK enum sm_err log__topic_new(const struct engine *engine, const struct log_topic_spec *spec, bool internal,
 					 struct topic **ret_topic, struct sm_error *reterr);
-/* Recover its partitions and start them. */
+/* A checked copy of the topic as the change would have it, with its id and without partitions. */
+SM_MUST_CHECK enum sm_err log__topic_changed(const struct engine *engine, const struct topic *t, const struct log_topic_change *change,
+					     struct topic **ret_topic, struct sm_error *reterr);
+/* Recover its partitions and start them; those that it has already are left. */
 SM_MUST_CHECK enum sm_err log__topic_start(struct engine *engine, struct topic *t, struct sm_error *reterr);
 /* Have those that were started end; does not wait for it. */
 void log__topic_stop(struct topic *t);
-/* All topics of the table and `extra` (may be NULL) to the file. */
+/* All topics of the table and `extra` (may be NULL; in place of the one with its name) to the file. */
 SM_MUST_CHECK enum sm_err log__topics_write(struct engine *engine, const struct topic *extra, struct sm_error *reterr);
 /* Read the file into the table; finishes deletions that were begun. */
 SM_MUST_CHECK enum sm_err log__topics_read(struct engine *engine, struct sm_error *reterr);
+/* In place of one with the same name, whose partitions it has: that one is freed. */
 SM_MUST_CHECK enum sm_err log__topics_put(struct engine *engine, struct topic *t);
+/* Whether there is such a topic; its entry lives until the actor that changes topics changes it. */
+struct topic *log__topics_find(struct engine *engine, const char *name);
 struct topic *log__topics_take(struct engine *engine, const char *name); /* out of the table; NULL: not there */
 /* Counted; NULL: not there. */
 struct partition *log__topics_partition(struct engine *engine, const char *topic, int32_t number);
@@ -280,6 +308,8 @@ void log__topics_done(struct engine *engine);
 
 SM_MUST_CHECK enum sm_err log__meta_start(struct engine *engine, struct sm_error *reterr);
 void log__meta_topic_create(struct engine *engine, const struct log_topic_spec *spec, bool internal,
+			    void (*done)(void *arg, const struct sm_error *error), void *arg);
+void log__meta_topic_change(struct engine *engine, const struct log_topic_change *change,
 			    void (*done)(void *arg, const struct sm_error *error), void *arg);
 void log__meta_topic_delete(struct engine *engine, const char *name, void (*done)(void *arg, const struct sm_error *error), void *arg);
 void log__meta_producer_id(struct engine *engine, void (*done)(void *arg, enum sm_err err, int64_t producer_id, int16_t epoch), void *arg);

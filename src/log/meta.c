@@ -3,6 +3,7 @@
  *
  * LOG/producer-ids: 8 bytes big-endian, the first id that was not reserved yet, and 4 bytes crc32c of them. Ids are reserved
  * PRODUCER_BLOCK at a time, so that none comes twice, whatever happens. */
+#include "base/arena.h"
 #include "base/hash.h"
 #include "log/log_internal.h"
 #include <limits.h>
@@ -13,14 +14,17 @@
 #define JANITOR_TIMER 1
 #define JANITOR_MS 60000
 
-enum request_kind { REQUEST_CREATE, REQUEST_DELETE, REQUEST_PRODUCER_ID, REQUEST_STOP };
+enum request_kind { REQUEST_CREATE, REQUEST_CHANGE, REQUEST_DELETE, REQUEST_PRODUCER_ID, REQUEST_STOP };
 struct request {
 	struct sm_msg msg; /* first */
 	struct request *next;
 	enum request_kind kind;
 	struct engine *engine;
-	struct topic *topic; /* owned: to be created, or being deleted */
+	struct topic *topic; /* owned: to be created, as it will be, or being deleted */
 	char *name;
+	struct log_topic_change change; /* its texts are copies in the arena */
+	struct arena arena;
+	int32_t kept; /* partitions that were there before the change */
 	void (*done)(void *arg, const struct sm_error *error);
 	void (*done_id)(void *arg, enum sm_err err, int64_t producer_id, int16_t epoch);
 	void *arg;
@@ -65,6 +69,7 @@ static void request_free(struct sm_msg *msg)
 	struct request *r = (struct request *)msg;
 	request_answer(r, &(struct sm_error){.code = SM_CLOSED, .text = "the log is closed"});
 	log__topic_free(r->topic);
+	arena_done(&r->arena);
 	atomic_fetch_sub(&r->engine->live, 1);
 	free(r->name);
 	free(r);
@@ -138,6 +143,10 @@ static void run(struct sm_work *work)
 		if (!(err = log__topic_start(m->engine, r->topic, &m->error)) && !(err = must_be_empty(m, r->topic)))
 			err = log__topics_write(m->engine, r->topic, &m->error);
 		break;
+	case REQUEST_CHANGE:
+		if (!(err = log__topic_start(m->engine, r->topic, &m->error)))
+			err = log__topics_write(m->engine, r->topic, &m->error);
+		break;
 	case REQUEST_DELETE: err = log__topics_write(m->engine, r->topic->deleting ? r->topic : NULL, &m->error); break;
 	case REQUEST_PRODUCER_ID: err = reserve_ids(m, &m->error); break;
 	case REQUEST_STOP: break;
@@ -194,6 +203,51 @@ static void create_end(struct meta *m)
 		log__topic_stop(r->topic);
 	else
 		r->topic = NULL; /* the table has it */
+	request_end(m, err ? &m->error : NULL);
+}
+
+static void change_start(struct meta *m)
+{
+	struct request *r = m->now;
+	struct sm_error error = {.code = SM_OK};
+	struct topic *there = log__topics_find(m->engine, r->name);
+	enum sm_err err = there ? log__topic_changed(m->engine, there, &r->change, &r->topic, &error)
+				: sm_fail(&error, SM_NOT_FOUND, "there is no topic %s", r->name);
+	if (!err && !r->change.check && !(r->topic->partitions = calloc((size_t)r->topic->partition_count, sizeof(struct partition *))))
+		err = sm_fail(&error, SM_NO_MEMORY, "no memory for topic %s", r->name);
+	if (err || r->change.check) {
+		request_end(m, err ? &error : NULL);
+		return;
+	}
+	for (int32_t i = 0; i < there->partition_count; i++)
+		r->topic->partitions[i] = log__partition_ref(there->partitions[i]);
+	r->kept = there->partition_count;
+	pool_start(m);
+}
+
+/* Only the partitions that the change made end again. */
+static void change_undo(struct request *r)
+{
+	for (int32_t i = r->kept; i < r->topic->partition_count; i++)
+		if (r->topic->partitions[i])
+			(void)!log__partition_do(r->topic->partitions[i], PARTITION_CLOSE, 0, nothing_to_tell, NULL);
+}
+
+static void change_end(struct meta *m)
+{
+	struct request *r = m->now;
+	enum sm_err err = m->error.code;
+	if (!err && (err = log__topics_put(m->engine, r->topic)))
+		(void)!sm_fail(&m->error, err, "no memory for topic %s", r->name);
+	if (err) {
+		change_undo(r);
+		request_end(m, &m->error);
+		return;
+	}
+	for (int32_t i = 0; i < r->kept; i++)
+		if (log__partition_settings(r->topic->partitions[i], &r->topic->settings) == SM_NO_MEMORY)
+			err = sm_fail(&m->error, SM_NO_MEMORY, "no memory: the change holds from the next start on");
+	r->topic = NULL; /* the table has it */
 	request_end(m, err ? &m->error : NULL);
 }
 
@@ -283,6 +337,7 @@ static void go_on(struct meta *m)
 	m->busy = true;
 	switch (m->now->kind) {
 	case REQUEST_CREATE: create_start(m); break;
+	case REQUEST_CHANGE: change_start(m); break;
 	case REQUEST_DELETE: delete_start(m); break;
 	case REQUEST_PRODUCER_ID: producer_id_give(m); break;
 	case REQUEST_STOP:
@@ -322,6 +377,7 @@ static enum sm_err receive(struct sm_actor *self, void *state, struct sm_msg *ms
 	} else if (msg->type == &work_done_type) {
 		switch (m->now->kind) {
 		case REQUEST_CREATE: create_end(m); break;
+		case REQUEST_CHANGE: change_end(m); break;
 		case REQUEST_DELETE: delete_go_on(m); break;
 		case REQUEST_PRODUCER_ID: producer_id_reserved(m); break;
 		case REQUEST_STOP: break;
@@ -406,6 +462,43 @@ void log__meta_topic_create(struct engine *engine, const struct log_topic_spec *
 		return;
 	}
 	r->kind = REQUEST_CREATE;
+	r->done = topic_done;
+	r->arg = arg;
+	request_send(engine, r);
+}
+
+/* The caller's texts live for the call only. */
+static bool change_copy(struct request *r, const struct log_topic_change *change)
+{
+	struct log_config *configs = arena_alloc(&r->arena, (change->config_count + 1) * sizeof *configs);
+	r->change = *change;
+	r->change.configs = configs;
+	for (uint32_t i = 0; configs && i < change->config_count; i++) {
+		const struct log_config *c = &change->configs[i];
+		configs[i].name = arena_string(&r->arena, c->name, strlen(c->name));
+		configs[i].value = c->value ? arena_string(&r->arena, c->value, strlen(c->value)) : NULL;
+		if (!configs[i].name || (c->value && !configs[i].value))
+			return false;
+	}
+	return configs != NULL;
+}
+
+void log__meta_topic_change(struct engine *engine, const struct log_topic_change *change,
+			    void (*topic_done)(void *arg, const struct sm_error *error), void *arg)
+{
+	struct request *r = calloc(1, sizeof *r);
+	if (r)
+		arena_init(&r->arena, 0);
+	if (!r || !(r->name = strdup(change->name)) || !change_copy(r, change)) {
+		if (r) {
+			arena_done(&r->arena);
+			free(r->name);
+		}
+		free(r);
+		topic_done(arg, &(struct sm_error){.code = SM_NO_MEMORY, .text = "no memory"});
+		return;
+	}
+	r->kind = REQUEST_CHANGE;
 	r->done = topic_done;
 	r->arg = arg;
 	request_send(engine, r);

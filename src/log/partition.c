@@ -96,6 +96,7 @@ static void job_run(struct sm_work *work)
 		err = log__partition_drop_old(w->partition, clock_wall_ms(w->partition->engine->clock), -1, reterr);
 		break;
 	case PARTITION_DROP_BEFORE: err = log__partition_drop_old(w->partition, 0, w->control->offset, reterr); break;
+	case PARTITION_START: err = log__partition_start_at(w->partition, w->control->offset, reterr); break;
 	case PARTITION_CLOSE: err = job_close(w, reterr); break;
 	case PARTITION_DELETE: err = job_delete(w, reterr); break;
 	}
@@ -195,7 +196,8 @@ static void job_has_ended(struct partition_writer *w)
 		break;
 	case PARTITION_ROLL: roll_has_ended(w, err); break;
 	case PARTITION_RETENTION:
-	case PARTITION_DROP_BEFORE: break;
+	case PARTITION_DROP_BEFORE:
+	case PARTITION_START: break;
 	case PARTITION_CLOSE: partition_is_gone(w, SM_CLOSED); break;
 	case PARTITION_DELETE: partition_is_gone(w, SM_NOT_FOUND); break;
 	}
@@ -241,6 +243,17 @@ static bool active_has_expired(const struct partition_writer *w)
 	       w->out.max_timestamp_ms < clock_wall_ms(w->partition->engine->clock) - keep_ms;
 }
 
+/* A control that needs no job. */
+static void control_end(struct partition_writer *w, const struct sm_error *error)
+{
+	struct control *c = w->control;
+	w->control = NULL;
+	c->done(c->arg, error);
+	c->done = NULL;
+	sm_msg_free(&c->msg);
+	go_on(w);
+}
+
 static void control_start(struct partition_writer *w)
 {
 	struct control *c = w->controls;
@@ -254,12 +267,11 @@ static void control_start(struct partition_writer *w)
 	if (!(w->controls = c->next))
 		w->controls_tail = &w->controls;
 	w->control = c;
-	if (c->job == PARTITION_ROLL && (failed || !w->out.segment || w->out.end == SEGMENT_HEADER)) {
-		w->control = NULL;
-		c->done(c->arg, failed ? &(struct sm_error){.code = SM_IO, .text = "the partition is read-only"} : NULL);
-		c->done = NULL;
-		sm_msg_free(&c->msg);
-		go_on(w);
+	if (c->settings) {
+		w->partition->settings = *c->settings;
+		control_end(w, NULL);
+	} else if (c->job == PARTITION_ROLL && (failed || !w->out.segment || w->out.end == SEGMENT_HEADER)) {
+		control_end(w, failed ? &(struct sm_error){.code = SM_IO, .text = "the partition is read-only"} : NULL);
 	} else if (c->job == PARTITION_ROLL) {
 		roll_start(w);
 	} else {
@@ -359,7 +371,36 @@ static void control_free(struct sm_msg *msg)
 	if (c->done)
 		c->done(c->arg, &(struct sm_error){.code = SM_CLOSED, .text = "the log is closed"});
 	atomic_fetch_sub(&c->engine->live, 1);
+	free(c->settings);
 	free(c);
+}
+
+static enum sm_err control_send(struct partition *p, struct control *c)
+{
+	c->msg.type = &control_type;
+	c->engine = p->engine;
+	atomic_fetch_add(&c->engine->live, 1);
+	enum sm_err err = sm_send_reply(p->actor, &c->msg); /* past the bound: the engine itself sends few of them */
+	if (err) {
+		c->done = NULL;
+		sm_msg_free(&c->msg);
+	}
+	return err;
+}
+
+static void nothing_to_tell(void *arg, const struct sm_error *error) {}
+
+enum sm_err log__partition_settings(struct partition *p, const struct topic_settings *settings)
+{
+	struct control *c = calloc(1, sizeof *c);
+	if (!c || !(c->settings = malloc(sizeof *c->settings))) {
+		free(c);
+		return SM_NO_MEMORY;
+	}
+	*c->settings = *settings;
+	c->done = nothing_to_tell;
+	atomic_store(&p->max_message_bytes, settings->max_message_bytes);
+	return control_send(p, c);
 }
 
 enum sm_err log__partition_do(struct partition *p, enum partition_job job, int64_t offset,
@@ -368,19 +409,11 @@ enum sm_err log__partition_do(struct partition *p, enum partition_job job, int64
 	struct control *c = calloc(1, sizeof *c);
 	if (!c)
 		return SM_NO_MEMORY;
-	c->msg.type = &control_type;
-	c->engine = p->engine;
-	atomic_fetch_add(&c->engine->live, 1);
 	c->job = job;
 	c->offset = offset;
 	c->done = control_done;
 	c->arg = arg;
-	enum sm_err err = sm_send_reply(p->actor, &c->msg); /* past the bound: the engine itself sends few of them */
-	if (err) {
-		c->done = NULL;
-		sm_msg_free(&c->msg);
-	}
-	return err;
+	return control_send(p, c);
 }
 
 /* ---- life ---- */
@@ -421,6 +454,11 @@ static enum sm_err recover(struct partition *p, struct partition_writer *w, stru
 	w->out = found.writer;
 	w->next_offset = p->high_watermark = found.next_offset;
 	p->log_start_offset = found.count ? found.segments[0]->base_offset : 0;
+	int64_t start = 0;
+	if ((err = log__start_read(p->io, p->dir, &start, reterr)))
+		return err;
+	if (start > p->log_start_offset)
+		p->log_start_offset = start < w->next_offset ? start : w->next_offset;
 	return SM_OK;
 }
 
@@ -440,6 +478,7 @@ enum sm_err log__partition_new(struct engine *engine, const char *topic, int32_t
 	p->io = engine->io;
 	p->number = number;
 	p->settings = *settings;
+	atomic_init(&p->max_message_bytes, settings->max_message_bytes);
 	p->writer = w;
 	w->partition = p;
 	w->tail = &w->head;

@@ -46,7 +46,7 @@ static enum sm_err batches_check(const struct partition *p, const uint8_t *data,
 		enum sm_err err = batch_parse(rest, &info);
 		if (err)
 			return err == SM_TRUNCATED ? SM_CORRUPT : err;
-		if (info.size > p->settings.max_message_bytes)
+		if (info.size > atomic_load(&p->max_message_bytes))
 			return SM_TOO_LARGE;
 		if (info.attributes & BATCH_CONTROL)
 			return SM_INVALID;

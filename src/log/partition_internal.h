@@ -25,7 +25,8 @@ struct control {
 	struct engine *engine;
 	enum partition_job job;
 	int64_t offset;
-	bool rolled; /* a retention has had its roll */
+	struct topic_settings *settings; /* malloc'ed: new settings, instead of a job */
+	bool rolled;                     /* a retention has had its roll */
 	void (*done)(void *arg, const struct sm_error *error);
 	void *arg;
 };

@@ -284,7 +284,8 @@ enum sm_err log__partition_drop_old(struct partition *p, int64_t now_ms, int64_t
 			oldest = p->segments[0];
 			p->segment_count--;
 			memmove(p->segments, p->segments + 1, p->segment_count * sizeof *p->segments);
-			p->log_start_offset = p->segments[0]->base_offset;
+			if (p->log_start_offset < p->segments[0]->base_offset)
+				p->log_start_offset = p->segments[0]->base_offset;
 		}
 		pthread_mutex_unlock(&p->lock);
 		if (!oldest)

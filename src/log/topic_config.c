@@ -99,12 +99,22 @@ static enum sm_err flag(const struct known *k, const struct log_config *c, struc
 	return set && k->use == ABSENT ? sm_fail(reterr, SM_UNSUPPORTED, "%s is not there yet", c->name) : SM_OK;
 }
 
+static const struct known *find(const char *name)
+{
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+		if (strcmp(known[i].name, name) == 0)
+			return &known[i];
+	return NULL;
+}
+
+bool log__config_known(const char *name)
+{
+	return find(name) != NULL;
+}
+
 enum sm_err log__config_apply(struct topic_settings *settings, const struct log_config *c, bool internal, struct sm_error *reterr)
 {
-	const struct known *k = NULL;
-	for (size_t i = 0; i < sizeof known / sizeof *known && !k; i++)
-		if (strcmp(known[i].name, c->name) == 0)
-			k = &known[i];
+	const struct known *k = find(c->name);
 	if (!k)
 		return sm_fail(reterr, SM_INVALID, "there is no topic config named \"%s\"", c->name);
 	if (!c->value || strlen(c->value) > LOG_CONFIG_VALUE_MAX)

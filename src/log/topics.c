@@ -92,11 +92,56 @@ enum sm_err log__topic_new(const struct engine *engine, const struct log_topic_s
 	return SM_OK;
 }
 
+/* Those that stay, without those that the change names. Borrowed from both; malloc'ed. */
+static struct log_config *configs_merge(const struct topic *t, const struct log_topic_change *change, uint32_t *ret_count)
+{
+	struct log_config *all = calloc(t->config_count + change->config_count + 1, sizeof *all);
+	uint32_t n = 0;
+	for (uint32_t i = 0; all && !change->only && i < t->config_count; i++) {
+		bool named = false;
+		for (uint32_t k = 0; k < change->config_count && !named; k++)
+			named = strcmp(change->configs[k].name, t->configs[i].name) == 0;
+		if (!named)
+			all[n++] = t->configs[i];
+	}
+	for (uint32_t k = 0; all && k < change->config_count; k++)
+		if (change->configs[k].value)
+			all[n++] = change->configs[k];
+	*ret_count = n;
+	return all;
+}
+
+enum sm_err log__topic_changed(const struct engine *engine, const struct topic *t, const struct log_topic_change *change,
+			       struct topic **ret_topic, struct sm_error *reterr)
+{
+	if (change->partitions && change->partitions < t->partition_count)
+		return sm_fail(reterr, SM_INVALID, "topic %s has %d partitions, which cannot become %d: records would be lost", t->name,
+			       t->partition_count, change->partitions);
+	/* A config that is taken back must be one that exists, too. */
+	for (uint32_t i = 0; i < change->config_count; i++)
+		if (!change->configs[i].value && !log__config_known(change->configs[i].name))
+			return sm_fail(reterr, SM_INVALID, "there is no topic config named \"%s\"", change->configs[i].name);
+	struct log_topic_spec spec = {.name = t->name,
+				      .partitions = change->partitions ? change->partitions : t->partition_count,
+				      .replication_factor = t->replication_factor};
+	struct log_config *configs = configs_merge(t, change, &spec.config_count);
+	if (!configs)
+		return sm_fail(reterr, SM_NO_MEMORY, "no memory");
+	spec.configs = configs;
+	enum sm_err err = log__topic_new(engine, &spec, t->internal, ret_topic, reterr);
+	if (!err)
+		(*ret_topic)->id = t->id;
+	free(configs);
+	return err;
+}
+
 enum sm_err log__topic_start(struct engine *engine, struct topic *t, struct sm_error *reterr)
 {
-	if (!(t->partitions = calloc((size_t)t->partition_count, sizeof(struct partition *))))
+	if (!t->partitions && !(t->partitions = calloc((size_t)t->partition_count, sizeof(struct partition *))))
 		return sm_fail(reterr, SM_NO_MEMORY, "no memory for topic %s", t->name);
 	for (int32_t i = 0; i < t->partition_count; i++) {
+		if (t->partitions[i])
+			continue;
 		enum sm_err err = log__partition_new(engine, t->name, i, &t->settings, &t->partitions[i], reterr);
 		if (err)
 			return err;
@@ -193,11 +238,27 @@ static enum sm_err picture_renew(struct engine *engine)
 enum sm_err log__topics_put(struct engine *engine, struct topic *t)
 {
 	pthread_mutex_lock(&engine->lock);
-	enum sm_err err = map_put(&engine->topics, bytes_str(t->name), t, NULL);
-	if (!err && (err = picture_renew(engine)))
-		map_remove(&engine->topics, bytes_str(t->name));
+	void *before = NULL;
+	enum sm_err err = map_put(&engine->topics, bytes_str(t->name), t, &before);
+	if (!err && (err = picture_renew(engine))) {
+		/* Its entry is there: putting back needs no memory. */
+		if (before)
+			(void)!map_put(&engine->topics, bytes_str(t->name), before, NULL);
+		else
+			map_remove(&engine->topics, bytes_str(t->name));
+		before = NULL;
+	}
 	pthread_mutex_unlock(&engine->lock);
+	log__topic_free(before);
 	return err;
+}
+
+struct topic *log__topics_find(struct engine *engine, const char *name)
+{
+	pthread_mutex_lock(&engine->lock);
+	struct topic *t = map_get(&engine->topics, bytes_str(name));
+	pthread_mutex_unlock(&engine->lock);
+	return t;
 }
 
 struct topic *log__topics_take(struct engine *engine, const char *name)
@@ -279,7 +340,8 @@ enum sm_err log__topics_write(struct engine *engine, const struct topic *extra, 
 	bool whole = topics != NULL;
 	pthread_mutex_lock(&engine->lock);
 	while (map_next(&engine->topics, &pos, &key, &value))
-		whole &= json_array_append_new(topics, topic_to_json(value)) == 0;
+		if (!extra || strcmp(((struct topic *)value)->name, extra->name) != 0)
+			whole &= json_array_append_new(topics, topic_to_json(value)) == 0;
 	pthread_mutex_unlock(&engine->lock);
 	if (extra)
 		whole &= json_array_append_new(topics, topic_to_json(extra)) == 0;

@@ -60,6 +60,56 @@ static void topic_delete(struct sm_log *log, const char *name, void (*done)(void
 	do_change(log, REMOTE_TOPIC_DELETE, &body, done, arg);
 }
 
+static void topic_change(struct sm_log *log, const struct log_topic_change *change, void (*done)(void *arg, const struct sm_error *error),
+			 void *arg)
+{
+	struct buf body;
+	buf_init(&body);
+	remote__put_topic_change(&body, change);
+	do_change(log, REMOTE_TOPIC_CHANGE, &body, done, arg);
+}
+
+/* A question about one partition whose answer is one number. */
+static enum sm_err ask_number(struct sm_log *log, enum remote_op op, const char *topic, int32_t partition, const int64_t *offset,
+			      int64_t *ret_number)
+{
+	struct buf body, answer;
+	buf_init(&body);
+	buf_init(&answer);
+	remote__put_string(&body, topic);
+	buf_be32(&body, (uint32_t)partition);
+	if (offset)
+		buf_be64(&body, (uint64_t)*offset);
+	enum sm_err err = remote__do(client_of(log), NULL, op, buf_bytes(&body), &answer, NULL);
+	if (!err) {
+		struct byte_reader r = byte_reader(buf_bytes(&answer));
+		int64_t number = (int64_t)reader_be64(&r);
+		if (r.failed)
+			err = SM_CORRUPT;
+		else
+			*ret_number = number;
+	}
+	buf_done(&body);
+	buf_done(&answer);
+	return err;
+}
+
+static void records_delete(struct sm_log *log, const char *topic, int32_t partition, int64_t offset,
+			   void (*done)(void *arg, enum sm_err err, int64_t log_start_offset), void *arg)
+{
+	int64_t start = -1;
+	enum sm_err err = ask_number(log, REMOTE_RECORDS_DELETE, topic, partition, &offset, &start);
+	done(arg, err, start);
+}
+
+static enum sm_err partition_bytes(struct sm_log *log, const char *topic, int32_t partition, uint64_t *ret_bytes)
+{
+	int64_t bytes = 0;
+	enum sm_err err = ask_number(log, REMOTE_PARTITION_BYTES, topic, partition, NULL, &bytes);
+	*ret_bytes = (uint64_t)bytes;
+	return err;
+}
+
 static const struct log_topics *topics(struct sm_log *log)
 {
 	struct picture *p = calloc(1, sizeof *p);
@@ -422,7 +472,10 @@ static enum sm_err close_log(struct sm_log *log, struct sm_error *reterr)
 
 static const struct log_ops ops = {
 	.topic_create = topic_create,
+	.topic_change = topic_change,
 	.topic_delete = topic_delete,
+	.records_delete = records_delete,
+	.partition_bytes = partition_bytes,
 	.topics = topics,
 	.topics_release = topics_release,
 	.append = append,

@@ -41,6 +41,8 @@ enum sm_err remote__take_error(struct byte_reader *r, struct sm_error *reterr);
 
 void remote__put_topic_spec(struct buf *b, const struct log_topic_spec *spec);
 void remote__take_topic_spec(struct byte_reader *r, struct arena *arena, struct log_topic_spec *ret_spec);
+void remote__put_topic_change(struct buf *b, const struct log_topic_change *change);
+void remote__take_topic_change(struct byte_reader *r, struct arena *arena, struct log_topic_change *ret_change);
 void remote__put_topics(struct buf *b, const struct log_topics *topics);
 void remote__take_topics(struct byte_reader *r, struct arena *arena, struct log_topics *ret_topics);
 void remote__put_schema(struct buf *b, const struct store_schema *schema);

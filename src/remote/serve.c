@@ -93,6 +93,13 @@ static void simple_done(void *arg, enum sm_err err)
 	remote__request_finish(arg, err);
 }
 
+static void records_deleted(void *arg, enum sm_err err, int64_t log_start_offset)
+{
+	struct remote_request *q = arg;
+	buf_be64(&q->answer, (uint64_t)log_start_offset);
+	remote__request_finish(q, err);
+}
+
 static struct log_group_offset *take_offsets(struct remote_request *q, const char **ret_group, uint32_t *ret_count)
 {
 	*ret_group = remote__take_string(&q->in, &q->arena);
@@ -134,6 +141,25 @@ bool remote__serve_at_once(struct remote_request *q)
 			remote__request_finish(q, malformed(q));
 		else
 			log_of(q)->ops->topic_create(log_of(q), &spec, change_done, q);
+		return true;
+	}
+	case REMOTE_TOPIC_CHANGE: {
+		struct log_topic_change change;
+		remote__take_topic_change(&q->in, &q->arena, &change);
+		if (q->in.failed)
+			remote__request_finish(q, malformed(q));
+		else
+			log_of(q)->ops->topic_change(log_of(q), &change, change_done, q);
+		return true;
+	}
+	case REMOTE_RECORDS_DELETE: {
+		const char *topic = remote__take_string(&q->in, &q->arena);
+		int32_t partition = (int32_t)reader_be32(&q->in);
+		int64_t offset = (int64_t)reader_be64(&q->in);
+		if (q->in.failed || !topic)
+			remote__request_finish(q, malformed(q));
+		else
+			log_of(q)->ops->records_delete(log_of(q), topic, partition, offset, records_deleted, q);
 		return true;
 	}
 	case REMOTE_TOPIC_DELETE: {
@@ -233,6 +259,18 @@ static enum sm_err serve_offset_for(struct remote_request *q)
 	buf_be64(&q->answer, (uint64_t)offset);
 	buf_be64(&q->answer, (uint64_t)timestamp);
 	return SM_OK;
+}
+
+static enum sm_err serve_partition_bytes(struct remote_request *q)
+{
+	const char *topic = remote__take_string(&q->in, &q->arena);
+	int32_t partition = (int32_t)reader_be32(&q->in);
+	uint64_t bytes = 0;
+	if (q->in.failed || !topic)
+		return malformed(q);
+	enum sm_err err = log_of(q)->ops->partition_bytes(log_of(q), topic, partition, &bytes);
+	buf_be64(&q->answer, bytes);
+	return err;
 }
 
 static enum sm_err serve_offsets_fetch(struct remote_request *q)
@@ -402,6 +440,7 @@ enum sm_err remote__serve_on_pool(struct remote_request *q)
 	case REMOTE_TOPICS: return serve_topics(q);
 	case REMOTE_READ: return serve_read(q);
 	case REMOTE_OFFSET_FOR: return serve_offset_for(q);
+	case REMOTE_PARTITION_BYTES: return serve_partition_bytes(q);
 	case REMOTE_OFFSETS_FETCH: return serve_offsets_fetch(q);
 	case REMOTE_SCHEMA: return serve_schema(q);
 	case REMOTE_OPEN: return one_at_a_time(q, serve_open);

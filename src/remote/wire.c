@@ -134,6 +134,24 @@ void remote__take_topic_spec(struct byte_reader *r, struct arena *arena, struct 
 	ret_spec->configs = take_configs(r, arena, &ret_spec->config_count);
 }
 
+void remote__put_topic_change(struct buf *b, const struct log_topic_change *change)
+{
+	remote__put_string(b, change->name);
+	buf_be32(b, (uint32_t)change->partitions);
+	put_configs(b, change->configs, change->config_count);
+	buf_u8(b, change->only);
+	buf_u8(b, change->check);
+}
+
+void remote__take_topic_change(struct byte_reader *r, struct arena *arena, struct log_topic_change *ret_change)
+{
+	*ret_change = (struct log_topic_change){.name = take_name(r, arena)};
+	ret_change->partitions = (int32_t)reader_be32(r);
+	ret_change->configs = take_configs(r, arena, &ret_change->config_count);
+	ret_change->only = reader_u8(r);
+	ret_change->check = reader_u8(r);
+}
+
 void remote__put_topics(struct buf *b, const struct log_topics *topics)
 {
 	buf_be32(b, topics->count);

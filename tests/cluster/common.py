@@ -32,6 +32,9 @@ class Server:
             found = re.match(r'\s+http\s+http://(\S+)', line)
             if found:
                 self.address = found.group(1)
+            found = re.match(r'\s+kafka\s+(\S+)', line)
+            if found:
+                self.kafka = found.group(1)
             if line.startswith('  data'):
                 return
         sys.exit('the server did not start:\n' + self.log())

@@ -1,0 +1,59 @@
+/* Where a partition begins, when records were deleted on demand.
+ *
+ * LOG/TOPIC-N/start, replaced as a whole: 8 bytes big-endian, the first offset that is readable, and 4 bytes crc32c of them. Without the
+ * file, and where it says less, a partition begins with its first segment. */
+#include "base/hash.h"
+#include "log/log_internal.h"
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static void path_of(const char *dir, char *out, size_t size)
+{
+	snprintf(out, size, "%s/start", dir);
+}
+
+enum sm_err log__start_read(struct io *io, const char *dir, int64_t *ret_offset, struct sm_error *reterr)
+{
+	char path[PATH_MAX];
+	uint8_t *data;
+	size_t size;
+	path_of(dir, path, sizeof path);
+	enum sm_err err = io_read_file(io, path, 4096, &data, &size, reterr);
+	*ret_offset = 0;
+	if (err)
+		return err == SM_NOT_FOUND ? SM_OK : err;
+	if (size != 12 || be32_get(data + 8) != crc32c(0, data, 8) || (int64_t)be64_get(data) < 0)
+		err = sm_fail(reterr, SM_CORRUPT, "%s is damaged: delete it, and deleted records that are still there can be read again",
+			      path);
+	else
+		*ret_offset = (int64_t)be64_get(data);
+	free(data);
+	return err;
+}
+
+enum sm_err log__partition_start_at(struct partition *p, int64_t offset, struct sm_error *reterr)
+{
+	char path[PATH_MAX];
+	uint8_t data[12];
+	pthread_mutex_lock(&p->lock);
+	int64_t start = p->log_start_offset, end = p->high_watermark;
+	pthread_mutex_unlock(&p->lock);
+	if (offset == -1)
+		offset = end;
+	if (offset < 0 || offset > end)
+		return sm_fail(reterr, SM_OUT_OF_RANGE, "offset %lld lies beyond the high watermark %lld", (long long)offset,
+			       (long long)end);
+	if (offset <= start)
+		return SM_OK;
+	be64_put(data, (uint64_t)offset);
+	be32_put(data + 8, crc32c(0, data, 8));
+	path_of(p->dir, path, sizeof path);
+	enum sm_err err = io_write_file_atomic(p->io, path, bytes_of(data, sizeof data), reterr);
+	if (err)
+		return err;
+	pthread_mutex_lock(&p->lock);
+	p->log_start_offset = offset;
+	pthread_mutex_unlock(&p->lock);
+	return log__partition_drop_old(p, 0, offset, reterr);
+}
