@@ -141,10 +141,10 @@ enum sm_err gzip_feed(struct gzip *g, struct bytes in, bool finish, struct buf *
 	return SM_OK;
 }
 
-static enum sm_err gzip_all(struct bytes in, struct buf *out)
+static enum sm_err gzip_all(int level, struct bytes in, struct buf *out)
 {
 	struct gzip *g;
-	enum sm_err err = gzip_new(6, &g);
+	enum sm_err err = gzip_new(level, &g);
 	if (err)
 		return err;
 	err = gzip_feed(g, in, true, out);
@@ -238,13 +238,14 @@ static enum sm_err snappy_in(struct bytes in, size_t size_max, struct buf *out)
 
 /* ---- LZ4 ---- */
 
-static enum sm_err lz4_out(struct bytes in, struct buf *out)
+static enum sm_err lz4_out(int level, struct bytes in, struct buf *out)
 {
-	size_t bound = LZ4F_compressFrameBound(in.size, NULL);
+	LZ4F_preferences_t how = {.compressionLevel = level};
+	size_t bound = LZ4F_compressFrameBound(in.size, &how);
 	uint8_t *p = buf_reserve(out, bound);
 	if (!p)
 		return SM_NO_MEMORY;
-	size_t n = LZ4F_compressFrame(p, bound, in.data, in.size, NULL);
+	size_t n = LZ4F_compressFrame(p, bound, in.data, in.size, &how);
 	if (LZ4F_isError(n))
 		return SM_FAILED;
 	buf_commit(out, n);
@@ -301,13 +302,13 @@ static enum sm_err lz4_in(struct bytes in, size_t size_max, struct buf *out)
 
 /* ---- zstd ---- */
 
-static enum sm_err zstd_out(struct bytes in, struct buf *out)
+static enum sm_err zstd_out(int level, struct bytes in, struct buf *out)
 {
 	size_t bound = ZSTD_compressBound(in.size);
 	uint8_t *p = buf_reserve(out, bound);
 	if (!p)
 		return SM_NO_MEMORY;
-	size_t n = ZSTD_compress(p, bound, in.data, in.size, 3);
+	size_t n = ZSTD_compress(p, bound, in.data, in.size, level);
 	if (ZSTD_isError(n))
 		return SM_FAILED;
 	buf_commit(out, n);
@@ -348,16 +349,26 @@ static enum sm_err zstd_in(struct bytes in, size_t size_max, struct buf *out)
 	return err;
 }
 
-enum sm_err codec_compress(enum codec codec, struct bytes in, struct buf *out)
+int codec_level_default(enum codec codec)
+{
+	return codec == CODEC_GZIP ? 6 : codec == CODEC_ZSTD ? 3 : 0;
+}
+
+enum sm_err codec_compress_level(enum codec codec, int level, struct bytes in, struct buf *out)
 {
 	switch (codec) {
 	case CODEC_NONE: buf_append_bytes(out, in); return out->failed ? SM_NO_MEMORY : SM_OK;
-	case CODEC_GZIP: return gzip_all(in, out);
+	case CODEC_GZIP: return gzip_all(level, in, out);
 	case CODEC_SNAPPY: return snappy_out(in, out);
-	case CODEC_LZ4: return lz4_out(in, out);
-	case CODEC_ZSTD: return zstd_out(in, out);
+	case CODEC_LZ4: return lz4_out(level, in, out);
+	case CODEC_ZSTD: return zstd_out(level, in, out);
 	}
 	return SM_UNSUPPORTED;
+}
+
+enum sm_err codec_compress(enum codec codec, struct bytes in, struct buf *out)
+{
+	return codec_compress_level(codec, codec_level_default(codec), in, out);
 }
 
 enum sm_err codec_decompress(enum codec codec, struct bytes in, size_t size_max, struct buf *out)

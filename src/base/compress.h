@@ -9,6 +9,9 @@ enum codec { CODEC_NONE, CODEC_GZIP, CODEC_SNAPPY, CODEC_LZ4, CODEC_ZSTD }; /* K
 const char *codec_name(enum codec codec); /* "gzip" */
 /* Compress in -> appended to out. Snappy is written in xerial framing, LZ4 as a frame, as Kafka's clients do. */
 SM_MUST_CHECK enum sm_err codec_compress(enum codec codec, struct bytes in, struct buf *out);
+/* The same at a level of the codec's own scale: gzip -1 to 9, lz4 1 to 17, zstd -131072 to 22. */
+SM_MUST_CHECK enum sm_err codec_compress_level(enum codec codec, int level, struct bytes in, struct buf *out);
+int codec_level_default(enum codec codec);
 /* Decompress all of in, appended to out. Snappy: xerial or raw. Errors: SM_CORRUPT, SM_TOO_LARGE above size_max. */
 SM_MUST_CHECK enum sm_err codec_decompress(enum codec codec, struct bytes in, size_t size_max, struct buf *out);
 /* Raw LZ4 block and raw snappy, as CQL frames carry them, come with their own size. */

@@ -156,9 +156,30 @@ static void submit(struct kafka_request *r)
 		kafka__resume(r);
 }
 
+/* Which records the topic does not take: clients give only those the error as their own. */
+static void refuse_records(struct kafka_request *r, struct produce_part *p)
+{
+	const struct batch_refused *refused = &p->result.refused;
+	bool times = refused->why == BATCH_TIME_OUT_OF_RANGE;
+	struct kafka_record_error *errors = kafka__alloc(r, refused->count, sizeof *errors);
+	refuse(r, p->reply, times ? KAFKA_INVALID_TIMESTAMP : KAFKA_INVALID_RECORD,
+	       times ? "One or more records have been rejected due to invalid timestamp." : "One or more records have been rejected.");
+	for (uint32_t i = 0; errors && i < refused->count; i++) {
+		const char *text = times ? "The timestamp is further from the broker's clock than the topic allows."
+					 : "Compacted topic cannot accept message without key.";
+		errors[i] = (struct kafka_record_error){refused->records[i], kafka__text(text)};
+	}
+	p->reply->record_errors = errors;
+	p->reply->record_errors_count = errors ? (int32_t)refused->count : 0;
+}
+
 static void answer_part(struct kafka_request *r, struct produce_part *p)
 {
 	const struct log_append_result *result = &p->result;
+	if (result->err == SM_INVALID && result->refused.why) {
+		refuse_records(r, p);
+		return;
+	}
 	if (result->err) {
 		/* What is wrong with a batch but not with its bytes: counts, timestamps, sequence fields. */
 		refuse(r, p->reply, result->err == SM_INVALID ? KAFKA_INVALID_RECORD : kafka__error_of(result->err), NULL);

@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/uuid.h"
-#include "log/log_limits.h"
+#include "log/record_batch.h"
 #include <smack/actor.h>
 
 struct sm_log;
@@ -61,6 +61,7 @@ struct log_append_result {
 	int64_t base_offset;
 	int64_t log_append_time_ms; /* -1 unless the topic stamps records itself */
 	int64_t log_start_offset;
+	struct batch_refused refused; /* of SM_INVALID: the records that the topic does not take */
 };
 typedef void (*log_append_done)(void *arg, const struct log_append_result *result);
 
@@ -129,13 +130,13 @@ struct log_ops {
 	const struct log_topics *(*topics)(struct sm_log *log);
 	void (*topics_release)(struct sm_log *log, const struct log_topics *topics);
 
-	/* Append record batches, as a Kafka Produce request carries them. They are checked (magic, CRC, counts, sizes,
-	 * idempotent producer's epoch and sequence); offsets and leader epoch are set in place; the bytes are borrowed
-	 * until done. flags: LOG_ACKS_NONE answers without waiting for the sync.
-	 * Results: SM_NOT_FOUND, SM_CORRUPT, SM_VERSION (magic 0 or 1), SM_TOO_LARGE, SM_FULL (behind: try later), SM_STALE_EPOCH,
-	 * SM_SEQUENCE_GAP, SM_INVALID, SM_UNSUPPORTED (transactional), SM_NO_SPACE (try later), SM_IO (the partition is read-only
-	 * until the next start), SM_CLOSED. An unknown producer may begin with any sequence, as in Kafka. A repeated batch of an idempotent
-	 * producer: SM_OK and its first offset. Thread: any. */
+	/* Append record batches, as a Kafka Produce request carries them. They are checked (magic, CRC, counts, sizes, what the topic
+	 * asks of keys and times, idempotent producer's epoch and sequence) and, if the topic has a codec of its own, brought into that;
+	 * offsets and leader epoch are set in place; the bytes are borrowed until done. flags: LOG_ACKS_NONE answers without waiting for
+	 * the sync. Results: SM_NOT_FOUND, SM_CORRUPT, SM_VERSION (magic 0 or 1), SM_TOO_LARGE, SM_FULL (behind: try later),
+	 * SM_STALE_EPOCH, SM_SEQUENCE_GAP, SM_INVALID, SM_UNSUPPORTED (transactional), SM_NO_SPACE (try later), SM_IO (the partition is
+	 * read-only until the next start), SM_CLOSED. An unknown producer may begin with any sequence, as in Kafka. A repeated batch of an
+	 * idempotent producer: SM_OK and its first offset. Thread: any. */
 	void (*append)(struct sm_log *log, const char *topic, int32_t partition, uint8_t *batches, size_t size, unsigned flags,
 		       log_append_done done, void *arg);
 	/* Whole batches from the one that holds offset on, up to the high watermark: at least one batch (even a larger one),

@@ -185,12 +185,21 @@ SM_MUST_CHECK enum sm_err log__recover(const struct recovery *r, struct producer
 struct topic_settings {
 	uint32_t max_message_bytes;
 	uint64_t segment_bytes;
+	int64_t segment_ms;                    /* a segment whose first batch is so much older is full */
 	int64_t retention_ms, retention_bytes; /* -1: no bound */
 	bool log_append_time;
+	int64_t timestamp_before_max_ms, timestamp_after_max_ms; /* how far from now a producer's times may be */
+	bool recode;                                             /* batches that come in another codec */
+	enum codec codec;
+	int levels[CODEC_COUNT];
+	bool delete_old, compact; /* cleanup.policy */
+	double cleanable_ratio_min;
+	int64_t delete_retention_ms, compaction_lag_min_ms, compaction_lag_max_ms;
 };
-/* Check one config. Errors: SM_INVALID (unknown name, bad value), SM_UNSUPPORTED. internal: cleanup.policy=compact is allowed. */
-SM_MUST_CHECK enum sm_err log__config_apply(struct topic_settings *settings, const struct log_config *config, bool internal,
-					    struct sm_error *reterr);
+/* What holds when nothing is set. */
+void log__config_defaults(struct topic_settings *settings, uint64_t segment_bytes, int64_t retention_ms);
+/* Check one config, and take it over. Errors: SM_INVALID (unknown name, bad value), SM_UNSUPPORTED. */
+SM_MUST_CHECK enum sm_err log__config_apply(struct topic_settings *settings, const struct log_config *config, struct sm_error *reterr);
 
 bool log__config_known(const char *name);
 
@@ -205,12 +214,12 @@ struct partition {
 	char *topic;
 	int32_t number;
 	char *dir;
-	struct topic_settings settings;     /* the actor's own, and its job's */
-	_Atomic uint32_t max_message_bytes; /* of the settings */
+	struct topic_settings settings; /* the actor's own, and its job's */
 	struct sm_ref *actor;
 	atomic_size_t pending_bytes;
 
-	pthread_mutex_t lock; /* of what follows; held for a few instructions */
+	pthread_mutex_t lock;           /* of what follows; held for a few instructions */
+	struct topic_settings arriving; /* settings by which appends are taken in: new ones hold here at once */
 	int64_t high_watermark, log_start_offset;
 	struct segment **segments; /* by base offset; the last one is active */
 	uint32_t segment_count, segment_cap;

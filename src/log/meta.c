@@ -356,7 +356,7 @@ static void janitor(struct meta *m)
 	pthread_mutex_lock(&e->lock);
 	while (map_next(&e->topics, &pos, &key, &value)) {
 		const struct topic *t = value;
-		if (t->settings.retention_ms < 0 && t->settings.retention_bytes < 0)
+		if (!t->settings.delete_old || (t->settings.retention_ms < 0 && t->settings.retention_bytes < 0))
 			continue;
 		for (int32_t i = 0; i < t->partition_count; i++)
 			(void)!log__partition_do(t->partitions[i], PARTITION_RETENTION, 0, nothing_to_tell, NULL);

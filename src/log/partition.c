@@ -239,8 +239,8 @@ static void roll_start(struct partition_writer *w)
 static bool active_has_expired(const struct partition_writer *w)
 {
 	int64_t keep_ms = w->partition->settings.retention_ms;
-	return keep_ms >= 0 && w->out.segment && w->out.end > SEGMENT_HEADER && w->out.max_timestamp_ms >= 0 &&
-	       w->out.max_timestamp_ms < clock_wall_ms(w->partition->engine->clock) - keep_ms;
+	return w->partition->settings.delete_old && keep_ms >= 0 && w->out.segment && w->out.end > SEGMENT_HEADER &&
+	       w->out.max_timestamp_ms >= 0 && w->out.max_timestamp_ms < clock_wall_ms(w->partition->engine->clock) - keep_ms;
 }
 
 /* A control that needs no job. */
@@ -399,7 +399,9 @@ enum sm_err log__partition_settings(struct partition *p, const struct topic_sett
 	}
 	*c->settings = *settings;
 	c->done = nothing_to_tell;
-	atomic_store(&p->max_message_bytes, settings->max_message_bytes);
+	pthread_mutex_lock(&p->lock);
+	p->arriving = *settings;
+	pthread_mutex_unlock(&p->lock);
 	return control_send(p, c);
 }
 
@@ -477,8 +479,7 @@ enum sm_err log__partition_new(struct engine *engine, const char *topic, int32_t
 	p->engine = engine;
 	p->io = engine->io;
 	p->number = number;
-	p->settings = *settings;
-	atomic_init(&p->max_message_bytes, settings->max_message_bytes);
+	p->settings = p->arriving = *settings;
 	p->writer = w;
 	w->partition = p;
 	w->tail = &w->head;

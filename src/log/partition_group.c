@@ -32,8 +32,31 @@ static void append_free(struct sm_msg *msg)
 	log__append_finish(a, a->partition->gone ? a->partition->gone : SM_CLOSED);
 }
 
-static enum sm_err batches_check(const struct partition *p, const uint8_t *data, size_t size)
+/* How far below or above from, at most so much. */
+static int64_t time_shift(int64_t from_ms, int64_t by_ms, int sign)
 {
+	int64_t result;
+	if (sign < 0 ? __builtin_sub_overflow(from_ms, by_ms, &result) : __builtin_add_overflow(from_ms, by_ms, &result))
+		return sign < 0 ? INT64_MIN : INT64_MAX;
+	return result;
+}
+
+/* On its way to the actor: what was found out about the bytes. */
+struct arriving {
+	struct topic_settings settings;
+	int64_t max_timestamp_ms;
+	bool recode;
+	struct batch_refused refused;
+};
+
+static enum sm_err batches_check(struct arriving *in, int64_t now_ms, const uint8_t *data, size_t size)
+{
+	const struct topic_settings *set = &in->settings;
+	const struct batch_rules rules = {
+		.keyed = set->compact,
+		.oldest_ms = set->log_append_time ? INT64_MIN : time_shift(now_ms, set->timestamp_before_max_ms, -1),
+		.newest_ms = set->log_append_time ? INT64_MAX : time_shift(now_ms, set->timestamp_after_max_ms, 1),
+	};
 	uint32_t count = 0;
 	bool idempotent = false;
 	if (size == 0)
@@ -46,14 +69,17 @@ static enum sm_err batches_check(const struct partition *p, const uint8_t *data,
 		enum sm_err err = batch_parse(rest, &info);
 		if (err)
 			return err == SM_TRUNCATED ? SM_CORRUPT : err;
-		if (info.size > atomic_load(&p->max_message_bytes))
+		if (info.size > set->max_message_bytes)
 			return SM_TOO_LARGE;
 		if (info.attributes & BATCH_CONTROL)
 			return SM_INVALID;
 		if (info.attributes & BATCH_TRANSACTIONAL)
 			return SM_UNSUPPORTED;
-		if ((err = batch_check(bytes_of(rest.data, info.size), &info)))
+		if ((err = batch_check(bytes_of(rest.data, info.size), &info, &rules, &in->refused)))
 			return err;
+		in->recode |= set->recode && BATCH_CODEC(info.attributes) != set->codec;
+		if (info.max_timestamp_ms > in->max_timestamp_ms)
+			in->max_timestamp_ms = info.max_timestamp_ms;
 		if (info.producer_id >= 0) {
 			idempotent = true;
 			if (info.producer_epoch < 0 || info.base_sequence < 0)
@@ -66,34 +92,72 @@ static enum sm_err batches_check(const struct partition *p, const uint8_t *data,
 	return idempotent && count > 1 ? SM_INVALID : SM_OK;
 }
 
-static void answer_now(struct partition *p, log_append_done done, void *arg, enum sm_err err)
+/* The batches in the topic's own codec; ret_bytes is malloc'ed. */
+static enum sm_err batches_recode(const struct topic_settings *set, const uint8_t *data, size_t size, uint8_t **ret_bytes, size_t *ret_size)
 {
+	struct buf out;
+	buf_init(&out);
+	enum sm_err err = SM_OK;
+	for (size_t at = 0; at < size && !err;) {
+		struct batch_info info;
+		size_t before = buf_size(&out);
+		struct bytes rest = bytes_of(data + at, size - at);
+		if ((err = batch_parse(rest, &info)) || (err = batch_recode(rest, &info, set->codec, set->levels[set->codec], &out)))
+			break;
+		if (buf_size(&out) - before > set->max_message_bytes)
+			err = SM_TOO_LARGE;
+		at += info.size;
+	}
+	if (!err && buf_size(&out) > LOG_GROUP_BYTES_MAX)
+		err = SM_TOO_LARGE;
+	if (!err && !(*ret_bytes = malloc(buf_size(&out))))
+		err = SM_NO_MEMORY;
+	if (!err) {
+		*ret_size = buf_size(&out);
+		memcpy(*ret_bytes, buf_bytes(&out).data, *ret_size);
+	}
+	buf_done(&out);
+	return err;
+}
+
+static void answer_now(struct partition *p, log_append_done done, void *arg, enum sm_err err, const struct batch_refused *refused)
+{
+	struct log_append_result result = {.err = err, .base_offset = -1, .log_append_time_ms = -1};
 	pthread_mutex_lock(&p->lock);
-	struct log_append_result result = {err, -1, -1, p->log_start_offset};
+	result.log_start_offset = p->log_start_offset;
 	pthread_mutex_unlock(&p->lock);
+	if (refused)
+		result.refused = *refused;
 	done(arg, &result);
 }
 
-static enum sm_err append_send(struct partition *p, uint8_t *batches, size_t size, unsigned flags, log_append_done done, void *arg)
+/* owned: the bytes are the append's, else the caller's until done. */
+static enum sm_err append_send(struct partition *p, uint8_t *bytes, size_t size, uint8_t *owned, const struct arriving *in, unsigned flags,
+			       log_append_done done, void *arg)
 {
 	struct append *a = calloc(1, sizeof *a);
-	if (!a)
+	if (!a) {
+		free(owned);
 		return SM_NO_MEMORY;
+	}
+	a->owned = owned;
 	if (flags & LOG_ACKS_NONE) {
-		if (!(a->owned = malloc(size))) {
+		if (!owned && !(a->owned = malloc(size))) {
 			free(a);
 			return SM_NO_MEMORY;
 		}
-		memcpy(a->owned, batches, size);
-		batches = a->owned;
+		if (!owned)
+			memcpy(a->owned, bytes, size);
+		bytes = a->owned;
 	} else {
 		a->done = done;
 		a->arg = arg;
 	}
 	a->msg.type = &log__append_type;
 	a->partition = log__partition_ref(p);
-	a->bytes = batches;
+	a->bytes = bytes;
 	a->size = size;
+	a->max_timestamp_ms = in->max_timestamp_ms;
 	a->result.log_append_time_ms = -1;
 	atomic_fetch_add(&p->engine->live, 1);
 	enum sm_err err = sm_send(p->actor, &a->msg);
@@ -103,27 +167,31 @@ static enum sm_err append_send(struct partition *p, uint8_t *batches, size_t siz
 		return err == SM_GONE ? SM_CLOSED : err;
 	}
 	if (flags & LOG_ACKS_NONE)
-		answer_now(p, done, arg, SM_OK);
+		answer_now(p, done, arg, SM_OK, NULL);
 	return SM_OK;
 }
 
 void log__partition_append(struct partition *p, uint8_t *batches, size_t size, unsigned flags, log_append_done done, void *arg)
 {
+	struct arriving in = {.max_timestamp_ms = -1};
+	uint8_t *owned = NULL;
 	pthread_mutex_lock(&p->lock);
 	enum sm_err err = p->gone ? p->gone : p->failed;
+	in.settings = p->arriving;
 	pthread_mutex_unlock(&p->lock);
 	if (!err)
-		err = batches_check(p, batches, size);
+		err = batches_check(&in, clock_wall_ms(p->engine->clock), batches, size);
+	if (!err && in.recode && !(err = batches_recode(&in.settings, batches, size, &owned, &size)))
+		batches = owned;
 	if (!err && atomic_fetch_add(&p->pending_bytes, size) + size > LOG_PENDING_BYTES_MAX) {
 		atomic_fetch_sub(&p->pending_bytes, size);
+		free(owned);
 		err = SM_FULL;
-	}
-	if (!err) /* takes the pending bytes over, except when out of memory */
-		err = append_send(p, batches, size, flags, done, arg);
-	if (err == SM_NO_MEMORY)
+	} else if (!err && (err = append_send(p, batches, size, owned, &in, flags, done, arg)) == SM_NO_MEMORY) {
 		atomic_fetch_sub(&p->pending_bytes, size);
+	}
 	if (err)
-		answer_now(p, done, arg, err);
+		answer_now(p, done, arg, err, &in.refused);
 }
 
 /* ---- forming a group ---- */
@@ -202,12 +270,24 @@ static enum sm_err append_number(struct partition_writer *w, struct append *a, i
 	return SM_OK;
 }
 
+/* Kafka's rule of segment.ms: by the newest times of the segment's first batch and of the one that comes. */
+static bool segment_is_old(const struct partition_writer *w, const struct append *a)
+{
+	const struct topic_settings *set = &w->partition->settings;
+	const struct segment *s = w->out.segment;
+	int64_t max_ms = set->compact && set->compaction_lag_max_ms < set->segment_ms ? set->compaction_lag_max_ms : set->segment_ms;
+	int64_t newest = set->log_append_time ? clock_wall_ms(w->partition->engine->clock) : a->max_timestamp_ms, age;
+	/* 0: a first batch without times. */
+	return s->index.time_count && s->index.times[0].timestamp_ms > 0 &&
+	       !__builtin_sub_overflow(newest, s->index.times[0].timestamp_ms, &age) && age > max_ms;
+}
+
 static bool group_has_room(struct partition_writer *w, const struct append *a)
 {
 	const struct group *g = &w->group;
 	uint64_t segment_left = w->partition->settings.segment_bytes > w->out.end ? w->partition->settings.segment_bytes - w->out.end : 0;
-	return g->count == 0 ||
-	       (g->size + a->size <= LOG_GROUP_BYTES_MAX && g->size + a->size <= segment_left && g->count < LOG_GROUP_APPENDS_MAX);
+	return g->count == 0 || (g->size + a->size <= LOG_GROUP_BYTES_MAX && g->size + a->size <= segment_left &&
+				 g->count < LOG_GROUP_APPENDS_MAX && !segment_is_old(w, a));
 }
 
 bool log__must_roll(const struct partition_writer *w, const struct append *a)
@@ -215,8 +295,8 @@ bool log__must_roll(const struct partition_writer *w, const struct append *a)
 	const struct segment_writer *out = &w->out;
 	if (!out->segment)
 		return true;
-	return out->end > SEGMENT_HEADER &&
-	       (out->end + a->size > w->partition->settings.segment_bytes || w->next_offset - out->segment->base_offset > INT32_MAX);
+	return out->end > SEGMENT_HEADER && (out->end + a->size > w->partition->settings.segment_bytes ||
+					     w->next_offset - out->segment->base_offset > INT32_MAX || segment_is_old(w, a));
 }
 
 static bool iov_reserve(struct group *g)

@@ -12,7 +12,8 @@ struct append {
 	struct partition *partition; /* counted */
 	uint8_t *bytes;
 	size_t size;
-	uint8_t *owned;       /* a copy of the bytes, when nobody waits for the sync */
+	uint8_t *owned; /* the bytes, when nobody waits for the sync, or they were brought into another codec */
+	int64_t max_timestamp_ms;
 	bool duplicate;       /* it is answered with its group, but has no bytes in it */
 	log_append_done done; /* NULL: answered already */
 	void *arg;

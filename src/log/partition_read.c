@@ -267,6 +267,8 @@ static bool may_go(const struct partition *p, struct segment *s, const struct se
 	const struct topic_settings *set = &p->settings;
 	if (drop_before >= 0)
 		return next->base_offset <= drop_before;
+	if (!set->delete_old)
+		return false;
 	int64_t newest = newest_of(s);
 	if (set->retention_ms >= 0 && newest >= 0 && newest != INT64_MAX && newest < now_ms - set->retention_ms)
 		return true;

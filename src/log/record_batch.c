@@ -313,25 +313,76 @@ enum sm_err record_header_next(struct bytes *headers_raw, struct record_header *
 	return SM_OK;
 }
 
-enum sm_err batch_check(struct bytes data, const struct batch_info *info)
+/* Is the record against the rules? */
+static enum batch_refusal rules_check(const struct batch_rules *rules, const struct record *record)
 {
+	if (rules->keyed && record->key_null)
+		return BATCH_WITHOUT_KEY;
+	if (record->timestamp_ms != -1 && (record->timestamp_ms < rules->oldest_ms || record->timestamp_ms > rules->newest_ms))
+		return BATCH_TIME_OUT_OF_RANGE;
+	return BATCH_NOT_REFUSED;
+}
+
+static enum sm_err records_check(struct batch_reader *reader, const struct batch_rules *rules, struct batch_refused *refused)
+{
+	struct record record;
+	enum sm_err err;
+	for (int32_t delta = 0; !(err = batch_next(reader, &record)); delta++) {
+		if (record.offset - reader->info.base_offset != delta)
+			return SM_INVALID;
+		enum batch_refusal why = rules_check(rules, &record);
+		if (why && refused->count < LOG_REFUSED_RECORDS_MAX)
+			refused->records[refused->count++] = delta;
+		if (why > refused->why) /* as Kafka: a time names the whole */
+			refused->why = why;
+	}
+	return err != SM_END ? err : refused->why ? SM_INVALID : SM_OK;
+}
+
+enum sm_err batch_check(struct bytes data, const struct batch_info *info, const struct batch_rules *rules,
+			struct batch_refused *ret_refused)
+{
+	struct batch_refused refused = {.why = BATCH_NOT_REFUSED};
+	struct batch_reader reader;
 	if (!batch_crc_ok(data, info))
 		return SM_CORRUPT;
+	*ret_refused = refused;
 	if (info->attributes & ~ATTRIBUTES_KNOWN)
 		return SM_INVALID;
 	if (info->record_count < 1 || info->last_offset_delta != info->record_count - 1)
 		return SM_INVALID;
-	struct batch_reader reader;
 	enum sm_err err = batch_reader_init(&reader, data);
 	if (err)
 		return err;
-	struct record record;
-	int32_t delta = 0;
-	while (!(err = batch_next(&reader, &record)))
-		if (record.offset - info->base_offset != delta++) {
-			err = SM_INVALID;
-			break;
-		}
+	err = records_check(&reader, rules, &refused);
 	batch_reader_done(&reader);
-	return err == SM_END ? SM_OK : err;
+	if (err == SM_INVALID && refused.why)
+		*ret_refused = refused;
+	return err;
+}
+
+enum sm_err batch_recode(struct bytes data, const struct batch_info *info, enum codec codec, int level, struct buf *out)
+{
+	struct bytes records = bytes_of(data.data + LOG_BATCH_OVERHEAD, info->size - LOG_BATCH_OVERHEAD);
+	struct buf plain;
+	size_t start = buf_size(out);
+	buf_init(&plain);
+	enum sm_err err = codec_decompress(BATCH_CODEC(info->attributes), records, LOG_DECOMPRESSED_MAX, &plain);
+	if (err)
+		goto done;
+	buf_append(out, data.data, LOG_BATCH_OVERHEAD);
+	if ((err = codec_compress_level(codec, level, buf_bytes(&plain), out)))
+		goto done;
+	if (out->failed) {
+		err = SM_NO_MEMORY;
+		goto done;
+	}
+	uint8_t *batch = out->data + out->start + start;
+	size_t size = buf_size(out) - start;
+	be32_put(batch + AT_LENGTH, (uint32_t)(size - LENGTH_FROM));
+	be16_put(batch + AT_ATTRIBUTES, (uint16_t)((info->attributes & ~7u) | codec));
+	crc_set(batch, size);
+done:
+	buf_done(&plain);
+	return err == SM_TRUNCATED ? SM_CORRUPT : err;
 }

@@ -22,6 +22,7 @@
 
 #include "base/buf.h"
 #include "base/compress.h"
+#include "log/log_limits.h"
 
 struct record_header {
 	struct bytes key;
@@ -88,9 +89,25 @@ bool batch_crc_ok(struct bytes data, const struct batch_info *info);
 void batch_set_offset(uint8_t *batch, int64_t base_offset, int32_t leader_epoch);
 /* Stamp the batch as the log's own time (message.timestamp.type=LogAppendTime) and set its CRC anew. */
 void batch_set_log_append_time(uint8_t *batch, uint32_t size, int64_t now_ms);
-/* All that a log asks of a batch from a producer: CRC, attributes, counts, and the structure of each record (undoing the
- * compression). data: the whole batch, info: from batch_parse. Errors: SM_CORRUPT, SM_INVALID, SM_TOO_LARGE. */
-SM_MUST_CHECK enum sm_err batch_check(struct bytes data, const struct batch_info *info);
+/* What a topic asks of each record beyond its structure. */
+struct batch_rules {
+	bool keyed;                   /* no record without a key */
+	int64_t oldest_ms, newest_ms; /* of a record's time, if it has one */
+};
+enum batch_refusal { BATCH_NOT_REFUSED, BATCH_WITHOUT_KEY, BATCH_TIME_OUT_OF_RANGE };
+/* The records that are against the rules: the first so many, by their place in the batch. */
+struct batch_refused {
+	enum batch_refusal why;
+	uint32_t count;
+	int32_t records[LOG_REFUSED_RECORDS_MAX];
+};
+/* All that a log asks of a batch from a producer: CRC, attributes, counts, the structure of each record (undoing the
+ * compression), and the rules. data: the whole batch, info: from batch_parse. ret_refused is written for SM_INVALID: why is
+ * BATCH_NOT_REFUSED if it is the batch as a whole. Errors: SM_CORRUPT, SM_INVALID, SM_TOO_LARGE. */
+SM_MUST_CHECK enum sm_err batch_check(struct bytes data, const struct batch_info *info, const struct batch_rules *rules,
+				      struct batch_refused *ret_refused);
+/* The batch with its records in another codec, appended to out. Errors: SM_CORRUPT, SM_TOO_LARGE, SM_NO_MEMORY. */
+SM_MUST_CHECK enum sm_err batch_recode(struct bytes data, const struct batch_info *info, enum codec codec, int level, struct buf *out);
 
 /* Walk the records of one batch; compressed ones are undone into a buffer of the reader. */
 struct batch_reader {

@@ -9,7 +9,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct batch_info info;
 	if (batch_parse(in, &info))
 		return 0;
-	(void)!batch_check(in, &info);
+	struct batch_refused refused;
+	struct buf out;
+	(void)!batch_check(in, &info, &(struct batch_rules){.keyed = true, .newest_ms = INT64_MAX}, &refused);
+	buf_init(&out);
+	(void)!batch_recode(in, &info, CODEC_LZ4, 0, &out);
+	buf_done(&out);
 	struct batch_reader reader;
 	if (batch_reader_init(&reader, in))
 		return 0;

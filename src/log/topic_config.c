@@ -33,30 +33,48 @@ static enum sm_err number(const struct log_config *c, const struct known *k, int
 	return SM_OK;
 }
 
-static enum sm_err cleanup_policy(const struct log_config *c, bool internal, struct sm_error *reterr)
+/* A list of "delete" and "compact". */
+static enum sm_err cleanup_policy(struct topic_settings *set, const struct log_config *c, struct sm_error *reterr)
 {
-	if (strcmp(c->value, "delete") == 0 || (internal && strcmp(c->value, "compact") == 0))
+	set->delete_old = set->compact = false;
+	for (const char *at = c->value;; at++) {
+		at += strspn(at, " ");
+		size_t size = strcspn(at, ", ");
+		if (size == 6 && memcmp(at, "delete", 6) == 0)
+			set->delete_old = true;
+		else if (size == 7 && memcmp(at, "compact", 7) == 0)
+			set->compact = true;
+		else
+			return bad_value(c, "delete, compact, or both with a comma between", reterr);
+		at += size + strspn(at + size, " ");
+		if (!*at)
+			return SM_OK;
+		if (*at != ',')
+			return bad_value(c, "delete, compact, or both with a comma between", reterr);
+	}
+}
+
+static enum sm_err compression_type(struct topic_settings *set, const struct log_config *c, struct sm_error *reterr)
+{
+	set->recode = strcmp(c->value, "producer") != 0;
+	set->codec = CODEC_NONE;
+	if (!set->recode || strcmp(c->value, "uncompressed") == 0)
 		return SM_OK;
-	if (strstr(c->value, "compact"))
-		return sm_fail(reterr, SM_UNSUPPORTED, "cleanup.policy=%s: compaction is not there yet; only \"delete\" is", c->value);
-	return bad_value(c, "\"delete\"", reterr);
+	for (int i = CODEC_GZIP; i < CODEC_COUNT; i++) {
+		if (strcmp(codec_name((enum codec)i), c->value) == 0) {
+			set->codec = (enum codec)i;
+			return SM_OK;
+		}
+	}
+	return bad_value(c, "producer, uncompressed, gzip, snappy, lz4 or zstd", reterr);
 }
 
-static bool one_of(const char *value, const char *const *choices)
+static enum sm_err text(struct topic_settings *set, const struct log_config *c, struct sm_error *reterr)
 {
-	for (; *choices; choices++)
-		if (strcmp(value, *choices) == 0)
-			return true;
-	return false;
-}
-
-static enum sm_err text(struct topic_settings *set, const struct log_config *c, bool internal, struct sm_error *reterr)
-{
-	static const char *const codecs[] = {"producer", "uncompressed", "gzip", "snappy", "lz4", "zstd", NULL};
 	if (strcmp(c->name, "cleanup.policy") == 0)
-		return cleanup_policy(c, internal, reterr);
+		return cleanup_policy(set, c, reterr);
 	if (strcmp(c->name, "compression.type") == 0)
-		return one_of(c->value, codecs) ? SM_OK : bad_value(c, "producer, uncompressed, gzip, snappy, lz4 or zstd", reterr);
+		return compression_type(set, c, reterr);
 	if (strcmp(c->name, "message.timestamp.type") == 0) {
 		set->log_append_time = strcmp(c->value, "LogAppendTime") == 0;
 		return set->log_append_time || strcmp(c->value, "CreateTime") == 0 ? SM_OK
@@ -64,6 +82,18 @@ static enum sm_err text(struct topic_settings *set, const struct log_config *c, 
 	}
 	return SM_OK;
 }
+
+static const struct {
+	const char *name;
+	size_t at; /* an int64_t of struct topic_settings */
+} numbers[] = {
+#define X(name, field) {name, offsetof(struct topic_settings, field)},
+	X("delete.retention.ms", delete_retention_ms) X("max.compaction.lag.ms", compaction_lag_max_ms)
+		X("message.timestamp.after.max.ms", timestamp_after_max_ms) X("message.timestamp.before.max.ms", timestamp_before_max_ms)
+			X("min.compaction.lag.ms", compaction_lag_min_ms) X("retention.bytes", retention_bytes)
+				X("retention.ms", retention_ms) X("segment.ms", segment_ms)
+#undef X
+};
 
 static enum sm_err apply_number(struct topic_settings *set, const struct known *k, const struct log_config *c, struct sm_error *reterr)
 {
@@ -73,22 +103,32 @@ static enum sm_err apply_number(struct topic_settings *set, const struct known *
 		return err;
 	if (k->use == ABSENT && value != k->most)
 		return sm_fail(reterr, SM_UNSUPPORTED, "%s is not there yet: leave it out or set it to %lld", c->name, (long long)k->most);
+	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+		if (strcmp(numbers[i].name, c->name) == 0)
+			memcpy((char *)set + numbers[i].at, &value, sizeof value);
 	if (strcmp(c->name, "max.message.bytes") == 0)
 		set->max_message_bytes = (uint32_t)value;
 	else if (strcmp(c->name, "segment.bytes") == 0)
 		set->segment_bytes = (uint64_t)value;
-	else if (strcmp(c->name, "retention.ms") == 0)
-		set->retention_ms = value;
-	else if (strcmp(c->name, "retention.bytes") == 0)
-		set->retention_bytes = value;
+	else if (strcmp(c->name, "compression.gzip.level") == 0 && value == 0)
+		return bad_value(c, "-1 or from 1 to 9", reterr);
+	else if (strcmp(c->name, "compression.gzip.level") == 0)
+		set->levels[CODEC_GZIP] = (int)value;
+	else if (strcmp(c->name, "compression.lz4.level") == 0)
+		set->levels[CODEC_LZ4] = value == 9 ? 0 : (int)value; /* Kafka's default, and its name for the fast compressor */
+	else if (strcmp(c->name, "compression.zstd.level") == 0)
+		set->levels[CODEC_ZSTD] = (int)value;
 	return SM_OK;
 }
 
-static enum sm_err ratio(const struct log_config *c, struct sm_error *reterr)
+static enum sm_err ratio(struct topic_settings *set, const struct log_config *c, struct sm_error *reterr)
 {
 	char *end;
 	double value = strtod(c->value, &end);
-	return end != c->value && !*end && value >= 0 && value <= 1 ? SM_OK : bad_value(c, "a number from 0 to 1", reterr);
+	if (end == c->value || *end || !(value >= 0 && value <= 1))
+		return bad_value(c, "a number from 0 to 1", reterr);
+	set->cleanable_ratio_min = value; /* the one ratio that there is */
+	return SM_OK;
 }
 
 static enum sm_err flag(const struct known *k, const struct log_config *c, struct sm_error *reterr)
@@ -112,7 +152,26 @@ bool log__config_known(const char *name)
 	return find(name) != NULL;
 }
 
-enum sm_err log__config_apply(struct topic_settings *settings, const struct log_config *c, bool internal, struct sm_error *reterr)
+void log__config_defaults(struct topic_settings *settings, uint64_t segment_bytes, int64_t retention_ms)
+{
+	*settings = (struct topic_settings){
+		.max_message_bytes = LOG_BATCH_BYTES_MAX,
+		.segment_bytes = segment_bytes,
+		.segment_ms = 604800000,
+		.retention_ms = retention_ms,
+		.retention_bytes = -1,
+		.timestamp_before_max_ms = INT64_MAX,
+		.timestamp_after_max_ms = 3600000,
+		.delete_old = true,
+		.cleanable_ratio_min = 0.5,
+		.delete_retention_ms = 86400000,
+		.compaction_lag_max_ms = INT64_MAX,
+	};
+	for (int i = 0; i < CODEC_COUNT; i++)
+		settings->levels[i] = codec_level_default((enum codec)i);
+}
+
+enum sm_err log__config_apply(struct topic_settings *settings, const struct log_config *c, struct sm_error *reterr)
 {
 	const struct known *k = find(c->name);
 	if (!k)
@@ -121,9 +180,9 @@ enum sm_err log__config_apply(struct topic_settings *settings, const struct log_
 		return sm_fail(reterr, SM_INVALID, "%s has no value, or one longer than %d bytes", c->name, LOG_CONFIG_VALUE_MAX);
 	switch (k->kind) {
 	case NUMBER: return apply_number(settings, k, c, reterr);
-	case RATIO: return ratio(c, reterr);
+	case RATIO: return ratio(settings, c, reterr);
 	case FLAG: return flag(k, c, reterr);
-	case TEXT: return text(settings, c, internal, reterr);
+	case TEXT: return text(settings, c, reterr);
 	}
 	return SM_INVALID;
 }

@@ -41,7 +41,7 @@ static enum sm_err configs_copy(struct topic *t, const struct log_topic_spec *sp
 	if (!(t->configs = calloc(spec->config_count + 1, sizeof *t->configs)))
 		return sm_fail(reterr, SM_NO_MEMORY, "no memory");
 	for (uint32_t i = 0; i < spec->config_count; i++) {
-		enum sm_err err = log__config_apply(&t->settings, &spec->configs[i], t->internal, reterr);
+		enum sm_err err = log__config_apply(&t->settings, &spec->configs[i], reterr);
 		if (err)
 			return err;
 		for (uint32_t k = 0; k < i; k++)
@@ -76,13 +76,10 @@ enum sm_err log__topic_new(const struct engine *engine, const struct log_topic_s
 	t->partition_count = spec->partitions;
 	t->replication_factor = spec->replication_factor;
 	t->internal = internal;
-	t->settings = (struct topic_settings){
-		.max_message_bytes = LOG_BATCH_BYTES_MAX,
-		.segment_bytes = engine->segment_bytes,
-		.retention_ms = engine->retention_ms > 0 && !internal ? engine->retention_ms : -1,
-		.retention_bytes = -1,
-	};
+	log__config_defaults(&t->settings, engine->segment_bytes, engine->retention_ms > 0 && !internal ? engine->retention_ms : -1);
 	enum sm_err err = configs_copy(t, spec, reterr);
+	if (!err && t->settings.compact && !internal)
+		err = sm_fail(reterr, SM_UNSUPPORTED, "cleanup.policy: compaction is not there yet; only \"delete\" is");
 	if (err) {
 		sm_error_prefix(reterr, "topic %s", spec->name);
 		log__topic_free(t);
