@@ -14,3 +14,72 @@ python() {
 	}
 	echo "$*" >"$venv/installed"
 }
+
+# skip WHY: this client cannot be had here; counted as skipped.
+skip() {
+	echo "skipped: $*" >&2
+	exit 77
+}
+
+clients=${SMACK_CLIENTS:-${XDG_CACHE_HOME:-$HOME/.cache}/smack-clients}
+
+# node NAME PACKAGE@VERSION: sets $node_modules' parent, $home. Needs the network once.
+node_client() {
+	command -v npm >/dev/null 2>&1 || skip "there is no npm (Debian: nodejs npm)"
+	home=$clients/$1
+	[ "$(cat "$home/installed" 2>/dev/null)" != "$2" ] || return 0
+	rm -rf "$home"
+	mkdir -p "$home"
+	(cd "$home" && npm install --silent --no-audit --no-fund --prefix . "$2" >/dev/null) || {
+		echo "$1: cannot install $2: is the npm registry within reach?" >&2
+		exit 1
+	}
+	echo "$2" >"$home/installed"
+}
+
+# go_client NAME MODULE@VERSION ...: builds lib.d/NAME/main.go with these modules; sets $program. Needs the network once.
+go_client() {
+	name=$1
+	shift
+	case $(go env GOVERSION 2>/dev/null) in
+	go1.2[4-9]* | go1.[3-9][0-9]*) ;;
+	*) skip "Go 1.24 or newer is needed, here is: $(go env GOVERSION 2>/dev/null || echo none)" ;;
+	esac
+	home=$clients/$name program=$clients/$name/program
+	source=$(dirname "$0")/lib.d/$name/main.go
+	stamp="$* $(cksum <"$source")"
+	[ "$(cat "$home/installed" 2>/dev/null)" != "$stamp" ] || return 0
+	rm -rf "$home"
+	mkdir -p "$home"
+	cp "$source" "$home/main.go"
+	(cd "$home" && go mod init client >/dev/null 2>&1 && go get "$@" >/dev/null 2>get.log && go mod tidy >/dev/null 2>>get.log &&
+		go build -o program . 2>>get.log) || {
+		cat "$home/get.log" >&2
+		echo "$name: cannot build with $*: is the Go module proxy within reach?" >&2
+		exit 1
+	}
+	echo "$stamp" >"$home/installed"
+}
+
+# kafka_jars VERSION: Kafka's own client and tools from Maven; sets $jars. Needs the network once.
+kafka_jars() {
+	command -v java >/dev/null 2>&1 && command -v mvn >/dev/null 2>&1 || skip "there is no java or mvn (Debian: default-jdk-headless maven)"
+	jars=$clients/kafka-$1
+	[ ! -e "$jars/complete" ] || return 0
+	rm -rf "$jars"
+	mkdir -p "$jars"
+	cat >"$jars/pom.xml" <<XML
+<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
+<groupId>smack</groupId><artifactId>kafka-clients-test</artifactId><version>1</version><packaging>pom</packaging>
+<dependencies>
+<dependency><groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>$1</version></dependency>
+<dependency><groupId>org.slf4j</groupId><artifactId>slf4j-nop</artifactId><version>1.7.36</version></dependency>
+</dependencies></project>
+XML
+	mvn -q -B -f "$jars/pom.xml" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$jars" >"$jars/mvn.log" 2>&1 || {
+		tail -5 "$jars/mvn.log" >&2
+		echo "kafka $1: cannot get the jars: is Maven's repository within reach?" >&2
+		exit 1
+	}
+	: >"$jars/complete"
+}
