@@ -104,7 +104,8 @@ static enum sm_err archive_record(struct archive *a, const struct record *record
 	return err;
 }
 
-static enum sm_err archive_batches(struct archive *a, struct bytes data, int64_t *offset, int64_t end, struct sm_error *reterr)
+static enum sm_err archive_batches(struct archive *a, const struct log_slice *slice, struct bytes data, int64_t *offset, int64_t end,
+				   struct sm_error *reterr)
 {
 	enum sm_err err = SM_OK;
 	while (!err && data.size && *offset < end) {
@@ -112,8 +113,8 @@ static enum sm_err archive_batches(struct archive *a, struct bytes data, int64_t
 		struct record record;
 		if ((err = batch_reader_init(&reader, data)))
 			return sm_fail(reterr, err, "a record batch at offset %lld: %s", (long long)*offset, sm_err_text(err));
-		bool control = reader.info.attributes & BATCH_CONTROL;
-		while (!control && !(err = batch_next(&reader, &record)))
+		bool hidden = log_slice_hides(slice, &reader.info);
+		while (!hidden && !(err = batch_next(&reader, &record)))
 			if (record.offset >= *offset && record.offset < end && (err = archive_record(a, &record, reterr)))
 				break;
 		if (err == SM_END)
@@ -150,7 +151,7 @@ static enum sm_err archive_partition(struct archive *a, int32_t partition, struc
 		if ((err = log_slice_bytes(&result.slice, &buffer, &cap, &data)))
 			sm_fail(reterr, err, "%s, partition %d: %s", a->o->topic, (int)partition, sm_err_text(err));
 		else
-			err = archive_batches(a, data, &offset, end, reterr);
+			err = archive_batches(a, &result.slice, data, &offset, end, reterr);
 		log_slice_done(&result.slice);
 	}
 	free(buffer);

@@ -199,16 +199,16 @@ struct consumer {
 	size_t cap;
 };
 
-static enum sm_err print_batch(struct consumer *c, int32_t partition, struct bytes data, int64_t *offset)
+static enum sm_err print_batch(struct consumer *c, int32_t partition, const struct log_slice *slice, struct bytes data, int64_t *offset)
 {
 	struct batch_reader reader;
 	struct record record;
 	enum sm_err err = batch_reader_init(&reader, data);
 	if (err)
 		return err;
-	bool control = reader.info.attributes & BATCH_CONTROL;
+	bool hidden = log_slice_hides(slice, &reader.info);
 	int64_t after = reader.info.base_offset + reader.info.last_offset_delta + 1;
-	while (!control && c->left && !(err = batch_next(&reader, &record))) {
+	while (!hidden && c->left && !(err = batch_next(&reader, &record))) {
 		if (record.offset < *offset)
 			continue;
 		if (c->a->with_place)
@@ -223,7 +223,7 @@ static enum sm_err print_batch(struct consumer *c, int32_t partition, struct byt
 		if (c->left > 0)
 			c->left--;
 	}
-	if (err == SM_END || control)
+	if (err == SM_END || hidden)
 		err = SM_OK;
 	if (!err && c->left)
 		*offset = after;
@@ -248,7 +248,7 @@ static enum sm_err consume_some(struct consumer *c, int32_t partition, int64_t *
 		struct batch_info info;
 		if ((err = batch_parse(data, &info)))
 			break;
-		err = print_batch(c, partition, bytes_of(data.data, info.size), offset);
+		err = print_batch(c, partition, &result.slice, bytes_of(data.data, info.size), offset);
 		data.data += info.size;
 		data.size -= info.size;
 	}

@@ -109,7 +109,7 @@ struct topic_iterator {
 	size_t buffer_cap;
 };
 
-static enum sm_err take_record_batch(struct topic_iterator *t, struct bytes data, struct batch *out)
+static enum sm_err take_record_batch(struct topic_iterator *t, const struct log_slice *slice, struct bytes data, struct batch *out)
 {
 	struct batch_reader reader;
 	enum sm_err err = batch_reader_init(&reader, data);
@@ -117,7 +117,7 @@ static enum sm_err take_record_batch(struct topic_iterator *t, struct bytes data
 		return err;
 	struct record record;
 	int64_t to = t->scan->offsets[t->partition].to;
-	while (!(reader.info.attributes & BATCH_CONTROL) && !(err = batch_next(&reader, &record))) {
+	while (!log_slice_hides(slice, &reader.info) && !(err = batch_next(&reader, &record))) {
 		if (record.offset < t->next || record.offset >= to)
 			continue;
 		arena_reset(&t->arena);
@@ -143,12 +143,12 @@ static enum sm_err take_slice(struct topic_iterator *t, struct batch *out)
 	struct bytes data;
 	err = log_slice_bytes(&result.slice, &t->buffer, &t->buffer_cap, &data);
 	if (!err && data.size == 0)
-		err = SM_TRUNCATED; /* below the high watermark there is always a batch */
+		err = SM_TRUNCATED; /* below the last stable offset there is always a batch */
 	while (!err && data.size && t->next < t->scan->offsets[t->partition].to) {
 		struct batch_info info;
 		err = batch_parse(data, &info);
 		if (!err)
-			err = take_record_batch(t, bytes_of(data.data, info.size), out);
+			err = take_record_batch(t, &result.slice, bytes_of(data.data, info.size), out);
 		if (!err)
 			data = bytes_of(data.data + info.size, data.size - info.size);
 	}

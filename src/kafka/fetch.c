@@ -20,8 +20,9 @@ struct fetch_state {
 	uint32_t count;
 	uint64_t deadline_ns;
 	size_t bytes;
-	bool failed; /* some partition has an error: answered at once */
-	bool last;   /* answer with what is there */
+	bool committed; /* isolation level: not beyond the last stable offset */
+	bool failed;    /* some partition has an error: answered at once */
+	bool last;      /* answer with what is there */
 	bool waiting;
 	atomic_bool fired;
 };
@@ -47,7 +48,8 @@ static void read_part(struct kafka_request *r, struct fetch_part *p, size_t *lef
 		return;
 	size_t most = p->asked->partition_max_bytes > 0 ? (size_t)p->asked->partition_max_bytes : 0;
 	size_t room = most < *left ? most : *left;
-	p->err = log->ops->read(log, p->topic, p->asked->partition, p->asked->fetch_offset, room, &p->result);
+	p->err = (s->committed ? log->ops->read : log->ops->read_uncommitted)(log, p->topic, p->asked->partition, p->asked->fetch_offset,
+									      room, &p->result);
 	if (p->err) {
 		s->failed = true;
 		return;
@@ -133,7 +135,12 @@ static void wait_for_records(struct kafka_request *r, uint64_t ms)
 	for (uint32_t i = 0; i < s->count; i++) {
 		struct fetch_part *p = &s->parts[i];
 		p->wait = (struct log_wait){
-			.topic = p->topic, .partition = p->asked->partition, .offset = p->result.high_watermark, .done = woken};
+			.topic = p->topic,
+			.partition = p->asked->partition,
+			.offset = s->committed ? p->result.last_stable_offset : p->result.high_watermark,
+			.uncommitted = !s->committed,
+			.done = woken,
+		};
 		log->ops->wait(log, &p->wait);
 	}
 	kafka__later(r, (uint32_t)ms, waited_long_enough);
@@ -141,7 +148,21 @@ static void wait_for_records(struct kafka_request *r, uint64_t ms)
 
 /* ---- answering ---- */
 
-static void answer_part(struct fetch_part *p, bool committed_only)
+/* Which transactions a consumer must leave out. */
+static bool answer_aborted(struct kafka_request *r, struct fetch_part *p)
+{
+	const struct log_slice *slice = &p->slice.slice;
+	struct kafka_aborted_transaction *out = kafka__alloc(r, slice->aborted_count, sizeof *out);
+	if (!out)
+		return false;
+	for (uint32_t i = 0; i < slice->aborted_count; i++)
+		out[i] = (struct kafka_aborted_transaction){slice->aborted[i].producer_id, slice->aborted[i].first_offset};
+	p->reply->aborted_transactions = out;
+	p->reply->aborted_transactions_count = (int32_t)slice->aborted_count;
+	return true;
+}
+
+static bool answer_part(struct kafka_request *r, struct fetch_part *p, bool committed_only)
 {
 	struct kafka_fetch_partition_response *out = p->reply;
 	out->error_code = p->error ? p->error : kafka__error_of(p->err);
@@ -151,22 +172,26 @@ static void answer_part(struct fetch_part *p, bool committed_only)
 	out->aborted_transactions_count = (committed_only && !out->error_code) || !there ? 0 : -1;
 	if (out->error_code) {
 		out->high_watermark = out->last_stable_offset = out->log_start_offset = -1;
-		return;
+		return true;
 	}
 	out->high_watermark = p->result.high_watermark;
 	out->last_stable_offset = p->result.last_stable_offset;
 	out->log_start_offset = p->result.log_start_offset;
 	if (p->slice.slice.size)
 		out->records = (struct kafka_records){NULL, p->slice.slice.size, &p->slice};
+	return !committed_only || answer_aborted(r, p);
 }
 
 static void fetch_answer(struct kafka_request *r)
 {
-	const struct kafka_fetch_request *q = r->body;
 	struct fetch_state *s = r->state;
-	for (uint32_t i = 0; i < s->count; i++)
-		answer_part(&s->parts[i], q->isolation_level == 1);
-	kafka__finish(r);
+	bool ok = true;
+	for (uint32_t i = 0; i < s->count && ok; i++)
+		ok = answer_part(r, &s->parts[i], s->committed);
+	if (ok)
+		kafka__finish(r);
+	else
+		kafka__abort(r);
 }
 
 static void read_answered(struct kafka_request *r)
@@ -233,6 +258,7 @@ void kafka__fetch(struct kafka_request *r)
 	}
 	r->state = s;
 	r->done = fetch_done;
+	s->committed = q->isolation_level == 1;
 	uint64_t wait_ms = q->max_wait_ms > 0 ? (uint64_t)q->max_wait_ms : 0;
 	if (wait_ms > KAFKA_FETCH_WAIT_MAX_MS)
 		wait_ms = KAFKA_FETCH_WAIT_MAX_MS;

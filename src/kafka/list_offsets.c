@@ -52,11 +52,15 @@ static void list_partition(struct kafka_request *r, const struct log_topic *topi
 	if (out->error_code || q->timestamp == LATEST_TIERED) /* nothing is tiered: no offset */
 		return;
 	/* All that there is, is local. */
+	bool committed = ((const struct kafka_list_offsets_request *)r->body)->isolation_level == 1;
 	int64_t what = q->timestamp == EARLIEST_LOCAL ? LOG_EARLIEST : q->timestamp;
-	int64_t offset, timestamp;
-	enum sm_err err = log->ops->offset_for(log, topic->name, q->partition_index, what, &offset, &timestamp);
+	int64_t offset, timestamp, stable = INT64_MAX;
+	enum sm_err err = log->ops->offset_for(log, topic->name, q->partition_index,
+					       what == LOG_LATEST && !committed ? LOG_HIGH_WATERMARK : what, &offset, &timestamp);
+	if (!err && committed && what != LOG_EARLIEST && what != LOG_LATEST)
+		err = log->ops->offset_for(log, topic->name, q->partition_index, LOG_LATEST, &stable, NULL);
 	out->error_code = kafka__error_of(err);
-	if (err || offset < 0)
+	if (err || offset < 0 || offset >= stable)
 		return;
 	out->offset = offset;
 	out->timestamp = what == LOG_EARLIEST || what == LOG_LATEST ? -1 : timestamp;
@@ -113,7 +117,7 @@ static void end_of_epoch(struct kafka_request *r, const struct log_topic *topic,
 	if (out->error_code || q->leader_epoch != 0)
 		return;
 	int64_t offset, timestamp;
-	enum sm_err err = log->ops->offset_for(log, topic->name, q->partition, LOG_LATEST, &offset, &timestamp);
+	enum sm_err err = log->ops->offset_for(log, topic->name, q->partition, LOG_HIGH_WATERMARK, &offset, &timestamp);
 	out->error_code = kafka__error_of(err);
 	if (err)
 		return;

@@ -28,13 +28,13 @@ static struct engine *engine_of(struct sm_log *log)
 static void topic_create(struct sm_log *log, const struct log_topic_spec *spec, void (*done)(void *arg, const struct sm_error *error),
 			 void *arg)
 {
-	if (strcmp(spec->name, TOPIC_OFFSETS) == 0) {
+	if (!spec->internal && (strcmp(spec->name, TOPIC_OFFSETS) == 0 || strcmp(spec->name, TOPIC_TRANSACTIONS) == 0)) {
 		struct sm_error error;
-		(void)!sm_fail(&error, SM_INVALID, "%s is internal: the first commit of a group makes it", spec->name);
+		(void)!sm_fail(&error, SM_INVALID, "%s is internal: the server makes it when it is needed", spec->name);
 		done(arg, &error);
 		return;
 	}
-	log__meta_topic_create(engine_of(log), spec, false, done, arg);
+	log__meta_topic_create(engine_of(log), spec, spec->internal, done, arg);
 }
 
 static void topic_change(struct sm_log *log, const struct log_topic_change *change, void (*done)(void *arg, const struct sm_error *error),
@@ -51,7 +51,7 @@ static void topic_change(struct sm_log *log, const struct log_topic_change *chan
 
 static void topic_delete(struct sm_log *log, const char *name, void (*done)(void *arg, const struct sm_error *error), void *arg)
 {
-	if (strcmp(name, TOPIC_OFFSETS) == 0) {
+	if (strcmp(name, TOPIC_OFFSETS) == 0 || strcmp(name, TOPIC_TRANSACTIONS) == 0) {
 		struct sm_error error;
 		(void)!sm_fail(&error, SM_DENIED, "%s is internal and cannot be deleted", name);
 		done(arg, &error);
@@ -83,13 +83,13 @@ static void append(struct sm_log *log, const char *topic, int32_t partition, uin
 	log__partition_unref(p);
 }
 
-static enum sm_err read_at(struct sm_log *log, const char *topic, int32_t partition, int64_t offset, size_t bytes_max,
+static enum sm_err read_at(struct sm_log *log, const char *topic, int32_t partition, int64_t offset, size_t bytes_max, bool committed,
 			   struct log_read_result *ret_result)
 {
 	struct partition *p = log__topics_partition(engine_of(log), topic, partition);
 	if (!p)
 		return SM_NOT_FOUND;
-	enum sm_err err = log__partition_read(p, offset, bytes_max, ret_result);
+	enum sm_err err = log__partition_read(p, offset, bytes_max, committed, ret_result);
 	log__partition_unref(p);
 	return err;
 }
@@ -136,6 +136,18 @@ static enum sm_err partition_bytes(struct sm_log *log, const char *topic, int32_
 	enum sm_err err = log__partition_bytes(p, ret_bytes);
 	log__partition_unref(p);
 	return err;
+}
+
+static enum sm_err read_committed(struct sm_log *log, const char *topic, int32_t partition, int64_t offset, size_t bytes_max,
+				  struct log_read_result *ret_result)
+{
+	return read_at(log, topic, partition, offset, bytes_max, true, ret_result);
+}
+
+static enum sm_err read_uncommitted(struct sm_log *log, const char *topic, int32_t partition, int64_t offset, size_t bytes_max,
+				    struct log_read_result *ret_result)
+{
+	return read_at(log, topic, partition, offset, bytes_max, false, ret_result);
 }
 
 static void wait_for(struct sm_log *log, struct log_wait *wait)
@@ -194,6 +206,45 @@ static void offsets_release(struct sm_log *log, void *hold)
 		return;
 	arena_done(hold);
 	free(hold);
+}
+
+/* ---- transactions ---- */
+
+static void txn_end(struct sm_log *log, const char *topic, int32_t partition, const struct log_txn_marker *marker, log_append_done done,
+		    void *arg)
+{
+	struct engine *e = engine_of(log);
+	struct partition *p = atomic_load(&e->closing) ? NULL : log__topics_partition(e, topic, partition);
+	if (!p)
+		done(arg, &(struct log_append_result){atomic_load(&e->closing) ? SM_CLOSED : SM_NOT_FOUND, -1, -1, -1});
+	else if (strcmp(topic, TOPIC_OFFSETS) == 0)
+		log__offsets_txn_end(e->offsets, p, marker, done, arg);
+	else
+		log__partition_txn_end(p, marker, done, arg);
+	log__partition_unref(p);
+}
+
+static void offsets_commit_txn(struct sm_log *log, const char *group, int64_t producer_id, int16_t epoch,
+			       const struct log_group_offset *offsets, uint32_t count, void (*done)(void *arg, enum sm_err err), void *arg)
+{
+	log__offsets_commit_txn(engine_of(log)->offsets, group, producer_id, epoch, offsets, count, done, arg);
+}
+
+static int32_t offsets_partition(struct sm_log *log, const char *group)
+{
+	return log__offsets_partition(group);
+}
+
+static void producers(struct sm_log *log, const char *topic, int32_t partition,
+		      void (*done)(void *arg, enum sm_err err, struct log_producer *producers, uint32_t count), void *arg)
+{
+	struct engine *e = engine_of(log);
+	struct partition *p = atomic_load(&e->closing) ? NULL : log__topics_partition(e, topic, partition);
+	if (!p)
+		done(arg, atomic_load(&e->closing) ? SM_CLOSED : SM_NOT_FOUND, NULL, 0);
+	else
+		log__partition_producers(p, done, arg);
+	log__partition_unref(p);
 }
 
 /* ---- closing ---- */
@@ -287,7 +338,8 @@ static const struct log_ops ops = {
 	.topics = topics,
 	.topics_release = topics_release,
 	.append = append,
-	.read = read_at,
+	.read = read_committed,
+	.read_uncommitted = read_uncommitted,
 	.wait = wait_for,
 	.wait_cancel = wait_cancel,
 	.offset_for = offset_for,
@@ -296,6 +348,10 @@ static const struct log_ops ops = {
 	.offsets_fetch = offsets_fetch,
 	.offsets_list = offsets_list,
 	.offsets_release = offsets_release,
+	.txn_end = txn_end,
+	.offsets_commit_txn = offsets_commit_txn,
+	.offsets_partition = offsets_partition,
+	.producers = producers,
 	.close = close_log,
 };
 

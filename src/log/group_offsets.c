@@ -3,6 +3,8 @@
  *
  * Key:   int16 version 1, string group, string topic, int32 partition       (string: int16 length, bytes)
  * Value: int16 version 3, int64 offset, int32 leader epoch, string metadata, int64 commit time in ms; null takes it back.
+ * Those of a transaction lie in transactional batches of its producer, and count when its COMMIT marker follows in the same
+ * partition; until then they are kept as the batches that they came in.
  * A group's partition is abs(hashCode of its name in Java) % partitions; abs of the smallest integer is 0, as in Kafka.
  * Source: Kafka's OffsetCommitKey.json and OffsetCommitValue.json; Utils.abs.
  *
@@ -29,6 +31,7 @@ struct committed {
 };
 struct group {
 	struct map offsets; /* topic and 4 bytes partition -> struct committed */
+	struct map pending; /* the same -> how many batches of open transactions have one, as the pointer's value */
 	int32_t partition;  /* of __consumer_offsets */
 };
 struct commit {
@@ -38,8 +41,16 @@ struct commit {
 	int32_t partition;
 	struct buf batches;
 	size_t bytes;
+	bool transactional;
 	void (*done)(void *arg, enum sm_err err);
 	void *arg;
+};
+/* A batch of an open transaction. */
+struct pending {
+	struct pending *next;
+	int64_t producer_id;
+	size_t size;
+	uint8_t batch[];
 };
 struct part {
 	struct group_offsets *offsets;
@@ -47,7 +58,8 @@ struct part {
 	uint32_t in_flight;
 	bool compacting;
 	struct commit *waiting, **waiting_tail;
-	uint64_t bytes, live_bytes; /* in the log; of the newest values, about */
+	struct pending *pending, **pending_tail; /* oldest first */
+	uint64_t bytes, live_bytes;              /* in the log; of the newest values, about */
 	/* of the compaction under way */
 	struct partition *log;
 	struct buf snapshot;
@@ -119,6 +131,8 @@ struct writer {
 	struct buf *out;
 	struct batch_builder builder;
 	struct buf key, value;
+	int64_t producer_id; /* -1: no transaction */
+	int16_t epoch;
 	bool open;
 	enum sm_err err;
 };
@@ -137,6 +151,10 @@ static void writer_add(struct writer *w, const char *group, const char *topic, s
 		writer_flush(w);
 	if (!w->open)
 		batch_begin(&w->builder, w->out, CODEC_NONE);
+	if (!w->open && w->producer_id >= 0) {
+		batch_set_producer(&w->builder, w->producer_id, w->epoch, -1);
+		batch_set_kind(&w->builder, BATCH_TRANSACTIONAL);
+	}
 	w->open = true;
 	buf_clear(&w->key);
 	buf_clear(&w->value);
@@ -172,11 +190,22 @@ static struct group *group_get(struct group_offsets *g, struct bytes name, bool 
 	if (group || !make || !(group = calloc(1, sizeof *group)))
 		return group;
 	map_init(&group->offsets);
+	map_init(&group->pending);
 	if (map_put(&g->groups, name, group, NULL)) {
 		free(group);
 		return NULL;
 	}
 	return group;
+}
+
+static void group_drop_if_empty(struct group_offsets *g, struct bytes name, struct group *group)
+{
+	if (group->offsets.count || group->pending.count)
+		return;
+	map_remove(&g->groups, name);
+	map_done(&group->offsets);
+	map_done(&group->pending);
+	free(group);
 }
 
 static enum sm_err map_apply(struct group_offsets *g, int32_t partition, struct bytes group_name, struct bytes key, int64_t offset,
@@ -208,11 +237,7 @@ static enum sm_err map_apply(struct group_offsets *g, int32_t partition, struct 
 		part->live_bytes -= live_size(group_name.size, key.size, old);
 		free(old);
 	}
-	if (group->offsets.count == 0) {
-		map_remove(&g->groups, group_name);
-		map_done(&group->offsets);
-		free(group);
-	}
+	group_drop_if_empty(g, group_name, group);
 	return SM_OK;
 }
 
@@ -223,19 +248,30 @@ static struct bytes string_read(struct byte_reader *in)
 	return bytes_of(p, p ? size : 0);
 }
 
-/* One record of the topic. Keys of another version (group metadata of a Kafka) are passed over. */
-static enum sm_err record_apply(struct group_offsets *g, int32_t partition, const struct record *record)
+/* *ret_key: topic and partition, as the maps keep them: the bytes of the record's key from the topic's text on.
+ * SM_END: a key of another version (group metadata of a Kafka); it is passed over. */
+static enum sm_err key_read(const struct record *record, struct bytes *ret_group, struct bytes *ret_key)
 {
-	struct byte_reader key = byte_reader(record->key), value = byte_reader(record->value);
+	struct byte_reader key = byte_reader(record->key);
 	if (reader_be16(&key) > 1)
-		return SM_OK;
-	struct bytes group = string_read(&key);
-	/* topic and partition, as the map keeps them: the bytes of the key from the topic's text on */
+		return SM_END;
+	*ret_group = string_read(&key);
 	struct bytes topic = string_read(&key);
 	reader_be32(&key);
 	if (key.failed || reader_left(&key))
 		return SM_CORRUPT;
-	struct bytes map_key = bytes_of(topic.data, topic.size + 4);
+	*ret_key = bytes_of(topic.data, topic.size + 4);
+	return SM_OK;
+}
+
+/* One record of the topic. */
+static enum sm_err record_apply(struct group_offsets *g, int32_t partition, const struct record *record)
+{
+	struct byte_reader value = byte_reader(record->value);
+	struct bytes group, map_key;
+	enum sm_err err = key_read(record, &group, &map_key);
+	if (err)
+		return err == SM_END ? SM_OK : err;
 	if (record->value_null)
 		return map_apply(g, partition, group, map_key, -1, -1, (struct bytes){NULL, 0}, 0);
 	uint16_t version = reader_be16(&value);
@@ -248,23 +284,121 @@ static enum sm_err record_apply(struct group_offsets *g, int32_t partition, cons
 	return map_apply(g, partition, group, map_key, offset, leader_epoch, metadata, time_ms);
 }
 
+static enum sm_err records_each(struct group_offsets *g, int32_t partition, struct bytes batch,
+				enum sm_err (*each)(struct group_offsets *g, int32_t partition, const struct record *record))
+{
+	struct batch_reader reader;
+	struct record record;
+	enum sm_err err = batch_reader_init(&reader, batch);
+	if (err)
+		return err;
+	while (!(err = batch_next(&reader, &record)) && !(err = each(g, partition, &record)))
+		;
+	batch_reader_done(&reader);
+	return err == SM_END ? SM_OK : err;
+}
+
+/* ---- transactions: under the lock ---- */
+
+static enum sm_err pending_count_up(struct group_offsets *g, int32_t partition, const struct record *record)
+{
+	struct bytes name, key;
+	enum sm_err err = key_read(record, &name, &key);
+	if (err)
+		return err == SM_END ? SM_OK : err;
+	struct group *group = group_get(g, name, true);
+	if (!group)
+		return SM_NO_MEMORY;
+	group->partition = partition;
+	uintptr_t count = (uintptr_t)map_get(&group->pending, key);
+	err = map_put(&group->pending, key, (void *)(count + 1), NULL);
+	group_drop_if_empty(g, name, group);
+	return err;
+}
+
+static enum sm_err pending_count_down(struct group_offsets *g, int32_t partition, const struct record *record)
+{
+	struct bytes name, key;
+	if (key_read(record, &name, &key))
+		return SM_OK;
+	struct group *group = group_get(g, name, false);
+	uintptr_t count = group ? (uintptr_t)map_get(&group->pending, key) : 0;
+	if (count > 1)
+		(void)!map_put(&group->pending, key, (void *)(count - 1), NULL); /* it is there: needs no memory */
+	else if (count == 1)
+		map_remove(&group->pending, key);
+	if (group)
+		group_drop_if_empty(g, name, group);
+	return SM_OK;
+}
+
+static enum sm_err pending_add(struct group_offsets *g, int32_t partition, struct bytes batch, int64_t producer_id)
+{
+	struct part *part = &g->parts[partition];
+	struct pending *p = malloc(sizeof *p + batch.size);
+	if (!p)
+		return SM_NO_MEMORY;
+	*p = (struct pending){NULL, producer_id, batch.size};
+	memcpy(p->batch, batch.data, batch.size);
+	enum sm_err err = records_each(g, partition, batch, pending_count_up);
+	if (err) {
+		free(p);
+		return err;
+	}
+	*part->pending_tail = p;
+	part->pending_tail = &p->next;
+	return SM_OK;
+}
+
+/* The producer's transaction has ended in this partition. */
+static enum sm_err pending_end(struct group_offsets *g, int32_t partition, int64_t producer_id, bool commit)
+{
+	struct part *part = &g->parts[partition];
+	enum sm_err err = SM_OK;
+	for (struct pending *p = part->pending; p && commit && !err; p = p->next)
+		if (p->producer_id == producer_id)
+			err = records_each(g, partition, bytes_of(p->batch, p->size), record_apply);
+	if (err) /* memory: the coordinator sends the marker again */
+		return err;
+	struct pending **at = &part->pending;
+	while (*at) {
+		struct pending *p = *at;
+		if (p->producer_id != producer_id) {
+			at = &p->next;
+			continue;
+		}
+		(void)!records_each(g, partition, bytes_of(p->batch, p->size), pending_count_down);
+		*at = p->next;
+		free(p);
+	}
+	part->pending_tail = at;
+	return SM_OK;
+}
+
+static enum sm_err batch_apply(struct group_offsets *g, int32_t partition, struct bytes batch, const struct batch_info *info)
+{
+	struct log_txn_marker marker;
+	if (!(info->attributes & (BATCH_TRANSACTIONAL | BATCH_CONTROL)))
+		return records_each(g, partition, batch, record_apply);
+	if (!(info->attributes & BATCH_CONTROL))
+		return pending_add(g, partition, batch, info->producer_id);
+	enum sm_err err = log__marker_read(batch, &marker);
+	if (err)
+		return err == SM_END ? SM_OK : err;
+	return pending_end(g, partition, marker.producer_id, marker.commit);
+}
+
 /* All records of whole batches in memory. */
 static enum sm_err batches_apply(struct group_offsets *g, int32_t partition, struct bytes data, int64_t *ret_next)
 {
 	while (data.size) {
-		struct batch_reader reader;
-		struct record record;
-		enum sm_err err = batch_reader_init(&reader, data);
-		if (err)
-			return err;
-		while (!(err = batch_next(&reader, &record)) && !(err = record_apply(g, partition, &record)))
-			;
-		batch_reader_done(&reader);
-		if (err != SM_END)
+		struct batch_info info;
+		enum sm_err err = batch_parse(data, &info);
+		if (err || (err = batch_apply(g, partition, bytes_of(data.data, info.size), &info)))
 			return err;
 		if (ret_next)
-			*ret_next = reader.info.base_offset + reader.info.last_offset_delta + 1;
-		data = bytes_of(data.data + reader.info.size, data.size - reader.info.size);
+			*ret_next = info.base_offset + info.last_offset_delta + 1;
+		data = bytes_of(data.data + info.size, data.size - info.size);
 	}
 	return SM_OK;
 }
@@ -272,6 +406,7 @@ static enum sm_err batches_apply(struct group_offsets *g, int32_t partition, str
 /* ---- commits ---- */
 
 static void compact_start(struct part *part);
+static void compact_end(void *arg, const struct sm_error *error);
 
 static void commit_end(struct commit *c, enum sm_err err)
 {
@@ -293,22 +428,28 @@ static void commit_is_appended(void *arg, const struct log_append_result *result
 		part->bytes += c->bytes;
 	}
 	part->in_flight--;
-	if (!part->compacting && part->bytes > COMPACT_MIN_BYTES && part->bytes > COMPACT_FACTOR * part->live_bytes &&
+	if (!part->compacting && !part->pending && part->bytes > COMPACT_MIN_BYTES && part->bytes > COMPACT_FACTOR * part->live_bytes &&
 	    !atomic_load(&g->engine->closing)) {
 		part->compacting = true;
 		part->log = log__partition_ref(c->log);
 	}
-	bool start = part->compacting && part->in_flight == 0;
+	bool start = part->compacting && part->in_flight == 0, pending = part->pending != NULL;
 	pthread_mutex_unlock(&g->lock);
 	commit_end(c, err);
-	if (start)
+	/* A transaction's offsets must not go with the old segments before they are decided. */
+	if (start && pending)
+		compact_end(part, &(struct sm_error){.code = SM_AGAIN});
+	else if (start)
 		compact_start(part);
 }
 
 static void commit_append(struct commit *c)
 {
 	struct bytes data = buf_bytes(&c->batches);
-	log__partition_append(c->log, (uint8_t *)(uintptr_t)data.data, data.size, 0, commit_is_appended, c);
+	if (c->transactional)
+		log__partition_append_own(c->log, (uint8_t *)(uintptr_t)data.data, data.size, commit_is_appended, c);
+	else
+		log__partition_append(c->log, (uint8_t *)(uintptr_t)data.data, data.size, 0, commit_is_appended, c);
 }
 
 static void commit_start(struct commit *c)
@@ -341,9 +482,10 @@ static void topic_is_there(void *arg, const struct sm_error *error)
 		commit_start(c);
 }
 
-static enum sm_err commit_build(struct commit *c, const char *group, const struct log_group_offset *offsets, uint32_t count)
+static enum sm_err commit_build(struct commit *c, const char *group, int64_t producer_id, int16_t epoch,
+				const struct log_group_offset *offsets, uint32_t count)
 {
-	struct writer w = {.out = &c->batches};
+	struct writer w = {.out = &c->batches, .producer_id = producer_id, .epoch = epoch};
 	int64_t now_ms = clock_wall_ms(c->offsets->engine->clock);
 	enum sm_err err = SM_OK;
 	for (uint32_t i = 0; i < count && !err; i++) {
@@ -367,8 +509,8 @@ static enum sm_err commit_build(struct commit *c, const char *group, const struc
 	return err ? err : end_err;
 }
 
-void log__offsets_commit(struct group_offsets *g, const char *group, const struct log_group_offset *offsets, uint32_t count,
-			 void (*done)(void *arg, enum sm_err err), void *arg)
+static void commit_begin(struct group_offsets *g, const char *group, int64_t producer_id, int16_t epoch,
+			 const struct log_group_offset *offsets, uint32_t count, void (*done)(void *arg, enum sm_err err), void *arg)
 {
 	if (strlen(group) > LOG_GROUP_NAME_MAX) {
 		done(arg, SM_INVALID);
@@ -387,8 +529,13 @@ void log__offsets_commit(struct group_offsets *g, const char *group, const struc
 	c->done = done;
 	c->arg = arg;
 	c->partition = log__offsets_partition(group);
+	c->transactional = producer_id >= 0;
 	buf_init(&c->batches);
-	enum sm_err err = atomic_load(&g->engine->closing) ? SM_CLOSED : commit_build(c, group, offsets, count);
+	enum sm_err err = atomic_load(&g->engine->closing) ? SM_CLOSED : commit_build(c, group, producer_id, epoch, offsets, count);
+	/* One append, one answer: a transaction's offsets are in one batch. */
+	struct batch_info info;
+	if (!err && c->transactional && !(err = batch_parse(buf_bytes(&c->batches), &info)) && info.size != buf_size(&c->batches))
+		err = SM_TOO_LARGE;
 	c->bytes = buf_size(&c->batches);
 	if (err) {
 		commit_end(c, err);
@@ -401,6 +548,51 @@ void log__offsets_commit(struct group_offsets *g, const char *group, const struc
 	const struct log_config config = {"cleanup.policy", "compact"};
 	const struct log_topic_spec spec = {TOPIC_OFFSETS, LOG_OFFSETS_PARTITIONS, 1, &config, 1};
 	log__meta_topic_create(g->engine, &spec, true, topic_is_there, c);
+}
+
+void log__offsets_commit(struct group_offsets *g, const char *group, const struct log_group_offset *offsets, uint32_t count,
+			 void (*done)(void *arg, enum sm_err err), void *arg)
+{
+	commit_begin(g, group, -1, -1, offsets, count, done, arg);
+}
+
+void log__offsets_commit_txn(struct group_offsets *g, const char *group, int64_t producer_id, int16_t epoch,
+			     const struct log_group_offset *offsets, uint32_t count, void (*done)(void *arg, enum sm_err err), void *arg)
+{
+	commit_begin(g, group, producer_id, epoch, offsets, count, done, arg);
+}
+
+struct ending {
+	struct group_offsets *offsets;
+	int32_t partition;
+	struct log_txn_marker marker;
+	log_append_done done;
+	void *arg;
+};
+
+static void marker_is_appended(void *arg, const struct log_append_result *result)
+{
+	struct ending *e = arg;
+	struct log_append_result out = *result;
+	if (!out.err) {
+		pthread_mutex_lock(&e->offsets->lock);
+		out.err = pending_end(e->offsets, e->partition, e->marker.producer_id, e->marker.commit);
+		pthread_mutex_unlock(&e->offsets->lock);
+	}
+	e->done(e->arg, &out);
+	free(e);
+}
+
+void log__offsets_txn_end(struct group_offsets *g, struct partition *log, const struct log_txn_marker *marker, log_append_done done,
+			  void *arg)
+{
+	struct ending *e = malloc(sizeof *e);
+	if (!e) {
+		done(arg, &(struct log_append_result){SM_NO_MEMORY, -1, -1, -1});
+		return;
+	}
+	*e = (struct ending){g, log->number, *marker, done, arg};
+	log__partition_txn_end(log, marker, marker_is_appended, e);
 }
 
 /* ---- compaction ---- */
@@ -471,7 +663,7 @@ static void snapshot_write(struct part *part)
 static enum sm_err snapshot_build(struct part *part)
 {
 	struct group_offsets *g = part->offsets;
-	struct writer w = {.out = &part->snapshot};
+	struct writer w = {.out = &part->snapshot, .producer_id = -1};
 	size_t pos = 0, at;
 	struct bytes name, key;
 	void *value, *committed;
@@ -536,6 +728,7 @@ enum sm_err log__offsets_fetch(struct group_offsets *g, const char *group_name, 
 		offsets[i].offset = c ? c->offset : -1;
 		offsets[i].leader_epoch = c ? c->leader_epoch : -1;
 		offsets[i].metadata = c ? arena_string(arena, c->metadata, c->metadata_size) : "";
+		offsets[i].pending = group && map_get(&group->pending, buf_bytes(&key));
 		if (!offsets[i].metadata || key.failed)
 			err = SM_NO_MEMORY;
 	}
@@ -580,6 +773,7 @@ enum sm_err log__offsets_list(struct group_offsets *g, const char *group_name, s
 			.offset = c->offset,
 			.leader_epoch = c->leader_epoch,
 			.metadata = arena_string(arena, c->metadata, c->metadata_size),
+			.pending = map_get(&group->pending, key) != NULL,
 		};
 		whole = list[count].topic && list[count].metadata;
 		count++;
@@ -606,7 +800,7 @@ static enum sm_err part_load(struct group_offsets *g, struct partition *log, int
 	size_t cap = 0;
 	int64_t offset = log->log_start_offset;
 	enum sm_err err = SM_OK;
-	while (!err && !(err = log__partition_read(log, offset, READ_BYTES, &r)) && r.slice.size) {
+	while (!err && !(err = log__partition_read(log, offset, READ_BYTES, false, &r)) && r.slice.size) {
 		struct bytes data;
 		if (!(err = log_slice_bytes(&r.slice, &buffer, &cap, &data)))
 			err = batches_apply(g, partition, data, &offset);
@@ -629,6 +823,7 @@ enum sm_err log__offsets_open(struct engine *engine, struct group_offsets **ret,
 	for (int32_t i = 0; i < LOG_OFFSETS_PARTITIONS; i++) {
 		g->parts[i] = (struct part){.offsets = g, .number = i};
 		g->parts[i].waiting_tail = &g->parts[i].waiting;
+		g->parts[i].pending_tail = &g->parts[i].pending;
 		buf_init(&g->parts[i].snapshot);
 	}
 	for (int32_t i = 0; i < LOG_OFFSETS_PARTITIONS && !err; i++) {
@@ -656,8 +851,14 @@ void log__offsets_close(struct group_offsets *g)
 		for (at = 0; map_next(&group->offsets, &at, &key, &committed);)
 			free(committed);
 		map_done(&group->offsets);
+		map_done(&group->pending);
 		free(group);
 	}
+	for (int32_t i = 0; i < LOG_OFFSETS_PARTITIONS; i++)
+		for (struct pending *p = g->parts[i].pending, *next; p; p = next) {
+			next = p->next;
+			free(p);
+		}
 	map_done(&g->groups);
 	pthread_mutex_destroy(&g->lock);
 	free(g);

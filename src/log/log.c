@@ -1,5 +1,6 @@
 #include "log/log.h"
 #include "base/hash.h"
+#include "log/record_batch.h"
 #include <errno.h>
 #include <semaphore.h>
 #include <stdlib.h>
@@ -8,7 +9,22 @@ void log_slice_done(struct log_slice *slice)
 {
 	if (slice->hold)
 		slice->hold->release(slice->hold);
+	free(slice->aborted);
 	*slice = (struct log_slice){.fd = -1};
+}
+
+bool log_slice_hides(const struct log_slice *slice, const struct batch_info *info)
+{
+	if (info->attributes & BATCH_CONTROL)
+		return true;
+	if (!(info->attributes & BATCH_TRANSACTIONAL))
+		return false;
+	for (uint32_t i = 0; i < slice->aborted_count; i++) {
+		const struct log_aborted *a = &slice->aborted[i];
+		if (a->producer_id == info->producer_id && info->base_offset >= a->first_offset && info->base_offset < a->last_offset)
+			return true;
+	}
+	return false;
 }
 
 enum sm_err log_slice_bytes(const struct log_slice *slice, uint8_t **buffer, size_t *cap, struct bytes *ret_bytes)

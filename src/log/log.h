@@ -29,6 +29,7 @@ struct log_topic_spec {
 	int32_t replication_factor; /* kept and shown, counted as 1 */
 	const struct log_config *configs;
 	uint32_t config_count;
+	bool internal; /* written by the server alone; its name begins with "__" */
 };
 /* What to change of a topic that is there. */
 struct log_topic_change {
@@ -65,6 +66,29 @@ struct log_append_result {
 };
 typedef void (*log_append_done)(void *arg, const struct log_append_result *result);
 
+/* ---- transactions ---- */
+
+/* A producer's transactional batches from first_offset on, before the ABORT marker at last_offset, are no data. */
+struct log_aborted {
+	int64_t producer_id, first_offset, last_offset;
+};
+/* The end of a transaction in one partition. */
+struct log_txn_marker {
+	int64_t producer_id;
+	int16_t producer_epoch; /* batches of an older epoch are refused from then on */
+	int32_t coordinator_epoch;
+	bool commit;
+};
+/* A producer that a partition remembers. */
+struct log_producer {
+	int64_t producer_id;
+	int16_t epoch;
+	int32_t last_sequence; /* -1: none in this epoch */
+	int64_t last_timestamp_ms;
+	int32_t coordinator_epoch; /* of its last marker, -1: none */
+	int64_t txn_first_offset;  /* of its open transaction, -1: none is open */
+};
+
 /* ---- reads ---- */
 
 /* First member of what a slice points into; release is called once, by log_slice_done. */
@@ -79,23 +103,28 @@ struct log_slice {
 	int fd;
 	uint64_t file_at;
 	size_t size;
-	struct log_hold *hold; /* NULL: nothing to release */
+	struct log_hold *hold;       /* NULL: nothing to release */
+	struct log_aborted *aborted; /* malloc'ed; of a committed read: all aborted transactions that reach into the slice, by their ends */
+	uint32_t aborted_count;
 };
 struct log_read_result {
-	struct log_slice slice; /* size 0: nothing there yet */
-	int64_t high_watermark; /* first offset that is not readable yet */
-	int64_t last_stable_offset;
+	struct log_slice slice;     /* size 0: nothing there yet */
+	int64_t high_watermark;     /* first offset that is not on disk yet */
+	int64_t last_stable_offset; /* first offset of the oldest transaction that is open, else the high watermark */
 	int64_t log_start_offset;
 };
-enum log_offset_of { LOG_EARLIEST = -2, LOG_LATEST = -1, LOG_MAX_TIMESTAMP = -3 };
+/* LOG_LATEST: the last stable offset, where a committed read ends. */
+enum log_offset_of { LOG_EARLIEST = -2, LOG_LATEST = -1, LOG_MAX_TIMESTAMP = -3, LOG_HIGH_WATERMARK = -100 };
 
-/* A wait for records: done is called once, when high watermark > offset, the partition is gone, or log_wait_cancel.
+/* A wait for records: done is called once, when last stable offset (uncommitted: high watermark) > offset, the partition is gone,
+ * or log_wait_cancel.
  * Embedded in its owner's memory, which stays until done was called. */
 struct log_wait {
 	struct log_wait *next, *prev;
 	const char *topic;
 	int32_t partition;
 	int64_t offset;
+	bool uncommitted;
 	void (*done)(struct log_wait *wait, enum sm_err err);
 	void *engine;
 };
@@ -108,6 +137,7 @@ struct log_group_offset {
 	int64_t offset; /* -1: none committed */
 	int32_t leader_epoch;
 	const char *metadata; /* may be NULL */
+	bool pending;         /* filled by offsets_fetch and offsets_list: an open transaction has another offset for it */
 };
 
 struct log_ops {
@@ -133,17 +163,22 @@ struct log_ops {
 	/* Append record batches, as a Kafka Produce request carries them. They are checked (magic, CRC, counts, sizes, what the topic
 	 * asks of keys and times, idempotent producer's epoch and sequence) and, if the topic has a codec of its own, brought into that;
 	 * offsets and leader epoch are set in place; the bytes are borrowed until done. flags: LOG_ACKS_NONE answers without waiting for
-	 * the sync. Results: SM_NOT_FOUND, SM_CORRUPT, SM_VERSION (magic 0 or 1), SM_TOO_LARGE, SM_FULL (behind: try later),
-	 * SM_STALE_EPOCH, SM_SEQUENCE_GAP, SM_INVALID, SM_UNSUPPORTED (transactional), SM_NO_SPACE (try later), SM_IO (the partition is
-	 * read-only until the next start), SM_CLOSED. An unknown producer may begin with any sequence, as in Kafka. A repeated batch of an
-	 * idempotent producer: SM_OK and its first offset. Thread: any. */
+	 * the sync; LOG_TXN: transactional batches may come, their transaction's coordinator knows of this partition.
+	 * Results: SM_NOT_FOUND, SM_CORRUPT, SM_VERSION (magic 0 or 1), SM_TOO_LARGE, SM_FULL (behind: try later), SM_STALE_EPOCH,
+	 * SM_SEQUENCE_GAP, SM_INVALID, SM_CONFLICT (transactional without LOG_TXN, or a plain batch in an open transaction), SM_NO_SPACE
+	 * (try later), SM_IO (the partition is read-only until the next start), SM_CLOSED. An unknown producer may begin with any sequence,
+	 * as in Kafka. A repeated batch of an idempotent producer: SM_OK and its first offset. Thread: any. */
 	void (*append)(struct sm_log *log, const char *topic, int32_t partition, uint8_t *batches, size_t size, unsigned flags,
 		       log_append_done done, void *arg);
-	/* Whole batches from the one that holds offset on, up to the high watermark: at least one batch (even a larger one),
-	 * then as many as fit in bytes_max. May block for a disk read. Errors: SM_NOT_FOUND, SM_OUT_OF_RANGE (offset below start
+	/* Whole batches from the one that holds offset on, up to the last stable offset: at least one batch (even a larger one),
+	 * then as many as fit in bytes_max. Control batches and those of aborted transactions are among them: log_slice_hides tells.
+	 * May block for a disk read. Errors: SM_NOT_FOUND, SM_OUT_OF_RANGE (offset below start
 	 * or above the high watermark), SM_CORRUPT (a quarantined hole), SM_IO. */
 	enum sm_err (*read)(struct sm_log *log, const char *topic, int32_t partition, int64_t offset, size_t bytes_max,
 			    struct log_read_result *ret_result);
+	/* The same up to the high watermark, transactions or not. */
+	enum sm_err (*read_uncommitted)(struct sm_log *log, const char *topic, int32_t partition, int64_t offset, size_t bytes_max,
+					struct log_read_result *ret_result);
 	void (*wait)(struct sm_log *log, struct log_wait *wait);
 	void (*wait_cancel)(struct sm_log *log, struct log_wait *wait); /* done(SM_CANCELLED) follows unless it was called already */
 	/* what: a time in ms (first record at or after it) or enum log_offset_of. ret_offset -1: none. ret_timestamp_ms may be NULL. */
@@ -166,15 +201,33 @@ struct log_ops {
 				    void **ret_hold);
 	void (*offsets_release)(struct sm_log *log, void *hold);
 
+	/* Transactions; NULL in an engine whose log another process keeps. Who calls these is the coordinator: it has made the decision
+	 * durable, and says the same again until done has had SM_OK (or SM_NOT_FOUND: the partition has gone). What offsets_commit_txn has
+	 * left pending is ended by a marker in
+	 * __consumer_offsets, in the partition of the group (offsets_partition).
+	 * Errors: as append, SM_STALE_EPOCH (a newer epoch of the producer is known), SM_CONFLICT (of a newer coordinator). */
+	void (*txn_end)(struct sm_log *log, const char *topic, int32_t partition, const struct log_txn_marker *marker, log_append_done done,
+			void *arg);
+	void (*offsets_commit_txn)(struct sm_log *log, const char *group, int64_t producer_id, int16_t epoch,
+				   const struct log_group_offset *offsets, uint32_t count, void (*done)(void *arg, enum sm_err err),
+				   void *arg);
+	int32_t (*offsets_partition)(struct sm_log *log, const char *group);
+	/* The producers that the partition remembers, malloc'ed; done owns the list. */
+	void (*producers)(struct sm_log *log, const char *topic, int32_t partition,
+			  void (*done)(void *arg, enum sm_err err, struct log_producer *producers, uint32_t count), void *arg);
+
 	/* Engines that own their storage end it; SM_OK when all that was accepted is on disk. */
 	enum sm_err (*close)(struct sm_log *log, struct sm_error *reterr);
 };
 struct sm_log {
 	const struct log_ops *ops;
 };
-enum log_append_flags { LOG_ACKS_NONE = 1 };
+enum log_append_flags { LOG_ACKS_NONE = 1, LOG_TXN = 2 };
+struct batch_info;
 
 void log_slice_done(struct log_slice *slice);
+/* The batch, of this slice of a committed read, holds no data: control records, or records of an aborted transaction. */
+bool log_slice_hides(const struct log_slice *slice, const struct batch_info *info);
 /* The slice's bytes in memory: itself, or read into *buffer (malloc'ed, grown; the caller frees it). May block. */
 SM_MUST_CHECK enum sm_err log_slice_bytes(const struct log_slice *slice, uint8_t **buffer, size_t *cap, struct bytes *ret_bytes);
 /* Find a topic in a picture; NULL if it is not there. */

@@ -41,6 +41,26 @@ SM_MUST_CHECK enum sm_err log__index_write(struct io *io, const char *segment_pa
 /* SM_CORRUPT, SM_NOT_FOUND ...: there is no index to be had; scan instead. */
 SM_MUST_CHECK enum sm_err log__index_read(struct io *io, const char *segment_path, int64_t base_offset, struct segment_index *ret_index);
 
+/* ---- txn_index.c: aborted transactions whose markers lie in a segment ---- */
+
+struct producers;
+struct txn_index {
+	struct log_aborted *aborted; /* by last_offset */
+	uint32_t aborted_count, aborted_cap;
+	struct log_aborted *open; /* at the segment's end, when it has one; last_offset -1 */
+	uint32_t open_count, open_cap;
+	bool known; /* of a sealed segment: this is all */
+};
+void log__txn_index_done(struct txn_index *index);
+SM_MUST_CHECK enum sm_err log__txn_index_add(struct txn_index *index, const struct log_aborted *aborted);
+/* Room for so many more. Errors: SM_NO_MEMORY. */
+SM_MUST_CHECK enum sm_err log__txn_index_reserve(struct txn_index *index, uint32_t more);
+/* The segment ends here. Errors: SM_NO_MEMORY: it is found out again when it is needed. */
+SM_MUST_CHECK enum sm_err log__txn_index_seal(struct txn_index *index, const struct producers *producers);
+SM_MUST_CHECK enum sm_err log__txn_index_write(struct io *io, const char *dir, int64_t base_offset, const struct txn_index *index,
+					       struct sm_error *reterr);
+SM_MUST_CHECK enum sm_err log__txn_index_read(struct io *io, const char *dir, int64_t base_offset, struct txn_index *ret_index);
+
 /* One file of batches. Counted: a reader's slice holds it, so that its file outlives deletion. */
 struct segment {
 	struct log_hold hold; /* first */
@@ -59,6 +79,7 @@ struct segment {
 	uint64_t checked_from; /* this process wrote or checked all batches from here on; the rest is checked when first read */
 	uint64_t verified_from, verified_to; /* what was checked so of the rest */
 	struct segment_index index;
+	struct txn_index txns; /* of the active segment: so far */
 };
 /* dir: the partition's. Touches no file. NULL: no memory. */
 struct segment *log__segment_new(struct io *io, const char *dir, int64_t base_offset);
@@ -74,6 +95,14 @@ SM_MUST_CHECK enum sm_err log__segment_load(struct segment *segment, struct sm_e
 /* Whole batches from the one that holds offset on. The segment is loaded. ret_slice holds a reference.
  * Errors: SM_CORRUPT, SM_IO, SM_NO_MEMORY, SM_END (no batch at or after offset here). */
 SM_MUST_CHECK enum sm_err log__segment_read(struct segment *segment, int64_t offset, size_t bytes_max, struct log_slice *ret_slice);
+/* Where the batch lies that holds offset, and which offset the batch at a position begins with (the position where batches end: the
+ * next offset). The segment is loaded. Errors: as log__segment_read. */
+SM_MUST_CHECK enum sm_err log__segment_position(struct segment *segment, int64_t offset, uint64_t *ret_position);
+SM_MUST_CHECK enum sm_err log__segment_offset(struct segment *segment, uint64_t position, int64_t *ret_offset);
+/* The headers of all batches, in order, until `each` says otherwise. The segment is loaded. */
+SM_MUST_CHECK enum sm_err log__segment_walk(struct segment *segment,
+					    enum sm_err (*each)(void *arg, struct segment *segment, const struct batch_info *info),
+					    void *arg);
 /* First record at or after timestamp_ms. Errors: SM_END (none), as read. */
 SM_MUST_CHECK enum sm_err log__segment_find_time(struct segment *segment, int64_t timestamp_ms, int64_t *ret_offset,
 						 int64_t *ret_timestamp_ms);
@@ -135,17 +164,26 @@ struct producer {
 	int16_t epoch;
 	uint8_t count;
 	int64_t seen_ms;
+	int32_t coordinator_epoch;                           /* of its last marker, -1: none */
+	int64_t txn_first_offset;                            /* -1: no transaction is open */
 	struct producer_batch batches[LOG_PRODUCER_BATCHES]; /* oldest first */
 };
 struct producers {
-	struct map by_id; /* 8 bytes -> struct producer */
+	struct map by_id;       /* 8 bytes -> struct producer */
+	struct producer **open; /* those with a transaction, oldest first */
+	uint32_t open_count, open_cap;
 	struct producer *undo;
 	uint32_t undo_count, undo_cap;
 };
 void log__producers_init(struct producers *p);
 void log__producers_done(struct producers *p);
 void log__producers_clear(struct producers *p);
-/* May this batch come next? SM_DUPLICATE: it is there already, *ret_there says where. Errors: SM_STALE_EPOCH, SM_SEQUENCE_GAP. */
+/* NULL: not known. */
+struct producer *log__producer_find(const struct producers *p, int64_t id);
+/* The producer, made if it is not there, to be changed by the caller; undo: log__producers_undo can take that back. */
+SM_MUST_CHECK enum sm_err log__producer_change(struct producers *p, int64_t id, bool undo, struct producer **ret_producer);
+/* May this batch come next? SM_DUPLICATE: it is there already, *ret_there says where. A batch without a sequence is the engine's own.
+ * Errors: SM_STALE_EPOCH, SM_SEQUENCE_GAP, SM_CONFLICT (it does not fit the transaction that is open). */
 SM_MUST_CHECK enum sm_err log__producers_check(const struct producers *p, const struct batch_info *info, struct producer_batch *ret_there);
 /* Remember a batch that was given base_offset. undo: log__producers_undo can take it back. Errors: SM_NO_MEMORY. */
 SM_MUST_CHECK enum sm_err log__producers_add(struct producers *p, const struct batch_info *info, int64_t base_offset,
@@ -159,6 +197,25 @@ SM_MUST_CHECK enum sm_err log__producers_write(const struct producers *p, struct
 void log__producers_clean(struct io *io, const char *dir, int64_t keep, int64_t keep_too);
 /* State as of offset. Errors: SM_NOT_FOUND, SM_CORRUPT: rebuild it. */
 SM_MUST_CHECK enum sm_err log__producers_read(struct producers *p, struct io *io, const char *dir, int64_t offset);
+
+/* ---- txn_state.c: transactions of one partition ---- */
+
+SM_MUST_CHECK enum sm_err log__marker_build(struct buf *out, const struct log_txn_marker *marker, int64_t now_ms);
+/* batch: a whole control batch. SM_END: it ends no transaction. */
+SM_MUST_CHECK enum sm_err log__marker_read(struct bytes batch, struct log_txn_marker *ret_marker);
+/* A transaction of the producer begins at offset. */
+SM_MUST_CHECK enum sm_err log__txn_open(struct producers *p, struct producer *producer, int64_t offset);
+/* Find the open ones anew, after the producers were changed. */
+SM_MUST_CHECK enum sm_err log__txn_reopen(struct producers *p);
+/* First offset of the oldest open transaction, -1: none. */
+int64_t log__txn_unstable(const struct producers *p);
+/* May this marker be written? Errors: SM_STALE_EPOCH, SM_CONFLICT (of a newer coordinator). */
+SM_MUST_CHECK enum sm_err log__txn_check(const struct producers *p, const struct log_txn_marker *marker);
+/* A marker was given this offset. ret_aborted: first_offset -1 if it aborts nothing. */
+SM_MUST_CHECK enum sm_err log__txn_end(struct producers *p, const struct log_txn_marker *marker, int64_t offset, int64_t now_ms, bool undo,
+				       struct log_aborted *ret_aborted);
+/* malloc'ed. */
+SM_MUST_CHECK enum sm_err log__producers_list(const struct producers *p, struct log_producer **ret_list, uint32_t *ret_count);
 
 /* ---- recovery.c ---- */
 
@@ -203,6 +260,14 @@ SM_MUST_CHECK enum sm_err log__config_apply(struct topic_settings *settings, con
 
 bool log__config_known(const char *name);
 
+/* As log__txn_aborted, without a look at other segments or the disk. False: that is needed, or there is an error. */
+bool log__txn_aborted_known(struct segment *s, int64_t from, int64_t to, struct log_aborted **ret_aborted, uint32_t *ret_count,
+			    enum sm_err *ret_err);
+/* The aborted transactions that reach into [from, to). The segments are the partition's, from that of `from` on at least, and counted;
+ * those before are looked at only when an index file is missing. ret_aborted is malloc'ed, by last_offset. May block. */
+SM_MUST_CHECK enum sm_err log__txn_aborted(struct segment **segments, uint32_t count, const char *dir, int64_t from, int64_t to,
+					   struct log_aborted **ret_aborted, uint32_t *ret_count);
+
 /* ---- partition.c: the actor that writes ---- */
 
 struct engine;
@@ -220,7 +285,7 @@ struct partition {
 
 	pthread_mutex_t lock;           /* of what follows; held for a few instructions */
 	struct topic_settings arriving; /* settings by which appends are taken in: new ones hold here at once */
-	int64_t high_watermark, log_start_offset;
+	int64_t high_watermark, last_stable_offset, log_start_offset;
 	struct segment **segments; /* by base offset; the last one is active */
 	uint32_t segment_count, segment_cap;
 	enum sm_err failed; /* read-only, and why */
@@ -236,6 +301,13 @@ SM_MUST_CHECK enum sm_err log__partition_new(struct engine *engine, const char *
 struct partition *log__partition_ref(struct partition *p);
 void log__partition_unref(struct partition *p);
 void log__partition_append(struct partition *p, uint8_t *batches, size_t size, unsigned flags, log_append_done done, void *arg);
+/* A batch of a transaction that the engine itself has made; it has no sequence. */
+void log__partition_append_own(struct partition *p, uint8_t *batches, size_t size, log_append_done done, void *arg);
+/* End a producer's transaction. marker is borrowed for the call. */
+void log__partition_txn_end(struct partition *p, const struct log_txn_marker *marker, log_append_done done, void *arg);
+/* done owns the list. */
+void log__partition_producers(struct partition *p, void (*done)(void *arg, enum sm_err err, struct log_producer *producers, uint32_t count),
+			      void *arg);
 enum partition_job {
 	PARTITION_GROUP,
 	PARTITION_ROLL,
@@ -243,7 +315,8 @@ enum partition_job {
 	PARTITION_DROP_BEFORE,
 	PARTITION_START, /* the log's start moves to the offset, for good */
 	PARTITION_CLOSE,
-	PARTITION_DELETE
+	PARTITION_DELETE,
+	PARTITION_PRODUCERS
 };
 /* Ask the partition for a job other than a group. done is called on a thread of the engine; always, unless an error is
  * returned here. offset: for PARTITION_DROP_BEFORE, whole segments before it go; for PARTITION_START, -1 is the high watermark. */
@@ -263,10 +336,10 @@ SM_MUST_CHECK enum sm_err log__partition_start_at(struct partition *p, int64_t o
 
 /* ---- partition_read.c: from any thread ---- */
 
-enum sm_err log__partition_read(struct partition *p, int64_t offset, size_t bytes_max, struct log_read_result *ret_result);
+enum sm_err log__partition_read(struct partition *p, int64_t offset, size_t bytes_max, bool committed, struct log_read_result *ret_result);
 enum sm_err log__partition_offset_for(struct partition *p, int64_t what, int64_t *ret_offset, int64_t *ret_timestamp_ms);
 void log__partition_wait(struct partition *p, struct log_wait *wait);
-/* Call the waits that are due: high watermark above their offset, or all with `why`. */
+/* Call the waits that are due: the end that they look at is above their offset, or all with `why`. */
 void log__partition_wake(struct partition *p, enum sm_err why);
 void log__wait_cancel(struct engine *engine, struct log_wait *wait);
 /* Bytes of batches in all segments. May block. */
@@ -329,12 +402,18 @@ void log__meta_free(struct engine *engine); /* when the actor has ended */
 /* ---- group_offsets.c ---- */
 
 #define TOPIC_OFFSETS "__consumer_offsets"
+#define TOPIC_TRANSACTIONS "__transaction_state" /* kafka/ writes it */
 struct group_offsets;
 int32_t log__offsets_partition(const char *group);
 SM_MUST_CHECK enum sm_err log__offsets_open(struct engine *engine, struct group_offsets **ret, struct sm_error *reterr);
 void log__offsets_close(struct group_offsets *g);
 void log__offsets_commit(struct group_offsets *g, const char *group, const struct log_group_offset *offsets, uint32_t count,
 			 void (*done)(void *arg, enum sm_err err), void *arg);
+void log__offsets_commit_txn(struct group_offsets *g, const char *group, int64_t producer_id, int16_t epoch,
+			     const struct log_group_offset *offsets, uint32_t count, void (*done)(void *arg, enum sm_err err), void *arg);
+/* Write the marker to a partition of __consumer_offsets; a commit's offsets are seen when done is called. */
+void log__offsets_txn_end(struct group_offsets *g, struct partition *log, const struct log_txn_marker *marker, log_append_done done,
+			  void *arg);
 enum sm_err log__offsets_fetch(struct group_offsets *g, const char *group, struct log_group_offset *offsets, uint32_t count,
 			       void **ret_hold);
 enum sm_err log__offsets_list(struct group_offsets *g, const char *group, struct log_group_offset **ret_offsets, uint32_t *ret_count,

@@ -135,7 +135,7 @@ enum sm_err sm_log_offsets(struct sm_log *log, const char *topic, int32_t partit
 	return err;
 }
 
-static enum sm_err read_batch(struct reading *r, struct bytes data)
+static enum sm_err read_batch(struct reading *r, const struct log_slice *slice, struct bytes data)
 {
 	struct batch_reader reader;
 	struct record record;
@@ -143,7 +143,7 @@ static enum sm_err read_batch(struct reading *r, struct bytes data)
 	if (err)
 		return err;
 	int64_t behind = reader.info.base_offset + reader.info.last_offset_delta + 1;
-	while (!(reader.info.attributes & BATCH_CONTROL) && !(err = batch_next(&reader, &record))) {
+	while (!log_slice_hides(slice, &reader.info) && !(err = batch_next(&reader, &record))) {
 		if (record.offset < r->next || record.offset >= r->end)
 			continue;
 		struct sm_record out = {.partition = r->partition, .offset = record.offset, .timestamp_ms = record.timestamp_ms};
@@ -177,12 +177,12 @@ static enum sm_err read_slice(struct sm_log *log, const char *topic, struct read
 	struct bytes data;
 	err = log_slice_bytes(&result.slice, &r->buffer, &r->cap, &data);
 	if (!err && data.size == 0)
-		err = SM_TRUNCATED; /* below the high watermark there is always a batch */
+		err = SM_TRUNCATED; /* below the last stable offset there is always a batch */
 	while (!err && data.size && r->next < r->end) {
 		struct batch_info info;
 		err = batch_parse(data, &info);
 		if (!err)
-			err = read_batch(r, bytes_of(data.data, info.size));
+			err = read_batch(r, &result.slice, bytes_of(data.data, info.size));
 		if (!err)
 			data = bytes_of(data.data + info.size, data.size - info.size);
 	}

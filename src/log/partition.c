@@ -16,11 +16,20 @@ static void go_on(struct partition_writer *w);
 
 /* ---- jobs: on the pool ---- */
 
-/* Producer state as of now. Recovery needs it, or the one at the segment's start if the segment's end does not get its clean mark. */
+/* Producer state as of now. Recovery needs it, or the one at the segment's start if the segment's end does not get its clean mark.
+ * With it, what became of the segment's transactions. */
 static enum sm_err snapshot_write(struct partition_writer *w, struct sm_error *reterr)
 {
 	struct partition *p = w->partition;
-	enum sm_err err = log__producers_write(&w->producers, p->io, p->dir, w->next_offset, reterr);
+	struct segment *s = w->out.segment;
+	pthread_mutex_lock(&s->lock);
+	enum sm_err err = log__txn_index_seal(&s->txns, &w->producers);
+	pthread_mutex_unlock(&s->lock);
+	if (err)
+		return sm_fail(reterr, err, "%s: no memory", s->path);
+	/* Only this job changes the list. */
+	if (!(err = log__txn_index_write(p->io, p->dir, s->base_offset, &s->txns, reterr)))
+		err = log__producers_write(&w->producers, p->io, p->dir, w->next_offset, reterr);
 	if (!err)
 		log__producers_clean(p->io, p->dir, w->out.segment->base_offset, w->next_offset);
 	return err;
@@ -99,6 +108,7 @@ static void job_run(struct sm_work *work)
 	case PARTITION_START: err = log__partition_start_at(w->partition, w->control->offset, reterr); break;
 	case PARTITION_CLOSE: err = job_close(w, reterr); break;
 	case PARTITION_DELETE: err = job_delete(w, reterr); break;
+	case PARTITION_PRODUCERS: break;
 	}
 	w->error.code = err;
 }
@@ -197,7 +207,8 @@ static void job_has_ended(struct partition_writer *w)
 	case PARTITION_ROLL: roll_has_ended(w, err); break;
 	case PARTITION_RETENTION:
 	case PARTITION_DROP_BEFORE:
-	case PARTITION_START: break;
+	case PARTITION_START:
+	case PARTITION_PRODUCERS: break;
 	case PARTITION_CLOSE: partition_is_gone(w, SM_CLOSED); break;
 	case PARTITION_DELETE: partition_is_gone(w, SM_NOT_FOUND); break;
 	}
@@ -266,6 +277,16 @@ static void control_start(struct partition_writer *w)
 	}
 	if (!(w->controls = c->next))
 		w->controls_tail = &w->controls;
+	if (c->job == PARTITION_PRODUCERS) {
+		struct log_producer *list = NULL;
+		uint32_t count = 0;
+		enum sm_err err = log__producers_list(&w->producers, &list, &count);
+		c->done_list(c->arg, err, list, count);
+		c->done_list = NULL;
+		sm_msg_free(&c->msg);
+		go_on(w);
+		return;
+	}
 	w->control = c;
 	if (c->settings) {
 		w->partition->settings = *c->settings;
@@ -359,6 +380,7 @@ static void done(struct sm_actor *self, void *state)
 	}
 	log__producers_done(&w->producers);
 	free(w->group.iov);
+	log__txn_index_done(&w->group.aborted);
 	free(w);
 	p->writer = NULL;
 	log__partition_unref(p);
@@ -370,6 +392,8 @@ static void control_free(struct sm_msg *msg)
 	struct control *c = (struct control *)msg;
 	if (c->done)
 		c->done(c->arg, &(struct sm_error){.code = SM_CLOSED, .text = "the log is closed"});
+	if (c->done_list)
+		c->done_list(c->arg, SM_CLOSED, NULL, 0);
 	atomic_fetch_sub(&c->engine->live, 1);
 	free(c->settings);
 	free(c);
@@ -383,6 +407,7 @@ static enum sm_err control_send(struct partition *p, struct control *c)
 	enum sm_err err = sm_send_reply(p->actor, &c->msg); /* past the bound: the engine itself sends few of them */
 	if (err) {
 		c->done = NULL;
+		c->done_list = NULL;
 		sm_msg_free(&c->msg);
 	}
 	return err;
@@ -416,6 +441,21 @@ enum sm_err log__partition_do(struct partition *p, enum partition_job job, int64
 	c->done = control_done;
 	c->arg = arg;
 	return control_send(p, c);
+}
+
+void log__partition_producers(struct partition *p,
+			      void (*list_done)(void *arg, enum sm_err err, struct log_producer *producers, uint32_t count), void *arg)
+{
+	struct control *c = calloc(1, sizeof *c);
+	enum sm_err err = SM_NO_MEMORY;
+	if (c) {
+		c->job = PARTITION_PRODUCERS;
+		c->done_list = list_done;
+		c->arg = arg;
+		err = control_send(p, c);
+	}
+	if (err)
+		list_done(arg, err == SM_GONE ? SM_CLOSED : err, NULL, 0);
 }
 
 /* ---- life ---- */
@@ -455,6 +495,8 @@ static enum sm_err recover(struct partition *p, struct partition_writer *w, stru
 	p->segment_count = p->segment_cap = found.count;
 	w->out = found.writer;
 	w->next_offset = p->high_watermark = found.next_offset;
+	int64_t unstable = log__txn_unstable(&w->producers);
+	p->last_stable_offset = unstable < 0 ? p->high_watermark : unstable;
 	p->log_start_offset = found.count ? found.segments[0]->base_offset : 0;
 	int64_t start = 0;
 	if ((err = log__start_read(p->io, p->dir, &start, reterr)))

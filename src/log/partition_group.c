@@ -49,7 +49,7 @@ struct arriving {
 	struct batch_refused refused;
 };
 
-static enum sm_err batches_check(struct arriving *in, int64_t now_ms, const uint8_t *data, size_t size)
+static enum sm_err batches_check(struct arriving *in, int64_t now_ms, const uint8_t *data, size_t size, unsigned flags)
 {
 	const struct topic_settings *set = &in->settings;
 	const struct batch_rules rules = {
@@ -73,8 +73,10 @@ static enum sm_err batches_check(struct arriving *in, int64_t now_ms, const uint
 			return SM_TOO_LARGE;
 		if (info.attributes & BATCH_CONTROL)
 			return SM_INVALID;
-		if (info.attributes & BATCH_TRANSACTIONAL)
-			return SM_UNSUPPORTED;
+		if (info.attributes & BATCH_TRANSACTIONAL && !(flags & LOG_TXN))
+			return SM_CONFLICT;
+		if (info.attributes & BATCH_TRANSACTIONAL && info.producer_id < 0)
+			return SM_INVALID;
 		if ((err = batch_check(bytes_of(rest.data, info.size), &info, &rules, &in->refused)))
 			return err;
 		in->recode |= set->recode && BATCH_CODEC(info.attributes) != set->codec;
@@ -133,7 +135,7 @@ static void answer_now(struct partition *p, log_append_done done, void *arg, enu
 
 /* owned: the bytes are the append's, else the caller's until done. */
 static enum sm_err append_send(struct partition *p, uint8_t *bytes, size_t size, uint8_t *owned, const struct arriving *in, unsigned flags,
-			       log_append_done done, void *arg)
+			       const struct log_txn_marker *marker, log_append_done done, void *arg)
 {
 	struct append *a = calloc(1, sizeof *a);
 	if (!a) {
@@ -141,6 +143,8 @@ static enum sm_err append_send(struct partition *p, uint8_t *bytes, size_t size,
 		return SM_NO_MEMORY;
 	}
 	a->owned = owned;
+	if (marker)
+		a->marker = *marker;
 	if (flags & LOG_ACKS_NONE) {
 		if (!owned && !(a->owned = malloc(size))) {
 			free(a);
@@ -171,27 +175,73 @@ static enum sm_err append_send(struct partition *p, uint8_t *bytes, size_t size,
 	return SM_OK;
 }
 
-void log__partition_append(struct partition *p, uint8_t *batches, size_t size, unsigned flags, log_append_done done, void *arg)
+static enum sm_err arriving_begin(struct partition *p, struct arriving *in)
 {
-	struct arriving in = {.max_timestamp_ms = -1};
-	uint8_t *owned = NULL;
+	*in = (struct arriving){.max_timestamp_ms = -1};
 	pthread_mutex_lock(&p->lock);
 	enum sm_err err = p->gone ? p->gone : p->failed;
-	in.settings = p->arriving;
+	in->settings = p->arriving;
 	pthread_mutex_unlock(&p->lock);
+	return err;
+}
+
+void log__partition_append(struct partition *p, uint8_t *batches, size_t size, unsigned flags, log_append_done done, void *arg)
+{
+	struct arriving in;
+	uint8_t *owned = NULL;
+	enum sm_err err = arriving_begin(p, &in);
 	if (!err)
-		err = batches_check(&in, clock_wall_ms(p->engine->clock), batches, size);
+		err = batches_check(&in, clock_wall_ms(p->engine->clock), batches, size, flags);
 	if (!err && in.recode && !(err = batches_recode(&in.settings, batches, size, &owned, &size)))
 		batches = owned;
 	if (!err && atomic_fetch_add(&p->pending_bytes, size) + size > LOG_PENDING_BYTES_MAX) {
 		atomic_fetch_sub(&p->pending_bytes, size);
 		free(owned);
 		err = SM_FULL;
-	} else if (!err && (err = append_send(p, batches, size, owned, &in, flags, done, arg)) == SM_NO_MEMORY) {
+	} else if (!err && (err = append_send(p, batches, size, owned, &in, flags, NULL, done, arg)) == SM_NO_MEMORY) {
 		atomic_fetch_sub(&p->pending_bytes, size);
 	}
 	if (err)
 		answer_now(p, done, arg, err, &in.refused);
+}
+
+/* Past the bound of what may wait: it ends what holds others up. */
+static void append_past_bound(struct partition *p, uint8_t *batches, size_t size, const struct log_txn_marker *marker, log_append_done done,
+			      void *arg)
+{
+	struct arriving in;
+	enum sm_err err = arriving_begin(p, &in);
+	in.max_timestamp_ms = clock_wall_ms(p->engine->clock);
+	if (err) {
+		if (marker)
+			free(batches);
+	} else {
+		atomic_fetch_add(&p->pending_bytes, size);
+		if ((err = append_send(p, batches, size, marker ? batches : NULL, &in, 0, marker, done, arg)) == SM_NO_MEMORY)
+			atomic_fetch_sub(&p->pending_bytes, size);
+	}
+	if (err)
+		answer_now(p, done, arg, err, NULL);
+}
+
+void log__partition_append_own(struct partition *p, uint8_t *batches, size_t size, log_append_done done, void *arg)
+{
+	append_past_bound(p, batches, size, NULL, done, arg);
+}
+
+void log__partition_txn_end(struct partition *p, const struct log_txn_marker *marker, log_append_done done, void *arg)
+{
+	struct buf out;
+	buf_init(&out);
+	uint8_t *copy = NULL;
+	size_t size = 0;
+	if (log__marker_build(&out, marker, clock_wall_ms(p->engine->clock)) == SM_OK && (copy = malloc(size = buf_size(&out))))
+		memcpy(copy, buf_bytes(&out).data, size);
+	buf_done(&out);
+	if (copy)
+		append_past_bound(p, copy, size, marker, done, arg);
+	else
+		answer_now(p, done, arg, SM_NO_MEMORY, NULL);
 }
 
 /* ---- forming a group ---- */
@@ -216,6 +266,7 @@ static void group_clear(struct group *g)
 	g->size = 0;
 	g->records = 0;
 	g->max_timestamp_ms = -1;
+	g->aborted.aborted_count = 0;
 }
 
 static void group_put(struct group *g, struct append *a)
@@ -239,6 +290,35 @@ static enum sm_err producer_check(struct partition_writer *w, struct append *a, 
 	return err;
 }
 
+/* What became of a transaction is not to be lost for want of memory once it is on disk. */
+static enum sm_err aborted_reserve(struct partition_writer *w)
+{
+	struct segment *s = w->out.segment;
+	pthread_mutex_lock(&s->lock);
+	enum sm_err err = log__txn_index_reserve(&s->txns, w->group.aborted.aborted_count + 1);
+	pthread_mutex_unlock(&s->lock);
+	return err ? err : log__txn_index_reserve(&w->group.aborted, 1);
+}
+
+static enum sm_err end_txn(struct partition_writer *w, const struct append *a, int64_t now_ms)
+{
+	struct log_aborted aborted;
+	enum sm_err err = log__txn_check(&w->producers, &a->marker);
+	if (!err && !(err = aborted_reserve(w)) &&
+	    !(err = log__txn_end(&w->producers, &a->marker, w->group.next_offset, now_ms, true, &aborted)))
+		err = log__txn_index_add(&w->group.aborted, &aborted);
+	return err;
+}
+
+static enum sm_err producer_number(struct partition_writer *w, struct append *a, const struct batch_info *info, int64_t now_ms,
+				   bool *ret_in_group)
+{
+	if (info->attributes & BATCH_CONTROL)
+		return end_txn(w, a, now_ms);
+	enum sm_err err = producer_check(w, a, info, ret_in_group);
+	return err ? err : log__producers_add(&w->producers, info, w->group.next_offset, a->result.log_append_time_ms, now_ms, true);
+}
+
 /* Give the append's batches their offsets. */
 static enum sm_err append_number(struct partition_writer *w, struct append *a, int64_t now_ms, bool *ret_in_group)
 {
@@ -252,12 +332,10 @@ static enum sm_err append_number(struct partition_writer *w, struct append *a, i
 		enum sm_err err = batch_parse(bytes_of(a->bytes + at, a->size - at), &info);
 		if (err)
 			return err; /* its owner changed it meanwhile */
-		if (info.producer_id >= 0 &&
-		    ((err = producer_check(w, a, &info, ret_in_group)) ||
-		     (err = log__producers_add(&w->producers, &info, g->next_offset, a->result.log_append_time_ms, now_ms, true))))
+		if (info.producer_id >= 0 && (err = producer_number(w, a, &info, now_ms, ret_in_group)))
 			return err;
 		batch_set_offset(a->bytes + at, g->next_offset, LOG_LEADER_EPOCH);
-		if (p->settings.log_append_time) {
+		if (p->settings.log_append_time && !(info.attributes & BATCH_CONTROL)) {
 			batch_set_log_append_time(a->bytes + at, info.size, now_ms);
 			info.max_timestamp_ms = now_ms;
 		}
@@ -364,6 +442,8 @@ void log__group_is_written(struct partition_writer *w)
 			position += info.size;
 		}
 	}
+	for (uint32_t i = 0; i < g->aborted.aborted_count; i++)
+		(void)!log__txn_index_add(&s->txns, &g->aborted.aborted[i]); /* there is room */
 	s->end = w->out.end;
 	s->next_offset = w->out.next_offset;
 	s->max_timestamp_ms = w->out.max_timestamp_ms;
@@ -371,6 +451,8 @@ void log__group_is_written(struct partition_writer *w)
 
 	pthread_mutex_lock(&p->lock);
 	p->high_watermark = g->next_offset;
+	int64_t unstable = log__txn_unstable(&w->producers);
+	p->last_stable_offset = unstable < 0 ? p->high_watermark : unstable;
 	int64_t log_start = p->log_start_offset;
 	pthread_mutex_unlock(&p->lock);
 

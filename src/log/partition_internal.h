@@ -12,10 +12,11 @@ struct append {
 	struct partition *partition; /* counted */
 	uint8_t *bytes;
 	size_t size;
-	uint8_t *owned; /* the bytes, when nobody waits for the sync, or they were brought into another codec */
+	uint8_t *owned; /* the bytes, when nobody waits for the sync, or they were made or brought into another codec here */
 	int64_t max_timestamp_ms;
-	bool duplicate;       /* it is answered with its group, but has no bytes in it */
-	log_append_done done; /* NULL: answered already */
+	bool duplicate;               /* it is answered with its group, but has no bytes in it */
+	struct log_txn_marker marker; /* what its control batch says, if it is one */
+	log_append_done done;         /* NULL: answered already */
 	void *arg;
 	struct log_append_result result;
 };
@@ -29,6 +30,7 @@ struct control {
 	struct topic_settings *settings; /* malloc'ed: new settings, instead of a job */
 	bool rolled;                     /* a retention has had its roll */
 	void (*done)(void *arg, const struct sm_error *error);
+	void (*done_list)(void *arg, enum sm_err err, struct log_producer *producers, uint32_t count); /* PARTITION_PRODUCERS */
 	void *arg;
 };
 
@@ -39,6 +41,7 @@ struct group {
 	uint32_t iov_count, iov_cap;
 	size_t size;
 	int64_t first_offset, next_offset, max_timestamp_ms, records;
+	struct txn_index aborted; /* by the markers in it */
 };
 
 /* While `busy`, `out`, `producers` and the fields of the job belong to the pool. */

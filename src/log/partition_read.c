@@ -18,25 +18,61 @@ static struct segment *segment_for(struct partition *p, int64_t offset)
 	return low ? log__segment_ref(p->segments[low - 1]) : NULL;
 }
 
+/* Under the lock: a transaction that began before the log's start is over for its readers. */
+static int64_t stable_end(const struct partition *p)
+{
+	return p->last_stable_offset > p->log_start_offset ? p->last_stable_offset : p->log_start_offset;
+}
+
 static void fill_result(struct partition *p, struct log_read_result *r)
 {
 	pthread_mutex_lock(&p->lock);
-	r->high_watermark = r->last_stable_offset = p->high_watermark;
+	r->high_watermark = p->high_watermark;
 	r->log_start_offset = p->log_start_offset;
+	r->last_stable_offset = stable_end(p);
 	pthread_mutex_unlock(&p->lock);
 }
 
-enum sm_err log__partition_read(struct partition *p, int64_t offset, size_t bytes_max, struct log_read_result *ret_result)
+static enum sm_err segments_copy(struct partition *p, struct segment ***ret, uint32_t *ret_count);
+static void segments_free(struct segment **segments, uint32_t count);
+
+/* Cut a slice where the stable part ends, and tell which transactions in it were aborted. */
+static enum sm_err keep_committed(struct partition *p, struct segment *s, int64_t offset, int64_t stable, struct log_slice *slice)
+{
+	struct segment **segments;
+	uint32_t count;
+	uint64_t position;
+	int64_t to;
+	enum sm_err err = log__segment_offset(s, slice->file_at + slice->size, &to);
+	if (!err && to > stable) {
+		err = log__segment_position(s, stable, &position);
+		if (!err && position - slice->file_at < slice->size)
+			slice->size = (size_t)(position - slice->file_at);
+		to = stable;
+		if (err == SM_END) /* it lies in a later segment */
+			err = SM_OK;
+	}
+	if (err || log__txn_aborted_known(s, offset, to, &slice->aborted, &slice->aborted_count, &err) || err)
+		return err;
+	if ((err = segments_copy(p, &segments, &count)))
+		return err;
+	err = log__txn_aborted(segments, count, p->dir, offset, to, &slice->aborted, &slice->aborted_count);
+	segments_free(segments, count);
+	return err;
+}
+
+enum sm_err log__partition_read(struct partition *p, int64_t offset, size_t bytes_max, bool committed, struct log_read_result *ret_result)
 {
 	struct log_read_result result = {.slice = {.fd = -1}};
 	struct segment *s = NULL;
 	enum sm_err err = SM_OK;
 	pthread_mutex_lock(&p->lock);
+	int64_t end = committed ? stable_end(p) : p->high_watermark;
 	if (p->gone)
 		err = p->gone;
 	else if (offset < p->log_start_offset || offset > p->high_watermark)
 		err = SM_OUT_OF_RANGE;
-	else if (offset < p->high_watermark)
+	else if (offset < end)
 		s = segment_for(p, offset);
 	pthread_mutex_unlock(&p->lock);
 	if (err)
@@ -44,6 +80,8 @@ enum sm_err log__partition_read(struct partition *p, int64_t offset, size_t byte
 	if (s) {
 		if (!(err = log__segment_load(s, NULL)))
 			err = log__segment_read(s, offset, bytes_max, &result.slice);
+		if (!err && committed && (err = keep_committed(p, s, offset, end, &result.slice)))
+			log_slice_done(&result.slice);
 		log__segment_release(s);
 		if (err) /* a segment that ends before the next one begins has lost something */
 			return err == SM_END ? SM_CORRUPT : err;
@@ -128,7 +166,7 @@ enum sm_err log__partition_offset_for(struct partition *p, int64_t what, int64_t
 	struct segment **segments;
 	uint32_t count;
 	int64_t offset = -1, timestamp_ms = -1;
-	if (what < LOG_MAX_TIMESTAMP)
+	if (what < LOG_MAX_TIMESTAMP && what != LOG_HIGH_WATERMARK)
 		return SM_INVALID;
 	enum sm_err err = segments_copy(p, &segments, &count);
 	if (err)
@@ -137,6 +175,8 @@ enum sm_err log__partition_offset_for(struct partition *p, int64_t what, int64_t
 	if (what == LOG_EARLIEST) {
 		offset = now.log_start_offset;
 	} else if (what == LOG_LATEST) {
+		offset = now.last_stable_offset;
+	} else if (what == LOG_HIGH_WATERMARK) {
 		offset = now.high_watermark;
 	} else {
 		if (what == LOG_MAX_TIMESTAMP)
@@ -177,7 +217,7 @@ void log__partition_wait(struct partition *p, struct log_wait *wait)
 	pthread_mutex_lock(&p->lock);
 	if (p->gone)
 		err = p->gone;
-	else if (p->high_watermark > wait->offset)
+	else if ((wait->uncommitted ? p->high_watermark : stable_end(p)) > wait->offset)
 		err = SM_OK;
 	pthread_mutex_unlock(&p->lock);
 	wait->engine = NULL;
@@ -199,11 +239,11 @@ void log__partition_wake(struct partition *p, enum sm_err why)
 	struct log_wait *due = NULL;
 	pthread_mutex_lock(&p->engine->waits_lock);
 	pthread_mutex_lock(&p->lock);
-	int64_t high_watermark = p->high_watermark;
+	int64_t high_watermark = p->high_watermark, last_stable_offset = stable_end(p);
 	pthread_mutex_unlock(&p->lock);
 	for (struct log_wait *w = p->waits, *next; w; w = next) {
 		next = w->next;
-		if (!why && high_watermark <= w->offset)
+		if (!why && (w->uncommitted ? high_watermark : last_stable_offset) <= w->offset)
 			continue;
 		unlink_wait(p, w);
 		w->next = due;
@@ -249,7 +289,7 @@ enum sm_err log__partition_bytes(struct partition *p, uint64_t *ret_bytes)
 
 static enum sm_err files_delete(struct partition *p, const struct segment *s, struct sm_error *reterr)
 {
-	static const char *const suffixes[] = {".index", ".timeindex", ".snapshot", ".log"};
+	static const char *const suffixes[] = {".index", ".timeindex", ".txnindex", ".snapshot", ".log"};
 	for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
 		char path[PATH_MAX];
 		snprintf(path, sizeof path, "%s/%020lld%s", p->dir, (long long)s->base_offset, suffixes[i]);

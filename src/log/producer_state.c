@@ -3,11 +3,12 @@
  * OFFSET.snapshot (20 digits: the state as of this offset), big-endian:
  *  offset  size  field
  *       0     4  "SMKP"
- *       4     4  version, 1
+ *       4     4  version, 2 (1: without transactions)
  *       8     8  offset
  *      16     4  number of producers
  *      20     4  crc32c of everything after
- *      24        for each producer: 8 id, 2 epoch, 8 last seen in ms, 1 number of batches, and for each batch:
+ *      24        for each producer: 8 id, 2 epoch, 8 last seen in ms, since version 2: 4 coordinator epoch of its last marker (-1: none),
+ *                8 first offset of its open transaction (-1: none), then 1 number of batches, and for each batch:
  *                4 first sequence, 4 last sequence, 8 first offset, 8 last offset, 8 append time (-1: none)
  * Source: Kafka KIP-98 and KIP-360. */
 #include "base/hash.h"
@@ -17,6 +18,7 @@
 #include <stdlib.h>
 
 #define SNAPSHOT_HEADER 24
+#define SNAPSHOT_VERSION 2
 #define SNAPSHOT_FILE_MAX (64u << 20)
 
 void log__producers_init(struct producers *p)
@@ -34,7 +36,7 @@ void log__producers_clear(struct producers *p)
 		free(value);
 	map_done(&p->by_id);
 	map_init(&p->by_id);
-	p->undo_count = 0;
+	p->undo_count = p->open_count = 0;
 }
 
 void log__producers_done(struct producers *p)
@@ -43,9 +45,11 @@ void log__producers_done(struct producers *p)
 	map_done(&p->by_id);
 	free(p->undo);
 	p->undo = NULL;
+	free(p->open);
+	p->open = NULL;
 }
 
-static struct producer *find(const struct producers *p, int64_t id)
+struct producer *log__producer_find(const struct producers *p, int64_t id)
 {
 	return map_get(&p->by_id, bytes_of(&id, sizeof id));
 }
@@ -58,11 +62,16 @@ static int32_t last_sequence(const struct batch_info *info)
 
 enum sm_err log__producers_check(const struct producers *p, const struct batch_info *info, struct producer_batch *ret_there)
 {
-	const struct producer *producer = find(p, info->producer_id);
+	const struct producer *producer = log__producer_find(p, info->producer_id);
 	if (!producer)
 		return SM_OK; /* as Kafka since KIP-360: its state may have expired */
 	if (info->producer_epoch < producer->epoch)
 		return SM_STALE_EPOCH;
+	/* The coordinator ends a transaction before an epoch that is newer begins one. */
+	if (producer->txn_first_offset >= 0 && (info->producer_epoch > producer->epoch || !(info->attributes & BATCH_TRANSACTIONAL)))
+		return SM_CONFLICT;
+	if (info->base_sequence < 0)
+		return SM_OK;
 	if (info->producer_epoch > producer->epoch)
 		return info->base_sequence == 0 ? SM_OK : SM_SEQUENCE_GAP;
 	int32_t last = last_sequence(info);
@@ -71,8 +80,8 @@ enum sm_err log__producers_check(const struct producers *p, const struct batch_i
 			*ret_there = producer->batches[i];
 			return SM_DUPLICATE;
 		}
-	if (producer->count == 0)
-		return SM_OK;
+	if (producer->count == 0) /* its epoch came with a marker */
+		return info->base_sequence == 0 ? SM_OK : SM_SEQUENCE_GAP;
 	int32_t before = producer->batches[producer->count - 1].last_sequence;
 	return info->base_sequence == (before == INT32_MAX ? 0 : before + 1) ? SM_OK : SM_SEQUENCE_GAP;
 }
@@ -85,7 +94,7 @@ static void forget_oldest(struct producers *p)
 	struct producer *oldest = NULL;
 	while (map_next(&p->by_id, &pos, &key, &value)) {
 		struct producer *producer = value;
-		if (!oldest || producer->seen_ms < oldest->seen_ms)
+		if (producer->txn_first_offset < 0 && (!oldest || producer->seen_ms < oldest->seen_ms))
 			oldest = producer;
 	}
 	if (oldest) {
@@ -96,7 +105,7 @@ static void forget_oldest(struct producers *p)
 
 static enum sm_err find_or_make(struct producers *p, int64_t id, struct producer **ret)
 {
-	struct producer *producer = find(p, id);
+	struct producer *producer = log__producer_find(p, id);
 	if (!producer) {
 		/* Not while a group could be undone: what is forgotten could not come back. */
 		if (p->by_id.count >= LOG_PRODUCERS_MAX && p->undo_count == 0)
@@ -105,6 +114,8 @@ static enum sm_err find_or_make(struct producers *p, int64_t id, struct producer
 			return SM_NO_MEMORY;
 		producer->id = id;
 		producer->epoch = -1;
+		producer->coordinator_epoch = -1;
+		producer->txn_first_offset = -1;
 		enum sm_err err = map_put(&p->by_id, bytes_of(&producer->id, sizeof producer->id), producer, NULL);
 		if (err) {
 			free(producer);
@@ -133,21 +144,31 @@ static enum sm_err undo_note(struct producers *p, const struct producer *produce
 	return SM_OK;
 }
 
+enum sm_err log__producer_change(struct producers *p, int64_t id, bool undo, struct producer **ret_producer)
+{
+	enum sm_err err = find_or_make(p, id, ret_producer);
+	return err || !undo ? err : undo_note(p, *ret_producer);
+}
+
 enum sm_err log__producers_add(struct producers *p, const struct batch_info *info, int64_t base_offset, int64_t append_time_ms,
 			       int64_t now_ms, bool undo)
 {
 	struct producer *producer;
-	enum sm_err err = find_or_make(p, info->producer_id, &producer);
-	if (err || (undo && (err = undo_note(p, producer))))
+	enum sm_err err = log__producer_change(p, info->producer_id, undo, &producer);
+	if (!err && (info->attributes & BATCH_TRANSACTIONAL) && producer->txn_first_offset < 0)
+		err = log__txn_open(p, producer, base_offset);
+	if (err)
 		return err;
 	if (producer->epoch != info->producer_epoch)
 		producer->count = 0;
+	producer->epoch = info->producer_epoch;
+	producer->seen_ms = now_ms;
+	if (info->base_sequence < 0)
+		return SM_OK;
 	if (producer->count == LOG_PRODUCER_BATCHES) {
 		memmove(producer->batches, producer->batches + 1, (LOG_PRODUCER_BATCHES - 1) * sizeof *producer->batches);
 		producer->count--;
 	}
-	producer->epoch = info->producer_epoch;
-	producer->seen_ms = now_ms;
 	producer->batches[producer->count++] = (struct producer_batch){
 		.first_sequence = info->base_sequence,
 		.last_sequence = last_sequence(info),
@@ -161,7 +182,7 @@ enum sm_err log__producers_add(struct producers *p, const struct batch_info *inf
 void log__producers_undo(struct producers *p)
 {
 	for (uint32_t i = 0; i < p->undo_count; i++) {
-		struct producer *producer = find(p, p->undo[i].id);
+		struct producer *producer = log__producer_find(p, p->undo[i].id);
 		*producer = p->undo[i];
 		if (producer->epoch == -1) { /* it was not there before */
 			map_remove(&p->by_id, bytes_of(&p->undo[i].id, sizeof p->undo[i].id));
@@ -169,6 +190,7 @@ void log__producers_undo(struct producers *p)
 		}
 	}
 	p->undo_count = 0;
+	(void)!log__txn_reopen(p); /* no more than were open before: there is room */
 }
 
 void log__producers_keep(struct producers *p)
@@ -183,7 +205,7 @@ void log__producers_expire(struct producers *p, int64_t before_ms)
 	void *value;
 	while (map_next(&p->by_id, &pos, &key, &value)) {
 		struct producer *producer = value;
-		if (producer->seen_ms >= before_ms)
+		if (producer->seen_ms >= before_ms || producer->txn_first_offset >= 0)
 			continue;
 		int64_t id = producer->id;
 		map_remove(&p->by_id, bytes_of(&id, sizeof id));
@@ -207,7 +229,7 @@ enum sm_err log__producers_write(const struct producers *p, struct io *io, const
 	void *value;
 	buf_init(&out);
 	buf_append_str(&out, "SMKP");
-	buf_be32(&out, 1);
+	buf_be32(&out, SNAPSHOT_VERSION);
 	buf_be64(&out, (uint64_t)offset);
 	buf_be32(&out, (uint32_t)p->by_id.count);
 	buf_be32(&out, 0);
@@ -216,6 +238,8 @@ enum sm_err log__producers_write(const struct producers *p, struct io *io, const
 		buf_be64(&out, (uint64_t)producer->id);
 		buf_be16(&out, (uint16_t)producer->epoch);
 		buf_be64(&out, (uint64_t)producer->seen_ms);
+		buf_be32(&out, (uint32_t)producer->coordinator_epoch);
+		buf_be64(&out, (uint64_t)producer->txn_first_offset);
 		buf_u8(&out, producer->count);
 		for (int i = 0; i < producer->count; i++) {
 			buf_be32(&out, (uint32_t)producer->batches[i].first_sequence);
@@ -259,11 +283,15 @@ void log__producers_clean(struct io *io, const char *dir, int64_t keep, int64_t 
 	(void)!io->ops->list(io, dir, visit, &c, NULL); /* what stays is looked for again at the next roll */
 }
 
-static enum sm_err producer_read(struct producers *p, struct byte_reader *in)
+static enum sm_err producer_read(struct producers *p, struct byte_reader *in, uint32_t version)
 {
-	struct producer read = {.id = (int64_t)reader_be64(in)};
+	struct producer read = {.id = (int64_t)reader_be64(in), .coordinator_epoch = -1, .txn_first_offset = -1};
 	read.epoch = (int16_t)reader_be16(in);
 	read.seen_ms = (int64_t)reader_be64(in);
+	if (version >= 2) {
+		read.coordinator_epoch = (int32_t)reader_be32(in);
+		read.txn_first_offset = (int64_t)reader_be64(in);
+	}
 	read.count = reader_u8(in);
 	if (in->failed || read.count > LOG_PRODUCER_BATCHES)
 		return SM_CORRUPT;
@@ -293,12 +321,14 @@ enum sm_err log__producers_read(struct producers *p, struct io *io, const char *
 		return err;
 	log__producers_clear(p);
 	err = SM_CORRUPT;
-	if (size >= SNAPSHOT_HEADER && memcmp(data, "SMKP", 4) == 0 && be32_get(data + 4) == 1 && (int64_t)be64_get(data + 8) == offset &&
-	    be32_get(data + 20) == crc32c(0, data + SNAPSHOT_HEADER, size - SNAPSHOT_HEADER)) {
+	if (size >= SNAPSHOT_HEADER && memcmp(data, "SMKP", 4) == 0 && be32_get(data + 4) - 1 < SNAPSHOT_VERSION &&
+	    (int64_t)be64_get(data + 8) == offset && be32_get(data + 20) == crc32c(0, data + SNAPSHOT_HEADER, size - SNAPSHOT_HEADER)) {
 		struct byte_reader in = byte_reader(bytes_of(data + SNAPSHOT_HEADER, size - SNAPSHOT_HEADER));
 		err = SM_OK;
 		for (uint32_t i = be32_get(data + 16); i > 0 && !err; i--)
-			err = producer_read(p, &in);
+			err = producer_read(p, &in, be32_get(data + 4));
+		if (!err)
+			err = log__txn_reopen(p);
 	}
 	free(data);
 	if (err)

@@ -44,6 +44,11 @@ void batch_set_producer(struct batch_builder *b, int64_t producer_id, int16_t ep
 	b->base_sequence = base_sequence;
 }
 
+void batch_set_kind(struct batch_builder *b, uint16_t kind)
+{
+	b->kind = kind;
+}
+
 static size_t field_size(struct bytes field, bool null)
 {
 	return null ? 1 : (size_t)varint_size((int64_t)field.size) + field.size;
@@ -135,7 +140,7 @@ enum sm_err batch_end(struct batch_builder *b)
 	be32_put(batch + AT_LENGTH, (uint32_t)(size - LENGTH_FROM));
 	be32_put(batch + AT_LEADER_EPOCH, (uint32_t)-1);
 	batch[AT_MAGIC] = 2;
-	be16_put(batch + AT_ATTRIBUTES, (uint16_t)b->codec);
+	be16_put(batch + AT_ATTRIBUTES, (uint16_t)(b->codec | b->kind));
 	be32_put(batch + AT_LAST_OFFSET_DELTA, (uint32_t)(b->count - 1));
 	be64_put(batch + AT_BASE_TIMESTAMP, (uint64_t)b->base_timestamp_ms);
 	be64_put(batch + AT_MAX_TIMESTAMP, (uint64_t)b->max_timestamp_ms);

@@ -48,10 +48,13 @@ struct batch_builder {
 	int64_t producer_id;
 	int16_t producer_epoch;
 	int32_t base_sequence;
+	uint16_t kind;
 };
 /* Begin a batch at out's end. codec is applied at the end. */
 void batch_begin(struct batch_builder *b, struct buf *out, enum codec codec);
 void batch_set_producer(struct batch_builder *b, int64_t producer_id, int16_t epoch, int32_t base_sequence);
+/* BATCH_TRANSACTIONAL and BATCH_CONTROL, or one of them. */
+void batch_set_kind(struct batch_builder *b, uint16_t kind);
 /* NULL data with size 0 is an empty value; key_null/value_null make null. headers may be NULL. */
 void batch_add(struct batch_builder *b, const struct record *record, const struct record_header *headers, uint32_t header_count);
 /* Compress, set lengths and CRC. Errors: SM_NO_MEMORY. */

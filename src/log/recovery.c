@@ -120,10 +120,21 @@ static enum sm_err anything_after(struct scanner *s, uint64_t position, bool *re
 	return SM_OK;
 }
 
-static enum sm_err note_batch(struct producers *producers, const struct recovery *r, const struct batch_info *info)
+/* The batch that scanner_batch has found. ret_aborted: first_offset -1 unless it aborts a transaction. */
+static enum sm_err note_batch(struct producers *producers, const struct recovery *r, struct scanner *scan, const struct batch_info *info,
+			      struct log_aborted *ret_aborted)
 {
+	ret_aborted->first_offset = -1;
 	if (info->producer_id < 0)
 		return SM_OK;
+	if (info->attributes & BATCH_CONTROL) {
+		struct bytes data;
+		struct log_txn_marker marker;
+		enum sm_err err = scanner_need(scan, info->size, &data, NULL);
+		if (!err && !(err = log__marker_read(bytes_of(data.data, info->size), &marker)))
+			err = log__txn_end(producers, &marker, info->base_offset, r->now_ms, false, ret_aborted);
+		return err == SM_NO_MEMORY || err == SM_IO ? err : SM_OK;
+	}
 	int64_t append_time = info->attributes & BATCH_TIMESTAMP_LOG_APPEND ? info->max_timestamp_ms : -1;
 	return log__producers_add(producers, info, info->base_offset, append_time, r->now_ms, false);
 }
@@ -145,11 +156,12 @@ static enum sm_err walk(struct tail *t, uint64_t position, struct sm_error *rete
 {
 	struct segment *s = t->segment;
 	struct batch_info info;
+	struct log_aborted aborted;
 	enum sm_err err;
 	t->scan.position = position;
 	while (!(err = scanner_batch(&t->scan, s->next_offset, &info, reterr))) {
 		if ((err = log__index_add(&s->index, s->base_offset, &info, t->scan.position)) ||
-		    (err = note_batch(t->producers, t->r, &info)))
+		    (err = note_batch(t->producers, t->r, &t->scan, &info, &aborted)) || (err = log__txn_index_add(&s->txns, &aborted)))
 			return sm_fail(reterr, err, "%s: no memory", s->path);
 		if (info.max_timestamp_ms > s->max_timestamp_ms)
 			s->max_timestamp_ms = info.max_timestamp_ms;
@@ -250,7 +262,9 @@ static bool take_clean(struct tail *t)
 	struct segment *s = t->segment;
 	if (t->mark.kind != MARK_CLEAN || t->mark.end > t->scan.size || log__index_read(t->r->io, s->path, s->base_offset, &s->index))
 		return false;
-	if (log__producers_read(t->producers, t->r->io, t->r->dir, t->mark.next_offset)) {
+	if (log__txn_index_read(t->r->io, t->r->dir, s->base_offset, &s->txns) ||
+	    log__producers_read(t->producers, t->r->io, t->r->dir, t->mark.next_offset)) {
+		log__txn_index_done(&s->txns);
 		log__index_done(&s->index);
 		return false;
 	}
@@ -366,11 +380,12 @@ static enum sm_err producers_before(const struct recovery *r, struct segment **s
 	for (uint32_t i = 0; i < count && !err; i++) {
 		struct segment *s = segments[i];
 		struct batch_info info;
+		struct log_aborted aborted; /* the segment's own index has it, or is made again when it is read */
 		if ((err = log__segment_load(s, reterr)))
 			return err;
 		struct scanner scan = {.io = r->io, .file = &s->file, .position = SEGMENT_HEADER, .size = s->end};
 		int64_t next = s->base_offset;
-		while (!(err = scanner_batch(&scan, next, &info, reterr)) && !(err = note_batch(producers, r, &info))) {
+		while (!(err = scanner_batch(&scan, next, &info, reterr)) && !(err = note_batch(producers, r, &scan, &info, &aborted))) {
 			scan.position += info.size;
 			next = info.base_offset + info.last_offset_delta + 1;
 		}

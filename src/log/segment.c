@@ -51,6 +51,7 @@ void log__segment_unref(struct segment *s)
 	if (s->file.fd >= 0)
 		s->io->ops->close(s->io, &s->file);
 	log__index_done(&s->index);
+	log__txn_index_done(&s->txns);
 	pthread_mutex_destroy(&s->lock);
 	free(s->path);
 	free(s);
@@ -319,6 +320,45 @@ enum sm_err log__segment_read(struct segment *s, int64_t offset, size_t bytes_ma
 		return err;
 	*ret_slice = (struct log_slice){
 		.fd = s->file.fd, .file_at = position, .size = (size_t)(to - position), .hold = &log__segment_ref(s)->hold};
+	return SM_OK;
+}
+
+enum sm_err log__segment_position(struct segment *s, int64_t offset, uint64_t *ret_position)
+{
+	struct window window = {.size = 0};
+	struct batch_info info;
+	return find_batch(s, offset, end_of(s), &window, ret_position, &info);
+}
+
+enum sm_err log__segment_offset(struct segment *s, uint64_t position, int64_t *ret_offset)
+{
+	struct window window = {.size = 0};
+	struct batch_info info;
+	pthread_mutex_lock(&s->lock);
+	uint64_t end = s->end;
+	int64_t next_offset = s->next_offset;
+	pthread_mutex_unlock(&s->lock);
+	if (position >= end) {
+		*ret_offset = next_offset >= 0 ? next_offset : INT64_MAX;
+		return SM_OK;
+	}
+	enum sm_err err = header_read(s, &window, position, end, &info);
+	if (!err)
+		*ret_offset = info.base_offset;
+	return err;
+}
+
+enum sm_err log__segment_walk(struct segment *s, enum sm_err (*each)(void *arg, struct segment *s, const struct batch_info *info),
+			      void *arg)
+{
+	struct window window = {.size = 0};
+	struct batch_info info;
+	uint64_t end = end_of(s);
+	for (uint64_t position = SEGMENT_HEADER; position < end; position += info.size) {
+		enum sm_err err = header_read(s, &window, position, end, &info);
+		if (err || (err = each(arg, s, &info)))
+			return err;
+	}
 	return SM_OK;
 }
 

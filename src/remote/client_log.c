@@ -207,6 +207,74 @@ static void release_slice(struct log_hold *hold)
 	free(h);
 }
 
+static enum sm_err take_aborted(struct byte_reader *r, struct log_slice *slice)
+{
+	uint32_t count = remote__take_count(r, 24);
+	if (!count)
+		return SM_OK;
+	if (!(slice->aborted = calloc(count, sizeof *slice->aborted)))
+		return SM_NO_MEMORY;
+	slice->aborted_count = count;
+	for (uint32_t i = 0; i < count; i++) {
+		slice->aborted[i].producer_id = (int64_t)reader_be64(r);
+		slice->aborted[i].first_offset = (int64_t)reader_be64(r);
+		slice->aborted[i].last_offset = (int64_t)reader_be64(r);
+	}
+	return SM_OK;
+}
+
+/* The batches themselves: in a file, or a copy. */
+static enum sm_err take_batches(struct bytes path, struct bytes data, struct log_slice *slice)
+{
+	struct slice_hold *h = calloc(1, sizeof *h);
+	if (!h)
+		return SM_NO_MEMORY;
+	enum sm_err err = SM_OK;
+	h->fd = -1;
+	h->hold.release = release_slice;
+	if (path.size) {
+		char name[4097];
+		memcpy(name, path.data, path.size);
+		name[path.size] = 0;
+		h->fd = open(name, O_RDONLY | O_CLOEXEC);
+		err = h->fd < 0 ? SM_NOT_FOUND : SM_OK;
+	} else if (!(h->data = malloc(data.size))) {
+		err = SM_NO_MEMORY;
+	} else {
+		memcpy(h->data, data.data, data.size);
+	}
+	if (err) {
+		release_slice(&h->hold);
+		return err;
+	}
+	slice->data = h->data;
+	slice->fd = h->fd;
+	slice->hold = &h->hold;
+	return SM_OK;
+}
+
+static enum sm_err take_result(struct bytes answer, struct log_read_result *ret)
+{
+	struct byte_reader r = byte_reader(answer);
+	struct log_read_result result = {.slice = {.fd = -1}};
+	result.high_watermark = (int64_t)reader_be64(&r);
+	result.last_stable_offset = (int64_t)reader_be64(&r);
+	result.log_start_offset = (int64_t)reader_be64(&r);
+	result.slice.size = reader_be64(&r);
+	result.slice.file_at = reader_be64(&r);
+	enum sm_err err = take_aborted(&r, &result.slice);
+	struct bytes path = remote__take_bytes(&r), data = remote__take_bytes(&r);
+	if (!err && (r.failed || (!path.size && data.size != result.slice.size) || path.size > 4096))
+		err = SM_CORRUPT;
+	if (!err && result.slice.size)
+		err = take_batches(path, data, &result.slice);
+	if (err)
+		log_slice_done(&result.slice);
+	else
+		*ret = result;
+	return err;
+}
+
 enum { READ_WHERE, READ_COPY };
 
 static enum sm_err read_once(struct sm_log *log, const char *topic, int32_t partition, int64_t offset, size_t bytes_max, uint8_t how,
@@ -222,46 +290,8 @@ static enum sm_err read_once(struct sm_log *log, const char *topic, int32_t part
 	buf_u8(&body, how);
 	enum sm_err err = remote__do(client_of(log), NULL, REMOTE_READ, buf_bytes(&body), &answer, NULL);
 	buf_done(&body);
-	if (err)
-		goto done;
-	struct byte_reader r = byte_reader(buf_bytes(&answer));
-	struct log_read_result result = {.slice = {.fd = -1}};
-	result.high_watermark = (int64_t)reader_be64(&r);
-	result.last_stable_offset = (int64_t)reader_be64(&r);
-	result.log_start_offset = (int64_t)reader_be64(&r);
-	uint64_t size = reader_be64(&r), at = reader_be64(&r);
-	struct bytes path = remote__take_bytes(&r), data = remote__take_bytes(&r);
-	if (r.failed || (!path.size && data.size != size) || path.size > 4096) {
-		err = SM_CORRUPT;
-		goto done;
-	}
-	if (size) {
-		struct slice_hold *h = calloc(1, sizeof *h);
-		if (!h) {
-			err = SM_NO_MEMORY;
-			goto done;
-		}
-		h->fd = -1;
-		h->hold.release = release_slice;
-		if (path.size) {
-			char name[4097];
-			memcpy(name, path.data, path.size);
-			name[path.size] = 0;
-			h->fd = open(name, O_RDONLY | O_CLOEXEC);
-			err = h->fd < 0 ? SM_NOT_FOUND : SM_OK;
-		} else if (!(h->data = malloc(size))) {
-			err = SM_NO_MEMORY;
-		} else {
-			memcpy(h->data, data.data, size);
-		}
-		if (err) {
-			release_slice(&h->hold);
-			goto done;
-		}
-		result.slice = (struct log_slice){.data = h->data, .fd = h->fd, .file_at = at, .size = size, .hold = &h->hold};
-	}
-	*ret = result;
-done:
+	if (!err)
+		err = take_result(buf_bytes(&answer), ret);
 	buf_done(&answer);
 	return err;
 }

@@ -1,4 +1,4 @@
-/* The protocol of the Unix socket, version 1. All numbers big-endian.
+/* The protocol of the Unix socket, version 2. All numbers big-endian.
  *
  * frame
  * offset  size  field
@@ -15,7 +15,7 @@
 #include "base/arena.h"
 #include "remote/remote.h"
 
-#define REMOTE_VERSION 1
+#define REMOTE_VERSION 2
 #define REMOTE_HEADER 9
 
 enum remote_op {

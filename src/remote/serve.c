@@ -234,6 +234,12 @@ static enum sm_err serve_read(struct remote_request *q)
 	buf_be64(&q->answer, (uint64_t)result.log_start_offset);
 	buf_be64(&q->answer, result.slice.size);
 	buf_be64(&q->answer, result.slice.file_at);
+	buf_be32(&q->answer, result.slice.aborted_count);
+	for (uint32_t i = 0; i < result.slice.aborted_count; i++) {
+		buf_be64(&q->answer, (uint64_t)result.slice.aborted[i].producer_id);
+		buf_be64(&q->answer, (uint64_t)result.slice.aborted[i].first_offset);
+		buf_be64(&q->answer, (uint64_t)result.slice.aborted[i].last_offset);
+	}
 	remote__put_bytes(&q->answer, bytes_of(path, n > 0 ? (size_t)n : 0));
 	uint8_t *buffer = NULL;
 	size_t cap = 0;

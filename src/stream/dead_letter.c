@@ -60,7 +60,7 @@ static enum sm_err note_record(struct stream_job *job, const struct record *reco
 	return SM_OK;
 }
 
-static enum sm_err note_slice(struct stream_job *job, struct bytes data, int64_t *next)
+static enum sm_err note_slice(struct stream_job *job, const struct log_slice *slice, struct bytes data, int64_t *next)
 {
 	enum sm_err err = SM_OK;
 	while (data.size && !err) {
@@ -68,7 +68,7 @@ static enum sm_err note_slice(struct stream_job *job, struct bytes data, int64_t
 		struct record record;
 		if ((err = batch_reader_init(&reader, data)))
 			return err == SM_TRUNCATED ? SM_OK : err;
-		while (!(reader.info.attributes & BATCH_CONTROL) && !(err = batch_next(&reader, &record)))
+		while (!log_slice_hides(slice, &reader.info) && !(err = batch_next(&reader, &record)))
 			if (record.offset >= *next && (err = note_record(job, &record)))
 				break;
 		*next = reader.info.base_offset + reader.info.last_offset_delta + 1;
@@ -96,7 +96,7 @@ static enum sm_err scan(struct stream_job *job, struct source *s, int32_t p)
 			return err == SM_OUT_OF_RANGE ? SM_OK : err; /* the topic was made anew: nothing of ours is there */
 		bool more = result.slice.size > 0;
 		if (more && !(err = log_slice_bytes(&result.slice, &job->buffer, &job->buffer_cap, &data)))
-			err = note_slice(job, data, &at);
+			err = note_slice(job, &result.slice, data, &at);
 		log_slice_done(&result.slice);
 		if (err || !more || at == before)
 			return err;

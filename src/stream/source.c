@@ -102,7 +102,7 @@ static enum sm_err take_record(struct reading *r, const struct record *record, s
 }
 
 /* The records of one record batch from `next` on; s->end moves behind each one taken. */
-static enum sm_err take_batch(struct reading *r, struct bytes data, struct sm_error *reterr)
+static enum sm_err take_batch(struct reading *r, const struct log_slice *slice, struct bytes data, struct sm_error *reterr)
 {
 	struct source *s = &r->b->job->sources[r->source];
 	struct batch_reader reader;
@@ -111,7 +111,8 @@ static enum sm_err take_batch(struct reading *r, struct bytes data, struct sm_er
 	if (err)
 		return sm_fail(reterr, err, "topic %s, partition %d, at offset %lld: %s", s->topic, r->partition,
 			       (long long)s->end[r->partition], sm_err_text(err));
-	while (!(reader.info.attributes & BATCH_CONTROL) && r->left && r->bytes_left && !(err = batch_next(&reader, &record))) {
+	bool hidden = log_slice_hides(slice, &reader.info);
+	while (!hidden && r->left && r->bytes_left && !(err = batch_next(&reader, &record))) {
 		if (record.offset < s->end[r->partition])
 			continue;
 		if ((err = take_record(r, &record, reterr)))
@@ -123,7 +124,7 @@ static enum sm_err take_batch(struct reading *r, struct bytes data, struct sm_er
 		r->bytes_left = size < r->bytes_left ? r->bytes_left - size : 0;
 	}
 	/* Through: what compaction removed at its end is not waited for. */
-	if (err == SM_END || (reader.info.attributes & BATCH_CONTROL)) {
+	if (err == SM_END || hidden) {
 		s->end[r->partition] = reader.info.base_offset + reader.info.last_offset_delta + 1;
 		err = SM_OK;
 	} else if (err && reterr && err == SM_CORRUPT) {
@@ -147,7 +148,7 @@ static enum sm_err take_slice(struct reading *r, struct log_slice *slice, struct
 			return err == SM_TRUNCATED ? SM_OK
 						   : sm_fail(reterr, err, "topic %s, partition %d: a record batch is damaged",
 							     job->sources[r->source].topic, r->partition);
-		err = take_batch(r, bytes_of(data.data, info.size), reterr);
+		err = take_batch(r, slice, bytes_of(data.data, info.size), reterr);
 		data = bytes_of(data.data + info.size, data.size - info.size);
 	}
 	return err;
@@ -196,7 +197,7 @@ static enum sm_err read_partition(struct reading *r, struct sm_error *reterr)
 								"a job of another name starts at what is there"
 							      : "reading topic %s, partition %d, at offset %lld: %s",
 				       s->topic, r->partition, (long long)*end, sm_err_text(err));
-		high = result.high_watermark;
+		high = result.last_stable_offset;
 		more = result.slice.size > 0 && r->left && r->bytes_left;
 		if (more)
 			err = take_slice(r, &result.slice, reterr);
