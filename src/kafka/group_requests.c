@@ -495,6 +495,20 @@ static int16_t may_commit(struct group *g, const struct kafka_offset_commit_requ
 	return KAFKA_NONE;
 }
 
+/* A transaction's offsets may come without a member's name: then the transaction's own fencing is all there is. */
+static int16_t may_commit_txn(struct group *g, const struct kafka_txn_offset_commit_request *q)
+{
+	if (q->generation_id < 0 && !q->member_id.size && !q->group_instance_id.data)
+		return KAFKA_NONE;
+	if (q->generation_id < 0 && g->state == GROUP_EMPTY)
+		return KAFKA_NONE;
+	struct member *m = NULL;
+	int16_t error = check_member(g, q->generation_id, q->member_id, q->group_instance_id, &m);
+	if (!error)
+		group__member_heard(m);
+	return error;
+}
+
 /* ---- DescribeGroups, DeleteGroups: one group of the request; groups.c goes on with the next ---- */
 
 static struct kafka_described_member describe_member(const struct group *g, const struct member *m, struct kafka_request *r)
@@ -554,6 +568,7 @@ void group__handle(struct group *g, struct kafka_request *r)
 	case KAFKA_HEARTBEAT: heartbeat(g, r); break;
 	case KAFKA_LEAVE_GROUP: leave_group(g, r); break;
 	case KAFKA_OFFSET_COMMIT: kafka__offsets_store(r, may_commit(g, r->body)); break;
+	case KAFKA_TXN_OFFSET_COMMIT: kafka__txn_offsets_store(r, may_commit_txn(g, r->body)); break;
 	case KAFKA_DESCRIBE_GROUPS: describe(g, r); break;
 	case KAFKA_DELETE_GROUPS: delete_group(g, r); break;
 	default:

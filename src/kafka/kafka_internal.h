@@ -33,6 +33,9 @@ enum kafka_api_key {
 #undef X
 };
 struct kafka_request;
+struct kafka_txn;
+struct kafka_txn_lease;
+struct kafka_txns;
 struct kafka_api {
 	const char *name;
 	int16_t key, advertised_min, min, max, flexible;
@@ -67,6 +70,7 @@ struct kafka_server {
 	pthread_mutex_t groups_lock;
 	struct map groups; /* id -> struct kafka_group_entry */
 	bool groups_stopped;
+	struct kafka_txns *txns; /* txn.c */
 };
 
 /* ---- requests ---- */
@@ -75,6 +79,30 @@ struct kafka_conn;
 struct kafka_msg {
 	struct sm_msg msg;
 	struct kafka_request *request;
+};
+/* What a request asks of the transaction coordinator, and the answer. */
+enum kafka_txn_op { TXN_INIT, TXN_ADD, TXN_END, TXN_DESCRIBE, TXN_LIST };
+struct kafka_txn_part {
+	const char *topic;
+	int32_t partition;
+};
+struct kafka_txn_use {
+	struct kafka_msg msg;
+	struct kafka_request *next; /* waits for what its transaction is busy with */
+	enum kafka_txn_op op;
+	const char *id;
+	int64_t producer_id;
+	int16_t epoch;
+	int32_t timeout_ms;
+	bool commit;
+	bool verify;            /* TXN_ADD: the partitions must be in the transaction already */
+	bool lease;             /* TXN_ADD: the transaction does not end before the request does */
+	int16_t client_version; /* 2: its epoch grows with each transaction */
+	struct kafka_txn_part *parts;
+	uint32_t part_count;
+	/* answer */
+	int16_t error; /* PRODUCER_FENCED for a wrong epoch, whatever the request's version calls that */
+	struct kafka_txn_lease *held;
 };
 struct kafka_request {
 	struct kafka_request *next; /* of the connection's queue */
@@ -108,6 +136,7 @@ struct kafka_request {
 	struct kafka_msg resume_msg, wake_msg, group_msg;
 	struct sm_work work;
 	void (*pool_run)(struct kafka_request *request);
+	struct kafka_txn_use txn;
 
 	struct buf out; /* the reply's frame */
 	struct kafka_splice *splices;
@@ -196,5 +225,23 @@ int16_t *kafka__deleted_group_error(struct kafka_request *request);
 /* Store the offsets of an OffsetCommit, or refuse all with error, and resume: takes one reference. Thread: the coordinator's. */
 void kafka__offsets_store(struct kafka_request *request, int16_t error);
 void kafka__offsets_refuse(struct kafka_request *request, int16_t error);
+
+/* ---- transactions: txn.c is the coordinator, txn_requests.c the way to it ---- */
+/* Read what __transaction_state holds and start the coordinator, which goes on with transactions that were about to end. Blocks. */
+SM_MUST_CHECK enum sm_err kafka__txns_new(struct kafka_server *server, struct sm_error *reterr);
+void kafka__txns_stop(struct kafka_server *server);
+/* Hand request->txn to the coordinator; request->step follows, with the answer. Thread: the connection's dispatcher. */
+void kafka__txn_ask(struct kafka_request *request);
+/* Give back request->txn.held, if there is one. Thread: any. */
+void kafka__txn_release(struct kafka_request *request);
+/* PRODUCER_FENCED is called INVALID_PRODUCER_EPOCH where a version does not know it. */
+int16_t kafka__txn_error(const struct kafka_request *request, int16_t since);
+/* Store the offsets of a TxnOffsetCommit as pending, or refuse all with error, and resume: takes one reference. Thread: the
+ * group coordinator's. */
+void kafka__txn_offsets_store(struct kafka_request *request, int16_t error);
+void kafka__txn_offsets_refuse(struct kafka_request *request, int16_t error);
+/* transaction_state of DescribeTransactions and the answer of ListTransactions, from the coordinator's own state. */
+void kafka__txn_describe(struct kafka_txns *txns, struct kafka_request *request);
+void kafka__txn_list(struct kafka_txns *txns, struct kafka_request *request);
 
 #endif

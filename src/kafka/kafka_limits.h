@@ -22,5 +22,14 @@
 #define KAFKA_SESSION_TIMEOUT_MAX_MS 1800000 /* group.max.session.timeout.ms */
 #define KAFKA_NEW_MEMBER_TIMEOUT_MS 300000   /* a member that joined and never asked again */
 #define KAFKA_OFFSET_METADATA_MAX 4096       /* bytes with one committed offset; OFFSET_METADATA_TOO_LARGE */
+#define KAFKA_TXN_PARTITIONS 1               /* of __transaction_state: all ids share one sync */
+#define KAFKA_TXNS_MAX 100000                /* transactional ids; above: COORDINATOR_NOT_AVAILABLE */
+#define KAFKA_TXN_PARTS_MAX 20000            /* partitions of one transaction; INVALID_REQUEST */
+#define KAFKA_TXN_TIMEOUT_MAX_MS 900000      /* transaction.max.timeout.ms */
+#define KAFKA_TXN_EXPIRE_MS 604800000        /* transactional.id.expiration.ms: an id that rests so long is forgotten */
+#define KAFKA_TXN_TICK_MS 500                /* between two looks for transactions whose time is up, while some are open */
+#define KAFKA_TXN_RETRY_MS 100               /* before a marker or a record that could not be written is tried again */
+#define KAFKA_TXN_PATTERN_MAX 249            /* bytes of a pattern of transactional ids; INVALID_REGULAR_EXPRESSION */
+#define KAFKA_TXN_MAILBOX_MAX 16384          /* requests waiting for the coordinator; above: COORDINATOR_LOAD_IN_PROGRESS */
 
 #endif

@@ -19,6 +19,17 @@ void kafka__api_versions(struct kafka_request *r)
 		reply->api_keys[i] = (struct kafka_api_version){api->key, api->advertised_min, api->max};
 	}
 	reply->api_keys_count = (int32_t)kafka__api_count;
+	/* Level 2: Produce adds its partitions to the transaction, and each EndTxn gives out a newer epoch (KIP-890). */
+	reply->supported_features = kafka__alloc(r, 1, sizeof *reply->supported_features);
+	reply->finalized_features = kafka__alloc(r, 1, sizeof *reply->finalized_features);
+	if (!reply->supported_features || !reply->finalized_features) {
+		kafka__abort(r);
+		return;
+	}
+	reply->supported_features[0] = (struct kafka_supported_feature){BYTES("transaction.version"), 0, 2};
+	reply->finalized_features[0] = (struct kafka_finalized_feature){BYTES("transaction.version"), 2, 2};
+	reply->supported_features_count = reply->finalized_features_count = 1;
+	reply->finalized_features_epoch = 1;
 	kafka__finish(r);
 }
 
@@ -218,19 +229,9 @@ void kafka__describe_cluster(struct kafka_request *r)
 
 enum { COORDINATOR_GROUP, COORDINATOR_TRANSACTION };
 
-/* Transactions are not served. Of the errors that every client takes as final at this point, this is the only one. */
 static int16_t coordinator_error(int8_t type)
 {
-	if (type == COORDINATOR_GROUP)
-		return KAFKA_NONE;
-	return type == COORDINATOR_TRANSACTION ? KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED : KAFKA_INVALID_REQUEST;
-}
-
-static const char *coordinator_message(int16_t error)
-{
-	if (error == KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
-		return "Transactions are not supported by this broker.";
-	return error ? "There is no coordinator for keys of this type." : NULL;
+	return type == COORDINATOR_GROUP || type == COORDINATOR_TRANSACTION ? KAFKA_NONE : KAFKA_INVALID_REQUEST;
 }
 
 void kafka__find_coordinator(struct kafka_request *r)
@@ -243,7 +244,7 @@ void kafka__find_coordinator(struct kafka_request *r)
 		.host = error ? KAFKA_EMPTY : bytes_str(r->host),
 		.port = error ? -1 : r->port,
 		.error_code = error,
-		.error_message = kafka__text(coordinator_message(error)),
+		.error_message = kafka__text(error ? "There is no coordinator for keys of this type." : NULL),
 	};
 	reply->error_code = us.error_code;
 	reply->error_message = us.error_message;

@@ -158,14 +158,16 @@ static void fetch_done(struct kafka_request *r)
 	}
 }
 
-static struct kafka_offset_fetch_partition_response found(const struct log_group_offset *o)
+static struct kafka_offset_fetch_partition_response found(struct kafka_request *r, const struct log_group_offset *o)
 {
-	bool none = o->offset < 0;
+	bool unstable = ((const struct kafka_offset_fetch_request *)r->body)->require_stable && o->pending;
+	bool none = o->offset < 0 || unstable;
 	return (struct kafka_offset_fetch_partition_response){
 		.partition_index = o->partition,
 		.committed_offset = none ? -1 : o->offset,
 		.committed_leader_epoch = none ? -1 : o->leader_epoch,
 		.metadata = none || !o->metadata ? KAFKA_EMPTY : bytes_str(o->metadata),
+		.error_code = unstable ? KAFKA_UNSTABLE_OFFSET_COMMIT : KAFKA_NONE,
 	};
 }
 
@@ -187,7 +189,7 @@ static enum sm_err fetch_all(struct kafka_request *r, struct fetch_group *g, con
 			topic->name = bytes_str(offsets[i].topic);
 			topic->partitions = &partitions[i];
 		}
-		topic->partitions[topic->partitions_count++] = found(&offsets[i]);
+		topic->partitions[topic->partitions_count++] = found(r, &offsets[i]);
 	}
 	return SM_OK;
 }
@@ -217,7 +219,7 @@ static enum sm_err fetch_named(struct kafka_request *r, struct fetch_group *g, c
 		g->reply[i].partitions = &partitions[n];
 		g->reply[i].partitions_count = g->topics[i].partition_indexes_count;
 		for (int32_t k = 0; k < g->topics[i].partition_indexes_count; k++, n++)
-			partitions[n] = found(&offsets[n]);
+			partitions[n] = found(r, &offsets[n]);
 	}
 	g->reply_count = g->topic_count;
 	return SM_OK;

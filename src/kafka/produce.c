@@ -1,4 +1,4 @@
-/* Produce and InitProducerId. */
+/* Produce. */
 #include "kafka/kafka_internal.h"
 #include "log/record_batch.h"
 #include <stdlib.h>
@@ -12,6 +12,7 @@ struct produce_part {
 	struct kafka_produce_partition_response *reply;
 	struct log_append_result result;
 	bool open; /* not appended yet */
+	bool transactional;
 };
 struct produce_state {
 	const struct log_topics *topics;
@@ -65,9 +66,10 @@ static int16_t batch_error(struct kafka_request *r, const struct kafka_records *
 		*ret_message = "Clients do not write control records.";
 		return KAFKA_INVALID_RECORD;
 	}
-	if (info.attributes & BATCH_TRANSACTIONAL) {
-		*ret_message = "Transactions are not supported by this broker.";
-		return KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+	bool named = ((const struct kafka_produce_request *)r->body)->transactional_id.size > 0;
+	if (info.attributes & BATCH_TRANSACTIONAL && (!named || info.producer_id < 0)) {
+		*ret_message = "A transactional batch needs a transactional id and a producer id.";
+		return KAFKA_INVALID_PRODUCER_ID_MAPPING;
 	}
 	return KAFKA_NONE;
 }
@@ -79,10 +81,6 @@ static int16_t partition_error(struct kafka_request *r, const struct log_topic *
 	*ret_message = NULL;
 	if (all->acks < -1 || all->acks > 1)
 		return KAFKA_INVALID_REQUIRED_ACKS;
-	if (all->transactional_id.data) {
-		*ret_message = "Transactions are not supported by this broker.";
-		return KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
-	}
 	int16_t error = kafka__partition_error(topic, r->version.version >= 13, q->index);
 	if (error)
 		return error;
@@ -123,6 +121,7 @@ static bool prepare_topic(struct kafka_request *r, const struct kafka_produce_to
 			.size = p->records.size,
 			.reply = reply,
 			.open = true,
+			.transactional = be16_get(p->records.data + 21) & BATCH_TRANSACTIONAL,
 		};
 	}
 	return true;
@@ -149,8 +148,9 @@ static void submit(struct kafka_request *r)
 	kafka__request_ref(r);
 	for (uint32_t i = 0; i < s->count; i++) {
 		struct produce_part *p = &s->parts[i];
+		unsigned flags = (q->acks == 0 ? LOG_ACKS_NONE : 0) | (p->transactional ? LOG_TXN : 0);
 		if (p->open)
-			log->ops->append(log, p->topic, p->partition, p->batch, p->size, q->acks == 0 ? LOG_ACKS_NONE : 0, append_done, p);
+			log->ops->append(log, p->topic, p->partition, p->batch, p->size, flags, append_done, p);
 	}
 	if (kafka__part_done(r))
 		kafka__resume(r);
@@ -182,7 +182,11 @@ static void answer_part(struct kafka_request *r, struct produce_part *p)
 	}
 	if (result->err) {
 		/* What is wrong with a batch but not with its bytes: counts, timestamps, sequence fields. */
-		refuse(r, p->reply, result->err == SM_INVALID ? KAFKA_INVALID_RECORD : kafka__error_of(result->err), NULL);
+		refuse(r, p->reply,
+		       result->err == SM_INVALID    ? KAFKA_INVALID_RECORD
+		       : result->err == SM_CONFLICT ? KAFKA_INVALID_TXN_STATE
+						    : kafka__error_of(result->err),
+		       NULL);
 		return;
 	}
 	p->reply->base_offset = result->base_offset;
@@ -221,6 +225,53 @@ static void produce_joined(struct kafka_request *r)
 	kafka__finish(r);
 }
 
+/* ---- transactions: the coordinator first ---- */
+
+static void txn_answered(struct kafka_request *r)
+{
+	struct produce_state *s = r->state;
+	int16_t error = kafka__txn_error(r, INT16_MAX); /* no version of Produce knows PRODUCER_FENCED */
+	for (uint32_t i = 0; error && i < s->count; i++) {
+		if (!s->parts[i].transactional)
+			continue;
+		s->parts[i].open = false;
+		refuse(r, s->parts[i].reply, error, NULL);
+	}
+	r->step = produce_joined;
+	submit(r);
+}
+
+/* All batches are of one producer. Since version 12 they add their partitions to the transaction; before, that was asked for. */
+static bool txn_prepare(struct kafka_request *r)
+{
+	const struct kafka_produce_request *q = r->body;
+	struct produce_state *s = r->state;
+	struct kafka_txn_use *u = &r->txn;
+	u->parts = kafka__alloc(r, s->count, sizeof *u->parts);
+	u->id = kafka__cstr(r, q->transactional_id);
+	if (!u->parts)
+		return false;
+	u->op = TXN_ADD;
+	u->lease = true;
+	u->verify = r->version.version < 12;
+	u->client_version = 2;
+	u->producer_id = -1;
+	if (!u->id || q->transactional_id.size > INT16_MAX)
+		u->error = KAFKA_INVALID_REQUEST;
+	for (uint32_t i = 0; i < s->count; i++) {
+		struct batch_info info;
+		const struct produce_part *p = &s->parts[i];
+		if (!p->transactional || batch_parse(bytes_of(p->batch, p->size), &info))
+			continue;
+		if (u->producer_id >= 0 && (info.producer_id != u->producer_id || info.producer_epoch != u->epoch))
+			u->error = KAFKA_INVALID_PRODUCER_ID_MAPPING;
+		u->producer_id = info.producer_id;
+		u->epoch = info.producer_epoch;
+		u->parts[u->part_count++] = (struct kafka_txn_part){p->topic, p->partition};
+	}
+	return true;
+}
+
 void kafka__produce(struct kafka_request *r)
 {
 	const struct kafka_produce_request *q = r->body;
@@ -245,33 +296,12 @@ void kafka__produce(struct kafka_request *r)
 			return;
 		}
 	}
-	r->step = produce_joined;
-	submit(r);
-}
-
-/* ---- InitProducerId ---- */
-
-static void producer_id_given(void *arg, enum sm_err err, int64_t producer_id, int16_t epoch)
-{
-	struct kafka_request *r = arg;
-	struct kafka_init_producer_id_response *reply = r->reply;
-	reply->error_code = kafka__error_of(err);
-	reply->producer_id = err ? -1 : producer_id;
-	reply->producer_epoch = err ? -1 : epoch;
-	kafka__resume(r);
-}
-
-void kafka__init_producer_id(struct kafka_request *r)
-{
-	const struct kafka_init_producer_id_request *q = r->body;
-	struct kafka_init_producer_id_response *reply = r->reply;
-	if (q->transactional_id.data) {
-		bool empty = q->transactional_id.size == 0;
-		reply->error_code = empty ? KAFKA_INVALID_REQUEST : KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
-		reply->producer_epoch = -1;
-		kafka__finish(r);
-		return;
+	if (!txn_prepare(r)) {
+		kafka__abort(r);
+	} else if (r->txn.part_count && !r->txn.error) {
+		r->step = txn_answered;
+		kafka__txn_ask(r);
+	} else {
+		txn_answered(r);
 	}
-	r->step = kafka__finish;
-	r->server->log->ops->producer_id(r->server->log, producer_id_given, kafka__request_ref(r));
 }

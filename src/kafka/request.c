@@ -41,7 +41,7 @@ struct kafka_request *kafka__request_new(struct kafka_server *server, void *memo
 	r->frame_size = size;
 	arena_init(&r->arena, KAFKA_REQUEST_ARENA_MAX);
 	buf_init(&r->out);
-	struct kafka_msg *all[] = {&r->resume_msg, &r->wake_msg, &r->group_msg};
+	struct kafka_msg *all[] = {&r->resume_msg, &r->wake_msg, &r->group_msg, &r->txn.msg};
 	for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
 		all[i]->msg.type = &msg_type;
 		all[i]->request = r;
@@ -63,6 +63,7 @@ void kafka__request_unref(struct kafka_request *r)
 	struct kafka_server *server = r->server;
 	if (r->done)
 		r->done(r);
+	kafka__txn_release(r);
 	sm_unref(r->conn_ref);
 	buf_done(&r->out);
 	arena_done(&r->arena);

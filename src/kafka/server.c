@@ -7,6 +7,15 @@
 /* Kafka's cluster ids are 16 bytes in URL-safe Base64. */
 #define DEFAULT_CLUSTER_ID "c21hY2stb25lLW5vZGUtMQ"
 
+/* Requests and coordinators end within the log's or the pool's own time once their connections are gone; there is nothing to
+ * wake us but their count. */
+static void wait_for_users(struct kafka_server *server)
+{
+	struct timespec pause = {0, 1000000};
+	while (atomic_load(&server->users) > 0)
+		nanosleep(&pause, NULL);
+}
+
 enum sm_err kafka_server_new(const struct kafka_server_options *options, struct kafka_server **ret_server, struct sm_error *reterr)
 {
 	struct kafka_server *s = calloc(1, sizeof *s);
@@ -29,29 +38,26 @@ enum sm_err kafka_server_new(const struct kafka_server_options *options, struct 
 		.protocol = &kafka__protocol,
 		.arg = s,
 	};
-	enum sm_err err = net_listen(&listen, &s->listener, reterr);
-	if (err) {
-		map_done(&s->groups);
-		pthread_mutex_destroy(&s->groups_lock);
-		free(s);
-		return err;
+	enum sm_err err = kafka__txns_new(s, reterr);
+	if (err)
+		goto failed;
+	if ((err = net_listen(&listen, &s->listener, reterr))) {
+		kafka__txns_stop(s);
+		wait_for_users(s);
+		goto failed;
 	}
 	*ret_server = s;
 	return SM_OK;
+failed:
+	map_done(&s->groups);
+	pthread_mutex_destroy(&s->groups_lock);
+	free(s);
+	return err;
 }
 
 uint16_t kafka_server_port(const struct kafka_server *server)
 {
 	return net_listener_port(server->listener);
-}
-
-/* Requests and coordinators end within the log's or the pool's own time once their connections are gone; there is nothing to
- * wake us but their count. */
-static void wait_for_users(struct kafka_server *server)
-{
-	struct timespec pause = {0, 1000000};
-	while (atomic_load(&server->users) > 0)
-		nanosleep(&pause, NULL);
 }
 
 void kafka_server_free(struct kafka_server *server, uint32_t drain_ms)
@@ -60,6 +66,7 @@ void kafka_server_free(struct kafka_server *server, uint32_t drain_ms)
 		return;
 	net_listener_stop(server->listener);
 	kafka__groups_stop(server);
+	kafka__txns_stop(server);
 	net_listener_free(server->listener, drain_ms);
 	wait_for_users(server);
 	map_done(&server->groups);

@@ -233,7 +233,8 @@ static inline enum sm_err fake_offset_for(struct sm_log *log, const char *topic,
 	pthread_mutex_lock(&f->lock);
 	struct fake_topic *t = fake_find(f, topic);
 	*ret_offset = !t ? -1 : what == LOG_EARLIEST ? 0 : t->partitions[partition].next_offset;
-	*ret_timestamp_ms = -1;
+	if (ret_timestamp_ms)
+		*ret_timestamp_ms = -1;
 	pthread_mutex_unlock(&f->lock);
 	return t ? SM_OK : SM_NOT_FOUND;
 }
@@ -319,6 +320,7 @@ static const struct log_ops fake_ops = {
 	.topics_release = fake_topics_release,
 	.append = fake_append,
 	.read = fake_read,
+	.read_uncommitted = fake_read,
 	.wait = fake_wait,
 	.wait_cancel = fake_wait_cancel,
 	.offset_for = fake_offset_for,

@@ -40,7 +40,7 @@ static void topic_create(struct sm_log *log, const struct log_topic_spec *spec, 
 static void topic_change(struct sm_log *log, const struct log_topic_change *change, void (*done)(void *arg, const struct sm_error *error),
 			 void *arg)
 {
-	if (change->partitions && strcmp(change->name, TOPIC_OFFSETS) == 0) {
+	if (change->partitions && (strcmp(change->name, TOPIC_OFFSETS) == 0 || strcmp(change->name, TOPIC_TRANSACTIONS) == 0)) {
 		struct sm_error error;
 		(void)!sm_fail(&error, SM_DENIED, "%s is internal: its partitions are fixed", change->name);
 		done(arg, &error);

@@ -57,15 +57,6 @@ def an_idempotent_producer_keeps_order():
     equal(values, consume_all(topic, 20000), "records")
 
 
-def transactions_are_refused():
-    producer = Producer({"bootstrap.servers": BROKERS, "transactional.id": "tx"})
-    try:
-        producer.init_transactions(10)
-        check(False, "a transaction was accepted")
-    except KafkaException as e:
-        equal(KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, e.args[0].code(), "the refusal")
-
-
 def member(group, topic, **options):
     consumer = Consumer({"bootstrap.servers": BROKERS, "group.id": group, "auto.offset.reset": "earliest", "heartbeat.interval.ms": 300,
                          "session.timeout.ms": 6000, "enable.auto.commit": False, **options})
@@ -160,5 +151,5 @@ def a_lost_offset_is_out_of_range():
     consumer.close()
 
 
-run([every_codec_comes_back, an_idempotent_producer_keeps_order, transactions_are_refused, eager_and_cooperative_groups_rebalance,
+run([every_codec_comes_back, an_idempotent_producer_keeps_order, eager_and_cooperative_groups_rebalance,
      a_static_member_comes_back_without_a_rebalance, admin_creates_describes_and_deletes, a_lost_offset_is_out_of_range])

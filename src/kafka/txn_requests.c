@@ -1,0 +1,430 @@
+/* Requests of transactional producers on their way to the coordinator (txn.c), and back into each version's own words. */
+#include "kafka/kafka_internal.h"
+#include <stdlib.h>
+
+int16_t kafka__txn_error(const struct kafka_request *r, int16_t since)
+{
+	int16_t error = r->txn.error;
+	return error == KAFKA_PRODUCER_FENCED && r->version.version < since ? KAFKA_INVALID_PRODUCER_EPOCH : error;
+}
+
+/* The id as the coordinator takes it; false: there can be none of that name. */
+static bool set_id(struct kafka_request *r, struct bytes id)
+{
+	r->txn.id = id.size && id.size <= INT16_MAX ? kafka__cstr(r, id) : NULL;
+	return r->txn.id != NULL;
+}
+
+/* ---- InitProducerId ---- */
+
+static void init_answer(struct kafka_request *r)
+{
+	struct kafka_init_producer_id_response *reply = r->reply;
+	reply->error_code = kafka__txn_error(r, 4);
+	reply->producer_id = reply->error_code ? -1 : r->txn.producer_id;
+	reply->producer_epoch = reply->error_code ? -1 : r->txn.epoch;
+	kafka__finish(r);
+}
+
+static void id_is_given(void *arg, enum sm_err err, int64_t producer_id, int16_t epoch)
+{
+	struct kafka_request *r = arg;
+	r->txn.error = kafka__error_of(err);
+	r->txn.producer_id = producer_id;
+	r->txn.epoch = epoch;
+	kafka__resume(r);
+}
+
+void kafka__init_producer_id(struct kafka_request *r)
+{
+	const struct kafka_init_producer_id_request *q = r->body;
+	r->step = init_answer;
+	if (!q->transactional_id.data) {
+		r->server->log->ops->producer_id(r->server->log, id_is_given, kafka__request_ref(r));
+		return;
+	}
+	r->txn.op = TXN_INIT;
+	r->txn.timeout_ms = q->transaction_timeout_ms;
+	r->txn.producer_id = q->producer_id;
+	r->txn.epoch = q->producer_epoch;
+	/* An id without an epoch, or an epoch without an id, is nobody's. */
+	if (!set_id(r, q->transactional_id) || (q->producer_id < 0) != (q->producer_epoch < 0)) {
+		r->txn.error = KAFKA_INVALID_REQUEST;
+		init_answer(r);
+	} else {
+		kafka__txn_ask(r);
+	}
+}
+
+/* ---- AddPartitionsToTxn: since version 4 for several transactions ---- */
+
+struct add_state {
+	const struct log_topics *topics;
+	int32_t at;
+};
+
+static void add_done(struct kafka_request *r)
+{
+	struct add_state *s = r->state;
+	if (s->topics)
+		r->server->log->ops->topics_release(r->server->log, s->topics);
+}
+
+/* A result for each partition; those that are not there have theirs already. */
+static bool add_results(struct kafka_request *r, const struct kafka_txn_topic *q, int32_t count, struct kafka_txn_topic_result **ret)
+{
+	struct add_state *s = r->state;
+	struct kafka_txn_topic_result *out = kafka__alloc(r, (size_t)count, sizeof *out);
+	uint32_t total = 0;
+	bool ok = out != NULL;
+	for (int32_t i = 0; ok && i < count; i++) {
+		const struct log_topic *topic = kafka__topic(r, s->topics, q[i].name, NULL);
+		out[i].name = q[i].name;
+		out[i].partitions_count = q[i].partitions_count;
+		out[i].partitions = kafka__alloc(r, (size_t)q[i].partitions_count, sizeof *out[i].partitions);
+		ok = out[i].partitions != NULL;
+		for (int32_t k = 0; ok && k < q[i].partitions_count; k++)
+			out[i].partitions[k] = (struct kafka_txn_partition_result){
+				q[i].partitions[k], kafka__partition_error(topic, false, q[i].partitions[k])};
+		total += (uint32_t)q[i].partitions_count;
+	}
+	r->txn.parts = kafka__alloc(r, total, sizeof *r->txn.parts);
+	r->txn.part_count = 0;
+	*ret = out;
+	return ok && r->txn.parts;
+}
+
+/* All or none: one that is not there, and the others are not attempted. */
+static bool add_parts(struct kafka_request *r, struct kafka_txn_topic_result *results, int32_t count)
+{
+	struct add_state *s = r->state;
+	bool all = true;
+	for (int32_t i = 0; i < count; i++) {
+		const struct log_topic *topic = kafka__topic(r, s->topics, results[i].name, NULL);
+		for (int32_t k = 0; k < results[i].partitions_count; k++) {
+			const struct kafka_txn_partition_result *p = &results[i].partitions[k];
+			all = all && !p->error_code;
+			if (!p->error_code)
+				r->txn.parts[r->txn.part_count++] = (struct kafka_txn_part){topic->name, p->partition_index};
+		}
+	}
+	return all;
+}
+
+static void add_set_errors(struct kafka_txn_topic_result *results, int32_t count, int16_t error)
+{
+	for (int32_t i = 0; i < count; i++)
+		for (int32_t k = 0; k < results[i].partitions_count; k++)
+			if (!results[i].partitions[k].error_code)
+				results[i].partitions[k].error_code = error;
+}
+
+static void add_next(struct kafka_request *r);
+
+static void add_answered(struct kafka_request *r)
+{
+	struct add_state *s = r->state;
+	struct kafka_add_partitions_to_txn_response *reply = r->reply;
+	if (r->version.version < 4) {
+		add_set_errors(reply->topics, reply->topics_count, kafka__txn_error(r, 2));
+		kafka__finish(r);
+		return;
+	}
+	struct kafka_add_partitions_result *out = &reply->transactions[s->at++];
+	/* Not in the transaction: since version 5 the client is to abort it. */
+	int16_t error = r->txn.error;
+	if (r->txn.verify && error == KAFKA_INVALID_TXN_STATE && r->version.version >= 5)
+		error = KAFKA_TRANSACTION_ABORTABLE;
+	add_set_errors(out->topics, out->topics_count, error == KAFKA_PRODUCER_FENCED ? KAFKA_INVALID_PRODUCER_EPOCH : error);
+	add_next(r);
+}
+
+/* Ask for the partitions that `results` names. */
+static void add_ask(struct kafka_request *r, struct bytes id, struct kafka_txn_topic_result *results, int32_t count)
+{
+	r->txn.op = TXN_ADD;
+	if (!set_id(r, id))
+		r->txn.error = KAFKA_INVALID_REQUEST;
+	else if (!add_parts(r, results, count))
+		r->txn.error = KAFKA_OPERATION_NOT_ATTEMPTED;
+	else {
+		kafka__txn_ask(r);
+		return;
+	}
+	add_answered(r);
+}
+
+static void add_next(struct kafka_request *r)
+{
+	struct add_state *s = r->state;
+	const struct kafka_add_partitions_to_txn_request *q = r->body;
+	struct kafka_add_partitions_to_txn_response *reply = r->reply;
+	if (s->at == q->transactions_count) {
+		kafka__finish(r);
+		return;
+	}
+	const struct kafka_add_partitions_transaction *t = &q->transactions[s->at];
+	struct kafka_add_partitions_result *out = &reply->transactions[s->at];
+	out->transactional_id = t->transactional_id;
+	if (!add_results(r, t->topics, t->topics_count, &out->topics)) {
+		kafka__abort(r);
+		return;
+	}
+	out->topics_count = t->topics_count;
+	reply->transactions_count = s->at + 1;
+	r->txn.producer_id = t->producer_id;
+	r->txn.epoch = t->producer_epoch;
+	r->txn.verify = t->verify_only;
+	r->txn.client_version = r->version.version >= 5 ? 2 : 1;
+	add_ask(r, t->transactional_id, out->topics, out->topics_count);
+}
+
+void kafka__add_partitions_to_txn(struct kafka_request *r)
+{
+	const struct kafka_add_partitions_to_txn_request *q = r->body;
+	struct kafka_add_partitions_to_txn_response *reply = r->reply;
+	struct add_state *s = kafka__alloc(r, 1, sizeof *s);
+	bool ok = s != NULL;
+	if (ok) {
+		r->state = s;
+		r->done = add_done;
+		r->step = add_answered;
+		ok = (s->topics = r->server->log->ops->topics(r->server->log)) != NULL;
+	}
+	if (ok && r->version.version >= 4)
+		ok = (reply->transactions = kafka__alloc(r, (size_t)q->transactions_count, sizeof *reply->transactions)) != NULL;
+	else if (ok)
+		ok = add_results(r, q->topics, q->topics_count, &reply->topics);
+	if (!ok) {
+		kafka__abort(r);
+		return;
+	}
+	if (r->version.version >= 4) {
+		add_next(r);
+		return;
+	}
+	reply->topics_count = q->topics_count;
+	r->txn.producer_id = q->producer_id;
+	r->txn.epoch = q->producer_epoch;
+	r->txn.client_version = 1;
+	add_ask(r, q->transactional_id, reply->topics, reply->topics_count);
+}
+
+/* ---- AddOffsetsToTxn: the group's partition of __consumer_offsets ---- */
+
+static void add_offsets_answer(struct kafka_request *r)
+{
+	((struct kafka_add_offsets_to_txn_response *)r->reply)->error_code = kafka__txn_error(r, 2);
+	kafka__finish(r);
+}
+
+void kafka__add_offsets_to_txn(struct kafka_request *r)
+{
+	const struct kafka_add_offsets_to_txn_request *q = r->body;
+	struct kafka_txn_part *part = kafka__alloc(r, 1, sizeof *part);
+	const char *group = q->group_id.size ? kafka__cstr(r, q->group_id) : NULL;
+	r->step = add_offsets_answer;
+	r->txn.op = TXN_ADD;
+	r->txn.producer_id = q->producer_id;
+	r->txn.epoch = q->producer_epoch;
+	r->txn.client_version = 1;
+	r->txn.parts = part;
+	r->txn.part_count = 1;
+	if (!part) {
+		kafka__abort(r);
+	} else if (!set_id(r, q->transactional_id)) {
+		r->txn.error = KAFKA_INVALID_REQUEST;
+		add_offsets_answer(r);
+	} else if (!group) {
+		r->txn.error = KAFKA_INVALID_GROUP_ID;
+		add_offsets_answer(r);
+	} else {
+		*part = (struct kafka_txn_part){"__consumer_offsets", r->server->log->ops->offsets_partition(r->server->log, group)};
+		kafka__txn_ask(r);
+	}
+}
+
+/* ---- EndTxn ---- */
+
+static void end_answer(struct kafka_request *r)
+{
+	struct kafka_end_txn_response *reply = r->reply;
+	reply->error_code = kafka__txn_error(r, 2);
+	if (!reply->error_code) {
+		reply->producer_id = r->txn.producer_id;
+		reply->producer_epoch = r->txn.epoch;
+	}
+	kafka__finish(r);
+}
+
+void kafka__end_txn(struct kafka_request *r)
+{
+	const struct kafka_end_txn_request *q = r->body;
+	r->step = end_answer;
+	r->txn.op = TXN_END;
+	r->txn.producer_id = q->producer_id;
+	r->txn.epoch = q->producer_epoch;
+	r->txn.commit = q->committed;
+	r->txn.client_version = r->version.version >= 5 ? 2 : 1;
+	if (set_id(r, q->transactional_id)) {
+		kafka__txn_ask(r);
+		return;
+	}
+	r->txn.error = KAFKA_INVALID_REQUEST;
+	end_answer(r);
+}
+
+/* ---- TxnOffsetCommit: the transaction's coordinator, then the group's, then the log ---- */
+
+struct commit_state {
+	const struct log_topics *topics;
+	const char *group;
+	struct log_group_offset *offsets;
+	struct kafka_txn_partition_result **replies; /* one for each of offsets */
+	uint32_t count;
+};
+
+static void commit_done(struct kafka_request *r)
+{
+	struct commit_state *s = r->state;
+	if (s->topics)
+		r->server->log->ops->topics_release(r->server->log, s->topics);
+}
+
+static int16_t commit_error(const struct log_topic *topic, const struct kafka_txn_offset_commit_partition *q)
+{
+	if (q->committed_metadata.size > KAFKA_OFFSET_METADATA_MAX)
+		return KAFKA_OFFSET_METADATA_TOO_LARGE;
+	return kafka__partition_error(topic, false, q->partition_index);
+}
+
+static bool commit_topic(struct kafka_request *r, const struct kafka_txn_offset_commit_topic *q, struct kafka_txn_topic_result *out)
+{
+	struct commit_state *s = r->state;
+	const struct log_topic *topic = kafka__topic(r, s->topics, q->name, NULL);
+	out->name = q->name;
+	out->partitions = kafka__alloc(r, (size_t)q->partitions_count, sizeof *out->partitions);
+	if (!out->partitions)
+		return false;
+	out->partitions_count = q->partitions_count;
+	for (int32_t i = 0; i < q->partitions_count; i++) {
+		const struct kafka_txn_offset_commit_partition *p = &q->partitions[i];
+		out->partitions[i] = (struct kafka_txn_partition_result){p->partition_index, commit_error(topic, p)};
+		if (out->partitions[i].error_code)
+			continue;
+		s->replies[s->count] = &out->partitions[i];
+		s->offsets[s->count++] = (struct log_group_offset){
+			.topic = topic->name,
+			.partition = p->partition_index,
+			.offset = p->committed_offset,
+			.leader_epoch = p->committed_leader_epoch,
+			.metadata = p->committed_metadata.data ? kafka__cstr(r, p->committed_metadata) : NULL,
+		};
+	}
+	return true;
+}
+
+static bool commit_prepare(struct kafka_request *r)
+{
+	const struct kafka_txn_offset_commit_request *q = r->body;
+	struct kafka_txn_offset_commit_response *reply = r->reply;
+	struct commit_state *s = kafka__alloc(r, 1, sizeof *s);
+	size_t count = 0;
+	if (!s)
+		return false;
+	r->state = s;
+	r->done = commit_done;
+	for (int32_t i = 0; i < q->topics_count; i++)
+		count += (size_t)q->topics[i].partitions_count;
+	s->topics = r->server->log->ops->topics(r->server->log);
+	s->offsets = kafka__alloc(r, count, sizeof *s->offsets);
+	s->replies = kafka__alloc(r, count, sizeof(void *));
+	reply->topics = kafka__alloc(r, (size_t)q->topics_count, sizeof *reply->topics);
+	r->txn.parts = kafka__alloc(r, 1, sizeof *r->txn.parts);
+	if (!s->topics || !s->offsets || !s->replies || !reply->topics || !r->txn.parts)
+		return false;
+	reply->topics_count = q->topics_count;
+	for (int32_t i = 0; i < q->topics_count; i++)
+		if (!commit_topic(r, &q->topics[i], &reply->topics[i]))
+			return false;
+	return true;
+}
+
+void kafka__txn_offsets_refuse(struct kafka_request *r, int16_t error)
+{
+	struct commit_state *s = r->state;
+	for (uint32_t i = 0; i < s->count; i++)
+		s->replies[i]->error_code = error;
+}
+
+static void offsets_are_stored(void *arg, enum sm_err err)
+{
+	struct kafka_request *r = arg;
+	if (err == SM_FULL || err == SM_CLOSED || err == SM_GONE)
+		kafka__txn_offsets_refuse(r, KAFKA_COORDINATOR_NOT_AVAILABLE);
+	else if (err == SM_CONFLICT)
+		kafka__txn_offsets_refuse(r, KAFKA_INVALID_TXN_STATE);
+	else if (err)
+		kafka__txn_offsets_refuse(r, kafka__error_of(err));
+	kafka__resume(r);
+}
+
+void kafka__txn_offsets_store(struct kafka_request *r, int16_t error)
+{
+	const struct kafka_txn_offset_commit_request *q = r->body;
+	struct commit_state *s = r->state;
+	struct sm_log *log = r->server->log;
+	r->step = kafka__finish;
+	if (error)
+		kafka__txn_offsets_refuse(r, error);
+	if (error || !s->count)
+		kafka__resume(r);
+	else
+		log->ops->offsets_commit_txn(log, s->group, q->producer_id, q->producer_epoch, s->offsets, s->count, offsets_are_stored, r);
+}
+
+static void commit_is_allowed(struct kafka_request *r)
+{
+	const struct kafka_txn_offset_commit_request *q = r->body;
+	int16_t error = r->txn.error == KAFKA_PRODUCER_FENCED ? KAFKA_INVALID_PRODUCER_EPOCH : r->txn.error;
+	if (!error) {
+		enum sm_err err = kafka__group_send(r, q->group_id, q->generation_id < 0 ? GROUP_MAKE : GROUP_FIND);
+		if (!err)
+			return;
+		error = err == SM_NOT_FOUND ? KAFKA_ILLEGAL_GENERATION
+			: err == SM_FULL    ? KAFKA_COORDINATOR_LOAD_IN_PROGRESS
+					    : KAFKA_COORDINATOR_NOT_AVAILABLE;
+	}
+	kafka__txn_offsets_refuse(r, error);
+	kafka__finish(r);
+}
+
+void kafka__txn_offset_commit(struct kafka_request *r)
+{
+	const struct kafka_txn_offset_commit_request *q = r->body;
+	if (!commit_prepare(r)) {
+		kafka__abort(r);
+		return;
+	}
+	struct commit_state *s = r->state;
+	s->group = q->group_id.size ? kafka__cstr(r, q->group_id) : NULL;
+	r->step = commit_is_allowed;
+	r->txn.op = TXN_ADD;
+	r->txn.producer_id = q->producer_id;
+	r->txn.epoch = q->producer_epoch;
+	r->txn.lease = true;
+	r->txn.verify = r->version.version < 5; /* before, AddOffsetsToTxn has come */
+	r->txn.client_version = 2;
+	if (!set_id(r, q->transactional_id))
+		r->txn.error = KAFKA_INVALID_REQUEST;
+	else if (!s->group)
+		r->txn.error = KAFKA_INVALID_GROUP_ID;
+	if (r->txn.error) {
+		kafka__txn_offsets_refuse(r, r->txn.error);
+		kafka__finish(r);
+		return;
+	}
+	r->txn.parts[0] = (struct kafka_txn_part){"__consumer_offsets", r->server->log->ops->offsets_partition(r->server->log, s->group)};
+	r->txn.part_count = 1;
+	kafka__txn_ask(r);
+}
