@@ -363,6 +363,7 @@ static enum sm_err lock_take(struct engine *e, struct sm_error *reterr)
 	snprintf(path, sizeof path, "%s/lock", e->dir);
 	enum sm_err err = e->io->ops->open(e->io, path, IO_WRITE | IO_CREATE, &e->lock_file, reterr);
 	if (err) {
+		e->compact_keys_max = LOG_COMPACT_KEYS_MAX;
 		e->lock_file.fd = -1;
 		return err;
 	}
@@ -388,6 +389,7 @@ enum sm_err log_embedded_open(const struct log_embedded_options *options, struct
 	e->notice = options->notice;
 	e->notice_arg = options->notice_arg;
 	e->ack_before_sync = options->ack_before_sync;
+	e->compact_keys_max = LOG_COMPACT_KEYS_MAX;
 	e->lock_file.fd = -1;
 	map_init(&e->topics);
 	pthread_mutex_init(&e->lock, NULL);

@@ -57,6 +57,8 @@ SM_MUST_CHECK enum sm_err log__txn_index_add(struct txn_index *index, const stru
 SM_MUST_CHECK enum sm_err log__txn_index_reserve(struct txn_index *index, uint32_t more);
 /* The segment ends here. Errors: SM_NO_MEMORY: it is found out again when it is needed. */
 SM_MUST_CHECK enum sm_err log__txn_index_seal(struct txn_index *index, const struct producers *producers);
+/* What is open at the end of another segment is so here too. Errors: SM_NO_MEMORY. */
+SM_MUST_CHECK enum sm_err log__txn_index_copy_open(struct txn_index *index, const struct txn_index *from);
 SM_MUST_CHECK enum sm_err log__txn_index_write(struct io *io, const char *dir, int64_t base_offset, const struct txn_index *index,
 					       struct sm_error *reterr);
 SM_MUST_CHECK enum sm_err log__txn_index_read(struct io *io, const char *dir, int64_t base_offset, struct txn_index *ret_index);
@@ -141,13 +143,15 @@ struct group_write {
 	int64_t next_offset;
 	int64_t max_timestamp_ms;
 	uint64_t segment_bytes;
-	bool no_sync; /* planted fault */
+	bool no_sync; /* a file that nobody reads before it is finished; a planted fault */
 };
 /* Write and sync one group. *ret_retry: it failed, but may be tried again (no space); else nothing may be acknowledged on
  * this file any more. */
 SM_MUST_CHECK enum sm_err log__writer_group(struct segment_writer *w, const struct group_write *group, bool *ret_retry,
 					    struct sm_error *reterr);
-/* Cut the file to its batches, write the index, set a clean mark, sync. */
+/* Cut the file to its batches, set a clean mark, sync. */
+SM_MUST_CHECK enum sm_err log__writer_finish(struct segment_writer *w, struct sm_error *reterr);
+/* The same, and write the index first. */
 SM_MUST_CHECK enum sm_err log__writer_seal(struct segment_writer *w, struct sm_error *reterr);
 /* Cut the file at the writer's end, zero nothing, mark it as synced, sync. */
 SM_MUST_CHECK enum sm_err log__writer_cut(struct segment_writer *w, struct sm_error *reterr);
@@ -291,6 +295,12 @@ struct partition {
 	enum sm_err failed; /* read-only, and why */
 	enum sm_err gone;   /* SM_NOT_FOUND: deleted, SM_CLOSED: closed */
 
+	/* Who deletes, renames or makes files of sealed segments has this lock meanwhile. */
+	pthread_mutex_t files_lock;
+	atomic_bool files_gone;  /* the directory is being deleted */
+	atomic_bool uncleanable; /* no compaction before the next start */
+	int64_t clean_to;        /* the cleaner's own: compacted up to here; -1: not read yet */
+
 	struct log_wait *waits;          /* under the engine's waits_lock */
 	struct partition_writer *writer; /* the actor's own */
 };
@@ -328,13 +338,30 @@ SM_MUST_CHECK enum sm_err log__partition_settings(struct partition *p, const str
 
 /* ---- partition_start.c: where a partition begins, when records were deleted on demand ---- */
 
-/* The offset that was kept, 0 if none. Errors: SM_CORRUPT, SM_IO. */
-SM_MUST_CHECK enum sm_err log__start_read(struct io *io, const char *dir, int64_t *ret_offset, struct sm_error *reterr);
 /* Keep offset (-1: the high watermark), let readers see it, delete whole segments before it. Blocks.
  * Errors: SM_OUT_OF_RANGE. Before the present start: nothing happens. */
 SM_MUST_CHECK enum sm_err log__partition_start_at(struct partition *p, int64_t offset, struct sm_error *reterr);
 
+/* A small file in the partition's directory that keeps one offset; without it, 0. Errors: SM_CORRUPT, SM_IO. */
+SM_MUST_CHECK enum sm_err log__offset_read(struct io *io, const char *dir, const char *name, int64_t *ret_offset, struct sm_error *reterr);
+SM_MUST_CHECK enum sm_err log__offset_write(struct io *io, const char *dir, const char *name, int64_t offset, struct sm_error *reterr);
+
+/* ---- compact.c, cleaner.c ---- */
+
+/* Keep the last record of each key only, where the topic's settings say that it is time for it, segment by segment. Appends and reads go
+ * on. Thread: one at a time, of the pool. Blocks. SM_CANCELLED: the partition or the log is closing. */
+SM_MUST_CHECK enum sm_err log__partition_compact(struct partition *p, int64_t now_ms, struct sm_error *reterr);
+/* Finish or take back what a crash has left of a compaction. */
+SM_MUST_CHECK enum sm_err log__compact_resume(struct io *io, const char *dir, struct sm_error *reterr);
+/* Look through all compacted topics, on the pool; nothing if that is under way. */
+void log__cleaner_start(struct engine *engine);
+
 /* ---- partition_read.c: from any thread ---- */
+/* As log__txn_aborted, within one segment; afterwards it knows its own. */
+SM_MUST_CHECK enum sm_err log__partition_aborted(struct partition *p, int64_t from, int64_t to, struct log_aborted **ret_aborted,
+						 uint32_t *ret_count);
+/* The segment that holds offset, counted; NULL: none. */
+struct segment *log__partition_segment(struct partition *p, int64_t offset);
 
 enum sm_err log__partition_read(struct partition *p, int64_t offset, size_t bytes_max, bool committed, struct log_read_result *ret_result);
 enum sm_err log__partition_offset_for(struct partition *p, int64_t what, int64_t *ret_offset, int64_t *ret_timestamp_ms);
@@ -444,6 +471,8 @@ struct engine {
 	struct meta *meta;
 	bool meta_runs; /* its actor was started */
 	struct group_offsets *offsets;
+	atomic_bool cleaning;
+	uint32_t compact_keys_max; /* LOG_COMPACT_KEYS_MAX, but in tests */
 };
 
 #endif

@@ -13,6 +13,7 @@
 #define LOG_CONFIG_VALUE_MAX 1024        /* bytes of one config's value */
 #define LOG_DECOMPRESSED_MAX (64u << 20) /* one batch, decompressed */
 #define LOG_REFUSED_RECORDS_MAX 16       /* records of one batch that an answer names as refused */
+#define LOG_COMPACT_KEYS_MAX 1500000     /* that one pass of a compaction remembers, in 48 MiB; more take more passes */
 #define LOG_PRODUCER_BATCHES 5           /* remembered per producer and partition, as in Kafka */
 #define LOG_PRODUCERS_MAX 20000          /* of one partition; the one that was silent longest is forgotten first */
 #define LOG_PRODUCER_EXPIRE_MS 86400000  /* a producer that is silent so long is forgotten, as in Kafka */

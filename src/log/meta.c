@@ -13,6 +13,8 @@
 #define PRODUCER_BLOCK 1000
 #define JANITOR_TIMER 1
 #define JANITOR_MS 60000
+#define CLEANER_TIMER 2
+#define CLEANER_MS 15000 /* Kafka's log.cleaner.backoff.ms */
 
 enum request_kind { REQUEST_CREATE, REQUEST_CHANGE, REQUEST_DELETE, REQUEST_PRODUCER_ID, REQUEST_STOP };
 struct request {
@@ -385,7 +387,10 @@ static enum sm_err receive(struct sm_actor *self, void *state, struct sm_msg *ms
 	} else if (msg->type == &partitions_gone_type) {
 		delete_end(m);
 	} else if (msg->type == &sm_msg_timer) {
-		janitor(m);
+		if (((struct sm_timer_msg *)msg)->timer == CLEANER_TIMER)
+			log__cleaner_start(m->engine);
+		else
+			janitor(m);
 	}
 	return SM_OK;
 }
@@ -395,7 +400,8 @@ static enum sm_err init(struct sm_actor *self, void *state, void *arg)
 	struct meta *m = arg;
 	*(struct meta **)state = m;
 	m->self = self;
-	return sm_timer_start(self, JANITOR_TIMER, JANITOR_MS, JANITOR_MS);
+	enum sm_err err = sm_timer_start(self, JANITOR_TIMER, JANITOR_MS, JANITOR_MS);
+	return err ? err : sm_timer_start(self, CLEANER_TIMER, CLEANER_MS, CLEANER_MS);
 }
 
 static void done(struct sm_actor *self, void *state)

@@ -85,7 +85,10 @@ static enum sm_err job_delete(struct partition_writer *w, struct sm_error *reter
 	struct partition *p = w->partition;
 	if (!w->out.segment)
 		return SM_OK;
+	pthread_mutex_lock(&p->files_lock);
+	p->files_gone = true;
 	enum sm_err err = io_remove_tree(p->io, p->dir, reterr);
+	pthread_mutex_unlock(&p->files_lock);
 	return err ? err : p->io->ops->sync_dir(p->io, p->engine->dir, reterr);
 }
 
@@ -475,6 +478,7 @@ void log__partition_unref(struct partition *p)
 	free(p->segments);
 	sm_unref(p->actor);
 	pthread_mutex_destroy(&p->lock);
+	pthread_mutex_destroy(&p->files_lock);
 	free(p->topic);
 	free(p->dir);
 	free(p);
@@ -499,7 +503,7 @@ static enum sm_err recover(struct partition *p, struct partition_writer *w, stru
 	p->last_stable_offset = unstable < 0 ? p->high_watermark : unstable;
 	p->log_start_offset = found.count ? found.segments[0]->base_offset : 0;
 	int64_t start = 0;
-	if ((err = log__start_read(p->io, p->dir, &start, reterr)))
+	if ((err = log__offset_read(p->io, p->dir, "start", &start, reterr)))
 		return err;
 	if (start > p->log_start_offset)
 		p->log_start_offset = start < w->next_offset ? start : w->next_offset;
@@ -518,6 +522,8 @@ enum sm_err log__partition_new(struct engine *engine, const char *topic, int32_t
 		goto failed;
 	atomic_init(&p->refs, 1);
 	pthread_mutex_init(&p->lock, NULL);
+	pthread_mutex_init(&p->files_lock, NULL);
+	p->clean_to = -1;
 	p->engine = engine;
 	p->io = engine->io;
 	p->number = number;

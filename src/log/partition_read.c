@@ -24,6 +24,14 @@ static int64_t stable_end(const struct partition *p)
 	return p->last_stable_offset > p->log_start_offset ? p->last_stable_offset : p->log_start_offset;
 }
 
+struct segment *log__partition_segment(struct partition *p, int64_t offset)
+{
+	pthread_mutex_lock(&p->lock);
+	struct segment *s = p->gone ? NULL : segment_for(p, offset);
+	pthread_mutex_unlock(&p->lock);
+	return s;
+}
+
 static void fill_result(struct partition *p, struct log_read_result *r)
 {
 	pthread_mutex_lock(&p->lock);
@@ -61,7 +69,8 @@ static enum sm_err keep_committed(struct partition *p, struct segment *s, int64_
 	return err;
 }
 
-enum sm_err log__partition_read(struct partition *p, int64_t offset, size_t bytes_max, bool committed, struct log_read_result *ret_result)
+/* SM_AGAIN: the segment was dropped just now. */
+static enum sm_err read_once(struct partition *p, int64_t offset, size_t bytes_max, bool committed, struct log_read_result *ret_result)
 {
 	struct log_read_result result = {.slice = {.fd = -1}};
 	struct segment *s = NULL;
@@ -89,6 +98,14 @@ enum sm_err log__partition_read(struct partition *p, int64_t offset, size_t byte
 	fill_result(p, &result);
 	*ret_result = result;
 	return SM_OK;
+}
+
+enum sm_err log__partition_read(struct partition *p, int64_t offset, size_t bytes_max, bool committed, struct log_read_result *ret_result)
+{
+	enum sm_err err;
+	while ((err = read_once(p, offset, bytes_max, committed, ret_result)) == SM_AGAIN)
+		;
+	return err;
 }
 
 /* ---- times ---- */
@@ -160,7 +177,7 @@ static enum sm_err newest_time(struct segment **segments, uint32_t count, int64_
 	return newest < 0 ? SM_END : SM_OK;
 }
 
-enum sm_err log__partition_offset_for(struct partition *p, int64_t what, int64_t *ret_offset, int64_t *ret_timestamp_ms)
+static enum sm_err offset_for_once(struct partition *p, int64_t what, int64_t *ret_offset, int64_t *ret_timestamp_ms)
 {
 	struct log_read_result now;
 	struct segment **segments;
@@ -195,6 +212,26 @@ enum sm_err log__partition_offset_for(struct partition *p, int64_t what, int64_t
 	if (ret_timestamp_ms)
 		*ret_timestamp_ms = timestamp_ms;
 	return SM_OK;
+}
+
+enum sm_err log__partition_offset_for(struct partition *p, int64_t what, int64_t *ret_offset, int64_t *ret_timestamp_ms)
+{
+	enum sm_err err;
+	while ((err = offset_for_once(p, what, ret_offset, ret_timestamp_ms)) == SM_AGAIN)
+		;
+	return err;
+}
+
+enum sm_err log__partition_aborted(struct partition *p, int64_t from, int64_t to, struct log_aborted **ret_aborted, uint32_t *ret_count)
+{
+	struct segment **segments;
+	uint32_t count;
+	enum sm_err err = segments_copy(p, &segments, &count);
+	if (err)
+		return err;
+	err = log__txn_aborted(segments, count, p->dir, from, to, ret_aborted, ret_count);
+	segments_free(segments, count);
+	return err;
 }
 
 /* ---- waits ---- */
@@ -278,21 +315,24 @@ enum sm_err log__partition_bytes(struct partition *p, uint64_t *ret_bytes)
 	enum sm_err err = segments_copy(p, &segments, &count);
 	if (err)
 		return err;
-	for (uint32_t i = 0; i < count && !err; i++)
+	for (uint32_t i = 0; i < count && !err; i++) {
 		if (!(err = log__segment_load(segments[i], NULL)))
 			bytes += segments[i]->end - SEGMENT_HEADER;
+		else if (err == SM_AGAIN)
+			err = SM_OK; /* it has just gone */
+	}
 	segments_free(segments, count);
 	if (!err)
 		*ret_bytes = bytes;
 	return err;
 }
 
-static enum sm_err files_delete(struct partition *p, const struct segment *s, struct sm_error *reterr)
+static enum sm_err files_delete(struct partition *p, int64_t base_offset, struct sm_error *reterr)
 {
-	static const char *const suffixes[] = {".index", ".timeindex", ".txnindex", ".snapshot", ".log"};
+	static const char *const suffixes[] = {".swap", ".index", ".timeindex", ".txnindex", ".snapshot", ".log"};
 	for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
 		char path[PATH_MAX];
-		snprintf(path, sizeof path, "%s/%020lld%s", p->dir, (long long)s->base_offset, suffixes[i]);
+		snprintf(path, sizeof path, "%s/%020lld%s", p->dir, (long long)base_offset, suffixes[i]);
 		enum sm_err err = p->io->ops->unlink(p->io, path, reterr);
 		if (err && err != SM_NOT_FOUND)
 			return err;
@@ -318,6 +358,7 @@ static bool may_go(const struct partition *p, struct segment *s, const struct se
 enum sm_err log__partition_drop_old(struct partition *p, int64_t now_ms, int64_t drop_before, struct sm_error *reterr)
 {
 	uint64_t bytes;
+	pthread_mutex_lock(&p->files_lock);
 	enum sm_err err = log__partition_bytes(p, &bytes);
 	while (!err) {
 		struct segment *oldest = NULL;
@@ -333,8 +374,10 @@ enum sm_err log__partition_drop_old(struct partition *p, int64_t now_ms, int64_t
 		if (!oldest)
 			break;
 		bytes -= oldest->end - SEGMENT_HEADER;
-		err = files_delete(p, oldest, reterr);
+		int64_t base_offset = oldest->base_offset;
 		log__segment_drop(oldest);
+		err = files_delete(p, base_offset, reterr);
 	}
+	pthread_mutex_unlock(&p->files_lock);
 	return err;
 }

@@ -1,24 +1,19 @@
-/* Where a partition begins, when records were deleted on demand.
+/* Where a partition begins, when records were deleted on demand; and the files that keep one offset.
  *
- * LOG/TOPIC-N/start, replaced as a whole: 8 bytes big-endian, the first offset that is readable, and 4 bytes crc32c of them. Without the
- * file, and where it says less, a partition begins with its first segment. */
+ * LOG/TOPIC-N/start, .../cleaned, replaced as a whole: 8 bytes big-endian, the offset, and 4 bytes crc32c of them. start: the first that
+ * is readable; without the file, and where it says less, a partition begins with its first segment. cleaned: compacted up to there. */
 #include "base/hash.h"
 #include "log/log_internal.h"
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-static void path_of(const char *dir, char *out, size_t size)
-{
-	snprintf(out, size, "%s/start", dir);
-}
-
-enum sm_err log__start_read(struct io *io, const char *dir, int64_t *ret_offset, struct sm_error *reterr)
+enum sm_err log__offset_read(struct io *io, const char *dir, const char *name, int64_t *ret_offset, struct sm_error *reterr)
 {
 	char path[PATH_MAX];
 	uint8_t *data;
 	size_t size;
-	path_of(dir, path, sizeof path);
+	snprintf(path, sizeof path, "%s/%s", dir, name);
 	enum sm_err err = io_read_file(io, path, 4096, &data, &size, reterr);
 	*ret_offset = 0;
 	if (err)
@@ -32,10 +27,18 @@ enum sm_err log__start_read(struct io *io, const char *dir, int64_t *ret_offset,
 	return err;
 }
 
-enum sm_err log__partition_start_at(struct partition *p, int64_t offset, struct sm_error *reterr)
+enum sm_err log__offset_write(struct io *io, const char *dir, const char *name, int64_t offset, struct sm_error *reterr)
 {
 	char path[PATH_MAX];
 	uint8_t data[12];
+	snprintf(path, sizeof path, "%s/%s", dir, name);
+	be64_put(data, (uint64_t)offset);
+	be32_put(data + 8, crc32c(0, data, 8));
+	return io_write_file_atomic(io, path, bytes_of(data, sizeof data), reterr);
+}
+
+enum sm_err log__partition_start_at(struct partition *p, int64_t offset, struct sm_error *reterr)
+{
 	pthread_mutex_lock(&p->lock);
 	int64_t start = p->log_start_offset, end = p->high_watermark;
 	pthread_mutex_unlock(&p->lock);
@@ -46,10 +49,7 @@ enum sm_err log__partition_start_at(struct partition *p, int64_t offset, struct 
 			       (long long)end);
 	if (offset <= start)
 		return SM_OK;
-	be64_put(data, (uint64_t)offset);
-	be32_put(data + 8, crc32c(0, data, 8));
-	path_of(p->dir, path, sizeof path);
-	enum sm_err err = io_write_file_atomic(p->io, path, bytes_of(data, sizeof data), reterr);
+	enum sm_err err = log__offset_write(p->io, p->dir, "start", offset, reterr);
 	if (err)
 		return err;
 	pthread_mutex_lock(&p->lock);

@@ -102,25 +102,43 @@ size_t batch_size(const struct batch_builder *b)
 }
 
 /* Replace the plain records at the batch's end by their compressed form. */
-static enum sm_err compress_records(struct batch_builder *b)
+static enum sm_err compress_records(struct buf *out, size_t start, enum codec codec)
 {
 	struct buf packed;
 	buf_init(&packed);
-	struct bytes plain = buf_bytes(b->out);
-	plain.data += b->start + LOG_BATCH_OVERHEAD;
-	plain.size -= b->start + LOG_BATCH_OVERHEAD;
-	enum sm_err err = codec_compress(b->codec, plain, &packed);
-	if (!err) {
-		b->out->end -= plain.size;
-		buf_append_bytes(b->out, buf_bytes(&packed));
+	struct bytes plain = buf_bytes(out);
+	plain.data += start + LOG_BATCH_OVERHEAD;
+	plain.size -= start + LOG_BATCH_OVERHEAD;
+	enum sm_err err = codec == CODEC_NONE ? SM_OK : codec_compress(codec, plain, &packed);
+	if (!err && codec != CODEC_NONE) {
+		out->end -= plain.size;
+		buf_append_bytes(out, buf_bytes(&packed));
 	}
 	buf_done(&packed);
-	return err;
+	return err ? err : out->failed ? SM_NO_MEMORY : SM_OK;
 }
 
 static void crc_set(uint8_t *batch, size_t size)
 {
 	be32_put(batch + AT_CRC, crc32c(0, batch + AT_ATTRIBUTES, size - AT_ATTRIBUTES));
+}
+
+/* size: of the whole batch; info->size and crc are not looked at. */
+static void header_set(uint8_t *batch, size_t size, const struct batch_info *info)
+{
+	be64_put(batch, (uint64_t)info->base_offset);
+	be32_put(batch + AT_LENGTH, (uint32_t)(size - LENGTH_FROM));
+	be32_put(batch + AT_LEADER_EPOCH, (uint32_t)info->leader_epoch);
+	batch[AT_MAGIC] = 2;
+	be16_put(batch + AT_ATTRIBUTES, info->attributes);
+	be32_put(batch + AT_LAST_OFFSET_DELTA, (uint32_t)info->last_offset_delta);
+	be64_put(batch + AT_BASE_TIMESTAMP, (uint64_t)info->base_timestamp_ms);
+	be64_put(batch + AT_MAX_TIMESTAMP, (uint64_t)info->max_timestamp_ms);
+	be64_put(batch + AT_PRODUCER_ID, (uint64_t)info->producer_id);
+	be16_put(batch + AT_PRODUCER_EPOCH, (uint16_t)info->producer_epoch);
+	be32_put(batch + AT_BASE_SEQUENCE, (uint32_t)info->base_sequence);
+	be32_put(batch + AT_COUNT, (uint32_t)info->record_count);
+	crc_set(batch, size);
 }
 
 enum sm_err batch_end(struct batch_builder *b)
@@ -129,26 +147,21 @@ enum sm_err batch_end(struct batch_builder *b)
 	enum sm_err err;
 	if (b->out->failed)
 		return SM_NO_MEMORY;
-	if (b->codec != CODEC_NONE && (err = compress_records(b)))
+	if ((err = compress_records(b->out, b->start, b->codec)))
 		return err;
-	if (b->out->failed)
-		return SM_NO_MEMORY;
 
-	uint8_t *batch = b->out->data + b->out->start + b->start;
-	size_t size = batch_size(b);
-	be64_put(batch, 0);
-	be32_put(batch + AT_LENGTH, (uint32_t)(size - LENGTH_FROM));
-	be32_put(batch + AT_LEADER_EPOCH, (uint32_t)-1);
-	batch[AT_MAGIC] = 2;
-	be16_put(batch + AT_ATTRIBUTES, (uint16_t)(b->codec | b->kind));
-	be32_put(batch + AT_LAST_OFFSET_DELTA, (uint32_t)(b->count - 1));
-	be64_put(batch + AT_BASE_TIMESTAMP, (uint64_t)b->base_timestamp_ms);
-	be64_put(batch + AT_MAX_TIMESTAMP, (uint64_t)b->max_timestamp_ms);
-	be64_put(batch + AT_PRODUCER_ID, (uint64_t)b->producer_id);
-	be16_put(batch + AT_PRODUCER_EPOCH, (uint16_t)b->producer_epoch);
-	be32_put(batch + AT_BASE_SEQUENCE, (uint32_t)b->base_sequence);
-	be32_put(batch + AT_COUNT, (uint32_t)b->count);
-	crc_set(batch, size);
+	const struct batch_info info = {
+		.leader_epoch = -1,
+		.attributes = (uint16_t)(b->codec | b->kind),
+		.last_offset_delta = b->count - 1,
+		.base_timestamp_ms = b->base_timestamp_ms,
+		.max_timestamp_ms = b->max_timestamp_ms,
+		.producer_id = b->producer_id,
+		.producer_epoch = b->producer_epoch,
+		.base_sequence = b->base_sequence,
+		.record_count = b->count,
+	};
+	header_set(b->out->data + b->out->start + b->start, batch_size(b), &info);
 	return SM_OK;
 }
 
@@ -390,4 +403,75 @@ enum sm_err batch_recode(struct bytes data, const struct batch_info *info, enum 
 done:
 	buf_done(&plain);
 	return err == SM_TRUNCATED ? SM_CORRUPT : err;
+}
+
+/* ---- leaving records out ---- */
+
+void batch_rewrite_begin(struct batch_rewriter *w, struct buf *out, const struct batch_info *info, int64_t delete_horizon_ms)
+{
+	*w = (struct batch_rewriter){.out = out, .start = buf_size(out), .info = *info, .max_timestamp_ms = -1};
+	w->base_timestamp_ms = info->base_timestamp_ms;
+	if (delete_horizon_ms >= 0) {
+		w->base_timestamp_ms = delete_horizon_ms;
+		w->info.attributes |= BATCH_DELETE_HORIZON;
+	}
+	if (buf_reserve(out, LOG_BATCH_OVERHEAD))
+		buf_commit(out, LOG_BATCH_OVERHEAD);
+}
+
+void batch_rewrite_add(struct batch_rewriter *w, const struct record *record)
+{
+	if (record->timestamp_ms > w->max_timestamp_ms)
+		w->max_timestamp_ms = record->timestamp_ms;
+	int64_t timestamp_delta = (int64_t)((uint64_t)record->timestamp_ms - (uint64_t)w->base_timestamp_ms);
+	int64_t offset_delta = record->offset - w->info.base_offset;
+	size_t size = 1 + varint_size(timestamp_delta) + varint_size(offset_delta) + field_size(record->key, record->key_null) +
+		      field_size(record->value, record->value_null) + varint_size(record->header_count) + record->headers_raw.size;
+	uint8_t *p = buf_reserve(w->out, 10 + size);
+	if (!p)
+		return; /* batch_rewrite_end tells */
+	uint8_t *begin = p;
+	p += varint_put(p, (int64_t)size);
+	*p++ = 0;
+	p += varint_put(p, timestamp_delta);
+	p += varint_put(p, offset_delta);
+	p = field_put(p, record->key, record->key_null);
+	p = field_put(p, record->value, record->value_null);
+	p += varint_put(p, record->header_count);
+	if (record->headers_raw.size)
+		memcpy(p, record->headers_raw.data, record->headers_raw.size);
+	buf_commit(w->out, (size_t)(p + record->headers_raw.size - begin));
+	w->count++;
+}
+
+enum sm_err batch_rewrite_end(struct batch_rewriter *w)
+{
+	enum sm_err err = w->out->failed ? SM_NO_MEMORY : compress_records(w->out, w->start, BATCH_CODEC(w->info.attributes));
+	if (err)
+		return err;
+	w->info.base_timestamp_ms = w->base_timestamp_ms;
+	if (!(w->info.attributes & BATCH_TIMESTAMP_LOG_APPEND))
+		w->info.max_timestamp_ms = w->max_timestamp_ms;
+	w->info.record_count = w->count;
+	header_set(w->out->data + w->out->start + w->start, buf_size(w->out) - w->start, &w->info);
+	return SM_OK;
+}
+
+void batch_put_empty(struct buf *out, int64_t from, int64_t to, int32_t leader_epoch)
+{
+	uint8_t *batch = buf_reserve(out, LOG_BATCH_OVERHEAD);
+	const struct batch_info info = {
+		.base_offset = from,
+		.leader_epoch = leader_epoch,
+		.last_offset_delta = (int32_t)(to - from - 1),
+		.base_timestamp_ms = -1,
+		.max_timestamp_ms = -1,
+		.producer_id = -1,
+		.producer_epoch = -1,
+		.base_sequence = -1,
+	};
+	if (!batch)
+		return;
+	header_set(batch, LOG_BATCH_OVERHEAD, &info);
+	buf_commit(out, LOG_BATCH_OVERHEAD);
 }

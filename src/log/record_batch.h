@@ -81,6 +81,7 @@ struct batch_info {
 #define BATCH_TIMESTAMP_LOG_APPEND 0x08
 #define BATCH_TRANSACTIONAL 0x10
 #define BATCH_CONTROL 0x20
+#define BATCH_DELETE_HORIZON 0x40 /* the base timestamp says until when tombstones stay; records count their times from it */
 /* Read the header of the batch at data's start. Errors: SM_TRUNCATED (fewer bytes than the batch has), SM_CORRUPT
  * (lengths that cannot be), SM_VERSION (another magic). */
 SM_MUST_CHECK enum sm_err batch_parse(struct bytes data, struct batch_info *ret_info);
@@ -125,5 +126,23 @@ void batch_reader_done(struct batch_reader *r);
 /* SM_END after the last; SM_CORRUPT for a record whose structure is wrong. Borrowed from data or the reader. */
 SM_MUST_CHECK enum sm_err batch_next(struct batch_reader *r, struct record *ret_record);
 SM_MUST_CHECK enum sm_err record_header_next(struct bytes *headers_raw, struct record_header *ret_header);
+
+/* ---- leaving records out (compaction) ---- */
+
+/* A batch with the offsets, the producer, the codec and the kind of another, and some of its records. */
+struct batch_rewriter {
+	struct buf *out;
+	size_t start;
+	struct batch_info info;
+	int64_t base_timestamp_ms, max_timestamp_ms;
+	int32_t count;
+};
+/* delete_horizon_ms: -1 leaves what the batch has. */
+void batch_rewrite_begin(struct batch_rewriter *w, struct buf *out, const struct batch_info *info, int64_t delete_horizon_ms);
+void batch_rewrite_add(struct batch_rewriter *w, const struct record *record);
+/* Errors: SM_NO_MEMORY. */
+SM_MUST_CHECK enum sm_err batch_rewrite_end(struct batch_rewriter *w);
+/* A batch without records for the offsets [from, to), at most INT32_MAX of them, appended to out: batches stay without gaps. */
+void batch_put_empty(struct buf *out, int64_t from, int64_t to, int32_t leader_epoch);
 
 #endif

@@ -343,12 +343,14 @@ static enum sm_err recover_tail(struct tail *t, struct segment **before, uint32_
 struct listing {
 	int64_t *offsets;
 	uint32_t count, cap;
+	bool compaction; /* a crash has left something of one */
 };
 
 static enum sm_err visit(void *arg, const char *name)
 {
 	struct listing *l = arg;
 	int64_t offset = log__segment_name_parse(name, ".log");
+	l->compaction |= log__segment_name_parse(name, ".cleaned") >= 0 || log__segment_name_parse(name, ".swap") >= 0;
 	if (offset < 0)
 		return SM_OK;
 	if (l->count == l->cap) {
@@ -403,6 +405,11 @@ enum sm_err log__recover(const struct recovery *r, struct producers *producers, 
 	struct recovered out = {0};
 	struct tail t = {.r = r, .w = &out.writer, .producers = producers};
 	enum sm_err err = r->io->ops->list(r->io, r->dir, visit, &listing, reterr);
+	if (!err && listing.compaction) {
+		listing.count = 0;
+		if (!(err = log__compact_resume(r->io, r->dir, reterr)))
+			err = r->io->ops->list(r->io, r->dir, visit, &listing, reterr);
+	}
 	if (err)
 		goto done;
 	if (listing.count == 0)

@@ -91,7 +91,9 @@ enum sm_err log__segment_load(struct segment *s, struct sm_error *reterr)
 {
 	enum sm_err err = SM_OK;
 	pthread_mutex_lock(&s->lock);
-	if (s->file.fd < 0) {
+	if (s->file.fd < 0 && s->dropped) {
+		err = SM_AGAIN; /* what has its name by now may be another one's */
+	} else if (s->file.fd < 0) {
 		if ((err = s->io->ops->open(s->io, s->path, IO_READ, &s->file, reterr)))
 			s->file.fd = -1;
 		else if (!s->loaded && (err = know_locked(s, reterr)))
@@ -168,6 +170,15 @@ static bool index_find(const struct segment_index *index, enum index_key by, uin
 	return true;
 }
 
+/* What was read before the segment was dropped was its own. */
+static bool is_dropped(struct segment *s)
+{
+	pthread_mutex_lock(&s->lock);
+	bool dropped = s->dropped;
+	pthread_mutex_unlock(&s->lock);
+	return dropped;
+}
+
 /* The index of an active segment is in memory; that of another is read for this call. */
 static bool index_lookup(struct segment *s, enum index_key by, uint64_t key, struct index_entry *ret)
 {
@@ -179,7 +190,7 @@ static bool index_lookup(struct segment *s, enum index_key by, uint64_t key, str
 	struct segment_index index = {0};
 	if (log__index_read(s->io, s->path, s->base_offset, &index))
 		return false;
-	found = index_find(&index, by, key, ret);
+	found = !is_dropped(s) && index_find(&index, by, key, ret);
 	log__index_done(&index);
 	return found;
 }
@@ -376,6 +387,8 @@ static int64_t time_lookup(struct segment *s, int64_t timestamp_ms)
 		if (log__index_read(s->io, s->path, s->base_offset, &read))
 			return s->base_offset;
 		index = &read;
+		if (is_dropped(s))
+			read.time_count = 0;
 	}
 	uint32_t low = 0, high = index->time_count;
 	while (low < high) {

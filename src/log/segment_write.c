@@ -244,15 +244,11 @@ enum sm_err log__writer_cut(struct segment_writer *w, struct sm_error *reterr)
 	return SM_OK;
 }
 
-enum sm_err log__writer_seal(struct segment_writer *w, struct sm_error *reterr)
+enum sm_err log__writer_finish(struct segment_writer *w, struct sm_error *reterr)
 {
 	struct segment *s = w->segment;
 	struct io *io = s->io;
 	enum sm_err err;
-	if (!w->unclean)
-		return SM_OK;
-	if ((err = log__index_write(io, s->path, s->base_offset, &s->index, reterr)))
-		return err;
 	if ((err = io->ops->truncate(io, &s->file, w->end, reterr)))
 		return err;
 	if ((err = mark_write(w, MARK_CLEAN, w->end, w->end, w->next_offset, w->max_timestamp_ms, reterr)))
@@ -263,4 +259,15 @@ enum sm_err log__writer_seal(struct segment_writer *w, struct sm_error *reterr)
 	w->filled = w->end;
 	w->torn = w->unclean = false;
 	return SM_OK;
+}
+
+enum sm_err log__writer_seal(struct segment_writer *w, struct sm_error *reterr)
+{
+	struct segment *s = w->segment;
+	enum sm_err err;
+	if (!w->unclean)
+		return SM_OK;
+	if ((err = log__index_write(s->io, s->path, s->base_offset, &s->index, reterr)))
+		return err;
+	return log__writer_finish(w, reterr);
 }

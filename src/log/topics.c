@@ -78,8 +78,6 @@ enum sm_err log__topic_new(const struct engine *engine, const struct log_topic_s
 	t->internal = internal;
 	log__config_defaults(&t->settings, engine->segment_bytes, engine->retention_ms > 0 && !internal ? engine->retention_ms : -1);
 	enum sm_err err = configs_copy(t, spec, reterr);
-	if (!err && t->settings.compact && !internal)
-		err = sm_fail(reterr, SM_UNSUPPORTED, "cleanup.policy: compaction is not there yet; only \"delete\" is");
 	if (err) {
 		sm_error_prefix(reterr, "topic %s", spec->name);
 		log__topic_free(t);

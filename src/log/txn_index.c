@@ -68,6 +68,14 @@ static enum sm_err open_add(struct txn_index *index, int64_t producer_id, int64_
 	return SM_OK;
 }
 
+enum sm_err log__txn_index_copy_open(struct txn_index *index, const struct txn_index *from)
+{
+	enum sm_err err = SM_OK;
+	for (uint32_t i = 0; i < from->open_count && !err; i++)
+		err = open_add(index, from->open[i].producer_id, from->open[i].first_offset);
+	return err;
+}
+
 enum sm_err log__txn_index_seal(struct txn_index *index, const struct producers *producers)
 {
 	enum sm_err err = SM_OK;

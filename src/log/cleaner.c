@@ -1,0 +1,78 @@
+/* The cleaner goes through the compacted topics, one partition after the other, on one thread of the pool. */
+#include "log/log_internal.h"
+#include <stdlib.h>
+
+struct cleaner {
+	struct sm_work work;
+	struct engine *engine;
+	struct partition **partitions; /* counted */
+	uint32_t count;
+};
+
+static void cleaner_free(struct cleaner *c)
+{
+	struct engine *e = c->engine;
+	for (uint32_t i = 0; i < c->count; i++)
+		log__partition_unref(c->partitions[i]);
+	free(c->partitions);
+	free(c);
+	atomic_store(&e->cleaning, false);
+	atomic_fetch_sub(&e->live, 1);
+}
+
+static void run(struct sm_work *work)
+{
+	struct cleaner *c = (struct cleaner *)work;
+	for (uint32_t i = 0; i < c->count && !atomic_load(&c->engine->closing); i++) {
+		struct partition *p = c->partitions[i];
+		struct sm_error error = {.code = SM_OK};
+		enum sm_err err = log__partition_compact(p, clock_wall_ms(c->engine->clock), &error);
+		/* What is damaged stays so: to read it all again and again would help nobody. */
+		if (err == SM_CORRUPT || err == SM_IO)
+			p->uncleanable = true;
+	}
+	cleaner_free(c);
+}
+
+/* __consumer_offsets has its own way (group_offsets.c). */
+static bool is_compacted(const struct topic *t)
+{
+	return t->settings.compact && !t->deleting && strcmp(t->name, TOPIC_OFFSETS) != 0;
+}
+
+static enum sm_err collect(struct cleaner *c)
+{
+	struct engine *e = c->engine;
+	size_t pos = 0, want = 0;
+	struct bytes key;
+	void *value;
+	pthread_mutex_lock(&e->lock);
+	while (map_next(&e->topics, &pos, &key, &value))
+		if (is_compacted(value))
+			want += (size_t)((struct topic *)value)->partition_count;
+	c->partitions = calloc(want + 1, sizeof(struct partition *));
+	for (pos = 0; c->partitions && map_next(&e->topics, &pos, &key, &value);) {
+		const struct topic *t = value;
+		for (int32_t i = 0; is_compacted(t) && i < t->partition_count; i++)
+			c->partitions[c->count++] = log__partition_ref(t->partitions[i]);
+	}
+	pthread_mutex_unlock(&e->lock);
+	return !c->partitions ? SM_NO_MEMORY : want ? SM_OK : SM_NOT_FOUND;
+}
+
+void log__cleaner_start(struct engine *engine)
+{
+	bool idle = false;
+	if (!atomic_compare_exchange_strong(&engine->cleaning, &idle, true))
+		return;
+	struct cleaner *c = calloc(1, sizeof *c);
+	if (!c) {
+		atomic_store(&engine->cleaning, false);
+		return;
+	}
+	c->engine = engine;
+	c->work.run = run;
+	atomic_fetch_add(&engine->live, 1);
+	if (atomic_load(&engine->closing) || collect(c) || sm_pool_run(engine->system, &c->work))
+		cleaner_free(c);
+}
