@@ -7,11 +7,14 @@
  * A tombstone (null value) that is the last of its key gets a delete horizon, now and delete.retention.ms, in its batch's header; the first
  * compaction after it takes the tombstone too, so that readers have that long to learn of it.
  *
- * Records of aborted transactions go; what lies behind the last stable offset is not looked at. Control batches stay. Where batches have
- * gone wholly, one without records holds their offsets: so batches follow each other without gaps here as everywhere in the log, and damage
- * is told by counting. A batch of an idempotent producer that goes takes its sequence numbers along: they stand in the snapshots, and
- * recovery wants them only from batches that are younger than the last one. Source: Kafka's documentation, "Log Compaction"; KIP-58 (lag),
- * KIP-354 (max lag), KIP-534 (delete horizon). */
+ * Records of aborted transactions go; what lies behind the last stable offset is not looked at. Control batches stay.
+ *
+ * Batches follow each other without gaps here as everywhere in the log, and damage is told by counting: the offsets of batches that
+ * went wholly belong to the one before them, or at the start of a file to the one after them; only where nothing is left a batch
+ * without records holds them. A batch that grows so, or goes, loses its sequence numbers: they stand in the snapshots, and recovery
+ * wants them only from batches that are younger than the last one.
+ *
+ * Source: Kafka's documentation, "Log Compaction"; KIP-58 (lag), KIP-354 (max lag), KIP-534 (delete horizon). */
 #include "log/compact_internal.h"
 #include <stdlib.h>
 
@@ -254,9 +257,11 @@ struct rewrite {
 	struct pass *pass;
 	struct segment_writer w;
 	struct buf out;
-	int64_t next_offset; /* of what is in the file and in out */
+	struct buf last;     /* the batch that comes after those of out */
+	int64_t next_offset; /* of what was read */
 	int64_t empty_from;  /* offsets from here to next_offset have no batch yet; -1: all have */
 	bool changed;
+	bool stays;        /* anything */
 	int64_t newest_ms; /* of what stays */
 };
 
@@ -331,17 +336,40 @@ static enum sm_err note(struct rewrite *r, size_t start)
 	return err ? err : buf_size(&r->out) >= WRITE_BYTES ? flush(r) : SM_OK;
 }
 
-static enum sm_err close_gap(struct rewrite *r)
+/* The last batch is final. */
+static enum sm_err last_put(struct rewrite *r)
 {
-	if (r->empty_from < 0)
-		return SM_OK;
 	size_t start = buf_size(&r->out);
-	batch_put_empty(&r->out, r->empty_from, r->next_offset, LOG_LEADER_EPOCH);
-	r->empty_from = -1;
+	if (r->last.failed)
+		return SM_NO_MEMORY;
+	if (buf_size(&r->last) == 0)
+		return SM_OK;
+	buf_append_bytes(&r->out, buf_bytes(&r->last));
+	buf_clear(&r->last);
 	return note(r, start);
 }
 
-static enum sm_err batch_thin(struct rewrite *r, struct bytes batch, const struct batch_info *info, int64_t horizon_ms)
+/* The offsets that went belong to the batch before them, if there is one in this file. */
+static void gap_to_last(struct rewrite *r, int64_t to)
+{
+	if (r->empty_from < 0 || buf_size(&r->last) == 0)
+		return;
+	batch_stretch(r->last.data + r->last.start, (uint32_t)buf_size(&r->last), to);
+	r->empty_from = -1;
+	r->changed = true;
+}
+
+static void gap_put(struct rewrite *r, int64_t to)
+{
+	if (r->empty_from < 0)
+		return;
+	batch_put_empty(&r->last, r->empty_from, to, LOG_LEADER_EPOCH);
+	r->empty_from = -1;
+}
+
+/* as: the batch that it becomes. */
+static enum sm_err batch_thin(struct rewrite *r, struct bytes batch, const struct batch_info *info, const struct batch_info *as,
+			      int64_t horizon_ms)
 {
 	struct batch_reader reader;
 	struct batch_rewriter w;
@@ -349,12 +377,40 @@ static enum sm_err batch_thin(struct rewrite *r, struct bytes batch, const struc
 	enum sm_err err = batch_reader_init(&reader, batch);
 	if (err)
 		return err;
-	batch_rewrite_begin(&w, &r->out, info, horizon_ms);
+	batch_rewrite_begin(&w, &r->last, as, horizon_ms);
 	while (!(err = batch_next(&reader, &record)))
 		if (stays(r->pass, info, &record))
 			batch_rewrite_add(&w, &record);
 	batch_reader_done(&reader);
 	return err == SM_END ? batch_rewrite_end(&w) : err;
+}
+
+static enum sm_err control_put(struct rewrite *r, struct bytes batch, const struct batch_info *info)
+{
+	gap_put(r, info->base_offset);
+	enum sm_err err = last_put(r);
+	buf_append_bytes(&r->last, batch);
+	return err;
+}
+
+static enum sm_err data_put(struct rewrite *r, struct bytes batch, const struct batch_info *info, const struct counts *counts)
+{
+	const struct pass *pass = r->pass;
+	/* Only where all older records of the key are known to go. */
+	bool horizon = counts->tombstones && !(info->attributes & BATCH_DELETE_HORIZON) && r->next_offset <= pass->clean_to;
+	struct batch_info as = *info;
+	int64_t until;
+	if (!counts->go && !horizon && r->empty_from < 0) {
+		buf_append_bytes(&r->last, batch);
+		return SM_OK;
+	}
+	r->changed = true;
+	if (r->empty_from >= 0) /* at the start of the file */
+		batch_stretch_back(&as, r->empty_from);
+	r->empty_from = -1;
+	if (__builtin_add_overflow(pass->now_ms, pass->settings.delete_retention_ms, &until))
+		until = INT64_MAX;
+	return batch_thin(r, batch, info, &as, horizon ? until : -1);
 }
 
 static enum sm_err rewrite_batch(void *arg, struct bytes batch, const struct batch_info *info)
@@ -369,29 +425,17 @@ static enum sm_err rewrite_batch(void *arg, struct bytes batch, const struct bat
 		return err;
 	r->changed |= counts.go > 0;
 	if (!counts.stay) {
-		/* The fewer of them the better. */
-		r->changed |= r->empty_from >= 0;
 		if (r->empty_from < 0)
 			r->empty_from = info->base_offset;
 		r->next_offset = next;
 		return SM_OK;
 	}
-	if ((err = close_gap(r)))
+	r->stays = true;
+	gap_to_last(r, info->base_offset);
+	if ((err = last_put(r)))
 		return err;
-	/* Only where all older records of the key are known to go. */
-	bool horizon = counts.tombstones && !(info->attributes & BATCH_DELETE_HORIZON) && next <= pass->clean_to;
-	size_t start = buf_size(&r->out);
 	r->next_offset = next;
-	if (!counts.go && !horizon) {
-		buf_append_bytes(&r->out, batch);
-		return note(r, start);
-	}
-	r->changed = true;
-	int64_t until;
-	if (__builtin_add_overflow(pass->now_ms, pass->settings.delete_retention_ms, &until))
-		until = INT64_MAX;
-	err = batch_thin(r, batch, info, horizon ? until : -1);
-	return err ? err : note(r, start);
+	return control ? control_put(r, batch, info) : data_put(r, batch, info, &counts);
 }
 
 /* A segment in which nothing stays still has its time, or retention would stop at it. */
@@ -404,20 +448,46 @@ static void keep_time(struct rewrite *r, uint32_t from, uint32_t to)
 			r->newest_ms = r->pass->parts[i].newest_ms;
 }
 
-/* Parts [from, to) into one segment. */
-static enum sm_err rewrite_parts(struct pass *pass, uint32_t from, uint32_t to, struct sm_error *reterr)
+static bool fits(const struct pass *pass, uint32_t from, uint32_t part)
 {
-	const struct compact_range range = {pass->parts[from].base_offset, pass->parts[to - 1].next_offset, to - from};
-	struct rewrite r = {.pass = pass, .next_offset = range.base_offset, .empty_from = -1, .newest_ms = -1, .changed = to - from > 1};
-	enum sm_err err = log__compact_create(pass->p, range.base_offset, &r.w, reterr);
+	return part < pass->count && pass->parts[part].base_offset < pass->clean_to &&
+	       pass->parts[part].next_offset - pass->parts[from].base_offset <= INT32_MAX;
+}
+
+static enum sm_err parts_visit(struct rewrite *r, uint32_t from, uint32_t *to)
+{
+	const struct part *parts = r->pass->parts;
+	enum sm_err err = batches_visit(r->pass->p, parts[from].base_offset, parts[*to - 1].next_offset, rewrite_batch, r);
+	/* Some clients stumble over an answer without records: while nothing stays, the next one is taken too. */
+	for (; !err && !r->stays && fits(r->pass, from, *to); ++*to) {
+		r->changed = true;
+		err = batches_visit(r->pass->p, parts[*to].base_offset, parts[*to].next_offset, rewrite_batch, r);
+	}
+	if (err)
+		return err;
+	gap_to_last(r, r->next_offset);
+	gap_put(r, r->next_offset);
+	if ((err = last_put(r)))
+		return err;
+	keep_time(r, from, *to);
+	if ((err = flush(r)))
+		return err;
+	return r->next_offset == parts[*to - 1].next_offset ? SM_OK : SM_CORRUPT;
+}
+
+/* Parts [from, *to) into one segment; more of them if nothing would be in it. */
+static enum sm_err rewrite_parts(struct pass *pass, uint32_t from, uint32_t *to, struct sm_error *reterr)
+{
+	struct rewrite r = {
+		.pass = pass, .next_offset = pass->parts[from].base_offset, .empty_from = -1, .newest_ms = -1, .changed = *to - from > 1};
+	enum sm_err err = log__compact_create(pass->p, pass->parts[from].base_offset, &r.w, reterr);
 	if (err)
 		return err;
 	buf_init(&r.out);
-	if (!(err = batches_visit(pass->p, range.base_offset, range.next_offset, rewrite_batch, &r)) && !(err = close_gap(&r)))
-		keep_time(&r, from, to);
-	if (!err && !(err = flush(&r)))
-		err = r.next_offset == range.next_offset ? SM_OK : SM_CORRUPT;
+	buf_init(&r.last);
+	err = parts_visit(&r, from, to);
 	if (!err && r.changed && !(err = log__writer_finish(&r.w, reterr))) {
+		const struct compact_range range = {pass->parts[from].base_offset, pass->parts[*to - 1].next_offset, *to - from};
 		struct segment *s = r.w.segment;
 		s->end = r.w.end;
 		s->next_offset = r.w.next_offset;
@@ -427,6 +497,7 @@ static enum sm_err rewrite_parts(struct pass *pass, uint32_t from, uint32_t to, 
 		log__compact_discard(pass->p, &r.w);
 	}
 	buf_done(&r.out);
+	buf_done(&r.last);
 	return err;
 }
 
@@ -436,12 +507,9 @@ static enum sm_err rewrite_all(struct pass *pass, struct sm_error *reterr)
 	for (uint32_t from = 0; !err && from < pass->count && pass->parts[from].base_offset < pass->clean_to;) {
 		uint64_t bytes = pass->parts[from].bytes;
 		uint32_t to = from + 1;
-		for (; to < pass->count && pass->parts[to].base_offset < pass->clean_to; to++) {
-			bytes += pass->parts[to].bytes;
-			if (bytes > pass->settings.segment_bytes || pass->parts[to].next_offset - pass->parts[from].base_offset > INT32_MAX)
-				break;
-		}
-		err = rewrite_parts(pass, from, to, reterr);
+		while (fits(pass, from, to) && (bytes += pass->parts[to].bytes) <= pass->settings.segment_bytes)
+			to++;
+		err = rewrite_parts(pass, from, &to, reterr);
 		from = to;
 	}
 	return err;

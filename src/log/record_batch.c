@@ -457,6 +457,33 @@ enum sm_err batch_rewrite_end(struct batch_rewriter *w)
 	return SM_OK;
 }
 
+static void forget_producer(struct batch_info *info)
+{
+	if (info->attributes & BATCH_CONTROL)
+		return;
+	info->attributes &= (uint16_t)~BATCH_TRANSACTIONAL;
+	info->producer_id = -1;
+	info->producer_epoch = -1;
+	info->base_sequence = -1;
+}
+
+void batch_stretch(uint8_t *batch, uint32_t size, int64_t next_offset)
+{
+	struct batch_info info;
+	if (batch_parse(bytes_of(batch, size), &info))
+		return;
+	forget_producer(&info);
+	info.last_offset_delta = (int32_t)(next_offset - info.base_offset - 1);
+	header_set(batch, size, &info);
+}
+
+void batch_stretch_back(struct batch_info *info, int64_t base_offset)
+{
+	forget_producer(info);
+	info->last_offset_delta += (int32_t)(info->base_offset - base_offset);
+	info->base_offset = base_offset;
+}
+
 void batch_put_empty(struct buf *out, int64_t from, int64_t to, int32_t leader_epoch)
 {
 	uint8_t *batch = buf_reserve(out, LOG_BATCH_OVERHEAD);

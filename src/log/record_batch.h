@@ -142,6 +142,11 @@ void batch_rewrite_begin(struct batch_rewriter *w, struct buf *out, const struct
 void batch_rewrite_add(struct batch_rewriter *w, const struct record *record);
 /* Errors: SM_NO_MEMORY. */
 SM_MUST_CHECK enum sm_err batch_rewrite_end(struct batch_rewriter *w);
+/* Let the batch reach up to next_offset, whose offsets have no records. Without its producer and transaction: a sequence number is told by
+ * the offsets. (Those of a control batch have none.) */
+void batch_stretch(uint8_t *batch, uint32_t size, int64_t next_offset);
+/* The same of a batch that is to be rewritten, down to base_offset. */
+void batch_stretch_back(struct batch_info *info, int64_t base_offset);
 /* A batch without records for the offsets [from, to), at most INT32_MAX of them, appended to out: batches stay without gaps. */
 void batch_put_empty(struct buf *out, int64_t from, int64_t to, int32_t leader_epoch);
 
