@@ -5,8 +5,23 @@
 /* Kafka's special timestamps beyond enum log_offset_of. */
 enum { EARLIEST_LOCAL = -4, LATEST_TIERED = -5 };
 
+/* The two requests ask for partitions by topic, and are answered on the pool. */
+struct asked_topic {
+	struct bytes name;
+	int32_t partitions;
+};
+struct question {
+	/* Make room in the reply: for the topics, of which it gives the number (-1: no memory), and for one topic's partitions. */
+	int32_t (*topics)(struct kafka_request *r);
+	bool (*topic)(struct kafka_request *r, int32_t i, struct asked_topic *ret_topic);
+	/* topic: NULL if there is none. */
+	void (*answer)(struct kafka_request *r, const struct log_topic *topic, int32_t i, int32_t partition);
+};
 struct offsets_state {
+	const struct question *question;
 	const struct log_topics *topics;
+	struct asked_topic *asked;
+	int32_t count;
 };
 
 static void release_topics(struct kafka_request *r)
@@ -16,20 +31,45 @@ static void release_topics(struct kafka_request *r)
 		r->server->log->ops->topics_release(r->server->log, s->topics);
 }
 
-/* Take a picture of the topics into the request's state; false: the request was aborted. */
-static bool take_topics(struct kafka_request *r)
+static void answer_all(struct kafka_request *r)
+{
+	const struct offsets_state *s = r->state;
+	for (int32_t i = 0; i < s->count; i++) {
+		const struct log_topic *topic = kafka__topic(r, s->topics, s->asked[i].name, NULL);
+		for (int32_t k = 0; k < s->asked[i].partitions; k++)
+			s->question->answer(r, topic, i, k);
+	}
+}
+
+static bool prepare(struct kafka_request *r, const struct question *question)
 {
 	struct offsets_state *s = kafka__alloc(r, 1, sizeof *s);
-	if (s) {
-		r->state = s;
-		r->done = release_topics;
-		s->topics = r->server->log->ops->topics(r->server->log);
-	}
-	if (s && s->topics)
-		return true;
-	kafka__abort(r);
-	return false;
+	if (!s)
+		return false;
+	r->state = s;
+	r->done = release_topics;
+	s->question = question;
+	s->topics = r->server->log->ops->topics(r->server->log);
+	s->count = question->topics(r);
+	if (!s->topics || s->count < 0 || !(s->asked = kafka__alloc(r, (size_t)s->count, sizeof *s->asked)))
+		return false;
+	for (int32_t i = 0; i < s->count; i++)
+		if (!question->topic(r, i, &s->asked[i]))
+			return false;
+	return true;
 }
+
+static void ask(struct kafka_request *r, const struct question *question)
+{
+	if (!prepare(r, question)) {
+		kafka__abort(r);
+		return;
+	}
+	r->step = kafka__finish;
+	kafka__pool(r, answer_all);
+}
+
+/* ---- ListOffsets ---- */
 
 static bool version_knows(int16_t version, int64_t timestamp)
 {
@@ -38,9 +78,29 @@ static bool version_knows(int16_t version, int64_t timestamp)
 	return timestamp >= 0 || (timestamp >= LATEST_TIERED && version >= since[-timestamp]);
 }
 
-static void list_partition(struct kafka_request *r, const struct log_topic *topic, const struct kafka_list_offsets_partition *q,
-			   struct kafka_list_offsets_partition_response *out)
+static int32_t list_topics(struct kafka_request *r)
 {
+	const struct kafka_list_offsets_request *q = r->body;
+	struct kafka_list_offsets_response *reply = r->reply;
+	if (!(reply->topics = kafka__alloc(r, (size_t)q->topics_count, sizeof *reply->topics)))
+		return -1;
+	return reply->topics_count = q->topics_count;
+}
+
+static bool list_topic(struct kafka_request *r, int32_t i, struct asked_topic *ret_topic)
+{
+	const struct kafka_list_offsets_topic *q = &((const struct kafka_list_offsets_request *)r->body)->topics[i];
+	struct kafka_list_offsets_topic_response *out = &((struct kafka_list_offsets_response *)r->reply)->topics[i];
+	*ret_topic = (struct asked_topic){q->name, q->partitions_count};
+	out->name = q->name;
+	out->partitions_count = q->partitions_count;
+	return (out->partitions = kafka__alloc(r, (size_t)q->partitions_count, sizeof *out->partitions)) != NULL;
+}
+
+static void list_partition(struct kafka_request *r, const struct log_topic *topic, int32_t i, int32_t k)
+{
+	const struct kafka_list_offsets_partition *q = &((const struct kafka_list_offsets_request *)r->body)->topics[i].partitions[k];
+	struct kafka_list_offsets_partition_response *out = &((struct kafka_list_offsets_response *)r->reply)->topics[i].partitions[k];
 	struct sm_log *log = r->server->log;
 	kafka__defaults(&kafka_layout_list_offsets_partition_response, out);
 	out->partition_index = q->partition_index;
@@ -67,47 +127,39 @@ static void list_partition(struct kafka_request *r, const struct log_topic *topi
 	out->leader_epoch = 0;
 }
 
-static void list_all(struct kafka_request *r)
-{
-	const struct kafka_list_offsets_request *q = r->body;
-	struct kafka_list_offsets_response *reply = r->reply;
-	const struct log_topics *topics = ((struct offsets_state *)r->state)->topics;
-	for (int32_t i = 0; i < q->topics_count; i++) {
-		const struct log_topic *topic = kafka__topic(r, topics, q->topics[i].name, NULL);
-		for (int32_t k = 0; k < q->topics[i].partitions_count; k++)
-			list_partition(r, topic, &q->topics[i].partitions[k], &reply->topics[i].partitions[k]);
-	}
-}
-
 void kafka__list_offsets(struct kafka_request *r)
 {
-	const struct kafka_list_offsets_request *q = r->body;
-	struct kafka_list_offsets_response *reply = r->reply;
-	reply->topics = kafka__alloc(r, (size_t)q->topics_count, sizeof *reply->topics);
-	bool ok = reply->topics != NULL;
-	for (int32_t i = 0; ok && i < q->topics_count; i++) {
-		size_t count = (size_t)q->topics[i].partitions_count;
-		reply->topics[i].name = q->topics[i].name;
-		reply->topics[i].partitions = kafka__alloc(r, count, sizeof *reply->topics[i].partitions);
-		reply->topics[i].partitions_count = (int32_t)count;
-		ok = reply->topics[i].partitions != NULL;
-	}
-	if (!ok) {
-		kafka__abort(r);
-		return;
-	}
-	reply->topics_count = q->topics_count;
-	if (!take_topics(r))
-		return;
-	r->step = kafka__finish;
-	kafka__pool(r, list_all);
+	static const struct question question = {list_topics, list_topic, list_partition};
+	ask(r, &question);
 }
 
 /* ---- OffsetForLeaderEpoch: there was one leader, in epoch 0, and it ends where the log ends ---- */
 
-static void end_of_epoch(struct kafka_request *r, const struct log_topic *topic, const struct kafka_offset_for_leader_partition *q,
-			 struct kafka_offset_for_leader_partition_response *out)
+static int32_t epoch_topics(struct kafka_request *r)
 {
+	const struct kafka_offset_for_leader_epoch_request *q = r->body;
+	struct kafka_offset_for_leader_epoch_response *reply = r->reply;
+	if (!(reply->topics = kafka__alloc(r, (size_t)q->topics_count, sizeof *reply->topics)))
+		return -1;
+	return reply->topics_count = q->topics_count;
+}
+
+static bool epoch_topic(struct kafka_request *r, int32_t i, struct asked_topic *ret_topic)
+{
+	const struct kafka_offset_for_leader_topic *q = &((const struct kafka_offset_for_leader_epoch_request *)r->body)->topics[i];
+	struct kafka_offset_for_leader_topic_response *out = &((struct kafka_offset_for_leader_epoch_response *)r->reply)->topics[i];
+	*ret_topic = (struct asked_topic){q->topic, q->partitions_count};
+	out->topic = q->topic;
+	out->partitions_count = q->partitions_count;
+	return (out->partitions = kafka__alloc(r, (size_t)q->partitions_count, sizeof *out->partitions)) != NULL;
+}
+
+static void end_of_epoch(struct kafka_request *r, const struct log_topic *topic, int32_t i, int32_t k)
+{
+	const struct kafka_offset_for_leader_partition *q =
+		&((const struct kafka_offset_for_leader_epoch_request *)r->body)->topics[i].partitions[k];
+	struct kafka_offset_for_leader_partition_response *out =
+		&((struct kafka_offset_for_leader_epoch_response *)r->reply)->topics[i].partitions[k];
 	struct sm_log *log = r->server->log;
 	kafka__defaults(&kafka_layout_offset_for_leader_partition_response, out);
 	out->partition = q->partition;
@@ -125,38 +177,8 @@ static void end_of_epoch(struct kafka_request *r, const struct log_topic *topic,
 	out->end_offset = offset;
 }
 
-static void ends_of_epochs(struct kafka_request *r)
-{
-	const struct kafka_offset_for_leader_epoch_request *q = r->body;
-	struct kafka_offset_for_leader_epoch_response *reply = r->reply;
-	const struct log_topics *topics = ((struct offsets_state *)r->state)->topics;
-	for (int32_t i = 0; i < q->topics_count; i++) {
-		const struct log_topic *topic = kafka__topic(r, topics, q->topics[i].topic, NULL);
-		for (int32_t k = 0; k < q->topics[i].partitions_count; k++)
-			end_of_epoch(r, topic, &q->topics[i].partitions[k], &reply->topics[i].partitions[k]);
-	}
-}
-
 void kafka__offset_for_leader_epoch(struct kafka_request *r)
 {
-	const struct kafka_offset_for_leader_epoch_request *q = r->body;
-	struct kafka_offset_for_leader_epoch_response *reply = r->reply;
-	reply->topics = kafka__alloc(r, (size_t)q->topics_count, sizeof *reply->topics);
-	bool ok = reply->topics != NULL;
-	for (int32_t i = 0; ok && i < q->topics_count; i++) {
-		size_t count = (size_t)q->topics[i].partitions_count;
-		reply->topics[i].topic = q->topics[i].topic;
-		reply->topics[i].partitions = kafka__alloc(r, count, sizeof *reply->topics[i].partitions);
-		reply->topics[i].partitions_count = (int32_t)count;
-		ok = reply->topics[i].partitions != NULL;
-	}
-	if (!ok) {
-		kafka__abort(r);
-		return;
-	}
-	reply->topics_count = q->topics_count;
-	if (!take_topics(r))
-		return;
-	r->step = kafka__finish;
-	kafka__pool(r, ends_of_epochs);
+	static const struct question question = {epoch_topics, epoch_topic, end_of_epoch};
+	ask(r, &question);
 }

@@ -33,10 +33,12 @@ static enum sm_err number(const struct log_config *c, const struct known *k, int
 	return SM_OK;
 }
 
-/* A list of "delete" and "compact". */
+/* A list of "delete" and "compact", or of nothing. */
 static enum sm_err cleanup_policy(struct topic_settings *set, const struct log_config *c, struct sm_error *reterr)
 {
 	set->delete_old = set->compact = false;
+	if (!*c->value) /* neither, as Kafka since 4.1 */
+		return SM_OK;
 	for (const char *at = c->value;; at++) {
 		at += strspn(at, " ");
 		size_t size = strcspn(at, ", ");

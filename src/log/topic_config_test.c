@@ -16,7 +16,9 @@ static void policy_is_a_list(void **state)
 	assert_true(!set.delete_old && set.compact);
 	assert_int_equal(apply(&set, "cleanup.policy", "compact , delete"), SM_OK);
 	assert_true(set.delete_old && set.compact);
-	static const char *const bad[] = {"", "compac", "compact,", ",delete", "compact delete", "delete;compact"};
+	assert_int_equal(apply(&set, "cleanup.policy", ""), SM_OK);
+	assert_true(!set.delete_old && !set.compact);
+	static const char *const bad[] = {"compac", "compact,", ",delete", "compact delete", "delete;compact"};
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
 		if (apply(&set, "cleanup.policy", bad[i]) != SM_INVALID)
 			fail_msg("\"%s\" was taken", bad[i]);
