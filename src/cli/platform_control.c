@@ -60,10 +60,11 @@ static json_t *topics_status(struct platform *p)
 			    !p->log->ops->offset_for(p->log, t->name, k, LOG_LATEST, &next, NULL))
 				records += next - first;
 		}
-		json_array_append_new(list, json_pack("{s:s s:i s:I s:b s:I s:I}", "name", t->name, "partitions", (int)t->partitions,
-						      "records", (json_int_t)records, "internal", t->internal, "appended",
-						      (json_int_t)metric_get_labelled(METRIC_LOG_RECORDS, t->name), "bytes",
-						      (json_int_t)metric_get_labelled(METRIC_LOG_BYTES, t->name)));
+		json_array_append_new(list,
+				      json_pack("{s:s s:i s:i s:I s:b s:I s:I}", "name", t->name, "partitions", (int)t->partitions,
+						"replicationFactor", (int)t->replication_factor, "records", (json_int_t)records, "internal",
+						t->internal, "appended", (json_int_t)metric_get_labelled(METRIC_LOG_RECORDS, t->name),
+						"bytes", (json_int_t)metric_get_labelled(METRIC_LOG_BYTES, t->name)));
 	}
 	p->log->ops->topics_release(p->log, topics);
 	return list;

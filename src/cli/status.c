@@ -59,6 +59,15 @@ static void print_rows(const json_t *list, const char *const *names, const char 
 	putchar('\n');
 }
 
+static void print_replication(const json_t *topics)
+{
+	size_t i, count = 0;
+	const json_t *topic;
+	json_array_foreach((json_t *)(uintptr_t)topics, i, topic) count += number(topic, "replicationFactor") > 1;
+	if (count)
+		printf("%zu of the topics ask for a replication factor above 1: there is one copy of each\n\n", count);
+}
+
 static void print_status(const json_t *s)
 {
 	printf("smack %s, pid %lld, up %.1f s, %.1f MiB, %.2f s of CPU\nhttp %s  kafka %s  cql %s:%lld  data %s\n\n", text(s, "version"),
@@ -73,6 +82,7 @@ static void print_status(const json_t *s)
 	const json_t *cluster = json_object_get(s, "cluster");
 	print_rows(json_object_get(s, "topics"), (const char *const[]){"name", "partitions", "records"},
 		   (const char *const[]){"topic", "partitions", "records"}, 3);
+	print_replication(json_object_get(s, "topics"));
 	print_rows(json_object_get(s, "streams"), (const char *const[]){"name", "records", "duplicates", "deadLetters", "batches", "lag"},
 		   (const char *const[]){"stream", "records", "duplicates", "dead letters", "batches", "lag"}, 6);
 	print_rows(json_object_get(cluster, "apps"), (const char *const[]){"id", "instances", "running", "restarts"},

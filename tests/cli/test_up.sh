@@ -16,6 +16,10 @@ run 0 "$SMACK" status --data "$dir/data" --json
 says '"uptimeMs"'
 /usr/bin/python3 -c 'import json, sys; json.load(open(sys.argv[1]))' "$dir/out" || fail "not JSON"
 
+run 0 "$SMACK" topic create copies --replication-factor 3 --data "$dir/data"
+run 0 "$SMACK" status --data "$dir/data"
+says "1 of the topics ask for a replication factor above 1: there is one copy of each"
+
 # Under load: producers, a waiting consumer, an open stream of events, an app, idle connections.
 run 0 "$SMACK" topic create load --partitions 4 --data "$dir/data"
 yes '{"a": 1}' | "$SMACK" topic produce load --data "$dir/data" >/dev/null 2>&1 &
