@@ -225,6 +225,28 @@ static void produce_refuses_what_kafka_refuses(void **state)
 	close(fd);
 }
 
+static void produce_names_the_records_that_the_topic_refuses(void **state)
+{
+	struct fixture *x = *state;
+	make_topic(x, "t", 1);
+	int fd = dial(x);
+	x->log.refused = (struct batch_refused){BATCH_WITHOUT_KEY, 2, {3, 7}};
+	struct kafka_produce_response *a = call(x, fd, KAFKA_PRODUCE, 9, produce_of(x, "t", 0, one_record(x, "x")));
+	const struct kafka_produce_partition_response *p = &a->topics[0].partitions[0];
+	assert_int_equal(p->error_code, KAFKA_INVALID_RECORD);
+	assert_int_equal(p->base_offset, -1);
+	assert_true(p->error_message.size > 0);
+	assert_int_equal(p->record_errors_count, 2);
+	assert_int_equal(p->record_errors[0].batch_index, 3);
+	assert_int_equal(p->record_errors[1].batch_index, 7);
+	assert_true(p->record_errors[1].message.size > 0);
+	x->log.refused.why = BATCH_TIME_OUT_OF_RANGE;
+	assert_int_equal(produce(x, fd, "t", 0, "x"), KAFKA_INVALID_TIMESTAMP);
+	x->log.refused.why = BATCH_NOT_REFUSED;
+	assert_int_equal(produce(x, fd, "t", 0, "x"), KAFKA_NONE);
+	close(fd);
+}
+
 static void acks_0_gets_no_answer_and_order_is_kept(void **state)
 {
 	struct fixture *x = *state;
@@ -327,6 +349,7 @@ int main(void)
 		TEST(a_client_that_leaves_a_waiting_fetch_leaves_nothing_behind),
 		TEST(the_first_batch_comes_even_if_it_is_too_large),
 		TEST(produce_refuses_what_kafka_refuses),
+		TEST(produce_names_the_records_that_the_topic_refuses),
 		TEST(acks_0_gets_no_answer_and_order_is_kept),
 		TEST(a_full_log_delays_the_answer),
 		TEST(topics_are_created_and_deleted),

@@ -40,7 +40,8 @@ struct fake_log {
 	struct fake_offset offsets[64];
 	uint32_t offset_count;
 	int64_t next_producer;
-	int full_times; /* so many appends answer SM_FULL */
+	int full_times;               /* so many appends answer SM_FULL */
+	struct batch_refused refused; /* appends are refused for these records */
 	int appends;
 };
 
@@ -150,6 +151,10 @@ static inline enum sm_err fake_append_locked(struct fake_log *f, const char *top
 	if (f->full_times > 0) {
 		f->full_times--;
 		return SM_FULL;
+	}
+	if (f->refused.why) {
+		result->refused = f->refused;
+		return SM_INVALID;
 	}
 	enum sm_err err = batch_parse(bytes_of(batches, size), &info);
 	if (err || !batch_crc_ok(bytes_of(batches, size), &info))
