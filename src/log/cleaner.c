@@ -34,10 +34,9 @@ static void run(struct sm_work *work)
 	cleaner_free(c);
 }
 
-/* __consumer_offsets has its own way (group_offsets.c). */
 static bool is_compacted(const struct topic *t)
 {
-	return t->settings.compact && !t->deleting && strcmp(t->name, TOPIC_OFFSETS) != 0;
+	return t->settings.compact && !t->deleting;
 }
 
 static enum sm_err collect(struct cleaner *c)

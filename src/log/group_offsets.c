@@ -8,17 +8,14 @@
  * A group's partition is abs(hashCode of its name in Java) % partitions; abs of the smallest integer is 0, as in Kafka.
  * Source: Kafka's OffsetCommitKey.json and OffsetCommitValue.json; Utils.abs.
  *
- * The topic is made by the first commit. It does not grow without bound: when a partition holds several times what its
- * newest values need, commits to it wait, the segment is rolled, the newest values are written to the new one, and when
- * they are on disk the segments before it go. A crash in between leaves both, which read the same. */
+ * The topic is made by the first commit. It is compacted like any other (compact.c), but in segments of LOG_OFFSETS_SEGMENT_BYTES: all
+ * of it is read at the start. */
 #include "base/arena.h"
 #include "base/map.h"
 #include "log/log_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
 
-#define COMPACT_MIN_BYTES (4u << 20)
-#define COMPACT_FACTOR 4
 #define BATCH_SPLIT_BYTES (512u << 10)
 #define READ_BYTES (1u << 20)
 
@@ -26,21 +23,19 @@ struct committed {
 	int64_t offset;
 	int32_t leader_epoch;
 	int64_t time_ms;
+	int64_t at; /* the record's own offset */
 	uint32_t metadata_size;
 	char metadata[]; /* terminated */
 };
 struct group {
 	struct map offsets; /* topic and 4 bytes partition -> struct committed */
 	struct map pending; /* the same -> how many batches of open transactions have one, as the pointer's value */
-	int32_t partition;  /* of __consumer_offsets */
 };
 struct commit {
-	struct commit *next;
 	struct group_offsets *offsets;
 	struct partition *log; /* counted */
 	int32_t partition;
 	struct buf batches;
-	size_t bytes;
 	bool transactional;
 	void (*done)(void *arg, enum sm_err err);
 	void *arg;
@@ -53,18 +48,7 @@ struct pending {
 	uint8_t batch[];
 };
 struct part {
-	struct group_offsets *offsets;
-	int32_t number;
-	uint32_t in_flight;
-	bool compacting;
-	struct commit *waiting, **waiting_tail;
 	struct pending *pending, **pending_tail; /* oldest first */
-	uint64_t bytes, live_bytes;              /* in the log; of the newest values, about */
-	/* of the compaction under way */
-	struct partition *log;
-	struct buf snapshot;
-	size_t written;
-	int64_t first_offset;
 };
 struct group_offsets {
 	struct engine *engine;
@@ -179,11 +163,6 @@ static enum sm_err writer_end(struct writer *w)
 
 /* ---- the map: under the lock ---- */
 
-static uint64_t live_size(size_t group_size, size_t key_size, const struct committed *c)
-{
-	return group_size + key_size + c->metadata_size + 48;
-}
-
 static struct group *group_get(struct group_offsets *g, struct bytes name, bool make)
 {
 	struct group *group = map_get(&g->groups, name);
@@ -208,22 +187,24 @@ static void group_drop_if_empty(struct group_offsets *g, struct bytes name, stru
 	free(group);
 }
 
-static enum sm_err map_apply(struct group_offsets *g, int32_t partition, struct bytes group_name, struct bytes key, int64_t offset,
+/* Of two commits the one that was appended later counts, whenever a transaction's marker came: compaction keeps that one too. */
+static enum sm_err map_apply(struct group_offsets *g, int64_t at, struct bytes group_name, struct bytes key, int64_t offset,
 			     int32_t leader_epoch, struct bytes metadata, int64_t time_ms)
 {
-	struct part *part = &g->parts[partition];
 	struct group *group = group_get(g, group_name, offset >= 0);
 	if (!group)
 		return offset >= 0 ? SM_NO_MEMORY : SM_OK;
-	group->partition = partition;
+	const struct committed *there = map_get(&group->offsets, key);
 	void *old = NULL;
+	if (there && there->at > at)
+		return SM_OK;
 	if (offset < 0) {
 		old = map_remove(&group->offsets, key);
 	} else {
 		struct committed *c = malloc(sizeof *c + metadata.size + 1);
 		if (!c)
 			return SM_NO_MEMORY;
-		*c = (struct committed){offset, leader_epoch, time_ms, (uint32_t)metadata.size};
+		*c = (struct committed){offset, leader_epoch, time_ms, at, (uint32_t)metadata.size};
 		if (metadata.size)
 			memcpy(c->metadata, metadata.data, metadata.size);
 		c->metadata[metadata.size] = 0;
@@ -231,12 +212,8 @@ static enum sm_err map_apply(struct group_offsets *g, int32_t partition, struct 
 			free(c);
 			return SM_NO_MEMORY;
 		}
-		part->live_bytes += live_size(group_name.size, key.size, c);
 	}
-	if (old) {
-		part->live_bytes -= live_size(group_name.size, key.size, old);
-		free(old);
-	}
+	free(old);
 	group_drop_if_empty(g, group_name, group);
 	return SM_OK;
 }
@@ -265,7 +242,7 @@ static enum sm_err key_read(const struct record *record, struct bytes *ret_group
 }
 
 /* One record of the topic. */
-static enum sm_err record_apply(struct group_offsets *g, int32_t partition, const struct record *record)
+static enum sm_err record_apply(struct group_offsets *g, const struct record *record)
 {
 	struct byte_reader value = byte_reader(record->value);
 	struct bytes group, map_key;
@@ -273,7 +250,7 @@ static enum sm_err record_apply(struct group_offsets *g, int32_t partition, cons
 	if (err)
 		return err == SM_END ? SM_OK : err;
 	if (record->value_null)
-		return map_apply(g, partition, group, map_key, -1, -1, (struct bytes){NULL, 0}, 0);
+		return map_apply(g, record->offset, group, map_key, -1, -1, (struct bytes){NULL, 0}, 0);
 	uint16_t version = reader_be16(&value);
 	int64_t offset = (int64_t)reader_be64(&value);
 	int32_t leader_epoch = version >= 3 ? (int32_t)reader_be32(&value) : -1;
@@ -281,18 +258,18 @@ static enum sm_err record_apply(struct group_offsets *g, int32_t partition, cons
 	int64_t time_ms = (int64_t)reader_be64(&value);
 	if (value.failed || version > 3 || offset < 0)
 		return SM_CORRUPT;
-	return map_apply(g, partition, group, map_key, offset, leader_epoch, metadata, time_ms);
+	return map_apply(g, record->offset, group, map_key, offset, leader_epoch, metadata, time_ms);
 }
 
-static enum sm_err records_each(struct group_offsets *g, int32_t partition, struct bytes batch,
-				enum sm_err (*each)(struct group_offsets *g, int32_t partition, const struct record *record))
+static enum sm_err records_each(struct group_offsets *g, struct bytes batch,
+				enum sm_err (*each)(struct group_offsets *g, const struct record *record))
 {
 	struct batch_reader reader;
 	struct record record;
 	enum sm_err err = batch_reader_init(&reader, batch);
 	if (err)
 		return err;
-	while (!(err = batch_next(&reader, &record)) && !(err = each(g, partition, &record)))
+	while (!(err = batch_next(&reader, &record)) && !(err = each(g, &record)))
 		;
 	batch_reader_done(&reader);
 	return err == SM_END ? SM_OK : err;
@@ -300,7 +277,7 @@ static enum sm_err records_each(struct group_offsets *g, int32_t partition, stru
 
 /* ---- transactions: under the lock ---- */
 
-static enum sm_err pending_count_up(struct group_offsets *g, int32_t partition, const struct record *record)
+static enum sm_err pending_count_up(struct group_offsets *g, const struct record *record)
 {
 	struct bytes name, key;
 	enum sm_err err = key_read(record, &name, &key);
@@ -309,14 +286,13 @@ static enum sm_err pending_count_up(struct group_offsets *g, int32_t partition, 
 	struct group *group = group_get(g, name, true);
 	if (!group)
 		return SM_NO_MEMORY;
-	group->partition = partition;
 	uintptr_t count = (uintptr_t)map_get(&group->pending, key);
 	err = map_put(&group->pending, key, (void *)(count + 1), NULL);
 	group_drop_if_empty(g, name, group);
 	return err;
 }
 
-static enum sm_err pending_count_down(struct group_offsets *g, int32_t partition, const struct record *record)
+static enum sm_err pending_count_down(struct group_offsets *g, const struct record *record)
 {
 	struct bytes name, key;
 	if (key_read(record, &name, &key))
@@ -340,7 +316,7 @@ static enum sm_err pending_add(struct group_offsets *g, int32_t partition, struc
 		return SM_NO_MEMORY;
 	*p = (struct pending){NULL, producer_id, batch.size};
 	memcpy(p->batch, batch.data, batch.size);
-	enum sm_err err = records_each(g, partition, batch, pending_count_up);
+	enum sm_err err = records_each(g, batch, pending_count_up);
 	if (err) {
 		free(p);
 		return err;
@@ -357,7 +333,7 @@ static enum sm_err pending_end(struct group_offsets *g, int32_t partition, int64
 	enum sm_err err = SM_OK;
 	for (struct pending *p = part->pending; p && commit && !err; p = p->next)
 		if (p->producer_id == producer_id)
-			err = records_each(g, partition, bytes_of(p->batch, p->size), record_apply);
+			err = records_each(g, bytes_of(p->batch, p->size), record_apply);
 	if (err) /* memory: the coordinator sends the marker again */
 		return err;
 	struct pending **at = &part->pending;
@@ -367,7 +343,7 @@ static enum sm_err pending_end(struct group_offsets *g, int32_t partition, int64
 			at = &p->next;
 			continue;
 		}
-		(void)!records_each(g, partition, bytes_of(p->batch, p->size), pending_count_down);
+		(void)!records_each(g, bytes_of(p->batch, p->size), pending_count_down);
 		*at = p->next;
 		free(p);
 	}
@@ -379,7 +355,7 @@ static enum sm_err batch_apply(struct group_offsets *g, int32_t partition, struc
 {
 	struct log_txn_marker marker;
 	if (!(info->attributes & (BATCH_TRANSACTIONAL | BATCH_CONTROL)))
-		return records_each(g, partition, batch, record_apply);
+		return records_each(g, batch, record_apply);
 	if (!(info->attributes & BATCH_CONTROL))
 		return pending_add(g, partition, batch, info->producer_id);
 	enum sm_err err = log__marker_read(batch, &marker);
@@ -405,9 +381,6 @@ static enum sm_err batches_apply(struct group_offsets *g, int32_t partition, str
 
 /* ---- commits ---- */
 
-static void compact_start(struct part *part);
-static void compact_end(void *arg, const struct sm_error *error);
-
 static void commit_end(struct commit *c, enum sm_err err)
 {
 	c->done(c->arg, err);
@@ -420,27 +393,12 @@ static void commit_is_appended(void *arg, const struct log_append_result *result
 {
 	struct commit *c = arg;
 	struct group_offsets *g = c->offsets;
-	struct part *part = &g->parts[c->partition];
 	enum sm_err err = result->err;
 	pthread_mutex_lock(&g->lock);
-	if (!err) {
+	if (!err)
 		err = batches_apply(g, c->partition, buf_bytes(&c->batches), NULL);
-		part->bytes += c->bytes;
-	}
-	part->in_flight--;
-	if (!part->compacting && !part->pending && part->bytes > COMPACT_MIN_BYTES && part->bytes > COMPACT_FACTOR * part->live_bytes &&
-	    !atomic_load(&g->engine->closing)) {
-		part->compacting = true;
-		part->log = log__partition_ref(c->log);
-	}
-	bool start = part->compacting && part->in_flight == 0, pending = part->pending != NULL;
 	pthread_mutex_unlock(&g->lock);
 	commit_end(c, err);
-	/* A transaction's offsets must not go with the old segments before they are decided. */
-	if (start && pending)
-		compact_end(part, &(struct sm_error){.code = SM_AGAIN});
-	else if (start)
-		compact_start(part);
 }
 
 static void commit_append(struct commit *c)
@@ -452,24 +410,6 @@ static void commit_append(struct commit *c)
 		log__partition_append(c->log, (uint8_t *)(uintptr_t)data.data, data.size, 0, commit_is_appended, c);
 }
 
-static void commit_start(struct commit *c)
-{
-	struct group_offsets *g = c->offsets;
-	struct part *part = &g->parts[c->partition];
-	pthread_mutex_lock(&g->lock);
-	bool wait = part->compacting;
-	if (wait) {
-		c->next = NULL;
-		*part->waiting_tail = c;
-		part->waiting_tail = &c->next;
-	} else {
-		part->in_flight++;
-	}
-	pthread_mutex_unlock(&g->lock);
-	if (!wait)
-		commit_append(c);
-}
-
 static void topic_is_there(void *arg, const struct sm_error *error)
 {
 	struct commit *c = arg;
@@ -479,7 +419,7 @@ static void topic_is_there(void *arg, const struct sm_error *error)
 	if (err)
 		commit_end(c, err);
 	else
-		commit_start(c);
+		commit_append(c);
 }
 
 static enum sm_err commit_build(struct commit *c, const char *group, int64_t producer_id, int16_t epoch,
@@ -500,7 +440,7 @@ static enum sm_err commit_build(struct commit *c, const char *group, int64_t pro
 			err = SM_NO_MEMORY;
 		if (err)
 			break;
-		*value = (struct committed){o->offset, o->leader_epoch, now_ms, (uint32_t)metadata_size};
+		*value = (struct committed){o->offset, o->leader_epoch, now_ms, -1, (uint32_t)metadata_size};
 		memcpy(value->metadata, o->metadata ? o->metadata : "", metadata_size + 1);
 		writer_add(&w, group, o->topic, strlen(o->topic), o->partition, value, now_ms);
 		free(value);
@@ -536,13 +476,12 @@ static void commit_begin(struct group_offsets *g, const char *group, int64_t pro
 	struct batch_info info;
 	if (!err && c->transactional && !(err = batch_parse(buf_bytes(&c->batches), &info)) && info.size != buf_size(&c->batches))
 		err = SM_TOO_LARGE;
-	c->bytes = buf_size(&c->batches);
 	if (err) {
 		commit_end(c, err);
 		return;
 	}
 	if ((c->log = log__topics_partition(g->engine, TOPIC_OFFSETS, c->partition))) {
-		commit_start(c);
+		commit_append(c);
 		return;
 	}
 	const struct log_config config = {"cleanup.policy", "compact"};
@@ -593,117 +532,6 @@ void log__offsets_txn_end(struct group_offsets *g, struct partition *log, const 
 	}
 	*e = (struct ending){g, log->number, *marker, done, arg};
 	log__partition_txn_end(log, marker, marker_is_appended, e);
-}
-
-/* ---- compaction ---- */
-
-static void compact_end(void *arg, const struct sm_error *error)
-{
-	struct part *part = arg;
-	struct group_offsets *g = part->offsets;
-	struct partition *log = part->log;
-	pthread_mutex_lock(&g->lock);
-	/* After a failure: not again before as much has come in once more. */
-	part->bytes = error ? 0 : buf_size(&part->snapshot);
-	part->compacting = false;
-	part->log = NULL;
-	buf_done(&part->snapshot);
-	struct commit *waiting = part->waiting;
-	part->waiting = NULL;
-	part->waiting_tail = &part->waiting;
-	for (struct commit *c = waiting; c; c = c->next)
-		part->in_flight++;
-	pthread_mutex_unlock(&g->lock);
-	while (waiting) {
-		struct commit *next = waiting->next;
-		commit_append(waiting);
-		waiting = next;
-	}
-	log__partition_unref(log);
-}
-
-static void snapshot_write(struct part *part);
-
-static void snapshot_is_appended(void *arg, const struct log_append_result *result)
-{
-	struct part *part = arg;
-	if (result->err) {
-		compact_end(part, &(struct sm_error){.code = result->err});
-		return;
-	}
-	if (part->first_offset < 0)
-		part->first_offset = result->base_offset;
-	snapshot_write(part);
-}
-
-/* The next batches of the snapshot; after the last, what was before the first goes. */
-static void snapshot_write(struct part *part)
-{
-	struct bytes all = buf_bytes(&part->snapshot);
-	size_t size = 0;
-	struct batch_info info;
-	while (part->written + size < all.size &&
-	       !batch_parse(bytes_of(all.data + part->written + size, all.size - part->written - size), &info) &&
-	       (size == 0 || size + info.size <= LOG_GROUP_BYTES_MAX))
-		size += info.size;
-	if (size) {
-		uint8_t *from = part->snapshot.data + part->snapshot.start + part->written;
-		part->written += size;
-		log__partition_append(part->log, from, size, 0, snapshot_is_appended, part);
-		return;
-	}
-	pthread_mutex_lock(&part->log->lock);
-	int64_t before = part->first_offset >= 0 ? part->first_offset : part->log->high_watermark;
-	pthread_mutex_unlock(&part->log->lock);
-	enum sm_err err = log__partition_do(part->log, PARTITION_DROP_BEFORE, before, compact_end, part);
-	if (err)
-		compact_end(part, &(struct sm_error){.code = err});
-}
-
-static enum sm_err snapshot_build(struct part *part)
-{
-	struct group_offsets *g = part->offsets;
-	struct writer w = {.out = &part->snapshot, .producer_id = -1};
-	size_t pos = 0, at;
-	struct bytes name, key;
-	void *value, *committed;
-	int64_t now_ms = clock_wall_ms(g->engine->clock);
-	pthread_mutex_lock(&g->lock);
-	while (map_next(&g->groups, &pos, &name, &value)) {
-		struct group *group = value;
-		if (group->partition != part->number)
-			continue;
-		char *text = strndup((const char *)name.data, name.size);
-		if (!text) {
-			w.err = SM_NO_MEMORY;
-			break;
-		}
-		for (at = 0; map_next(&group->offsets, &at, &key, &committed);)
-			writer_add(&w, text, (const char *)key.data, key.size - 4, (int32_t)be32_get(key.data + key.size - 4), committed,
-				   now_ms);
-		free(text);
-	}
-	pthread_mutex_unlock(&g->lock);
-	return writer_end(&w);
-}
-
-static void compact_is_rolled(void *arg, const struct sm_error *error)
-{
-	struct part *part = arg;
-	part->written = 0;
-	part->first_offset = -1;
-	enum sm_err err = error ? error->code : snapshot_build(part);
-	if (err)
-		compact_end(part, &(struct sm_error){.code = err});
-	else
-		snapshot_write(part);
-}
-
-static void compact_start(struct part *part)
-{
-	enum sm_err err = log__partition_do(part->log, PARTITION_ROLL, 0, compact_is_rolled, part);
-	if (err)
-		compact_end(part, &(struct sm_error){.code = err});
 }
 
 /* ---- reading ---- */
@@ -804,7 +632,6 @@ static enum sm_err part_load(struct group_offsets *g, struct partition *log, int
 		struct bytes data;
 		if (!(err = log_slice_bytes(&r.slice, &buffer, &cap, &data)))
 			err = batches_apply(g, partition, data, &offset);
-		g->parts[partition].bytes += r.slice.size;
 		log_slice_done(&r.slice);
 	}
 	free(buffer);
@@ -820,12 +647,8 @@ enum sm_err log__offsets_open(struct engine *engine, struct group_offsets **ret,
 	g->engine = engine;
 	pthread_mutex_init(&g->lock, NULL);
 	map_init(&g->groups);
-	for (int32_t i = 0; i < LOG_OFFSETS_PARTITIONS; i++) {
-		g->parts[i] = (struct part){.offsets = g, .number = i};
-		g->parts[i].waiting_tail = &g->parts[i].waiting;
+	for (int32_t i = 0; i < LOG_OFFSETS_PARTITIONS; i++)
 		g->parts[i].pending_tail = &g->parts[i].pending;
-		buf_init(&g->parts[i].snapshot);
-	}
 	for (int32_t i = 0; i < LOG_OFFSETS_PARTITIONS && !err; i++) {
 		struct partition *log = log__topics_partition(engine, TOPIC_OFFSETS, i);
 		if (log)

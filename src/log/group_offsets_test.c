@@ -139,6 +139,16 @@ static uint64_t offsets_bytes(struct bench_log *b)
 	return sum;
 }
 
+static void offsets_compact(struct bench_log *b)
+{
+	for (int32_t i = 0; i < LOG_OFFSETS_PARTITIONS; i++) {
+		struct sm_error error;
+		struct partition *p = log__topics_partition((struct engine *)b->log, TOPIC_OFFSETS, i);
+		assert_int_equal(log__partition_compact(p, T0, &error), SM_OK);
+		log__partition_unref(p);
+	}
+}
+
 static void offsets_topic_does_not_grow_without_bound(void **state)
 {
 	struct bench_log b;
@@ -147,10 +157,40 @@ static void offsets_topic_does_not_grow_without_bound(void **state)
 	metadata[2000] = 0;
 	testing_begin(&b);
 	commit_many(&b, "g", 9000, 3, metadata); /* 18 MB */
-	assert_true(offsets_bytes(&b) < 6u << 20);
+	assert_true(offsets_bytes(&b) > 15u << 20);
+	offsets_compact(&b);
+	assert_true(offsets_bytes(&b) < 5u << 20);
 	for (int restart = 0; restart < 2; restart++) {
 		for (int32_t i = 0; i < 3; i++)
 			assert_committed(&b, "g", "topic", i, 8997 + i, metadata);
+		testing_reopen(&b);
+	}
+	testing_end(&b);
+}
+
+static void marker_is_written(void *arg, const struct log_append_result *result)
+{
+	is_committed(arg, result->err);
+}
+
+static void commit_that_came_after_a_transactions_one_stays(void **state)
+{
+	struct bench_log b;
+	struct committed c;
+	const struct log_group_offset offset = {"t", 0, 10, 3, ""};
+	testing_begin(&b);
+	sem_init(&c.done, 0, 0);
+	assert_int_equal(commit(&b, "g", "t", 0, 5, ""), SM_OK);
+	b.log->ops->offsets_commit_txn(b.log, "g", 7, 0, &offset, 1, is_committed, &c);
+	sem_wait(&c.done);
+	assert_int_equal(c.err, SM_OK);
+	assert_int_equal(commit(&b, "g", "t", 0, 20, ""), SM_OK);
+	const struct log_txn_marker marker = {.producer_id = 7, .commit = true};
+	b.log->ops->txn_end(b.log, TOPIC_OFFSETS, log__offsets_partition("g"), &marker, marker_is_written, &c);
+	sem_wait(&c.done);
+	assert_int_equal(c.err, SM_OK);
+	for (int restart = 0; restart < 2; restart++) {
+		assert_committed(&b, "g", "t", 0, 20, "");
 		testing_reopen(&b);
 	}
 	testing_end(&b);
@@ -162,6 +202,7 @@ int main(void)
 		cmocka_unit_test(commits_are_there_also_after_a_restart),
 		cmocka_unit_test(groups_fall_on_the_partitions_that_java_computes),
 		cmocka_unit_test(commits_are_written_in_kafkas_layout),
+		cmocka_unit_test(commit_that_came_after_a_transactions_one_stays),
 		cmocka_unit_test(offsets_topic_does_not_grow_without_bound),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -322,14 +322,13 @@ enum partition_job {
 	PARTITION_GROUP,
 	PARTITION_ROLL,
 	PARTITION_RETENTION,
-	PARTITION_DROP_BEFORE,
 	PARTITION_START, /* the log's start moves to the offset, for good */
 	PARTITION_CLOSE,
 	PARTITION_DELETE,
 	PARTITION_PRODUCERS
 };
 /* Ask the partition for a job other than a group. done is called on a thread of the engine; always, unless an error is
- * returned here. offset: for PARTITION_DROP_BEFORE, whole segments before it go; for PARTITION_START, -1 is the high watermark. */
+ * returned here. offset: for PARTITION_START, -1 is the high watermark. */
 SM_MUST_CHECK enum sm_err log__partition_do(struct partition *p, enum partition_job job, int64_t offset,
 					    void (*done)(void *arg, const struct sm_error *error), void *arg);
 

@@ -107,7 +107,6 @@ static void job_run(struct sm_work *work)
 	case PARTITION_RETENTION:
 		err = log__partition_drop_old(w->partition, clock_wall_ms(w->partition->engine->clock), -1, reterr);
 		break;
-	case PARTITION_DROP_BEFORE: err = log__partition_drop_old(w->partition, 0, w->control->offset, reterr); break;
 	case PARTITION_START: err = log__partition_start_at(w->partition, w->control->offset, reterr); break;
 	case PARTITION_CLOSE: err = job_close(w, reterr); break;
 	case PARTITION_DELETE: err = job_delete(w, reterr); break;
@@ -209,7 +208,6 @@ static void job_has_ended(struct partition_writer *w)
 		break;
 	case PARTITION_ROLL: roll_has_ended(w, err); break;
 	case PARTITION_RETENTION:
-	case PARTITION_DROP_BEFORE:
 	case PARTITION_START:
 	case PARTITION_PRODUCERS: break;
 	case PARTITION_CLOSE: partition_is_gone(w, SM_CLOSED); break;
@@ -294,10 +292,6 @@ static void control_start(struct partition_writer *w)
 	if (c->settings) {
 		w->partition->settings = *c->settings;
 		control_end(w, NULL);
-	} else if (c->job == PARTITION_ROLL && (failed || !w->out.segment || w->out.end == SEGMENT_HEADER)) {
-		control_end(w, failed ? &(struct sm_error){.code = SM_IO, .text = "the partition is read-only"} : NULL);
-	} else if (c->job == PARTITION_ROLL) {
-		roll_start(w);
 	} else {
 		job_start(w, c->job);
 	}

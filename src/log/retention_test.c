@@ -207,7 +207,7 @@ static void job_that_is_queued_behind_a_close_is_answered(void **state)
 	sem_init(&closed.done, 0, 0);
 	sem_init(&late.done, 0, 0);
 	assert_int_equal(log__partition_do(p, PARTITION_CLOSE, 0, is_done, &closed), SM_OK);
-	bool queued = log__partition_do(p, PARTITION_DROP_BEFORE, 0, is_done, &late) == SM_OK;
+	bool queued = log__partition_do(p, PARTITION_RETENTION, 0, is_done, &late) == SM_OK;
 	sem_wait(&closed.done);
 	if (queued)
 		sem_wait(&late.done);

@@ -76,7 +76,9 @@ enum sm_err log__topic_new(const struct engine *engine, const struct log_topic_s
 	t->partition_count = spec->partitions;
 	t->replication_factor = spec->replication_factor;
 	t->internal = internal;
-	log__config_defaults(&t->settings, engine->segment_bytes, engine->retention_ms > 0 && !internal ? engine->retention_ms : -1);
+	bool offsets = strcmp(t->name, TOPIC_OFFSETS) == 0;
+	log__config_defaults(&t->settings, offsets ? LOG_OFFSETS_SEGMENT_BYTES : engine->segment_bytes,
+			     engine->retention_ms > 0 && !internal ? engine->retention_ms : -1);
 	enum sm_err err = configs_copy(t, spec, reterr);
 	if (err) {
 		sm_error_prefix(reterr, "topic %s", spec->name);
