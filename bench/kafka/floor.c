@@ -1,0 +1,198 @@
+/* What the machine itself costs, measured in the same run as the brokers: bench-kafka-floor DIR prints one line of JSON.
+ *
+ *   memcpy_gb_s        64 MiB from one buffer to another
+ *   fdatasync_us       4 KiB into a file that was filled before, median of 500
+ *   round_trip_us      one byte to a thread and back over a loopback connection, median of 20,000
+ *   sendfile_mb_s, sendfile_cpu_s_gb   a 256 MiB file, in the page cache, to a loopback connection, 1 MiB a call; the sender's CPU */
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+static void die(const char *what)
+{
+	perror(what);
+	exit(1);
+}
+
+static double now(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static double thread_cpu(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+	return (x > y) - (x < y);
+}
+
+static double median(double *values, size_t count)
+{
+	qsort(values, count, sizeof *values, by_value);
+	return values[count / 2];
+}
+
+static double memcpy_speed(void)
+{
+	size_t size = 64u << 20;
+	char *a = malloc(size), *b = malloc(size);
+	double best = 0;
+	memset(a, 1, size);
+	memset(b, 2, size);
+	for (int i = 0; i < 10; i++) {
+		double since = now();
+		memcpy(i & 1 ? a : b, i & 1 ? b : a, size);
+		double speed = (double)size / (now() - since) / 1e9;
+		best = speed > best ? speed : best;
+	}
+	free(a);
+	free(b);
+	return best;
+}
+
+static int file_of(const char *dir, size_t size)
+{
+	char path[4096];
+	static char block[1u << 20];
+	snprintf(path, sizeof path, "%s/floor", dir);
+	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0)
+		die(path);
+	unlink(path);
+	memset(block, 'x', sizeof block);
+	for (size_t at = 0; at < size; at += sizeof block)
+		if (pwrite(fd, block, sizeof block, (off_t)at) != (ssize_t)sizeof block)
+			die("write");
+	if (fdatasync(fd))
+		die("sync");
+	return fd;
+}
+
+static double sync_time(const char *dir)
+{
+	enum { COUNT = 500 };
+	static double us[COUNT];
+	char block[4096] = "y";
+	int fd = file_of(dir, 4u << 20);
+	for (int i = 0; i < COUNT; i++) {
+		double since = now();
+		if (pwrite(fd, block, sizeof block, (off_t)i * 4096) != (ssize_t)sizeof block || fdatasync(fd))
+			die("sync");
+		us[i] = (now() - since) * 1e6;
+	}
+	close(fd);
+	return median(us, COUNT);
+}
+
+/* A connection to itself: ends[0] to ends[1]. */
+static void connection(int ends[2])
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t size = sizeof address;
+	int listener = socket(AF_INET, SOCK_STREAM, 0), on = 1;
+	if (listener < 0 || bind(listener, (struct sockaddr *)&address, sizeof address) || listen(listener, 1) ||
+	    getsockname(listener, (struct sockaddr *)&address, &size))
+		die("listen");
+	ends[0] = socket(AF_INET, SOCK_STREAM, 0);
+	if (connect(ends[0], (struct sockaddr *)&address, sizeof address) || (ends[1] = accept(listener, NULL, NULL)) < 0)
+		die("connect");
+	for (int i = 0; i < 2; i++)
+		setsockopt(ends[i], IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	close(listener);
+}
+
+static void *echo(void *arg)
+{
+	int fd = *(int *)arg;
+	char byte;
+	while (read(fd, &byte, 1) == 1 && write(fd, &byte, 1) == 1)
+		;
+	return NULL;
+}
+
+static double round_trip(void)
+{
+	enum { COUNT = 20000 };
+	static double us[COUNT];
+	int ends[2];
+	pthread_t thread;
+	char byte = 'z';
+	connection(ends);
+	pthread_create(&thread, NULL, echo, &ends[1]);
+	for (int i = 0; i < COUNT; i++) {
+		double since = now();
+		if (write(ends[0], &byte, 1) != 1 || read(ends[0], &byte, 1) != 1)
+			die("round trip");
+		us[i] = (now() - since) * 1e6;
+	}
+	shutdown(ends[0], SHUT_RDWR);
+	pthread_join(thread, NULL);
+	close(ends[0]);
+	close(ends[1]);
+	return median(us, COUNT);
+}
+
+static void *drain(void *arg)
+{
+	static char buffer[1u << 18];
+	while (read(*(int *)arg, buffer, sizeof buffer) > 0)
+		;
+	return NULL;
+}
+
+static void sendfile_speed(const char *dir, double *ret_mb_s, double *ret_cpu_s_gb)
+{
+	size_t size = 256u << 20;
+	int fd = file_of(dir, size), ends[2];
+	pthread_t thread;
+	connection(ends);
+	pthread_create(&thread, NULL, drain, &ends[1]);
+	double since = now(), cpu = thread_cpu(), sent = 0;
+	while (now() - since < 3) {
+		off_t at = 0;
+		while ((size_t)at < size) {
+			ssize_t n = sendfile(ends[0], fd, &at, 1u << 20);
+			if (n <= 0)
+				die("sendfile");
+			sent += (double)n;
+		}
+	}
+	*ret_mb_s = sent / (now() - since) / 1e6;
+	*ret_cpu_s_gb = (thread_cpu() - cpu) / sent * 1e9;
+	shutdown(ends[0], SHUT_RDWR);
+	pthread_join(thread, NULL);
+	close(ends[0]);
+	close(ends[1]);
+	close(fd);
+}
+
+int main(int argc, char **argv)
+{
+	double mb_s, cpu_s_gb;
+	if (argc != 2) {
+		fprintf(stderr, "usage: bench-kafka-floor DIR\n");
+		return 2;
+	}
+	sendfile_speed(argv[1], &mb_s, &cpu_s_gb);
+	printf("{\"memcpy_gb_s\":%.1f,\"fdatasync_us\":%.0f,\"round_trip_us\":%.1f,\"sendfile_mb_s\":%.0f,\"sendfile_cpu_s_gb\":%.3f}\n",
+	       memcpy_speed(), sync_time(argv[1]), round_trip(), mb_s, cpu_s_gb);
+	return 0;
+}

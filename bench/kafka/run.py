@@ -1,0 +1,267 @@
+#!/usr/bin/python3
+"""smack beside Apache Kafka 4.1.1 on the same machine, in the same run, cell by cell and round by round in turn: run.py SMACK LOAD FLOOR.
+
+smack answers a produce request after its fsync, Kafka with its defaults before it. CPU is the broker's, user and system, in seconds a million
+messages; throughput is bounded by the client, which runs on the same cores. Each figure is a median over the rounds.
+
+BENCH_SECONDS (20) a measurement, BENCH_ROUNDS (3), BENCH_CELLS: only cells whose name contains it."""
+import json
+import os
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SMACK, LOAD, FLOOR = sys.argv[1:4]
+SECONDS = float(os.environ.get('BENCH_SECONDS', 20))
+ROUNDS = int(os.environ.get('BENCH_ROUNDS', 3))
+ONLY = os.environ.get('BENCH_CELLS', '')
+missed = []
+
+
+def free_ports(count):
+    """So many free ports in a row."""
+    for port in range(42000, 60000, 10):
+        sockets = []
+        try:
+            for i in range(count):
+                s = socket.socket()
+                sockets.append(s)
+                s.bind(('127.0.0.1', port + i))
+            return port
+        except OSError:
+            continue
+        finally:
+            for s in sockets:
+                s.close()
+    sys.exit('bench: no free ports')
+
+
+def answers(port):
+    """Whether a Metadata request (version 1, no topic) finds one broker."""
+    request = b'\0\3\0\1\0\0\0\7\xff\xff\0\0\0\0'
+    try:
+        with socket.create_connection(('127.0.0.1', port), 1) as s:
+            s.settimeout(2)
+            s.sendall(len(request).to_bytes(4, 'big') + request)
+            data = s.makefile('rb').read(12)
+            return len(data) == 12 and int.from_bytes(data[8:12], 'big') >= 1
+    except OSError:
+        return False
+
+
+class Broker:
+    def __init__(self, name, work):
+        self.name, self.dir = name, os.path.join(work, name)
+        self.port = free_ports(2)
+        self.made = set()
+        self.start()
+
+    def wait(self, since):
+        while not answers(self.port):
+            if time.monotonic() - since > 120:
+                sys.exit('bench: %s did not start; see %s' % (self.name, self.dir))
+            time.sleep(0.001)
+        self.ready_ms = (time.monotonic() - since) * 1000
+
+    def topic(self, name, partitions):
+        if name in self.made:
+            return
+        self.made.add(name)
+        self.create(name, partitions)
+
+    def status(self, field):
+        with open('/proc/%d/status' % self.pid, encoding='utf-8') as f:
+            for line in f:
+                if line.startswith(field):
+                    return int(line.split()[1]) / 1024
+        return 0
+
+    def cpu(self):
+        with open('/proc/%d/stat' % self.pid, encoding='utf-8') as f:
+            fields = f.read().rsplit(')', 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+
+
+class Smack(Broker):
+    def start(self):
+        since = time.monotonic()
+        os.makedirs(self.dir, exist_ok=True)
+        self.process = subprocess.Popen([SMACK, 'up', '--data', self.dir, '--http', '0', '--kafka', str(self.port), '--cql', '0'],
+                                        stdout=open(self.dir + '.log', 'ab'), stderr=subprocess.STDOUT)
+        self.pid = self.process.pid
+        self.wait(since)
+
+    def create(self, name, partitions):
+        subprocess.run([SMACK, 'topic', 'create', name, '--partitions', str(partitions), '--data', self.dir], check=True)
+
+    def delete(self, name):
+        self.made.discard(name)
+        subprocess.run([SMACK, 'topic', 'delete', name, '--data', self.dir], check=True)
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(20)
+
+
+class Kafka(Broker):
+    def start(self):
+        self.classpath = subprocess.run([HERE + '/peer', 'classpath', self.dir], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+        since = time.monotonic()
+        started = subprocess.run([HERE + '/peer', 'start', self.dir, str(self.port)], check=True, stdout=subprocess.PIPE, text=True)
+        self.pid = int(started.stdout)
+        self.wait(since)
+
+    def tool(self, name, *words):
+        return subprocess.run(['java', '-Xmx256m', '-cp', self.classpath, 'org.apache.kafka.tools.' + name, *words], check=True,
+                              stdout=subprocess.PIPE, text=True).stdout
+
+    def create(self, name, partitions):
+        self.tool('TopicCommand', '--bootstrap-server', '127.0.0.1:%d' % self.port, '--create', '--topic', name, '--partitions',
+                  str(partitions))
+
+    def delete(self, name):
+        self.made.discard(name)
+        self.tool('TopicCommand', '--bootstrap-server', '127.0.0.1:%d' % self.port, '--delete', '--topic', name)
+
+    def stop(self):
+        subprocess.run([HERE + '/peer', 'stop', self.dir], check=True)
+
+
+def load(broker, mode, topic, partitions, size, *words):
+    broker.topic(topic, partitions)
+    done = subprocess.run([LOAD, mode, '--brokers', '127.0.0.1:%d' % broker.port, '--topic', topic, '--partitions', str(partitions), '--size',
+                           str(size), '--seconds', str(SECONDS), '--pid', str(broker.pid), *words], check=True, stdout=subprocess.PIPE, text=True)
+    result = json.loads(done.stdout)
+    if result['failed']:
+        print('  %s: %d messages failed' % (broker.name, result['failed']))
+    result['rate'] = result['messages'] / result['seconds']
+    result['cpu'] = (result['broker_user'] + result['broker_system']) / result['messages'] * 1e6
+    result['client'] = result['client_cpu'] / result['messages'] * 1e6
+    return result
+
+
+def java_produce(broker, kafka, topic, partitions, size):
+    """Kafka's own client with its default batches, by its own tool."""
+    broker.topic(topic, partitions)
+    count = int(SECONDS * (40000 if size > 500 else 200000))
+    since, cpu = time.monotonic(), broker.cpu()
+    kafka.tool('ProducerPerformance', '--topic', topic, '--num-records', str(count), '--record-size', str(size), '--throughput', '-1',
+               '--producer-props', 'bootstrap.servers=127.0.0.1:%d' % broker.port, 'acks=all')
+    return {'rate': count / (time.monotonic() - since), 'cpu': (broker.cpu() - cpu) / count * 1e6, 'client': 0,
+            'rss_kib': broker.status('VmRSS') * 1024}
+
+
+def median(results, field):
+    return statistics.median(r[field] for r in results)
+
+
+def judge(ok):
+    return 'ok' if ok else 'MISSED'
+
+
+def cell(name, brokers, measure, bar, slow_is_bad=True):
+    """bar: at most this share of Kafka's CPU."""
+    if ONLY not in name:
+        return None
+    results = {b.name: [] for b in brokers}
+    for _ in range(ROUNDS):
+        for b in brokers:
+            results[b.name].append(measure(b))
+    k, s = results['kafka'], results['smack']
+    ratio, speed = median(s, 'cpu') / median(k, 'cpu'), median(s, 'rate') / median(k, 'rate')
+    ok = ratio <= bar and (speed >= 0.97 or not slow_is_bad)
+    if not ok:
+        missed.append(name)
+    print('%-34s %8.0f %8.0f %6.2f   %7.2f %7.2f %6.2f  (bar %.2f)  client %.2f %.2f  rss %4.0f %4.0f MiB  %s' % (
+        name, median(k, 'rate') / 1e3, median(s, 'rate') / 1e3, speed, median(k, 'cpu'), median(s, 'cpu'), ratio, bar, median(k, 'client'),
+        median(s, 'client'), median(k, 'rss_kib') / 1024, median(s, 'rss_kib') / 1024, judge(ok)), flush=True)
+    return results
+
+
+def latency_cell(name, brokers, topic, rate, linger, p99_bar):
+    if ONLY not in name:
+        return
+    results = {b.name: [] for b in brokers}
+    for _ in range(ROUNDS):
+        for b in brokers:
+            results[b.name].append(load(b, 'latency', topic, 1, 100, '--rate', str(rate), '--linger', str(linger)))
+    k, s = results['kafka'], results['smack']
+    ok = median(s, 'p99_ms') <= median(k, 'p99_ms') * p99_bar
+    if not ok:
+        missed.append(name)
+    print('%-34s p50 %6.2f %6.2f   p99 %6.2f %6.2f   p99.9 %6.2f %6.2f ms   CPU %4.0f %4.0f %% of a core  (bar p99 %.2f)  %s' % (
+        name, median(k, 'p50_ms'), median(s, 'p50_ms'), median(k, 'p99_ms'), median(s, 'p99_ms'), median(k, 'p999_ms'), median(s, 'p999_ms'),
+        median(k, 'cpu') * rate / 1e4, median(s, 'cpu') * rate / 1e4, p99_bar, judge(ok)), flush=True)
+
+
+def touch_memory():
+    """A virtual machine's memory costs more at its first touch than ever after; what is free is touched once, so that neither side pays."""
+    with open('/proc/meminfo', encoding='utf-8') as f:
+        free = next(int(line.split()[1]) for line in f if line.startswith('MemFree')) * 1024
+    size = max(free - (2 << 30), 0)
+    subprocess.run([sys.executable, '-c', 'import mmap\nm = mmap.mmap(-1, %d)\nfor i in range(0, %d, 4096): m[i] = 1' % (size or 4096, size)],
+                   check=False)
+
+
+def idle(brokers):
+    before = [b.cpu() for b in brokers]
+    time.sleep(60)
+    used = [(b.cpu() - c) / 60 * 100 for b, c in zip(brokers, before)]
+    ok = used[1] < 0.1
+    if not ok:
+        missed.append('idle')
+    print('idle CPU over 60 s: %s  (bar: smack 0.1 %%)  %s' % (', '.join('%s %.2f %%' % (b.name, u) for b, u in zip(brokers, used)), judge(ok)))
+
+
+def main():
+    work = tempfile.mkdtemp(prefix='smack-bench-', dir=os.environ.get('TMPDIR', '/tmp'))
+    touch_memory()
+    floor = json.loads(subprocess.run([FLOOR, work], check=True, stdout=subprocess.PIPE, text=True).stdout)
+    print('floor: memcpy %(memcpy_gb_s)s GB/s, fdatasync %(fdatasync_us)s us, loopback round trip %(round_trip_us)s us, '
+          'sendfile %(sendfile_mb_s)s MB/s at %(sendfile_cpu_s_gb)s CPU s/GB' % floor)
+    brokers = []
+    try:
+        brokers.append(Kafka('kafka', work))
+        brokers.append(Smack('smack', work))
+        kafka, smack = brokers
+        print('ready after: kafka %.0f ms, smack %.0f ms (bar 50); fresh: %.0f and %.0f MiB' % (
+            kafka.ready_ms, smack.ready_ms, kafka.status('VmRSS'), smack.status('VmRSS')))
+        print('%-34s %8s %8s %6s   %7s %7s %6s' % ('cell', 'kafka k/s', 'smack', 'ratio', 'CPU s/M', 'smack', 'ratio'))
+        for size in (100, 1024):
+            for partitions in (1, 6):
+                for codec in ('none', 'lz4'):
+                    topic = 'p%d-%d-%s' % (size, partitions, codec)
+                    cell('produce %d B, %d partitions, %s' % (size, partitions, codec), brokers,
+                         lambda b, t=topic, p=partitions, s=size, c=codec: load(b, 'produce', t, p, s, '--codec', c), 0.5)
+                    results = cell('consume %d B, %d partitions, %s' % (size, partitions, codec), brokers,
+                                   lambda b, t=topic, p=partitions, s=size: load(b, 'consume', t, p, s), 1.0)
+                    if results and codec == 'none':
+                        share = median(results['smack'], 'cpu') / 1e6 / (size / 1e9) / floor['sendfile_cpu_s_gb']
+                        print('    smack\'s CPU a byte consumed: %.2f times a bare sendfile loop  (bar 1.3)' % share)
+                    for b in brokers:
+                        if topic in b.made:
+                            b.delete(topic)
+        cell('produce single records, linger 0', brokers,
+             lambda b: load(b, 'produce', 'single', 1, 100, '--linger', '0', '--single'), 0.2)
+        for size in (100, 1024):
+            cell('produce %d B by Java, its batches' % size, brokers, lambda b, s=size: java_produce(b, kafka, 'java%d' % s, 1, s), 0.2)
+        for rate in (5000, 1000):
+            for linger in (5, 0):
+                latency_cell('latency %d/s, linger %d' % (rate, linger), brokers, 'latency', rate, linger, 1.0)
+        if not ONLY:
+            print('under load at most: kafka %.0f MiB, smack %.0f MiB' % (kafka.status('VmHWM'), smack.status('VmHWM')))
+            idle(brokers)
+    finally:
+        for b in brokers:
+            b.stop()
+        shutil.rmtree(work, ignore_errors=True)
+    print('missed: ' + ', '.join(missed) if missed else 'every bar is met')
+
+
+main()
