@@ -1,6 +1,6 @@
-/* Large blocks of memory that come and go under load: those that were freed are kept for the next ones, so that the system need not map
- * and clear their pages again (a third of the CPU of a produce load). They are malloc's: free() is right for them too, and block_free for
- * any memory of malloc's. Thread: any. */
+/* Large blocks of memory, those of struct buf among them, that come and go under load: those that were freed are kept for the next ones, so
+ * that the system need not map and clear their pages again (a third of the CPU of a produce load). They are malloc's: free() is right for
+ * them too, and block_free for any memory of malloc's. Thread: any. */
 #ifndef BASE_BLOCK_H
 #define BASE_BLOCK_H
 

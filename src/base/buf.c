@@ -1,4 +1,5 @@
 #include "base/buf.h"
+#include "base/block.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -9,7 +10,7 @@ void buf_init(struct buf *b)
 
 void buf_done(struct buf *b)
 {
-	free(b->data);
+	block_free(b->data);
 	buf_init(b);
 }
 
@@ -34,14 +35,14 @@ uint8_t *buf_reserve(struct buf *b, size_t size)
 	size_t cap = b->cap ? b->cap * 2 : 256;
 	while (cap < used + size)
 		cap *= 2;
-	uint8_t *data = malloc(cap);
+	uint8_t *data = block_new(cap, &cap);
 	if (!data) {
 		b->failed = true;
 		return NULL;
 	}
 	if (used)
 		memcpy(data, b->data + b->start, used);
-	free(b->data);
+	block_free(b->data);
 	b->data = data;
 	b->cap = cap;
 	b->start = 0;

@@ -7,28 +7,23 @@ int bytes_compare(struct bytes a, struct bytes b)
 	return c ? c : (a.size > b.size) - (a.size < b.size);
 }
 
-uint64_t reader_uvarint(struct byte_reader *r)
+uint64_t reader_uvarint_long(struct byte_reader *r)
 {
+	const uint8_t *p = r->at;
 	uint64_t value = 0;
-	for (unsigned shift = 0; shift < 70; shift += 7) {
-		const uint8_t *p = reader_take(r, 1);
-		if (!p)
-			return 0;
+	for (unsigned shift = 0; shift < 70 && p < r->end && !r->failed; shift += 7) {
+		uint8_t byte = *p++;
 		/* The tenth byte has room for one bit. */
-		if (shift == 63 && *p > 1)
+		if (shift == 63 && byte > 1)
 			break;
-		value |= (uint64_t)(*p & 0x7f) << shift;
-		if (!(*p & 0x80))
+		value |= (uint64_t)(byte & 0x7f) << shift;
+		if (byte < 0x80) {
+			r->at = p;
 			return value;
+		}
 	}
 	r->failed = true;
 	return 0;
-}
-
-int64_t reader_varint(struct byte_reader *r)
-{
-	uint64_t v = reader_uvarint(r);
-	return (int64_t)(v >> 1) ^ -(int64_t)(v & 1);
 }
 
 size_t uvarint_put(uint8_t *out, uint64_t value)

@@ -108,8 +108,17 @@ static inline uint64_t reader_be64(struct byte_reader *r)
 	return p ? be64_get(p) : 0;
 }
 /* LEB128 of at most 5 or 10 bytes, and its zigzag form (protocol buffers; Kafka's record format). */
-uint64_t reader_uvarint(struct byte_reader *r);
-int64_t reader_varint(struct byte_reader *r);
+uint64_t reader_uvarint_long(struct byte_reader *r);
+static inline uint64_t reader_uvarint(struct byte_reader *r)
+{
+	/* Nearly all have one byte. */
+	return !r->failed && r->at < r->end && *r->at < 0x80 ? *r->at++ : reader_uvarint_long(r);
+}
+static inline int64_t reader_varint(struct byte_reader *r)
+{
+	uint64_t v = reader_uvarint(r);
+	return (int64_t)(v >> 1) ^ -(int64_t)(v & 1);
+}
 /* Bytes written to out (room for 10). */
 size_t uvarint_put(uint8_t *out, uint64_t value);
 size_t varint_put(uint8_t *out, int64_t value);

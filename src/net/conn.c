@@ -4,7 +4,6 @@
  * when the turn ends (turn.c). Closing is in two steps: net_conn_close marks the connection and stops the actor; the actor's
  * end calls the protocol's close and frees what is left, so that no handler ever runs on freed state. */
 #include "net/net_internal.h"
-#include "base/block.h"
 #include "base/metrics.h"
 #include <assert.h>
 #include <errno.h>
@@ -98,14 +97,8 @@ void *net_conn_take(struct net_conn *conn, struct bytes part, uint8_t **ret_data
 static void make_room(struct net_conn *conn)
 {
 	size_t have = buf_size(&conn->in);
-	if (conn->need > NET_READ_CHUNK && !conn->in.data) {
-		size_t size;
-		uint8_t *block = block_new(conn->need, &size);
-		if (block)
-			conn->in = (struct buf){.data = block, .cap = size};
-	} else if (conn->need > have) {
+	if (conn->need > have)
 		buf_reserve(&conn->in, conn->need - have);
-	}
 }
 
 static void keep(struct net_conn *conn, struct bytes left)
