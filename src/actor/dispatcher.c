@@ -179,9 +179,11 @@ static void turn(struct dispatcher *d)
 	hooks_run(d);
 }
 
+/* uv_run looks at its timers before it waits too: an alarm that is due by then must not be followed by a wait without end. */
 static void on_alarm(uv_timer_t *alarm)
 {
 	((struct dispatcher *)alarm->data)->alarm_ns = 0;
+	uv_stop(alarm->loop);
 }
 static void on_wake(uv_async_t *wake) {}
 

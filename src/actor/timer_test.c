@@ -118,11 +118,38 @@ static void a_stopped_timer_does_not_come_even_if_its_message_is_queued(void **u
 	assert_int_equal(atomic_load(&testing_live), 0);
 }
 
+/* One short timer after the other and nothing else that would wake the dispatcher: one that is due just before it goes to sleep must not
+ * be slept over. */
+enum { SHORT_TIMERS = 1000 };
+static enum sm_err short_start(struct sm_actor *self, void *state, void *arg)
+{
+	*(atomic_int **)state = arg;
+	return sm_timer_start(self, 1, 1, 0);
+}
+static enum sm_err short_came(struct sm_actor *self, void *state, struct sm_msg *msg)
+{
+	/* libuv counts whole milliseconds: one begins between our look at the timers and its own. */
+	int count = atomic_fetch_add(*(atomic_int **)state, 1);
+	while (uv_hrtime() % 1000000 < 1000000 - (uint64_t)(1 + count % 64) * 200)
+		;
+	return count < SHORT_TIMERS ? sm_timer_start(self, 1, 1, 0) : SM_OK;
+}
+static void a_timer_that_is_due_before_the_dispatcher_sleeps_wakes_it(void **unused)
+{
+	struct sm_system *system = system_with(1);
+	atomic_int count = 0;
+	struct sm_props props = {.state_size = sizeof(void *), .init = short_start, .receive = short_came, .arg = &count, .dispatcher = -1};
+	assert_int_equal(sm_spawn(system, NULL, &props, NULL), SM_OK);
+	eventually(atomic_load(&count) > SHORT_TIMERS);
+	assert_int_equal(sm_system_stop(system, 5000), SM_OK);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(timers_come_once_or_repeat_and_stopped_ones_do_not),
 		cmocka_unit_test(a_stopped_timer_does_not_come_even_if_its_message_is_queued),
+		cmocka_unit_test(a_timer_that_is_due_before_the_dispatcher_sleeps_wakes_it),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
