@@ -135,6 +135,7 @@ class Kafka(Broker):
 
 def load(broker, mode, topic, partitions, size, *words):
     broker.topic(topic, partitions)
+    os.sync()  # what the other side has left to write is not to be paid for here
     done = subprocess.run([LOAD, mode, '--brokers', '127.0.0.1:%d' % broker.port, '--topic', topic, '--partitions', str(partitions), '--size',
                            str(size), '--seconds', str(SECONDS), '--pid', str(broker.pid), *words], check=True, stdout=subprocess.PIPE, text=True)
     result = json.loads(done.stdout)
@@ -149,6 +150,7 @@ def load(broker, mode, topic, partitions, size, *words):
 def java_produce(broker, kafka, topic, partitions, size):
     """Kafka's own client with its default batches, by its own tool."""
     broker.topic(topic, partitions)
+    os.sync()
     count = int(SECONDS * (40000 if size > 500 else 200000))
     since, cpu = time.monotonic(), broker.cpu()
     kafka.tool('ProducerPerformance', '--topic', topic, '--num-records', str(count), '--record-size', str(size), '--throughput', '-1',

@@ -296,7 +296,7 @@ static enum sm_err index_again(struct io *io, const char *dir, int64_t base_offs
 static enum sm_err resume(struct io *io, const char *dir, int64_t base_offset, const struct left *logs, struct sm_error *reterr)
 {
 	char path[PATH_MAX];
-	int64_t next_offset;
+	int64_t next_offset = base_offset;
 	path_of(dir, base_offset, ".swap", path);
 	enum sm_err err = end_of(io, path, &next_offset, reterr);
 	int64_t *covered = calloc(logs->count + 1, sizeof *covered);

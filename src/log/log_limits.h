@@ -8,6 +8,8 @@
 #define LOG_PENDING_BYTES_MAX (64u << 20) /* waiting for the sync in one partition; above: SM_FULL */
 #define LOG_GROUP_BYTES_MAX (8u << 20)    /* written by one group commit, and of one append */
 #define LOG_GROUP_APPENDS_MAX 4096        /* appends of one group commit */
+#define LOG_GATHER_MS 1                   /* a group waits at most so long for as many appends as the last one had, */
+#define LOG_GATHER_BYTES_MAX (256u << 10) /* unless it has so many bytes */
 #define LOG_PARTITIONS_MAX 10000          /* of one topic */
 #define LOG_TOPICS_MAX 10000
 #define LOG_CONFIG_VALUE_MAX 1024            /* bytes of one config's value */

@@ -14,6 +14,8 @@ static const struct sm_msg_type job_done_type = {"log job done", NULL};
 
 static void go_on(struct partition_writer *w);
 
+#define GATHER_TIMER 1
+
 /* ---- jobs: on the pool ---- */
 
 /* Producer state as of now. Recovery needs it, or the one at the segment's start if the segment's end does not get its clean mark.
@@ -198,6 +200,8 @@ static void job_has_ended(struct partition_writer *w)
 	w->control = NULL;
 	switch (w->job) {
 	case PARTITION_GROUP:
+		w->last_count = w->group.count;
+		w->last_ns = clock_monotonic_ns(&clock_system);
 		if (!err) {
 			log__group_is_written(w);
 		} else {
@@ -297,6 +301,19 @@ static void control_start(struct partition_writer *w)
 	}
 }
 
+/* Those whose appends were in the last group mostly send again as soon as they are answered: the next group waits a moment for as many,
+ * since a sync costs much the same for one append and for five. One sender at a time is never waited for. */
+static bool wait_for_more(struct partition_writer *w)
+{
+	if (!w->head || w->waiting >= w->last_count || w->waiting_bytes >= LOG_GATHER_BYTES_MAX)
+		return false;
+	if (clock_monotonic_ns(&clock_system) - w->last_ns >= LOG_GATHER_MS * 1000000ull)
+		return false;
+	if (!w->gathering)
+		w->gathering = sm_timer_start(w->self, GATHER_TIMER, LOG_GATHER_MS, 0) == SM_OK;
+	return w->gathering;
+}
+
 /* Start what is due, if nothing runs. */
 static void go_on(struct partition_writer *w)
 {
@@ -307,7 +324,7 @@ static void go_on(struct partition_writer *w)
 		control_start(w);
 		return;
 	}
-	while (w->head && !w->busy) {
+	while (w->head && !w->busy && !wait_for_more(w)) {
 		if (log__must_roll(w, w->head)) {
 			roll_start(w);
 			continue;
@@ -338,6 +355,8 @@ static enum sm_err receive(struct sm_actor *self, void *state, struct sm_msg *ms
 		a->next = NULL;
 		*w->tail = a;
 		w->tail = &a->next;
+		w->waiting++;
+		w->waiting_bytes += a->size;
 		if (!w->busy)
 			actor_at_turn_end(self, &w->hook); /* what else came in this turn shares the group */
 	} else if (msg->type == &control_type) {
@@ -349,6 +368,10 @@ static enum sm_err receive(struct sm_actor *self, void *state, struct sm_msg *ms
 		go_on(w);
 	} else if (msg->type == &job_done_type) {
 		job_has_ended(w);
+	} else if (msg->type == &sm_msg_timer) {
+		w->gathering = false;
+		w->last_count = 0; /* they do not come: whoever is there goes now */
+		go_on(w);
 	}
 	return SM_OK;
 }

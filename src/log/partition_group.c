@@ -251,6 +251,8 @@ void log__fail_waiting(struct partition_writer *w, enum sm_err err)
 	struct append *a = w->head;
 	w->head = NULL;
 	w->tail = &w->head;
+	w->waiting = 0;
+	w->waiting_bytes = 0;
 	while (a) {
 		struct append *next = a->next;
 		log__append_finish(a, err);
@@ -400,6 +402,8 @@ void log__group_form(struct partition_writer *w)
 		struct append *a = w->head;
 		if (!(w->head = a->next))
 			w->tail = &w->head;
+		w->waiting--;
+		w->waiting_bytes -= a->size;
 		bool in_group = false;
 		const struct group before = *g;
 		/* The room first: what has its sequence numbers must be written. */

@@ -50,6 +50,11 @@ struct partition_writer {
 	struct sm_actor *self;
 	struct actor_turn_hook hook;
 	struct append *head, **tail; /* waiting for a group */
+	uint32_t waiting;            /* so many */
+	size_t waiting_bytes;
+	uint32_t last_count; /* appends of the last group */
+	uint64_t last_ns;    /* when it ended */
+	bool gathering;      /* the timer runs */
 	struct control *controls, **controls_tail;
 	struct segment_writer out; /* segment NULL: nothing was ever appended */
 	struct producers producers;
