@@ -353,11 +353,9 @@ static void end_txn(struct kafka_txn *t, struct kafka_request *r, bool commit, b
 	t->next = t->is;
 	t->next.state = commit ? TXN_PREPARE_COMMIT : TXN_PREPARE_ABORT;
 	t->next.client_version = client_version;
-	t->next.last_epoch = -1;
-	if (fence && t->next.epoch <= EPOCH_LAST)
+	t->next.last_epoch = fence || client_version < 2 ? -1 : t->is.epoch;
+	if ((fence || client_version >= 2) && t->next.epoch <= EPOCH_LAST)
 		t->next.epoch++;
-	if (client_version >= 2 && t->next.epoch <= EPOCH_LAST)
-		t->next.last_epoch = t->next.epoch++;
 	if (t->leases)
 		t->free_of_leases = begin_end;
 	else
@@ -555,7 +553,8 @@ static void add_partitions(struct kafka_txn *t, struct kafka_request *r)
 
 /* ---- EndTxn ---- */
 
-/* The answer to its EndTxn was lost: the epoch that it still has is the one before. (Fencing takes two.) */
+/* The answer to its EndTxn was lost: the epoch that it still has is the one before. As in Kafka, one whose transaction was aborted
+ * for its time may abort it too, and so go on. */
 static bool is_end_again(const struct kafka_txn *t, const struct kafka_txn_use *u)
 {
 	if (u->client_version < 2 || t->is.client_version < 2)

@@ -260,7 +260,7 @@ static void older_clients_keep_their_epoch(void **state)
 static void a_transaction_whose_time_is_up_is_aborted(void **state)
 {
 	struct setup *s = *state;
-	struct who w, unused;
+	struct who w, next;
 	assert_int_equal(init(s, NOBODY, 5000, &w), 0);
 	assert_int_equal(produce(s, 12, 0, w, 0), 0);
 	s->clock.now_us += 4999000;
@@ -269,8 +269,13 @@ static void a_transaction_whose_time_is_up_is_aborted(void **state)
 	s->clock.now_us += 1000;
 	until_state(s, "CompleteAbort");
 	assert_int_equal(stable(s, 0), 3);
-	assert_int_equal(end(s, 5, w, true, &unused), KAFKA_PRODUCER_FENCED);
+	/* As Kafka 4.1.1: it cannot commit, but when it aborts it learns its new epoch. */
+	assert_int_equal(end(s, 5, w, true, &next), KAFKA_INVALID_TXN_STATE);
+	assert_int_equal(end(s, 1, w, true, &next), KAFKA_INVALID_PRODUCER_EPOCH);
 	assert_int_equal(produce(s, 12, 0, w, 2), KAFKA_INVALID_PRODUCER_EPOCH);
+	assert_int_equal(end(s, 5, w, false, &next), 0);
+	assert_int_equal(next.epoch, w.epoch + 1);
+	assert_int_equal(produce(s, 12, 0, next, 0), 0);
 }
 
 static void an_open_transaction_goes_on_after_a_restart(void **state)

@@ -157,7 +157,7 @@ public class Transactions {
         try {
             producer.commitTransaction();
             throw new AssertionError("a transaction was committed after its time");
-        } catch (ProducerFencedException | InvalidProducerEpochException e) {
+        } catch (ProducerFencedException | InvalidProducerEpochException | InvalidTxnStateException e) {
             producer.close(Duration.ZERO);
         }
         expect(read(topic, "read_committed").isEmpty(), "after the time: " + read(topic, "read_committed"));
