@@ -61,6 +61,20 @@ enum sm_err server_info(struct sm_session *session, struct server_info *ret_info
 	return err;
 }
 
+error_t command_statements_parse(int key, char *arg, struct argp_state *state)
+{
+	struct statement_arguments *a = state->input;
+	switch (key) {
+	case 'd': a->data = arg; break;
+	case 'e': a->text = arg; break;
+	case 'f': a->file = arg; break;
+	case 'k': a->keyspace = arg; break;
+	case ARGP_KEY_ARG: argp_error(state, "put the statement behind -e"); break;
+	default: return ARGP_ERR_UNKNOWN;
+	}
+	return 0;
+}
+
 enum sm_err command_text(const char *inline_text, const char *file, struct buf *out, struct sm_error *reterr)
 {
 	if (inline_text) {

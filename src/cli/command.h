@@ -44,6 +44,17 @@ struct server_info {
 };
 SM_MUST_CHECK enum sm_err server_info(struct sm_session *session, struct server_info *ret_info, struct sm_error *reterr);
 
+/* What commands that run statements are given, first in their arguments; command_statements_parse takes it. */
+struct statement_arguments {
+	const char *data, *text, *file, *keyspace;
+};
+error_t command_statements_parse(int key, char *arg, struct argp_state *state);
+#define OPTIONS_STATEMENTS(language, keyspace_help)                                              \
+	OPTION_DATA, {"execute", 'e', language, 0, "run these statements", 0},                   \
+		{"file", 'f', "FILE", 0, "run the statements of FILE (- is standard input)", 0}, \
+	{                                                                                        \
+		"keyspace", 'k', "NAME", 0, keyspace_help, 0                                     \
+	}
 /* The text of -e, of the file of -f, or standard input; appended to out. */
 SM_MUST_CHECK enum sm_err command_text(const char *inline_text, const char *file, struct buf *out, struct sm_error *reterr);
 

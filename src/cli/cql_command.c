@@ -4,24 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-struct arguments {
-	const char *data, *text, *file, *keyspace;
-};
-
-static error_t parse(int key, char *arg, struct argp_state *state)
-{
-	struct arguments *a = state->input;
-	switch (key) {
-	case 'd': a->data = arg; break;
-	case 'e': a->text = arg; break;
-	case 'f': a->file = arg; break;
-	case 'k': a->keyspace = arg; break;
-	case ARGP_KEY_ARG: argp_error(state, "put the statement behind -e"); break;
-	default: return ARGP_ERR_UNKNOWN;
-	}
-	return 0;
-}
-
 struct printer {
 	struct text_table *table;
 	bool *right;
@@ -87,21 +69,18 @@ static enum sm_err done(void *arg, int64_t rows)
 int command_cql(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
-		OPTION_DATA,
-		{"execute", 'e', "CQL", 0, "run these statements", 0},
-		{"file", 'f', "FILE", 0, "run the statements of FILE (- is standard input)", 0},
-		{"keyspace", 'k', "NAME", 0, "begin in this keyspace", 0},
+		OPTIONS_STATEMENTS("CQL", "begin in this keyspace"),
 		{0},
 	};
 	static const struct argp argp = {options,
-					 parse,
+					 command_statements_parse,
 					 NULL,
 					 "Run CQL statements against a running server and print their rows. Without -e and -f they are "
 					 "read from standard input.",
 					 NULL,
 					 NULL,
 					 NULL};
-	struct arguments a = {0};
+	struct statement_arguments a = {0};
 	command_parse(&argp, argc, argv, &a);
 	struct sm_error error = {0};
 	struct sm_session *session = NULL;
