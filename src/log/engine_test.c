@@ -399,6 +399,32 @@ static void second_engine_on_a_directory_is_refused(void **state)
 	testing_end(&b);
 }
 
+static void a_producer_that_is_silent_for_a_day_is_forgotten(void **state)
+{
+	struct bench_log b;
+	struct clock_manual clock;
+	int64_t at;
+	memset(&b, 0, sizeof b);
+	clock_manual_init(&clock, (uint64_t)T0 * 1000);
+	b.options.clock = &clock.clock;
+	testing_dir(&b);
+	testing_system(&b);
+	testing_open(&b);
+	testing_topic(&b, "p", 1, NULL, NULL);
+	assert_int_equal(append_as(&b, 7, 0, 0, 2, &at), SM_OK);
+	clock.now_us += (LOG_PRODUCER_EXPIRE_MS - 1000) * 1000ull;
+	assert_int_equal(append_as(&b, 8, 0, 0, 1, &at), SM_OK);
+	testing_reopen(&b);
+	assert_int_equal(append_as(&b, 7, 0, 5, 1, &at), SM_SEQUENCE_GAP);
+	clock.now_us += 2000 * 1000ull;
+	testing_reopen(&b);
+	testing_append(&b, "p", 0, 0, 1, 10); /* so that closing has something to keep */
+	testing_reopen(&b);
+	assert_int_equal(append_as(&b, 7, 0, 5, 1, &at), SM_OK); /* not known: any start */
+	assert_int_equal(append_as(&b, 8, 0, 5, 1, &at), SM_SEQUENCE_GAP);
+	testing_end(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -411,6 +437,7 @@ int main(void)
 		cmocka_unit_test(deleted_topic_leaves_nothing_and_its_readers_finish),
 		cmocka_unit_test(idle_topic_costs_no_file),
 		cmocka_unit_test(idempotent_producer_is_stored_once),
+		cmocka_unit_test(a_producer_that_is_silent_for_a_day_is_forgotten),
 		cmocka_unit_test(bad_batches_are_refused),
 		cmocka_unit_test(offsets_are_found_by_time),
 		cmocka_unit_test(producer_ids_grow_across_restarts),

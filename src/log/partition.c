@@ -24,6 +24,7 @@ static enum sm_err snapshot_write(struct partition_writer *w, struct sm_error *r
 {
 	struct partition *p = w->partition;
 	struct segment *s = w->out.segment;
+	log__producers_expire(&w->producers, clock_wall_ms(p->engine->clock) - LOG_PRODUCER_EXPIRE_MS);
 	pthread_mutex_lock(&s->lock);
 	enum sm_err err = log__txn_index_seal(&s->txns, &w->producers);
 	pthread_mutex_unlock(&s->lock);
