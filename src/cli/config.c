@@ -97,6 +97,23 @@ enum sm_err time_parse(const char *text, uint64_t *ret_ms)
 	return number_with_unit(text, units, factors, ret_ms);
 }
 
+enum sm_err host_port_parse(const char *text, char ret_host[HOST_BYTES_MAX + 1], uint16_t *ret_port)
+{
+	bool v6 = *text == '[';
+	const char *host = text + v6, *colon = strrchr(text, ':');
+	if (!colon || strlen(colon + 1) > 5 || strspn(colon + 1, "0123456789") != strlen(colon + 1))
+		return SM_INVALID;
+	unsigned long port = strtoul(colon + 1, NULL, 10);
+	size_t size = strcspn(host, v6 ? "]" : ":");
+	const char *allowed = v6 ? "0123456789abcdefABCDEF:." : "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-._";
+	if (port < 1 || port > 65535 || size < 1 || size > HOST_BYTES_MAX || strspn(host, allowed) != size || host + size + v6 != colon)
+		return SM_INVALID;
+	memcpy(ret_host, host, size);
+	ret_host[size] = 0;
+	*ret_port = (uint16_t)port;
+	return SM_OK;
+}
+
 static enum sm_err set_value(struct config *c, const struct key *key, void *base, const char *value, struct sm_error *reterr)
 {
 	void *field = (char *)base + key->offset;
@@ -341,6 +358,11 @@ enum sm_err config_check(const struct config *c, struct sm_error *reterr)
 			       "%s: listen = %s: loopback only for now (127.0.0.1 or ::1): a listener elsewhere needs credentials, which "
 			       "are not there yet",
 			       name, c->listen);
+	char host[HOST_BYTES_MAX + 1];
+	uint16_t port;
+	if (*c->kafka_advertise && host_port_parse(c->kafka_advertise, host, &port))
+		return sm_fail(reterr, SM_INVALID, "%s: kafka.advertise = %s: give HOST:PORT, as broker.example:9092 or [::1]:9092", name,
+			       c->kafka_advertise);
 	if (c->segment_bytes < 1 << 20 || c->segment_bytes > 1ull << 31)
 		return sm_fail(reterr, SM_INVALID, "%s: log.segment must lie between 1MiB and 2GiB", name);
 	/* The write-ahead log grows with it, and the check before a start reads at most 1 GiB of each file. */

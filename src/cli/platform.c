@@ -256,6 +256,12 @@ static enum sm_err start_servers(struct platform *p, struct sm_error *reterr)
 					       .commands = platform_commands(p),
 					       .schema_changed = schema_changed,
 					       .arg = p};
+	char advertised[HOST_BYTES_MAX + 1];
+	if (*p->config->kafka_advertise) {
+		if (host_port_parse(p->config->kafka_advertise, advertised, &kafka.advertised_port))
+			return sm_fail(reterr, SM_INVALID, "kafka.advertise = %s: give HOST:PORT", p->config->kafka_advertise);
+		kafka.advertised_host = advertised;
+	}
 	/* HTTP and the Unix socket tell of the others: they listen when these are there. */
 	enum sm_err err = make_http(p, reterr);
 	if (!err)

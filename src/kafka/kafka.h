@@ -1,7 +1,7 @@
 /* A Kafka broker on top of a log: Kafka's wire protocol (4.1's versions) for unmodified clients.
  *
  * It serves topics, produce, fetch, classic consumer groups and their offsets; see README.md for the list of requests and what
- * is left out. The broker tells each client the address that the client connected to. */
+ * is left out. The broker tells each client the address that the client connected to, unless another one is advertised. */
 #ifndef KAFKA_KAFKA_H
 #define KAFKA_KAFKA_H
 
@@ -12,10 +12,14 @@
 struct kafka_server;
 struct kafka_server_options {
 	struct sm_system *system;
-	struct sm_log *log;     /* outlives the server */
-	struct clock *clock;    /* NULL: clock_system */
-	const char *host;       /* loopback */
-	uint16_t port;          /* 0: any free one */
+	struct sm_log *log;  /* outlives the server */
+	struct clock *clock; /* NULL: clock_system */
+	const char *host;    /* loopback */
+	uint16_t port;       /* 0: any free one */
+	/* What clients are told instead of the address that they connected to (Kafka's advertised.listeners); NULL: that address.
+	 * Copied; at most KAFKA_HOST_MAX bytes. */
+	const char *advertised_host;
+	uint16_t advertised_port;
 	const char *cluster_id; /* copied; NULL: a fixed one */
 	int32_t node_id;        /* 0 is a valid id */
 	int32_t partitions;     /* of topics that are made without a count; 0: 1 (Kafka's num.partitions) */
@@ -23,7 +27,7 @@ struct kafka_server_options {
 	/* How long the first member of an empty group waits for others. 0: not at all (Kafka's own default is 3000). */
 	uint32_t group_initial_rebalance_delay_ms;
 };
-/* Errors: those of net_listen, SM_NO_MEMORY. */
+/* Errors: those of net_listen, SM_NO_MEMORY, SM_TOO_LARGE (advertised_host). */
 SM_MUST_CHECK enum sm_err kafka_server_new(const struct kafka_server_options *options, struct kafka_server **ret_server,
 					   struct sm_error *reterr);
 uint16_t kafka_server_port(const struct kafka_server *server);

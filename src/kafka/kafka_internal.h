@@ -62,6 +62,8 @@ struct kafka_server {
 	struct clock *clock;
 	struct net_listener *listener;
 	char cluster_id[64];
+	char advertised_host[KAFKA_HOST_MAX + 1]; /* "": each client is told the address that it connected to */
+	uint16_t advertised_port;
 	int32_t node_id;
 	int32_t partitions;
 	bool auto_create;

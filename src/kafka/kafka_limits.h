@@ -9,6 +9,7 @@
 #define KAFKA_WAITING_MAX 64                /* requests of one connection not yet begun; then it is not read */
 #define KAFKA_WAITING_BYTES_MAX (16u << 20) /* the same in bytes; one larger request is still taken */
 #define KAFKA_PRODUCES_MAX 32               /* Produce requests of one connection under way; other requests go one by one */
+#define KAFKA_HOST_MAX 255                  /* bytes of the advertised host, as of a DNS name */
 #define KAFKA_RETRY_MS 5                    /* between two tries while the log is behind (SM_FULL) */
 #define KAFKA_FETCH_BYTES_MAX (55u << 20)   /* one Fetch answer; Kafka's fetch.max.bytes */
 #define KAFKA_FETCH_WAIT_MAX_MS 300000      /* longest that a Fetch may wait */

@@ -73,6 +73,51 @@ static void metadata_tells_the_address_that_the_client_connected_to(void **state
 	close(fd);
 }
 
+static void an_advertised_address_is_told_instead(void **state)
+{
+	struct fixture *x = *state;
+	struct sm_error error;
+	struct kafka_server *plain = x->server;
+	struct kafka_server_options options = {.system = x->system,
+					       .log = &x->log.log,
+					       .host = "127.0.0.1",
+					       .node_id = 1,
+					       .advertised_host = "broker.example",
+					       .advertised_port = 19092};
+	if (kafka_server_new(&options, &x->server, &error))
+		fail_msg("%s", error.text);
+	int fd = dial(x);
+	struct kafka_metadata_request *q = BODY(x, metadata_request);
+	q->topics_count = -1;
+	struct kafka_metadata_response *a = call(x, fd, KAFKA_METADATA, 12, q);
+	assert_true(bytes_equal(a->brokers[0].host, BYTES("broker.example")));
+	assert_int_equal(a->brokers[0].port, 19092);
+	struct kafka_describe_cluster_response *c = call(x, fd, KAFKA_DESCRIBE_CLUSTER, 0, BODY(x, describe_cluster_request));
+	assert_true(bytes_equal(c->brokers[0].host, BYTES("broker.example")));
+	assert_int_equal(c->brokers[0].port, 19092);
+	struct kafka_find_coordinator_request *f = BODY(x, find_coordinator_request);
+	f->key = BYTES("group");
+	struct kafka_find_coordinator_response *g = call(x, fd, KAFKA_FIND_COORDINATOR, 3, f);
+	assert_true(bytes_equal(g->host, BYTES("broker.example")));
+	assert_int_equal(g->port, 19092);
+	close(fd);
+	kafka_server_free(x->server, 1000);
+	x->server = plain;
+}
+
+static void an_advertised_host_is_bounded(void **state)
+{
+	struct fixture *x = *state;
+	struct sm_error error;
+	struct kafka_server *server = NULL;
+	char host[KAFKA_HOST_MAX + 2];
+	memset(host, 'h', sizeof host - 1);
+	host[sizeof host - 1] = 0;
+	struct kafka_server_options options = {.system = x->system, .log = &x->log.log, .host = "127.0.0.1", .advertised_host = host};
+	assert_int_equal(kafka_server_new(&options, &server, &error), SM_TOO_LARGE);
+	assert_null(server);
+}
+
 static void metadata_makes_topics_only_when_asked_to(void **state)
 {
 	struct fixture *x = *state;
@@ -341,6 +386,8 @@ int main(void)
 		TEST(api_versions_of_an_unknown_version_is_answered_in_version_0),
 		TEST(requests_that_are_not_served_close_the_connection),
 		TEST(metadata_tells_the_address_that_the_client_connected_to),
+		TEST(an_advertised_address_is_told_instead),
+		TEST(an_advertised_host_is_bounded),
 		TEST(metadata_makes_topics_only_when_asked_to),
 		TEST(what_was_produced_is_fetched),
 		TEST(fetch_errors_are_kafkas),

@@ -40,6 +40,17 @@ struct metadata_state {
 	int32_t node; /* what every replica list points to */
 };
 
+/* Where the client is to find this broker. */
+static struct bytes our_host(const struct kafka_request *r)
+{
+	return bytes_str(*r->server->advertised_host ? r->server->advertised_host : r->host);
+}
+
+static uint16_t our_port(const struct kafka_request *r)
+{
+	return *r->server->advertised_host ? r->server->advertised_port : r->port;
+}
+
 static void metadata_done(struct kafka_request *r)
 {
 	struct metadata_state *s = r->state;
@@ -133,7 +144,7 @@ static void metadata_answer(struct kafka_request *r)
 		kafka__abort(r);
 		return;
 	}
-	*broker = (struct kafka_metadata_broker){r->server->node_id, bytes_str(r->host), r->port, {0}};
+	*broker = (struct kafka_metadata_broker){r->server->node_id, our_host(r), our_port(r), {0}};
 	reply->brokers = broker;
 	reply->brokers_count = 1;
 	reply->cluster_id = bytes_str(r->server->cluster_id);
@@ -215,7 +226,7 @@ void kafka__describe_cluster(struct kafka_request *r)
 		kafka__finish(r);
 		return;
 	}
-	*broker = (struct kafka_described_broker){r->server->node_id, bytes_str(r->host), r->port, {0}, false};
+	*broker = (struct kafka_described_broker){r->server->node_id, our_host(r), our_port(r), {0}, false};
 	reply->brokers = broker;
 	reply->brokers_count = 1;
 	reply->cluster_id = bytes_str(r->server->cluster_id);
@@ -241,8 +252,8 @@ void kafka__find_coordinator(struct kafka_request *r)
 	int16_t error = coordinator_error(q->key_type);
 	struct kafka_coordinator us = {
 		.node_id = error ? -1 : r->server->node_id,
-		.host = error ? KAFKA_EMPTY : bytes_str(r->host),
-		.port = error ? -1 : r->port,
+		.host = error ? KAFKA_EMPTY : our_host(r),
+		.port = error ? -1 : our_port(r),
 		.error_code = error,
 		.error_message = kafka__text(error ? "There is no coordinator for keys of this type." : NULL),
 	};

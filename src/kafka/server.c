@@ -18,6 +18,9 @@ static void wait_for_users(struct kafka_server *server)
 
 enum sm_err kafka_server_new(const struct kafka_server_options *options, struct kafka_server **ret_server, struct sm_error *reterr)
 {
+	const char *host = options->advertised_host ? options->advertised_host : "";
+	if (strlen(host) > KAFKA_HOST_MAX)
+		return sm_fail(reterr, SM_TOO_LARGE, "kafka: the advertised host has more than %d bytes", KAFKA_HOST_MAX);
 	struct kafka_server *s = calloc(1, sizeof *s);
 	if (!s)
 		return sm_fail(reterr, SM_NO_MEMORY, "kafka: no memory for the server");
@@ -29,6 +32,8 @@ enum sm_err kafka_server_new(const struct kafka_server_options *options, struct 
 	s->auto_create = !options->no_auto_create;
 	s->rebalance_delay_ms = options->group_initial_rebalance_delay_ms;
 	snprintf(s->cluster_id, sizeof s->cluster_id, "%s", options->cluster_id ? options->cluster_id : DEFAULT_CLUSTER_ID);
+	memcpy(s->advertised_host, host, strlen(host) + 1);
+	s->advertised_port = options->advertised_port;
 	pthread_mutex_init(&s->groups_lock, NULL);
 	map_init(&s->groups);
 	struct net_listen_options listen = {
