@@ -12,6 +12,11 @@ error_t server_options_parse(int key, char *arg, struct argp_state *state, struc
 	case OPTION_HTTP: o->ports[0] = arg; return 0;
 	case OPTION_KAFKA: o->ports[1] = arg; return 0;
 	case OPTION_CQL: o->ports[2] = arg; return 0;
+	case OPTION_ADVERTISE:
+		if (strncmp(arg, "kafka=", 6) != 0)
+			argp_error(state, "--advertise %s: only kafka=HOST:PORT can be advertised", arg);
+		o->advertise = arg + 6;
+		return 0;
 	case OPTION_SET:
 		if (o->set_count == SERVER_SETS_MAX)
 			argp_error(state, "more than %d times --set: use a file", SERVER_SETS_MAX);
@@ -62,6 +67,8 @@ enum sm_err server_options_apply(struct server_options *o, struct sm_error *rete
 		err = config_set(o->config, o->sets[i], reterr);
 	for (unsigned i = 0; i < 3 && !err; i++)
 		err = set_one(o->config, port_keys[i], o->ports[i], reterr);
+	if (!err)
+		err = set_one(o->config, "kafka.advertise", o->advertise, reterr);
 	if (!err)
 		err = set_one(o->config, "data", o->data, reterr);
 	if (!err)

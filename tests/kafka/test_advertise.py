@@ -79,6 +79,16 @@ def without_it_the_servers_own_address_is_told(server):
 def a_wrong_address_is_refused_at_the_start(server):
     done = server.smack('up', '--set', 'kafka.advertise=nowhere', status=1)
     expect('HOST:PORT' in done, done)
+    done = server.smack('up', '--advertise', 'kafka=nowhere', status=1)
+    expect('kafka.advertise = nowhere' in done, done)
+    done = server.smack('up', '--advertise', 'cql=127.0.0.1:9', status=2)
+    expect('only kafka=HOST:PORT' in done, done)
 
 
-run([clients_stay_on_the_advertised_address, without_it_the_servers_own_address_is_told, a_wrong_address_is_refused_at_the_start], Server())
+def the_option_is_the_key(server):
+    done = server.smack('with', '--advertise', 'kafka=broker.example:19092', '--', 'sh', '-c', 'kcat -b $KAFKA_BOOTSTRAP_SERVERS -L -J')
+    expect('"broker.example:19092"' in done, done)
+
+
+run([clients_stay_on_the_advertised_address, without_it_the_servers_own_address_is_told, a_wrong_address_is_refused_at_the_start,
+     the_option_is_the_key], Server())
