@@ -524,7 +524,7 @@ static void add_partitions(struct kafka_txn *t, struct kafka_request *r)
 {
 	const struct kafka_txn_use *u = &r->txn;
 	int16_t error = producer_error(t, u);
-	if (error) {
+	if (!t || error) { /* without a transaction there is an error, too */
 		answer(r, error);
 		return;
 	}
@@ -575,7 +575,7 @@ static void end_producer(struct kafka_txn *t, struct kafka_request *r)
 			answer_producer(r, t->is.producer_id, t->is.epoch);
 		else
 			answer(r, KAFKA_INVALID_TXN_STATE);
-	} else if (error) {
+	} else if (!t || error) {
 		answer(r, error);
 	} else if (t->is.state == TXN_ONGOING || (u->client_version >= 2 && !u->commit)) {
 		/* Without a transaction there is nothing to abort, but a newer epoch fences what may still be under way. */

@@ -315,7 +315,8 @@ static enum sm_err pending_add(struct group_offsets *g, int32_t partition, struc
 	if (!p)
 		return SM_NO_MEMORY;
 	*p = (struct pending){NULL, producer_id, batch.size};
-	memcpy(p->batch, batch.data, batch.size);
+	if (batch.data)
+		memcpy(p->batch, batch.data, batch.size);
 	enum sm_err err = records_each(g, batch, pending_count_up);
 	if (err) {
 		free(p);

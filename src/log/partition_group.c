@@ -1,6 +1,7 @@
 /* Appends, from the caller's thread to the group that they are written with. */
 #include "base/metrics.h"
 #include "log/partition_internal.h"
+#include <assert.h>
 #include <limits.h>
 #include <stdlib.h>
 
@@ -115,8 +116,10 @@ static enum sm_err batches_recode(const struct topic_settings *set, const uint8_
 	if (!err && !(*ret_bytes = malloc(buf_size(&out))))
 		err = SM_NO_MEMORY;
 	if (!err) {
-		*ret_size = buf_size(&out);
-		memcpy(*ret_bytes, buf_bytes(&out).data, *ret_size);
+		struct bytes all = buf_bytes(&out);
+		*ret_size = all.size;
+		if (all.data)
+			memcpy(*ret_bytes, all.data, all.size);
 	}
 	buf_done(&out);
 	return err;
@@ -150,7 +153,7 @@ static enum sm_err append_send(struct partition *p, uint8_t *bytes, size_t size,
 			free(a);
 			return SM_NO_MEMORY;
 		}
-		if (!owned)
+		if (!owned && bytes)
 			memcpy(a->owned, bytes, size);
 		bytes = a->owned;
 	} else {
@@ -235,8 +238,12 @@ void log__partition_txn_end(struct partition *p, const struct log_txn_marker *ma
 	buf_init(&out);
 	uint8_t *copy = NULL;
 	size_t size = 0;
-	if (log__marker_build(&out, marker, clock_wall_ms(p->engine->clock)) == SM_OK && (copy = malloc(size = buf_size(&out))))
-		memcpy(copy, buf_bytes(&out).data, size);
+	assert(marker);
+	if (log__marker_build(&out, marker, clock_wall_ms(p->engine->clock)) == SM_OK) {
+		struct bytes all = buf_bytes(&out);
+		if (all.data && (copy = malloc(size = all.size)))
+			memcpy(copy, all.data, all.size);
+	}
 	buf_done(&out);
 	if (copy)
 		append_past_bound(p, copy, size, marker, done, arg);
