@@ -129,9 +129,11 @@ static void become_read_only(struct partition_writer *w)
 	log__fail_waiting(w, SM_IO);
 }
 
-static enum sm_err segments_push(struct partition *p, struct segment *s)
+/* *ret_sealed: a reference to the one before it, or NULL. A compaction may replace that one from now on. */
+static enum sm_err segments_push(struct partition *p, struct segment *s, struct segment **ret_sealed)
 {
 	enum sm_err err = SM_OK;
+	*ret_sealed = NULL;
 	pthread_mutex_lock(&p->lock);
 	if (p->segment_count == p->segment_cap) {
 		uint32_t cap = p->segment_cap ? p->segment_cap * 2 : 4;
@@ -143,18 +145,20 @@ static enum sm_err segments_push(struct partition *p, struct segment *s)
 			err = SM_NO_MEMORY;
 		}
 	}
-	if (!err)
+	if (!err) {
+		if (p->segment_count)
+			*ret_sealed = log__segment_ref(p->segments[p->segment_count - 1]);
 		p->segments[p->segment_count++] = s;
+	}
 	pthread_mutex_unlock(&p->lock);
 	return err;
 }
 
 static void roll_has_ended(struct partition_writer *w, enum sm_err err)
 {
-	struct segment *fresh = w->fresh;
-	struct partition *p = w->partition;
+	struct segment *fresh = w->fresh, *sealed = NULL;
 	w->fresh = NULL;
-	if (!err && (err = segments_push(p, fresh)))
+	if (!err && (err = segments_push(w->partition, fresh, &sealed)))
 		w->out.segment = NULL;
 	if (err) {
 		log__segment_unref(fresh);
@@ -164,14 +168,13 @@ static void roll_has_ended(struct partition_writer *w, enum sm_err err)
 			become_read_only(w);
 		return;
 	}
-	if (p->segment_count < 2)
+	if (!sealed)
 		return;
-	struct segment *sealed = p->segments[p->segment_count - 2];
 	pthread_mutex_lock(&sealed->lock);
 	sealed->active = false;
 	log__index_done(&sealed->index); /* its file has it from now on */
 	pthread_mutex_unlock(&sealed->lock);
-	log__segment_release(log__segment_ref(sealed));
+	log__segment_release(sealed);
 }
 
 static void partition_is_gone(struct partition_writer *w, enum sm_err why)
