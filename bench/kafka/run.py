@@ -60,7 +60,6 @@ class Broker:
         self.name, self.dir = name, os.path.join(work, name)
         self.port = free_ports(2)
         self.made = set()
-        self.start()
 
     def wait(self, since):
         while not answers(self.port):
@@ -89,6 +88,8 @@ class Broker:
 
 
 class Smack(Broker):
+    process = None
+
     def start(self):
         since = time.monotonic()
         os.makedirs(self.dir, exist_ok=True)
@@ -105,8 +106,9 @@ class Smack(Broker):
         subprocess.run([SMACK, 'topic', 'delete', name, '--data', self.dir], check=True)
 
     def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(20)
+        if self.process:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(20)
 
 
 class Kafka(Broker):
@@ -228,9 +230,12 @@ def main():
     print('floor: memcpy %(memcpy_gb_s)s GB/s, fdatasync %(fdatasync_us)s us, loopback round trip %(round_trip_us)s us, '
           'sendfile %(sendfile_mb_s)s MB/s at %(sendfile_cpu_s_gb)s CPU s/GB' % floor)
     brokers = []
+    for number in (signal.SIGTERM, signal.SIGHUP):  # broken off: the brokers are ended all the same
+        signal.signal(number, lambda *_: sys.exit('bench: broken off'))
     try:
-        brokers.append(Kafka('kafka', work))
-        brokers.append(Smack('smack', work))
+        for kind, name in ((Kafka, 'kafka'), (Smack, 'smack')):
+            brokers.append(kind(name, work))
+            brokers[-1].start()
         kafka, smack = brokers
         print('ready after: kafka %.0f ms, smack %.0f ms (bar 50); fresh: %.0f and %.0f MiB' % (
             kafka.ready_ms, smack.ready_ms, kafka.status('VmRSS'), smack.status('VmRSS')))

@@ -16,32 +16,19 @@ struct alteration {
 	char text[sizeof((struct sm_error *)0)->text];
 };
 struct alter_state {
-	const struct log_topics *topics;
 	struct alteration *all;
 	uint32_t count;
 };
 
-static void release(struct kafka_request *r)
+/* Room for count alterations, and for as many answers, which it returns. NULL: the request was aborted. */
+static void *prepare(struct kafka_request *r, int32_t count, size_t answer_size)
 {
-	struct alter_state *s = r->state;
-	if (s->topics)
-		r->server->log->ops->topics_release(r->server->log, s->topics);
-}
-
-/* false: the request was aborted. */
-static bool prepare(struct kafka_request *r, int32_t count)
-{
-	struct alter_state *s = kafka__alloc(r, 1, sizeof *s);
-	if (s) {
-		r->state = s;
-		r->done = release;
-		s->all = kafka__alloc(r, (size_t)count, sizeof *s->all);
-		s->topics = r->server->log->ops->topics(r->server->log);
-	}
-	if (s && s->all && s->topics)
-		return true;
+	struct alter_state *s = r->state = kafka__alloc(r, 1, sizeof *s);
+	void *answers = kafka__alloc(r, (size_t)count, answer_size);
+	if (s && answers && (s->all = kafka__alloc(r, (size_t)count, sizeof *s->all)) && kafka__topics(r))
+		return answers;
 	kafka__abort(r);
-	return false;
+	return NULL;
 }
 
 static void refuse(struct alteration *a, int16_t error, const char *message)
@@ -61,8 +48,7 @@ static void altered(void *arg, const struct sm_error *error)
 		*a->error = invalid ? a->invalid : kafka__error_of(error->code);
 		*a->message = kafka__text(a->text);
 	}
-	if (kafka__part_done(r))
-		kafka__resume(r);
+	kafka__part_end(r);
 }
 
 static void carry_out(struct kafka_request *r)
@@ -73,13 +59,11 @@ static void carry_out(struct kafka_request *r)
 	for (uint32_t i = 0; i < s->count; i++)
 		open += s->all[i].change.name != NULL;
 	r->step = kafka__finish;
-	atomic_store(&r->parts, open + 1);
-	kafka__request_ref(r);
+	kafka__parts_begin(r, open);
 	for (uint32_t i = 0; i < s->count; i++)
 		if (s->all[i].change.name)
 			log->ops->topic_change(log, &s->all[i].change, altered, &s->all[i]);
-	if (kafka__part_done(r))
-		kafka__resume(r);
+	kafka__part_end(r);
 }
 
 /* ---- configs ---- */
@@ -87,9 +71,8 @@ static void carry_out(struct kafka_request *r)
 /* The topic that a resource names, or NULL: refused. */
 static const struct log_topic *resource_topic(struct kafka_request *r, struct alteration *a, int8_t type, struct bytes resource)
 {
-	struct alter_state *s = r->state;
 	const char *name = kafka__cstr(r, resource);
-	const struct log_topic *topic = name ? log_topics_find(s->topics, name) : NULL;
+	const struct log_topic *topic = name ? log_topics_find(r->topics, name) : NULL;
 	if (type == RESOURCE_BROKER)
 		refuse(a, KAFKA_INVALID_REQUEST,
 		       "The broker's configs cannot be changed while it runs: they stand in smack's configuration.");
@@ -145,13 +128,8 @@ void kafka__alter_configs(struct kafka_request *r)
 {
 	const struct kafka_alter_configs_request *q = r->body;
 	struct kafka_alter_configs_response *reply = r->reply;
-	if (!prepare(r, q->resources_count))
+	if (!(reply->responses = prepare(r, q->resources_count, sizeof *reply->responses)))
 		return;
-	reply->responses = kafka__alloc(r, (size_t)q->resources_count, sizeof *reply->responses);
-	if (!reply->responses) {
-		kafka__abort(r);
-		return;
-	}
 	reply->responses_count = q->resources_count;
 	for (int32_t i = 0; i < q->resources_count; i++)
 		alter_resource(r, &q->resources[i], &reply->responses[i], q->validate_only);
@@ -264,13 +242,8 @@ void kafka__incremental_alter_configs(struct kafka_request *r)
 {
 	const struct kafka_incremental_alter_configs_request *q = r->body;
 	struct kafka_incremental_alter_configs_response *reply = r->reply;
-	if (!prepare(r, q->resources_count))
+	if (!(reply->responses = prepare(r, q->resources_count, sizeof *reply->responses)))
 		return;
-	reply->responses = kafka__alloc(r, (size_t)q->resources_count, sizeof *reply->responses);
-	if (!reply->responses) {
-		kafka__abort(r);
-		return;
-	}
 	reply->responses_count = q->resources_count;
 	for (int32_t i = 0; i < q->resources_count; i++)
 		alter_increments(r, &q->resources[i], &reply->responses[i], q->validate_only);
@@ -295,7 +268,7 @@ static void grow(struct kafka_request *r, const struct kafka_create_partitions_t
 	struct alter_state *s = r->state;
 	struct alteration *a = &s->all[s->count++];
 	const char *name = kafka__cstr(r, q->name);
-	const struct log_topic *topic = name ? log_topics_find(s->topics, name) : NULL;
+	const struct log_topic *topic = name ? log_topics_find(r->topics, name) : NULL;
 	*out = (struct kafka_create_partitions_result){.name = q->name};
 	*a = (struct alteration){
 		.request = r, .error = &out->error_code, .message = &out->error_message, .invalid = KAFKA_INVALID_PARTITIONS};
@@ -317,13 +290,8 @@ void kafka__create_partitions(struct kafka_request *r)
 {
 	const struct kafka_create_partitions_request *q = r->body;
 	struct kafka_create_partitions_response *reply = r->reply;
-	if (!prepare(r, q->topics_count))
+	if (!(reply->results = prepare(r, q->topics_count, sizeof *reply->results)))
 		return;
-	reply->results = kafka__alloc(r, (size_t)q->topics_count, sizeof *reply->results);
-	if (!reply->results) {
-		kafka__abort(r);
-		return;
-	}
 	reply->results_count = q->topics_count;
 	for (int32_t i = 0; i < q->topics_count; i++)
 		grow(r, &q->topics[i], &reply->results[i], q->validate_only);

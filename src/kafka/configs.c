@@ -113,29 +113,16 @@ static bool answer(struct kafka_request *r, const struct kafka_describe_configs_
 
 static bool describe_topic(struct kafka_request *r, const struct kafka_describe_configs_resource *q, struct kafka_described_resource *out)
 {
-	const struct log_topics *topics = r->server->log->ops->topics(r->server->log);
 	const char *name = kafka__cstr(r, q->resource_name);
-	const struct log_topic *topic = name && topics ? log_topics_find(topics, name) : NULL;
-	bool ok = true;
+	const struct log_topic *topic = name ? log_topics_find(r->topics, name) : NULL;
 	if (topic) {
-		struct log_config *set = kafka__alloc(r, topic->config_count, sizeof *set);
 		struct shown *shown = kafka__alloc(r, TOPIC_CONFIGS + topic->config_count, sizeof *shown);
-		ok = set && shown;
-		/* Copied: the answer outlives the picture. */
-		for (uint32_t i = 0; ok && i < topic->config_count; i++) {
-			set[i].name = arena_string(&r->arena, topic->configs[i].name, strlen(topic->configs[i].name));
-			set[i].value = arena_string(&r->arena, topic->configs[i].value, strlen(topic->configs[i].value));
-			ok = set[i].name && set[i].value;
-		}
-		ok = ok && answer(r, q, shown, show(set, topic->config_count, shown), out);
-	} else {
-		bool name_ok = name && log_topic_name_ok(name);
-		out->error_code = name_ok ? KAFKA_UNKNOWN_TOPIC_OR_PARTITION : KAFKA_INVALID_TOPIC_EXCEPTION;
-		out->error_message = kafka__text(name_ok ? "This server does not host this topic." : "The topic's name is not valid.");
+		return shown && answer(r, q, shown, show(topic->configs, topic->config_count, shown), out);
 	}
-	if (topics)
-		r->server->log->ops->topics_release(r->server->log, topics);
-	return ok;
+	bool name_ok = name && log_topic_name_ok(name);
+	out->error_code = name_ok ? KAFKA_UNKNOWN_TOPIC_OR_PARTITION : KAFKA_INVALID_TOPIC_EXCEPTION;
+	out->error_message = kafka__text(name_ok ? "This server does not host this topic." : "The topic's name is not valid.");
+	return true;
 }
 
 static bool describe_broker(struct kafka_request *r, const struct kafka_describe_configs_resource *q, struct kafka_described_resource *out)
@@ -185,7 +172,7 @@ void kafka__describe_configs(struct kafka_request *r)
 	const struct kafka_describe_configs_request *q = r->body;
 	struct kafka_describe_configs_response *reply = r->reply;
 	reply->results = kafka__alloc(r, (size_t)q->resources_count, sizeof *reply->results);
-	bool ok = reply->results != NULL;
+	bool ok = reply->results && kafka__topics(r);
 	reply->results_count = ok ? q->resources_count : 0;
 	for (int32_t i = 0; ok && i < q->resources_count; i++)
 		ok = describe_resource(r, &q->resources[i], &reply->results[i]);

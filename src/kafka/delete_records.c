@@ -7,16 +7,6 @@ struct deletion {
 	const char *topic; /* NULL: refused already */
 	int64_t offset;
 };
-struct delete_state {
-	const struct log_topics *topics;
-};
-
-static void release(struct kafka_request *r)
-{
-	struct delete_state *s = r->state;
-	if (s->topics)
-		r->server->log->ops->topics_release(r->server->log, s->topics);
-}
 
 static void deleted(void *arg, enum sm_err err, int64_t log_start_offset)
 {
@@ -24,14 +14,13 @@ static void deleted(void *arg, enum sm_err err, int64_t log_start_offset)
 	struct kafka_request *r = d->request;
 	d->reply->error_code = kafka__error_of(err);
 	d->reply->low_watermark = err ? -1 : log_start_offset;
-	if (kafka__part_done(r))
-		kafka__resume(r);
+	kafka__part_end(r);
 }
 
 static bool prepare_topic(struct kafka_request *r, const struct kafka_delete_records_topic *q, struct kafka_deleted_records_topic *out,
 			  struct deletion *all, uint32_t *count)
 {
-	const struct log_topic *topic = kafka__topic(r, ((struct delete_state *)r->state)->topics, q->name, NULL);
+	const struct log_topic *topic = kafka__topic(r, r->topics, q->name, NULL);
 	out->name = q->name;
 	out->partitions = kafka__alloc(r, (size_t)q->partitions_count, sizeof *out->partitions);
 	out->partitions_count = out->partitions ? q->partitions_count : 0;
@@ -57,16 +46,10 @@ void kafka__delete_records(struct kafka_request *r)
 	size_t total = 0;
 	for (int32_t i = 0; i < q->topics_count; i++)
 		total += (size_t)q->topics[i].partitions_count;
-	struct delete_state *s = kafka__alloc(r, 1, sizeof *s);
 	struct deletion *all = kafka__alloc(r, total, sizeof *all);
 	reply->topics = kafka__alloc(r, (size_t)q->topics_count, sizeof *reply->topics);
-	bool ok = s && all && reply->topics;
+	bool ok = all && reply->topics && kafka__topics(r);
 	uint32_t count = 0, open = 0;
-	if (ok) {
-		r->state = s;
-		r->done = release;
-		ok = (s->topics = log->ops->topics(log)) != NULL;
-	}
 	for (int32_t i = 0; ok && i < q->topics_count; i++)
 		ok = prepare_topic(r, &q->topics[i], &reply->topics[i], all, &count);
 	if (!ok) {
@@ -77,11 +60,9 @@ void kafka__delete_records(struct kafka_request *r)
 	for (uint32_t i = 0; i < count; i++)
 		open += all[i].topic != NULL;
 	r->step = kafka__finish;
-	atomic_store(&r->parts, open + 1);
-	kafka__request_ref(r);
+	kafka__parts_begin(r, open);
 	for (uint32_t i = 0; i < count; i++)
 		if (all[i].topic)
 			log->ops->records_delete(log, all[i].topic, all[i].reply->partition_index, all[i].offset, deleted, &all[i]);
-	if (kafka__part_done(r))
-		kafka__resume(r);
+	kafka__part_end(r);
 }

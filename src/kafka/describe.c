@@ -2,29 +2,12 @@
 #include "kafka/kafka_internal.h"
 #include <stdlib.h>
 
-struct describe_state {
-	const struct log_topics *topics;
-};
-
-static void release(struct kafka_request *r)
-{
-	struct describe_state *s = r->state;
-	if (s->topics)
-		r->server->log->ops->topics_release(r->server->log, s->topics);
-}
-
 /* NULL: the request was aborted. */
 static const struct log_topics *take_topics(struct kafka_request *r)
 {
-	struct describe_state *s = kafka__alloc(r, 1, sizeof *s);
-	if (s) {
-		r->state = s;
-		r->done = release;
-		s->topics = r->server->log->ops->topics(r->server->log);
-	}
-	if (!s || !s->topics)
+	if (!kafka__topics(r))
 		kafka__abort(r);
-	return s ? s->topics : NULL;
+	return r->topics;
 }
 
 /* ---- DescribeTopicPartitions: page by page, topics in the order of their names ---- */
@@ -170,7 +153,7 @@ static bool put_sizes(struct kafka_request *r, const struct log_topic *t, struct
 static void measure(struct kafka_request *r)
 {
 	struct kafka_describe_log_dirs_response *reply = r->reply;
-	const struct log_topics *topics = ((struct describe_state *)r->state)->topics;
+	const struct log_topics *topics = r->topics;
 	struct kafka_log_dir *dir = kafka__alloc(r, 1, sizeof *dir);
 	struct kafka_log_dir_topic *list = kafka__alloc(r, topics->count, sizeof *list);
 	if (!dir || !list)

@@ -15,7 +15,6 @@ struct fetch_part {
 	struct log_read_result result; /* its slice has moved to `slice` */
 };
 struct fetch_state {
-	const struct log_topics *topics;
 	struct fetch_part *parts;
 	uint32_t count;
 	uint64_t deadline_ns;
@@ -32,8 +31,6 @@ static void fetch_done(struct kafka_request *r)
 	struct fetch_state *s = r->state;
 	for (uint32_t i = 0; i < s->count; i++)
 		log_slice_done(&s->parts[i].slice.slice);
-	if (s->topics)
-		r->server->log->ops->topics_release(r->server->log, s->topics);
 }
 
 /* ---- reading, on the pool ---- */
@@ -88,8 +85,7 @@ static void woken(struct log_wait *wait, enum sm_err err)
 		kafka__request_ref(r);
 		kafka__wake(r);
 	}
-	if (kafka__part_done(r))
-		kafka__resume(r);
+	kafka__part_end(r);
 }
 
 /* Take back all waits; fetch_again follows when the last of them has come back. */
@@ -103,8 +99,7 @@ static void end_waits(struct kafka_request *r)
 	r->due_ns = 0;
 	for (uint32_t i = 0; i < s->count; i++)
 		log->ops->wait_cancel(log, &s->parts[i].wait);
-	if (kafka__part_done(r))
-		kafka__resume(r);
+	kafka__part_end(r);
 }
 
 static void waited_long_enough(struct kafka_request *r)
@@ -126,12 +121,11 @@ static void wait_for_records(struct kafka_request *r, uint64_t ms)
 	struct fetch_state *s = r->state;
 	struct sm_log *log = r->server->log;
 	atomic_store(&s->fired, false);
-	atomic_store(&r->parts, s->count + 1);
 	s->waiting = true;
 	r->step = fetch_again;
 	r->wake = end_waits;
 	r->gone = end_waits;
-	kafka__request_ref(r); /* for the resume that ends the round */
+	kafka__parts_begin(r, s->count); /* our own part ends with the waits */
 	for (uint32_t i = 0; i < s->count; i++) {
 		struct fetch_part *p = &s->parts[i];
 		p->wait = (struct log_wait){
@@ -212,7 +206,7 @@ static bool prepare_topic(struct kafka_request *r, const struct kafka_fetch_topi
 {
 	struct fetch_state *s = r->state;
 	bool by_id = r->version.version >= 13;
-	const struct log_topic *topic = kafka__topic(r, s->topics, q->topic, by_id ? &q->topic_id : NULL);
+	const struct log_topic *topic = kafka__topic(r, r->topics, q->topic, by_id ? &q->topic_id : NULL);
 	out->topic = q->topic;
 	out->topic_id = q->topic_id;
 	out->partitions = kafka__alloc(r, (size_t)q->partitions_count, sizeof *out->partitions);
@@ -263,13 +257,12 @@ void kafka__fetch(struct kafka_request *r)
 	if (wait_ms > KAFKA_FETCH_WAIT_MAX_MS)
 		wait_ms = KAFKA_FETCH_WAIT_MAX_MS;
 	s->deadline_ns = clock_monotonic_ns(&clock_system) + wait_ms * 1000000;
-	s->topics = r->server->log->ops->topics(r->server->log);
 	reply->topics_count = q->topics_count;
-	for (int32_t i = 0; i < q->topics_count; i++) {
-		if (!s->topics || !prepare_topic(r, &q->topics[i], &reply->topics[i])) {
-			kafka__abort(r);
-			return;
-		}
-	}
-	fetch_again(r);
+	bool ok = kafka__topics(r) != NULL;
+	for (int32_t i = 0; ok && i < q->topics_count; i++)
+		ok = prepare_topic(r, &q->topics[i], &reply->topics[i]);
+	if (ok)
+		fetch_again(r);
+	else
+		kafka__abort(r);
 }

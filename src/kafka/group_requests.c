@@ -568,7 +568,7 @@ void group__handle(struct group *g, struct kafka_request *r)
 	case KAFKA_HEARTBEAT: heartbeat(g, r); break;
 	case KAFKA_LEAVE_GROUP: leave_group(g, r); break;
 	case KAFKA_OFFSET_COMMIT: kafka__offsets_store(r, may_commit(g, r->body)); break;
-	case KAFKA_TXN_OFFSET_COMMIT: kafka__txn_offsets_store(r, may_commit_txn(g, r->body)); break;
+	case KAFKA_TXN_OFFSET_COMMIT: kafka__offsets_store(r, may_commit_txn(g, r->body)); break;
 	case KAFKA_DESCRIBE_GROUPS: describe(g, r); break;
 	case KAFKA_DELETE_GROUPS: delete_group(g, r); break;
 	default:

@@ -103,8 +103,8 @@ void kafka__group_refuse(struct kafka_request *r, int16_t error)
 	case KAFKA_SYNC_GROUP: ((struct kafka_sync_group_response *)r->reply)->error_code = error; break;
 	case KAFKA_HEARTBEAT: ((struct kafka_heartbeat_response *)r->reply)->error_code = error; break;
 	case KAFKA_LEAVE_GROUP: ((struct kafka_leave_group_response *)r->reply)->error_code = error; break;
-	case KAFKA_OFFSET_COMMIT: kafka__offsets_refuse(r, error); break;
-	case KAFKA_TXN_OFFSET_COMMIT: kafka__txn_offsets_refuse(r, error); break;
+	case KAFKA_OFFSET_COMMIT:
+	case KAFKA_TXN_OFFSET_COMMIT: kafka__offsets_refuse(r, error); break;
 	case KAFKA_DESCRIBE_GROUPS: kafka__described_group(r)->error_code = error; break;
 	case KAFKA_DELETE_GROUPS: *kafka__deleted_group_error(r) = error; break;
 	default: break;

@@ -120,7 +120,8 @@ struct kafka_request {
 	int32_t correlation_id;
 	struct bytes client_id;
 	struct arena arena;
-	void *body, *reply; /* decoded request; reply with its defaults */
+	void *body, *reply;              /* decoded request; reply with its defaults */
+	const struct log_topics *topics; /* kafka__topics; released with the request */
 	bool begun, finished, silent, stalled;
 	char host[46]; /* the address that the client connected to */
 	uint16_t port;
@@ -178,8 +179,11 @@ void kafka__stall(struct kafka_request *request, bool on);
 void kafka__abort(struct kafka_request *request);
 /* The connection takes nothing new: answer with what is there instead of waiting. Thread: the dispatcher. */
 bool kafka__ending(const struct kafka_request *request);
-/* request->parts counts what is still open; true for the one that ends it. */
-bool kafka__part_done(struct kafka_request *request);
+/* step follows when `count` parts have ended, and one more that is the caller's own: it ends that when all are on their way, so that
+ * the last answer cannot end the request while it still walks. Takes the reference that the resume gives back. Thread: the dispatcher. */
+void kafka__parts_begin(struct kafka_request *request, uint32_t count);
+/* Thread: any. */
+void kafka__part_end(struct kafka_request *request);
 
 /* Zeroed; NULL when the arena's bound is reached: the handler then calls kafka__abort. size 0 gives a pointer too. */
 void *kafka__alloc(struct kafka_request *request, size_t count, size_t size);
@@ -191,6 +195,8 @@ static inline struct bytes kafka__text(const char *text)
 }
 #define KAFKA_EMPTY ((struct bytes){(const uint8_t *)"", 0})
 bool kafka__uuid_is_zero(const struct uuid *id);
+/* The picture of all topics as they are now, in place of one taken before; valid as long as the request. NULL: no memory. */
+const struct log_topics *kafka__topics(struct kafka_request *request);
 /* A topic by name, or by id where there is one (NULL: not there). */
 const struct log_topic *kafka__topic(struct kafka_request *request, const struct log_topics *topics, struct bytes name,
 				     const struct uuid *id);
@@ -224,7 +230,22 @@ struct kafka_described_group *kafka__described_group(struct kafka_request *reque
 int16_t *kafka__deleted_group_error(struct kafka_request *request);
 
 /* ---- group offsets (offsets.c) ---- */
-/* Store the offsets of an OffsetCommit, or refuse all with error, and resume: takes one reference. Thread: the coordinator's. */
+/* What OffsetCommit and TxnOffsetCommit ask for: their request->state. */
+struct kafka_commit {
+	const char *group;
+	struct log_group_offset *offsets;
+	int16_t **errors; /* where the answer to each of offsets stands */
+	uint32_t count;
+};
+/* Room for count offsets; takes the topics. NULL: no memory. */
+struct kafka_commit *kafka__commit_new(struct kafka_request *request, size_t count);
+/* Add an offset (partition, offset and epoch are set), or say in *error why it cannot be committed. */
+void kafka__commit_add(struct kafka_request *request, const struct log_topic *topic, struct log_group_offset offset, struct bytes metadata,
+		       int16_t *error);
+/* To the group's coordinator; an error: the request stays with the caller. generation < 0: of no member, so the group need not exist. */
+SM_MUST_CHECK int16_t kafka__commit_send(struct kafka_request *request, struct bytes group, int32_t generation);
+/* Store the offsets (of a TxnOffsetCommit as pending), or refuse all with error, and resume: takes one reference. Thread: the
+ * coordinator's. */
 void kafka__offsets_store(struct kafka_request *request, int16_t error);
 void kafka__offsets_refuse(struct kafka_request *request, int16_t error);
 
@@ -238,10 +259,6 @@ void kafka__txn_ask(struct kafka_request *request);
 void kafka__txn_release(struct kafka_request *request);
 /* PRODUCER_FENCED is called INVALID_PRODUCER_EPOCH where a version does not know it. */
 int16_t kafka__txn_error(const struct kafka_request *request, int16_t since);
-/* Store the offsets of a TxnOffsetCommit as pending, or refuse all with error, and resume: takes one reference. Thread: the
- * group coordinator's. */
-void kafka__txn_offsets_store(struct kafka_request *request, int16_t error);
-void kafka__txn_offsets_refuse(struct kafka_request *request, int16_t error);
 /* transaction_state of DescribeTransactions and the answer of ListTransactions, from the coordinator's own state. */
 void kafka__txn_describe(struct kafka_txns *txns, struct kafka_request *request);
 void kafka__txn_list(struct kafka_txns *txns, struct kafka_request *request);

@@ -19,23 +19,15 @@ struct question {
 };
 struct offsets_state {
 	const struct question *question;
-	const struct log_topics *topics;
 	struct asked_topic *asked;
 	int32_t count;
 };
-
-static void release_topics(struct kafka_request *r)
-{
-	struct offsets_state *s = r->state;
-	if (s->topics)
-		r->server->log->ops->topics_release(r->server->log, s->topics);
-}
 
 static void answer_all(struct kafka_request *r)
 {
 	const struct offsets_state *s = r->state;
 	for (int32_t i = 0; i < s->count; i++) {
-		const struct log_topic *topic = kafka__topic(r, s->topics, s->asked[i].name, NULL);
+		const struct log_topic *topic = kafka__topic(r, r->topics, s->asked[i].name, NULL);
 		for (int32_t k = 0; k < s->asked[i].partitions; k++)
 			s->question->answer(r, topic, i, k);
 	}
@@ -47,11 +39,9 @@ static bool prepare(struct kafka_request *r, const struct question *question)
 	if (!s)
 		return false;
 	r->state = s;
-	r->done = release_topics;
 	s->question = question;
-	s->topics = r->server->log->ops->topics(r->server->log);
 	s->count = question->topics(r);
-	if (!s->topics || s->count < 0 || !(s->asked = kafka__alloc(r, (size_t)s->count, sizeof *s->asked)))
+	if (!kafka__topics(r) || s->count < 0 || !(s->asked = kafka__alloc(r, (size_t)s->count, sizeof *s->asked)))
 		return false;
 	for (int32_t i = 0; i < s->count; i++)
 		if (!question->topic(r, i, &s->asked[i]))

@@ -35,11 +35,6 @@ void kafka__api_versions(struct kafka_request *r)
 
 /* ---- Metadata ---- */
 
-struct metadata_state {
-	const struct log_topics *topics;
-	int32_t node; /* what every replica list points to */
-};
-
 /* Where the client is to find this broker. */
 static struct bytes our_host(const struct kafka_request *r)
 {
@@ -51,16 +46,9 @@ static uint16_t our_port(const struct kafka_request *r)
 	return *r->server->advertised_host ? r->server->advertised_port : r->port;
 }
 
-static void metadata_done(struct kafka_request *r)
-{
-	struct metadata_state *s = r->state;
-	if (s->topics)
-		r->server->log->ops->topics_release(r->server->log, s->topics);
-}
-
 static bool fill_topic(struct kafka_request *r, const struct log_topic *topic, bool operations, struct kafka_metadata_topic *out)
 {
-	struct metadata_state *s = r->state;
+	int32_t *node = &r->server->node_id; /* what every replica list points to */
 	kafka__defaults(&kafka_layout_metadata_topic, out);
 	out->name = bytes_str(topic->name);
 	out->topic_id = topic->id;
@@ -74,10 +62,10 @@ static bool fill_topic(struct kafka_request *r, const struct log_topic *topic, b
 	for (int32_t i = 0; i < topic->partitions; i++) {
 		out->partitions[i] = (struct kafka_metadata_partition){
 			.partition_index = i,
-			.leader_id = s->node,
-			.replica_nodes = &s->node,
+			.leader_id = *node,
+			.replica_nodes = node,
 			.replica_nodes_count = 1,
-			.isr_nodes = &s->node,
+			.isr_nodes = node,
 			.isr_nodes_count = 1,
 		};
 	}
@@ -94,26 +82,24 @@ static int16_t missing_error(struct kafka_request *r, const struct kafka_metadat
 	return name && log_topic_name_ok(name) ? KAFKA_UNKNOWN_TOPIC_OR_PARTITION : KAFKA_INVALID_TOPIC_EXCEPTION;
 }
 
-static const struct log_topic *asked_topic(struct kafka_request *r, const struct log_topics *topics,
-					   const struct kafka_metadata_request_topic *asked)
+static const struct log_topic *asked_topic(struct kafka_request *r, const struct kafka_metadata_request_topic *asked)
 {
 	bool by_id = !kafka__uuid_is_zero(&asked->topic_id);
 	if (by_id && r->version.version < 12)
 		return NULL;
-	return kafka__topic(r, topics, asked->name, by_id ? &asked->topic_id : NULL);
+	return kafka__topic(r, r->topics, asked->name, by_id ? &asked->topic_id : NULL);
 }
 
 static bool fill_topics(struct kafka_request *r, struct kafka_metadata_response *reply, bool all)
 {
-	struct metadata_state *s = r->state;
 	const struct kafka_metadata_request *q = r->body;
-	uint32_t count = all ? s->topics->count : (uint32_t)q->topics_count;
+	uint32_t count = all ? r->topics->count : (uint32_t)q->topics_count;
 	reply->topics = kafka__alloc(r, count, sizeof *reply->topics);
 	if (!reply->topics)
 		return false;
 	reply->topics_count = (int32_t)count;
 	for (uint32_t i = 0; i < count; i++) {
-		const struct log_topic *topic = all ? &s->topics->items[i] : asked_topic(r, s->topics, &q->topics[i]);
+		const struct log_topic *topic = all ? &r->topics->items[i] : asked_topic(r, &q->topics[i]);
 		if (topic) {
 			if (!fill_topic(r, topic, q->include_topic_authorized_operations, &reply->topics[i]))
 				return false;
@@ -135,12 +121,10 @@ static bool wants_all(const struct kafka_request *r)
 
 static void metadata_answer(struct kafka_request *r)
 {
-	struct metadata_state *s = r->state;
 	const struct kafka_metadata_request *q = r->body;
 	struct kafka_metadata_response *reply = r->reply;
 	struct kafka_metadata_broker *broker = kafka__alloc(r, 1, sizeof *broker);
-	s->topics = r->server->log->ops->topics(r->server->log);
-	if (!broker || !s->topics || !fill_topics(r, reply, wants_all(r))) {
+	if (!broker || !kafka__topics(r) || !fill_topics(r, reply, wants_all(r))) {
 		kafka__abort(r);
 		return;
 	}
@@ -157,17 +141,15 @@ static void metadata_answer(struct kafka_request *r)
 /* A topic that was not made is answered as unknown below; why it was not made, a client that creates it on purpose learns. */
 static void topic_made(void *arg, const struct sm_error *error)
 {
-	struct kafka_request *r = arg;
-	if (kafka__part_done(r))
-		kafka__resume(r);
+	kafka__part_end(arg);
 }
 
-/* Make the topics that are asked for and missing. Returns how many were begun; the answer follows the last of them. */
-static uint32_t make_missing(struct kafka_request *r)
+/* Make the topics that are asked for and missing; the answer follows the last of them. */
+static void make_missing(struct kafka_request *r)
 {
 	const struct kafka_metadata_request *q = r->body;
 	struct sm_log *log = r->server->log;
-	const struct log_topics *topics = log->ops->topics(log);
+	const struct log_topics *topics = kafka__topics(r);
 	const char *missing[KAFKA_AUTO_CREATE_MAX];
 	uint32_t count = 0;
 	for (int32_t i = 0; topics && i < q->topics_count && count < KAFKA_AUTO_CREATE_MAX; i++) {
@@ -176,33 +158,22 @@ static uint32_t make_missing(struct kafka_request *r)
 		if (name && log_topic_name_ok(name) && !log_topics_find(topics, name))
 			missing[count++] = name;
 	}
-	if (topics)
-		log->ops->topics_release(log, topics);
-	if (!count)
-		return 0;
-	atomic_store(&r->parts, count);
-	kafka__request_ref(r);
+	kafka__parts_begin(r, count);
 	for (uint32_t i = 0; i < count; i++) {
 		struct log_topic_spec spec = {.name = missing[i], .partitions = r->server->partitions, .replication_factor = 1};
 		log->ops->topic_create(log, &spec, topic_made, r);
 	}
-	return count;
+	kafka__part_end(r);
 }
 
 void kafka__metadata(struct kafka_request *r)
 {
 	const struct kafka_metadata_request *q = r->body;
-	struct metadata_state *s = kafka__alloc(r, 1, sizeof *s);
-	if (!s) {
-		kafka__abort(r);
-		return;
-	}
-	s->node = r->server->node_id;
-	r->state = s;
-	r->done = metadata_done;
 	r->step = metadata_answer;
-	if (wants_all(r) || !q->allow_auto_topic_creation || !r->server->auto_create || !make_missing(r))
+	if (wants_all(r) || !q->allow_auto_topic_creation || !r->server->auto_create)
 		metadata_answer(r);
+	else
+		make_missing(r);
 }
 
 /* ---- DescribeCluster ---- */

@@ -2,37 +2,85 @@
 #include "kafka/kafka_internal.h"
 #include <stdlib.h>
 
+/* ---- what OffsetCommit and TxnOffsetCommit have in common ---- */
+
+struct kafka_commit *kafka__commit_new(struct kafka_request *r, size_t count)
+{
+	struct kafka_commit *c = r->state = kafka__alloc(r, 1, sizeof *c);
+	if (!c || !kafka__topics(r))
+		return NULL;
+	c->offsets = kafka__alloc(r, count, sizeof *c->offsets);
+	c->errors = kafka__alloc(r, count, sizeof *c->errors);
+	return c->offsets && c->errors ? c : NULL;
+}
+
+void kafka__commit_add(struct kafka_request *r, const struct log_topic *topic, struct log_group_offset offset, struct bytes metadata,
+		       int16_t *error)
+{
+	struct kafka_commit *c = r->state;
+	*error = topic && metadata.size > KAFKA_OFFSET_METADATA_MAX ? KAFKA_OFFSET_METADATA_TOO_LARGE
+								    : kafka__partition_error(topic, false, offset.partition);
+	if (*error || !topic)
+		return;
+	offset.topic = topic->name;
+	offset.metadata = metadata.data ? kafka__cstr(r, metadata) : NULL;
+	c->errors[c->count] = error;
+	c->offsets[c->count++] = offset;
+}
+
+int16_t kafka__commit_send(struct kafka_request *r, struct bytes group, int32_t generation)
+{
+	switch (kafka__group_send(r, group, generation < 0 ? GROUP_MAKE : GROUP_FIND)) {
+	case SM_OK: return KAFKA_NONE;
+	case SM_NOT_FOUND: return KAFKA_ILLEGAL_GENERATION;
+	case SM_INVALID: return KAFKA_INVALID_GROUP_ID;
+	case SM_FULL: return KAFKA_COORDINATOR_LOAD_IN_PROGRESS;
+	default: return KAFKA_COORDINATOR_NOT_AVAILABLE;
+	}
+}
+
+void kafka__offsets_refuse(struct kafka_request *r, int16_t error)
+{
+	struct kafka_commit *c = r->state;
+	for (uint32_t i = 0; i < c->count; i++)
+		*c->errors[i] = error;
+}
+
+static void offsets_are_stored(void *arg, enum sm_err err)
+{
+	struct kafka_request *r = arg;
+	/* A log that is behind or ending is to a group's member a coordinator that is not there: it asks again. */
+	if (err == SM_FULL || err == SM_CLOSED || err == SM_GONE)
+		kafka__offsets_refuse(r, KAFKA_COORDINATOR_NOT_AVAILABLE);
+	else if (err == SM_CONFLICT)
+		kafka__offsets_refuse(r, KAFKA_INVALID_TXN_STATE);
+	else if (err)
+		kafka__offsets_refuse(r, kafka__error_of(err));
+	kafka__resume(r);
+}
+
+void kafka__offsets_store(struct kafka_request *r, int16_t error)
+{
+	struct kafka_commit *c = r->state;
+	struct sm_log *log = r->server->log;
+	r->step = kafka__finish;
+	if (error)
+		kafka__offsets_refuse(r, error);
+	if (error || !c->count) {
+		kafka__resume(r);
+	} else if (r->api->key == KAFKA_TXN_OFFSET_COMMIT) {
+		const struct kafka_txn_offset_commit_request *q = r->body;
+		log->ops->offsets_commit_txn(log, c->group, q->producer_id, q->producer_epoch, c->offsets, c->count, offsets_are_stored, r);
+	} else {
+		log->ops->offsets_commit(log, c->group, c->offsets, c->count, offsets_are_stored, r);
+	}
+}
+
 /* ---- OffsetCommit ---- */
 
-struct commit_state {
-	const struct log_topics *topics;
-	const char *group;
-	struct log_group_offset *offsets;
-	struct kafka_offset_commit_partition_response **replies; /* one for each of offsets */
-	uint32_t count;
-};
-
-static void commit_done(struct kafka_request *r)
+static bool commit_topic(struct kafka_request *r, const struct kafka_offset_commit_topic *q, struct kafka_offset_commit_topic_response *out)
 {
-	struct commit_state *s = r->state;
-	if (s->topics)
-		r->server->log->ops->topics_release(r->server->log, s->topics);
-}
-
-static int16_t commit_error(const struct log_topic *topic, const struct kafka_offset_commit_partition *q)
-{
-	if (!topic)
-		return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
-	if (q->committed_metadata.size > KAFKA_OFFSET_METADATA_MAX)
-		return KAFKA_OFFSET_METADATA_TOO_LARGE;
-	return kafka__partition_error(topic, false, q->partition_index);
-}
-
-static bool prepare_topic(struct kafka_request *r, const struct kafka_offset_commit_topic *q,
-			  struct kafka_offset_commit_topic_response *out)
-{
-	struct commit_state *s = r->state;
-	const struct log_topic *topic = kafka__topic(r, s->topics, q->name, NULL);
+	const struct log_topic *topic = kafka__topic(r, r->topics, q->name, NULL);
 	out->name = q->name;
 	out->partitions = kafka__alloc(r, (size_t)q->partitions_count, sizeof *out->partitions);
 	if (!out->partitions)
@@ -40,18 +88,12 @@ static bool prepare_topic(struct kafka_request *r, const struct kafka_offset_com
 	out->partitions_count = q->partitions_count;
 	for (int32_t i = 0; i < q->partitions_count; i++) {
 		const struct kafka_offset_commit_partition *p = &q->partitions[i];
-		struct kafka_offset_commit_partition_response *reply = &out->partitions[i];
-		*reply = (struct kafka_offset_commit_partition_response){p->partition_index, commit_error(topic, p)};
-		if (reply->error_code)
-			continue;
-		s->replies[s->count] = reply;
-		s->offsets[s->count++] = (struct log_group_offset){
-			.topic = topic->name,
-			.partition = p->partition_index,
-			.offset = p->committed_offset,
-			.leader_epoch = p->committed_leader_epoch,
-			.metadata = p->committed_metadata.data ? kafka__cstr(r, p->committed_metadata) : NULL,
-		};
+		out->partitions[i].partition_index = p->partition_index;
+		kafka__commit_add(r, topic,
+				  (struct log_group_offset){.partition = p->partition_index,
+							    .offset = p->committed_offset,
+							    .leader_epoch = p->committed_leader_epoch},
+				  p->committed_metadata, &out->partitions[i].error_code);
 	}
 	return true;
 }
@@ -60,26 +102,18 @@ static bool commit_prepare(struct kafka_request *r)
 {
 	const struct kafka_offset_commit_request *q = r->body;
 	struct kafka_offset_commit_response *reply = r->reply;
-	struct commit_state *s = kafka__alloc(r, 1, sizeof *s);
-	if (!s)
-		return false;
-	r->state = s;
-	r->done = commit_done;
 	size_t count = 0;
 	for (int32_t i = 0; i < q->topics_count; i++)
 		count += (size_t)q->topics[i].partitions_count;
-	s->group = kafka__cstr(r, q->group_id);
-	s->topics = r->server->log->ops->topics(r->server->log);
-	s->offsets = kafka__alloc(r, count, sizeof *s->offsets);
-	s->replies = kafka__alloc(r, count, sizeof *s->replies);
+	struct kafka_commit *c = kafka__commit_new(r, count);
 	reply->topics = kafka__alloc(r, (size_t)q->topics_count, sizeof *reply->topics);
-	if (!s->topics || !s->offsets || !s->replies || !reply->topics)
+	if (!c || !reply->topics)
 		return false;
+	c->group = kafka__cstr(r, q->group_id);
 	reply->topics_count = q->topics_count;
-	for (int32_t i = 0; i < q->topics_count; i++) {
-		if (!prepare_topic(r, &q->topics[i], &reply->topics[i]))
+	for (int32_t i = 0; i < q->topics_count; i++)
+		if (!commit_topic(r, &q->topics[i], &reply->topics[i]))
 			return false;
-	}
 	return true;
 }
 
@@ -90,45 +124,11 @@ void kafka__offset_commit(struct kafka_request *r)
 		kafka__abort(r);
 		return;
 	}
-	enum sm_err err = kafka__group_send(r, q->group_id, q->generation_id < 0 ? GROUP_MAKE : GROUP_FIND);
-	if (!err)
+	int16_t error = kafka__commit_send(r, q->group_id, q->generation_id);
+	if (!error)
 		return;
-	int16_t error = err == SM_NOT_FOUND ? KAFKA_ILLEGAL_GENERATION
-			: err == SM_INVALID ? KAFKA_INVALID_GROUP_ID
-			: err == SM_FULL    ? KAFKA_COORDINATOR_LOAD_IN_PROGRESS
-					    : KAFKA_COORDINATOR_NOT_AVAILABLE;
 	kafka__offsets_refuse(r, error);
 	kafka__finish(r);
-}
-
-void kafka__offsets_refuse(struct kafka_request *r, int16_t error)
-{
-	struct commit_state *s = r->state;
-	for (uint32_t i = 0; i < s->count; i++)
-		s->replies[i]->error_code = error;
-}
-
-static void offsets_stored(void *arg, enum sm_err err)
-{
-	struct kafka_request *r = arg;
-	/* A log that is behind or ending is to a group's member a coordinator that is not there: it asks again. */
-	if (err == SM_FULL || err == SM_CLOSED || err == SM_GONE)
-		kafka__offsets_refuse(r, KAFKA_COORDINATOR_NOT_AVAILABLE);
-	else if (err)
-		kafka__offsets_refuse(r, kafka__error_of(err));
-	kafka__resume(r);
-}
-
-void kafka__offsets_store(struct kafka_request *r, int16_t error)
-{
-	struct commit_state *s = r->state;
-	r->step = kafka__finish;
-	if (error)
-		kafka__offsets_refuse(r, error);
-	if (error || !s->count)
-		kafka__resume(r);
-	else
-		r->server->log->ops->offsets_commit(r->server->log, s->group, s->offsets, s->count, offsets_stored, r);
 }
 
 /* ---- OffsetFetch ---- */

@@ -15,19 +15,11 @@ struct produce_part {
 	bool transactional;
 };
 struct produce_state {
-	const struct log_topics *topics;
 	struct produce_part *parts;
 	uint32_t count;
 	uint64_t deadline_ns;
 	bool failed; /* some partition was refused */
 };
-
-static void produce_done(struct kafka_request *r)
-{
-	struct produce_state *s = r->state;
-	if (s->topics)
-		r->server->log->ops->topics_release(r->server->log, s->topics);
-}
 
 static void refuse(struct kafka_request *r, struct kafka_produce_partition_response *reply, int16_t error, const char *message)
 {
@@ -95,7 +87,7 @@ static bool prepare_topic(struct kafka_request *r, const struct kafka_produce_to
 {
 	struct produce_state *s = r->state;
 	bool by_id = r->version.version >= 13;
-	const struct log_topic *topic = kafka__topic(r, s->topics, q->name, by_id ? &q->topic_id : NULL);
+	const struct log_topic *topic = kafka__topic(r, r->topics, q->name, by_id ? &q->topic_id : NULL);
 	out->name = q->name;
 	out->topic_id = q->topic_id;
 	out->partitions = kafka__alloc(r, (size_t)q->partitions_count, sizeof *out->partitions);
@@ -131,11 +123,9 @@ static void append_done(void *arg, const struct log_append_result *result)
 {
 	struct produce_part *p = arg;
 	p->result = *result;
-	if (kafka__part_done(p->request))
-		kafka__resume(p->request);
+	kafka__part_end(p->request);
 }
 
-/* The count has one more than there are parts, so that the last append's answer cannot end the request while we still walk. */
 static void submit(struct kafka_request *r)
 {
 	struct produce_state *s = r->state;
@@ -144,16 +134,14 @@ static void submit(struct kafka_request *r)
 	uint32_t open = 0;
 	for (uint32_t i = 0; i < s->count; i++)
 		open += s->parts[i].open;
-	atomic_store(&r->parts, open + 1);
-	kafka__request_ref(r);
+	kafka__parts_begin(r, open);
 	for (uint32_t i = 0; i < s->count; i++) {
 		struct produce_part *p = &s->parts[i];
 		unsigned flags = (q->acks == 0 ? LOG_ACKS_NONE : 0) | (p->transactional ? LOG_TXN : 0);
 		if (p->open)
 			log->ops->append(log, p->topic, p->partition, p->batch, p->size, flags, append_done, p);
 	}
-	if (kafka__part_done(r))
-		kafka__resume(r);
+	kafka__part_end(r);
 }
 
 /* Which records the topic does not take: clients give only those the error as their own. */
@@ -286,17 +274,12 @@ void kafka__produce(struct kafka_request *r)
 		return;
 	}
 	r->state = s;
-	r->done = produce_done;
 	s->deadline_ns = clock_monotonic_ns(&clock_system) + (uint64_t)(q->timeout_ms > 0 ? q->timeout_ms : 0) * 1000000;
-	s->topics = r->server->log->ops->topics(r->server->log);
 	reply->topics_count = q->topics_count;
-	for (int32_t i = 0; i < q->topics_count; i++) {
-		if (!s->topics || !prepare_topic(r, &q->topics[i], &reply->topics[i])) {
-			kafka__abort(r);
-			return;
-		}
-	}
-	if (!txn_prepare(r)) {
+	bool ok = kafka__topics(r) != NULL;
+	for (int32_t i = 0; ok && i < q->topics_count; i++)
+		ok = prepare_topic(r, &q->topics[i], &reply->topics[i]);
+	if (!ok || !txn_prepare(r)) {
 		kafka__abort(r);
 	} else if (r->txn.part_count && !r->txn.error) {
 		r->step = txn_answered;

@@ -63,6 +63,8 @@ void kafka__request_unref(struct kafka_request *r)
 	struct kafka_server *server = r->server;
 	if (r->done)
 		r->done(r);
+	if (r->topics)
+		server->log->ops->topics_release(server->log, r->topics);
 	kafka__txn_release(r);
 	sm_unref(r->conn_ref);
 	buf_done(&r->out);
@@ -149,9 +151,16 @@ enum sm_err kafka__request_encode(struct kafka_request *r)
 	return SM_OK;
 }
 
-bool kafka__part_done(struct kafka_request *r)
+void kafka__parts_begin(struct kafka_request *r, uint32_t count)
 {
-	return atomic_fetch_sub_explicit(&r->parts, 1, memory_order_acq_rel) == 1;
+	atomic_store(&r->parts, count + 1);
+	kafka__request_ref(r);
+}
+
+void kafka__part_end(struct kafka_request *r)
+{
+	if (atomic_fetch_sub_explicit(&r->parts, 1, memory_order_acq_rel) == 1)
+		kafka__resume(r);
 }
 
 void *kafka__alloc(struct kafka_request *r, size_t count, size_t size)
@@ -173,6 +182,14 @@ bool kafka__uuid_is_zero(const struct uuid *id)
 {
 	static const struct uuid zero;
 	return memcmp(id, &zero, sizeof zero) == 0;
+}
+
+const struct log_topics *kafka__topics(struct kafka_request *r)
+{
+	struct sm_log *log = r->server->log;
+	if (r->topics)
+		log->ops->topics_release(log, r->topics);
+	return r->topics = log->ops->topics(log);
 }
 
 const struct log_topic *kafka__topic(struct kafka_request *r, const struct log_topics *topics, struct bytes name, const struct uuid *id)

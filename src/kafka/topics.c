@@ -11,26 +11,9 @@ struct create_part {
 	bool open;
 };
 struct create_state {
-	const struct log_topics *topics; /* before, then after the change */
 	struct create_part *parts;
 	uint32_t count;
 };
-
-static void release_topics(struct kafka_request *r)
-{
-	struct create_state *s = r->state;
-	if (s->topics)
-		r->server->log->ops->topics_release(r->server->log, s->topics);
-	s->topics = NULL;
-}
-
-static bool take_topics(struct kafka_request *r)
-{
-	struct create_state *s = r->state;
-	release_topics(r);
-	s->topics = r->server->log->ops->topics(r->server->log);
-	return s->topics != NULL;
-}
 
 static void refuse(struct kafka_created_topic *reply, int16_t error, const char *message)
 {
@@ -69,16 +52,15 @@ static bool assigned_here(const struct kafka_request *r, const struct kafka_crea
 /* Fill the part's spec, or refuse. */
 static bool check(struct kafka_request *r, struct create_part *p)
 {
-	struct create_state *s = r->state;
 	const struct kafka_creatable_topic *q = p->asked;
 	const char *name = kafka__cstr(r, q->name), *other;
 	bool assigned = q->assignments_count > 0;
 	if (!name || !log_topic_name_ok(name))
 		refuse(p->reply, KAFKA_INVALID_TOPIC_EXCEPTION,
 		       "A topic's name has 1 to 249 of the characters a-z A-Z 0-9 . _ - and is not . or ..");
-	else if (log_topics_find(s->topics, name))
+	else if (log_topics_find(r->topics, name))
 		refuse(p->reply, KAFKA_TOPIC_ALREADY_EXISTS, arena_printf(&r->arena, "Topic '%s' already exists.", name));
-	else if ((other = colliding(s->topics, name)))
+	else if ((other = colliding(r->topics, name)))
 		refuse(p->reply, KAFKA_INVALID_TOPIC_EXCEPTION,
 		       arena_printf(&r->arena, "Topic '%s' collides with existing topic: %s", name, other));
 	else if (assigned && (q->num_partitions != -1 || q->replication_factor != -1))
@@ -129,7 +111,7 @@ static void describe(struct kafka_request *r, struct create_part *p)
 static void create_joined(struct kafka_request *r)
 {
 	struct create_state *s = r->state;
-	if (!take_topics(r)) {
+	if (!kafka__topics(r)) { /* as they are after the change */
 		kafka__abort(r);
 		return;
 	}
@@ -137,7 +119,7 @@ static void create_joined(struct kafka_request *r)
 		struct create_part *p = &s->parts[i];
 		if (!p->open || p->reply->error_code)
 			continue;
-		const struct log_topic *topic = log_topics_find(s->topics, p->spec.name);
+		const struct log_topic *topic = log_topics_find(r->topics, p->spec.name);
 		if (topic)
 			p->reply->topic_id = topic->id;
 		describe(r, p);
@@ -156,8 +138,7 @@ static void topic_made(void *arg, const struct sm_error *error)
 		memcpy(p->message, error->text, sizeof p->message);
 		refuse(p->reply, error->code == SM_TOO_LARGE ? KAFKA_INVALID_PARTITIONS : code, p->message);
 	}
-	if (kafka__part_done(r))
-		kafka__resume(r);
+	kafka__part_end(r);
 }
 
 /* How often topic `at` stands in the request before and after it. */
@@ -178,10 +159,9 @@ static bool create_prepare(struct kafka_request *r)
 	if (!s)
 		return false;
 	r->state = s;
-	r->done = release_topics;
 	s->parts = kafka__alloc(r, (size_t)q->topics_count, sizeof *s->parts);
 	reply->topics = kafka__alloc(r, (size_t)q->topics_count, sizeof *reply->topics);
-	if (!s->parts || !reply->topics || !take_topics(r))
+	if (!s->parts || !reply->topics || !kafka__topics(r))
 		return false;
 	for (int32_t i = 0; i < q->topics_count; i++) {
 		int before, after;
@@ -220,14 +200,12 @@ void kafka__create_topics(struct kafka_request *r)
 		return;
 	}
 	r->step = create_joined;
-	atomic_store(&r->parts, open + 1);
-	kafka__request_ref(r);
+	kafka__parts_begin(r, open);
 	for (uint32_t i = 0; i < s->count; i++) {
 		if (s->parts[i].open)
 			log->ops->topic_create(log, &s->parts[i].spec, topic_made, &s->parts[i]);
 	}
-	if (kafka__part_done(r))
-		kafka__resume(r);
+	kafka__part_end(r);
 }
 
 /* ---- DeleteTopics ---- */
@@ -241,18 +219,15 @@ struct delete_part {
 static void topic_deleted(void *arg, const struct sm_error *error)
 {
 	struct delete_part *p = arg;
-	struct kafka_request *r = p->request;
 	if (error && error->code)
 		p->reply->error_code = kafka__error_of(error->code);
-	if (kafka__part_done(r))
-		kafka__resume(r);
+	kafka__part_end(p->request);
 }
 
 static void delete_check(struct kafka_request *r, struct delete_part *p, struct bytes name, const struct uuid *id)
 {
-	struct create_state *s = r->state;
 	bool by_id = !name.data && id && !kafka__uuid_is_zero(id);
-	const struct log_topic *topic = kafka__topic(r, s->topics, name, by_id ? id : NULL);
+	const struct log_topic *topic = kafka__topic(r, r->topics, name, by_id ? id : NULL);
 	p->request = r;
 	kafka__defaults(&kafka_layout_deleted_topic, p->reply);
 	p->reply->name = name;
@@ -282,12 +257,9 @@ void kafka__delete_topics(struct kafka_request *r)
 	struct sm_log *log = r->server->log;
 	bool states = r->version.version >= 6;
 	int32_t count = states ? q->topics_count : q->topic_names_count;
-	struct create_state *s = kafka__alloc(r, 1, sizeof *s);
 	struct delete_part *parts = kafka__alloc(r, (size_t)count, sizeof *parts);
 	reply->topics = kafka__alloc(r, (size_t)count, sizeof *reply->topics);
-	r->state = s;
-	r->done = s ? release_topics : NULL;
-	if (!s || !parts || !reply->topics || !take_topics(r)) {
+	if (!parts || !reply->topics || !kafka__topics(r)) {
 		kafka__abort(r);
 		return;
 	}
@@ -299,12 +271,10 @@ void kafka__delete_topics(struct kafka_request *r)
 		open += parts[i].name != NULL;
 	}
 	r->step = kafka__finish;
-	atomic_store(&r->parts, open + 1);
-	kafka__request_ref(r);
+	kafka__parts_begin(r, open);
 	for (int32_t i = 0; i < count; i++) {
 		if (parts[i].name)
 			log->ops->topic_delete(log, parts[i].name, topic_deleted, &parts[i]);
 	}
-	if (kafka__part_done(r))
-		kafka__resume(r);
+	kafka__part_end(r);
 }

@@ -2,40 +2,6 @@
 #include "kafka/kafka_internal.h"
 #include <stdlib.h>
 
-struct admin_state {
-	const struct log_topics *topics;
-};
-
-static void admin_done(struct kafka_request *r)
-{
-	struct admin_state *s = r->state;
-	if (s->topics)
-		r->server->log->ops->topics_release(r->server->log, s->topics);
-}
-
-static const struct log_topics *admin_topics(struct kafka_request *r)
-{
-	struct admin_state *s = kafka__alloc(r, 1, sizeof *s);
-	if (!s)
-		return NULL;
-	r->state = s;
-	r->done = admin_done;
-	return s->topics = r->server->log->ops->topics(r->server->log);
-}
-
-/* Open parts: one more than are asked for, so that the last answer cannot end the request while we still walk. */
-static void parts_begin(struct kafka_request *r, uint32_t count)
-{
-	atomic_store(&r->parts, count + 1);
-	kafka__request_ref(r);
-}
-
-static void part_end(struct kafka_request *r)
-{
-	if (kafka__part_done(r))
-		kafka__resume(r);
-}
-
 /* ---- WriteTxnMarkers: a broker's own request, with which a tool ends a transaction that nobody ends ---- */
 
 struct marker_part {
@@ -54,12 +20,12 @@ static void marker_is_written(void *arg, const struct log_append_result *result)
 {
 	struct marker_part *p = arg;
 	p->reply->error_code = marker_error(result->err);
-	part_end(p->request);
+	kafka__part_end(p->request);
 }
 
 /* The replies of one marker; those that can be written are put into parts. */
-static bool marker_replies(struct kafka_request *r, const struct log_topics *topics, const struct kafka_txn_marker *q,
-			   struct kafka_txn_marker_result *out, struct marker_part *parts, uint32_t *count)
+static bool marker_replies(struct kafka_request *r, const struct kafka_txn_marker *q, struct kafka_txn_marker_result *out,
+			   struct marker_part *parts, uint32_t *count)
 {
 	out->producer_id = q->producer_id;
 	out->topics = kafka__alloc(r, (size_t)q->topics_count, sizeof *out->topics);
@@ -67,7 +33,7 @@ static bool marker_replies(struct kafka_request *r, const struct log_topics *top
 		return false;
 	out->topics_count = q->topics_count;
 	for (int32_t i = 0; i < q->topics_count; i++) {
-		const struct log_topic *topic = kafka__topic(r, topics, q->topics[i].name, NULL);
+		const struct log_topic *topic = kafka__topic(r, r->topics, q->topics[i].name, NULL);
 		struct kafka_txn_topic_result *t = &out->topics[i];
 		t->name = q->topics[i].name;
 		t->partitions = kafka__alloc(r, (size_t)q->topics[i].partitions_count, sizeof *t->partitions);
@@ -89,7 +55,6 @@ void kafka__write_txn_markers(struct kafka_request *r)
 	const struct kafka_write_txn_markers_request *q = r->body;
 	struct kafka_write_txn_markers_response *reply = r->reply;
 	struct sm_log *log = r->server->log;
-	const struct log_topics *topics = admin_topics(r);
 	size_t most = 0;
 	uint32_t count = 0;
 	for (int32_t i = 0; i < q->markers_count; i++)
@@ -97,16 +62,16 @@ void kafka__write_txn_markers(struct kafka_request *r)
 			most += (size_t)q->markers[i].topics[k].partitions_count;
 	struct marker_part *parts = kafka__alloc(r, most, sizeof *parts);
 	reply->markers = kafka__alloc(r, (size_t)q->markers_count, sizeof *reply->markers);
-	bool ok = topics && parts && reply->markers;
+	bool ok = kafka__topics(r) && parts && reply->markers;
 	for (int32_t i = 0; ok && i < q->markers_count; i++)
-		ok = marker_replies(r, topics, &q->markers[i], &reply->markers[i], parts, &count);
+		ok = marker_replies(r, &q->markers[i], &reply->markers[i], parts, &count);
 	if (!ok) {
 		kafka__abort(r);
 		return;
 	}
 	reply->markers_count = q->markers_count;
 	r->step = kafka__finish;
-	parts_begin(r, count);
+	kafka__parts_begin(r, count);
 	for (uint32_t i = 0; i < count; i++) {
 		const struct kafka_txn_marker *m = parts[i].marker;
 		const struct log_txn_marker marker = {
@@ -117,7 +82,7 @@ void kafka__write_txn_markers(struct kafka_request *r)
 		};
 		log->ops->txn_end(log, parts[i].topic, parts[i].reply->partition_index, &marker, marker_is_written, &parts[i]);
 	}
-	part_end(r);
+	kafka__part_end(r);
 }
 
 /* ---- DescribeProducers ---- */
@@ -131,7 +96,6 @@ struct producers_part {
 	uint32_t count;
 };
 struct producers_state {
-	struct admin_state admin; /* first */
 	struct producers_part *parts;
 	uint32_t count;
 };
@@ -141,7 +105,6 @@ static void producers_done(struct kafka_request *r)
 	struct producers_state *s = r->state;
 	for (uint32_t i = 0; i < s->count; i++)
 		free(s->parts[i].list);
-	admin_done(r);
 }
 
 static void producers_are_listed(void *arg, enum sm_err err, struct log_producer *list, uint32_t count)
@@ -150,7 +113,7 @@ static void producers_are_listed(void *arg, enum sm_err err, struct log_producer
 	p->err = err;
 	p->list = list;
 	p->count = count;
-	part_end(p->request);
+	kafka__part_end(p->request);
 }
 
 static bool producers_fill(struct kafka_request *r, const struct producers_part *p)
@@ -188,7 +151,7 @@ static void producers_answer(struct kafka_request *r)
 static bool producers_topic(struct kafka_request *r, const struct kafka_txn_topic *q, struct kafka_described_producers_topic *out)
 {
 	struct producers_state *s = r->state;
-	const struct log_topic *topic = kafka__topic(r, s->admin.topics, q->name, NULL);
+	const struct log_topic *topic = kafka__topic(r, r->topics, q->name, NULL);
 	out->name = q->name;
 	out->partitions = kafka__alloc(r, (size_t)q->partitions_count, sizeof *out->partitions);
 	if (!out->partitions)
@@ -219,7 +182,7 @@ void kafka__describe_producers(struct kafka_request *r)
 	if (ok) {
 		r->state = s;
 		r->done = producers_done;
-		ok = (s->admin.topics = log->ops->topics(log)) != NULL;
+		ok = kafka__topics(r) != NULL;
 	}
 	for (int32_t i = 0; ok && i < q->topics_count; i++)
 		ok = producers_topic(r, &q->topics[i], &reply->topics[i]);
@@ -229,10 +192,10 @@ void kafka__describe_producers(struct kafka_request *r)
 	}
 	reply->topics_count = q->topics_count;
 	r->step = producers_answer;
-	parts_begin(r, s->count);
+	kafka__parts_begin(r, s->count);
 	for (uint32_t i = 0; i < s->count; i++)
 		log->ops->producers(log, s->parts[i].topic, s->parts[i].reply->partition_index, producers_are_listed, &s->parts[i]);
-	part_end(r);
+	kafka__part_end(r);
 }
 
 /* ---- the coordinator's own lists (txn_list.c) ---- */

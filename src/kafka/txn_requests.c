@@ -59,26 +59,17 @@ void kafka__init_producer_id(struct kafka_request *r)
 /* ---- AddPartitionsToTxn: since version 4 for several transactions ---- */
 
 struct add_state {
-	const struct log_topics *topics;
 	int32_t at;
 };
-
-static void add_done(struct kafka_request *r)
-{
-	struct add_state *s = r->state;
-	if (s->topics)
-		r->server->log->ops->topics_release(r->server->log, s->topics);
-}
 
 /* A result for each partition; those that are not there have theirs already. */
 static bool add_results(struct kafka_request *r, const struct kafka_txn_topic *q, int32_t count, struct kafka_txn_topic_result **ret)
 {
-	struct add_state *s = r->state;
 	struct kafka_txn_topic_result *out = kafka__alloc(r, (size_t)count, sizeof *out);
 	uint32_t total = 0;
 	bool ok = out != NULL;
 	for (int32_t i = 0; ok && i < count; i++) {
-		const struct log_topic *topic = kafka__topic(r, s->topics, q[i].name, NULL);
+		const struct log_topic *topic = kafka__topic(r, r->topics, q[i].name, NULL);
 		out[i].name = q[i].name;
 		out[i].partitions_count = q[i].partitions_count;
 		out[i].partitions = kafka__alloc(r, (size_t)q[i].partitions_count, sizeof *out[i].partitions);
@@ -97,10 +88,9 @@ static bool add_results(struct kafka_request *r, const struct kafka_txn_topic *q
 /* All or none: one that is not there, and the others are not attempted. */
 static bool add_parts(struct kafka_request *r, struct kafka_txn_topic_result *results, int32_t count)
 {
-	struct add_state *s = r->state;
 	bool all = true;
 	for (int32_t i = 0; i < count; i++) {
-		const struct log_topic *topic = kafka__topic(r, s->topics, results[i].name, NULL);
+		const struct log_topic *topic = kafka__topic(r, r->topics, results[i].name, NULL);
 		for (int32_t k = 0; k < results[i].partitions_count; k++) {
 			const struct kafka_txn_partition_result *p = &results[i].partitions[k];
 			all = all && !p->error_code;
@@ -183,14 +173,9 @@ void kafka__add_partitions_to_txn(struct kafka_request *r)
 {
 	const struct kafka_add_partitions_to_txn_request *q = r->body;
 	struct kafka_add_partitions_to_txn_response *reply = r->reply;
-	struct add_state *s = kafka__alloc(r, 1, sizeof *s);
-	bool ok = s != NULL;
-	if (ok) {
-		r->state = s;
-		r->done = add_done;
-		r->step = add_answered;
-		ok = (s->topics = r->server->log->ops->topics(r->server->log)) != NULL;
-	}
+	r->state = kafka__alloc(r, 1, sizeof(struct add_state));
+	r->step = add_answered;
+	bool ok = r->state && kafka__topics(r);
 	if (ok && r->version.version >= 4)
 		ok = (reply->transactions = kafka__alloc(r, (size_t)q->transactions_count, sizeof *reply->transactions)) != NULL;
 	else if (ok)
@@ -276,32 +261,9 @@ void kafka__end_txn(struct kafka_request *r)
 
 /* ---- TxnOffsetCommit: the transaction's coordinator, then the group's, then the log ---- */
 
-struct commit_state {
-	const struct log_topics *topics;
-	const char *group;
-	struct log_group_offset *offsets;
-	struct kafka_txn_partition_result **replies; /* one for each of offsets */
-	uint32_t count;
-};
-
-static void commit_done(struct kafka_request *r)
-{
-	struct commit_state *s = r->state;
-	if (s->topics)
-		r->server->log->ops->topics_release(r->server->log, s->topics);
-}
-
-static int16_t commit_error(const struct log_topic *topic, const struct kafka_txn_offset_commit_partition *q)
-{
-	if (q->committed_metadata.size > KAFKA_OFFSET_METADATA_MAX)
-		return KAFKA_OFFSET_METADATA_TOO_LARGE;
-	return kafka__partition_error(topic, false, q->partition_index);
-}
-
 static bool commit_topic(struct kafka_request *r, const struct kafka_txn_offset_commit_topic *q, struct kafka_txn_topic_result *out)
 {
-	struct commit_state *s = r->state;
-	const struct log_topic *topic = kafka__topic(r, s->topics, q->name, NULL);
+	const struct log_topic *topic = kafka__topic(r, r->topics, q->name, NULL);
 	out->name = q->name;
 	out->partitions = kafka__alloc(r, (size_t)q->partitions_count, sizeof *out->partitions);
 	if (!out->partitions)
@@ -309,17 +271,12 @@ static bool commit_topic(struct kafka_request *r, const struct kafka_txn_offset_
 	out->partitions_count = q->partitions_count;
 	for (int32_t i = 0; i < q->partitions_count; i++) {
 		const struct kafka_txn_offset_commit_partition *p = &q->partitions[i];
-		out->partitions[i] = (struct kafka_txn_partition_result){p->partition_index, commit_error(topic, p)};
-		if (out->partitions[i].error_code)
-			continue;
-		s->replies[s->count] = &out->partitions[i];
-		s->offsets[s->count++] = (struct log_group_offset){
-			.topic = topic->name,
-			.partition = p->partition_index,
-			.offset = p->committed_offset,
-			.leader_epoch = p->committed_leader_epoch,
-			.metadata = p->committed_metadata.data ? kafka__cstr(r, p->committed_metadata) : NULL,
-		};
+		out->partitions[i].partition_index = p->partition_index;
+		kafka__commit_add(r, topic,
+				  (struct log_group_offset){.partition = p->partition_index,
+							    .offset = p->committed_offset,
+							    .leader_epoch = p->committed_leader_epoch},
+				  p->committed_metadata, &out->partitions[i].error_code);
 	}
 	return true;
 }
@@ -328,21 +285,15 @@ static bool commit_prepare(struct kafka_request *r)
 {
 	const struct kafka_txn_offset_commit_request *q = r->body;
 	struct kafka_txn_offset_commit_response *reply = r->reply;
-	struct commit_state *s = kafka__alloc(r, 1, sizeof *s);
 	size_t count = 0;
-	if (!s)
-		return false;
-	r->state = s;
-	r->done = commit_done;
 	for (int32_t i = 0; i < q->topics_count; i++)
 		count += (size_t)q->topics[i].partitions_count;
-	s->topics = r->server->log->ops->topics(r->server->log);
-	s->offsets = kafka__alloc(r, count, sizeof *s->offsets);
-	s->replies = kafka__alloc(r, count, sizeof(void *));
+	struct kafka_commit *c = kafka__commit_new(r, count);
 	reply->topics = kafka__alloc(r, (size_t)q->topics_count, sizeof *reply->topics);
 	r->txn.parts = kafka__alloc(r, 1, sizeof *r->txn.parts);
-	if (!s->topics || !s->offsets || !s->replies || !reply->topics || !r->txn.parts)
+	if (!c || !reply->topics || !r->txn.parts)
 		return false;
+	c->group = q->group_id.size ? kafka__cstr(r, q->group_id) : NULL;
 	reply->topics_count = q->topics_count;
 	for (int32_t i = 0; i < q->topics_count; i++)
 		if (!commit_topic(r, &q->topics[i], &reply->topics[i]))
@@ -350,52 +301,13 @@ static bool commit_prepare(struct kafka_request *r)
 	return true;
 }
 
-void kafka__txn_offsets_refuse(struct kafka_request *r, int16_t error)
-{
-	struct commit_state *s = r->state;
-	for (uint32_t i = 0; i < s->count; i++)
-		s->replies[i]->error_code = error;
-}
-
-static void offsets_are_stored(void *arg, enum sm_err err)
-{
-	struct kafka_request *r = arg;
-	if (err == SM_FULL || err == SM_CLOSED || err == SM_GONE)
-		kafka__txn_offsets_refuse(r, KAFKA_COORDINATOR_NOT_AVAILABLE);
-	else if (err == SM_CONFLICT)
-		kafka__txn_offsets_refuse(r, KAFKA_INVALID_TXN_STATE);
-	else if (err)
-		kafka__txn_offsets_refuse(r, kafka__error_of(err));
-	kafka__resume(r);
-}
-
-void kafka__txn_offsets_store(struct kafka_request *r, int16_t error)
-{
-	const struct kafka_txn_offset_commit_request *q = r->body;
-	struct commit_state *s = r->state;
-	struct sm_log *log = r->server->log;
-	r->step = kafka__finish;
-	if (error)
-		kafka__txn_offsets_refuse(r, error);
-	if (error || !s->count)
-		kafka__resume(r);
-	else
-		log->ops->offsets_commit_txn(log, s->group, q->producer_id, q->producer_epoch, s->offsets, s->count, offsets_are_stored, r);
-}
-
 static void commit_is_allowed(struct kafka_request *r)
 {
 	const struct kafka_txn_offset_commit_request *q = r->body;
 	int16_t error = r->txn.error == KAFKA_PRODUCER_FENCED ? KAFKA_INVALID_PRODUCER_EPOCH : r->txn.error;
-	if (!error) {
-		enum sm_err err = kafka__group_send(r, q->group_id, q->generation_id < 0 ? GROUP_MAKE : GROUP_FIND);
-		if (!err)
-			return;
-		error = err == SM_NOT_FOUND ? KAFKA_ILLEGAL_GENERATION
-			: err == SM_FULL    ? KAFKA_COORDINATOR_LOAD_IN_PROGRESS
-					    : KAFKA_COORDINATOR_NOT_AVAILABLE;
-	}
-	kafka__txn_offsets_refuse(r, error);
+	if (!error && !(error = kafka__commit_send(r, q->group_id, q->generation_id)))
+		return;
+	kafka__offsets_refuse(r, error);
 	kafka__finish(r);
 }
 
@@ -406,8 +318,7 @@ void kafka__txn_offset_commit(struct kafka_request *r)
 		kafka__abort(r);
 		return;
 	}
-	struct commit_state *s = r->state;
-	s->group = q->group_id.size ? kafka__cstr(r, q->group_id) : NULL;
+	struct kafka_commit *c = r->state;
 	r->step = commit_is_allowed;
 	r->txn.op = TXN_ADD;
 	r->txn.producer_id = q->producer_id;
@@ -417,14 +328,14 @@ void kafka__txn_offset_commit(struct kafka_request *r)
 	r->txn.client_version = 2;
 	if (!set_id(r, q->transactional_id))
 		r->txn.error = KAFKA_INVALID_REQUEST;
-	else if (!s->group)
+	else if (!c->group)
 		r->txn.error = KAFKA_INVALID_GROUP_ID;
 	if (r->txn.error) {
-		kafka__txn_offsets_refuse(r, r->txn.error);
+		kafka__offsets_refuse(r, r->txn.error);
 		kafka__finish(r);
 		return;
 	}
-	r->txn.parts[0] = (struct kafka_txn_part){"__consumer_offsets", r->server->log->ops->offsets_partition(r->server->log, s->group)};
+	r->txn.parts[0] = (struct kafka_txn_part){"__consumer_offsets", r->server->log->ops->offsets_partition(r->server->log, c->group)};
 	r->txn.part_count = 1;
 	kafka__txn_ask(r);
 }

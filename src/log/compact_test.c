@@ -101,40 +101,33 @@ static void check_record(const struct model *m, const struct record *r)
 	assert_int_equal(r->timestamp_ms, T0 + i);
 }
 
+struct found {
+	const struct model *model;
+	bool *at;
+	int64_t next;
+};
+
+static void note_found(void *arg, const struct log_read_result *read, struct batch_reader *batch)
+{
+	struct found *f = arg;
+	struct record record;
+	enum sm_err err;
+	assert_int_equal(batch->info.base_offset, f->next);
+	f->next += batch->info.last_offset_delta + 1;
+	while (!(err = batch_next(batch, &record))) {
+		check_record(f->model, &record);
+		f->at[record.offset] = true;
+	}
+	assert_int_equal(err, SM_END);
+}
+
 /* All batches follow each other; found[offset] says which records are there. */
 static void read_all(struct bench_log *b, const struct model *m, bool *found)
 {
-	uint8_t *buffer = NULL;
-	size_t cap = 0;
-	int64_t offset = 0;
+	struct found f = {m, found, 0};
 	memset(found, 0, RECORDS_MAX);
-	for (;;) {
-		struct log_read_result r;
-		struct bytes data;
-		assert_int_equal(b->log->ops->read(b->log, TOPIC, 0, offset, 3000, &r), SM_OK);
-		if (r.slice.size == 0)
-			break;
-		assert_int_equal(log_slice_bytes(&r.slice, &buffer, &cap, &data), SM_OK);
-		while (data.size) {
-			struct batch_reader reader;
-			struct record record;
-			enum sm_err err;
-			assert_int_equal(batch_reader_init(&reader, data), SM_OK);
-			assert_true(batch_crc_ok(data, &reader.info));
-			assert_int_equal(reader.info.base_offset, offset);
-			while (!(err = batch_next(&reader, &record))) {
-				check_record(m, &record);
-				found[record.offset] = true;
-			}
-			assert_int_equal(err, SM_END);
-			offset = reader.info.base_offset + reader.info.last_offset_delta + 1;
-			data = bytes_of(data.data + reader.info.size, data.size - reader.info.size);
-			batch_reader_done(&reader);
-		}
-		log_slice_done(&r.slice);
-	}
-	free(buffer);
-	assert_int_equal(offset, m->count);
+	int64_t end = testing_walk(b, (struct testing_walk){TOPIC, 0, 0, 3000, false, note_found, &f});
+	assert_int_equal(end, m->count);
 }
 
 /* tombstones_may_go: of the part that was compacted. */
@@ -503,35 +496,27 @@ static void roll(struct bench_log *b)
 	buf_done(&out);
 }
 
+struct values {
+	char *out;
+	size_t size;
+};
+
+static void add_values(void *arg, const struct log_read_result *read, struct batch_reader *batch)
+{
+	struct values *v = arg;
+	struct record record;
+	while (!(batch->info.attributes & BATCH_CONTROL) && batch_next(batch, &record) == SM_OK)
+		if (bytes_equal(record.key, bytes_str("k")))
+			snprintf(v->out + strlen(v->out), v->size - strlen(v->out), "%.*s ", (int)record.value.size,
+				 (const char *)record.value.data);
+}
+
 /* Values of key k that are there, in order. */
 static void values_of(struct bench_log *b, char *out, size_t size)
 {
-	uint8_t *buffer = NULL;
-	size_t cap = 0;
-	int64_t offset = 0;
+	struct values v = {out, size};
 	*out = 0;
-	for (;;) {
-		struct log_read_result r;
-		struct bytes data;
-		assert_int_equal(b->log->ops->read_uncommitted(b->log, TOPIC, 0, offset, 1 << 20, &r), SM_OK);
-		if (!r.slice.size)
-			break;
-		assert_int_equal(log_slice_bytes(&r.slice, &buffer, &cap, &data), SM_OK);
-		while (data.size) {
-			struct batch_reader reader;
-			struct record record;
-			assert_int_equal(batch_reader_init(&reader, data), SM_OK);
-			while (!(reader.info.attributes & BATCH_CONTROL) && batch_next(&reader, &record) == SM_OK)
-				if (bytes_equal(record.key, bytes_str("k")))
-					snprintf(out + strlen(out), size - strlen(out), "%.*s ", (int)record.value.size,
-						 (const char *)record.value.data);
-			offset = reader.info.base_offset + reader.info.last_offset_delta + 1;
-			data = bytes_of(data.data + reader.info.size, data.size - reader.info.size);
-			batch_reader_done(&reader);
-		}
-		log_slice_done(&r.slice);
-	}
-	free(buffer);
+	testing_walk(b, (struct testing_walk){TOPIC, 0, 0, 1 << 20, true, add_values, &v});
 }
 
 static void aborted_records_go_and_hide_nothing(void **state)

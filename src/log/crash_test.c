@@ -57,46 +57,38 @@ static void produce(struct bench_log *b, struct acked *acked)
 	}
 }
 
+struct checked {
+	const struct acked *acked;
+	int64_t offset;
+	int last, found;
+};
+
+static void check_batch(void *arg, const struct log_read_result *read, struct batch_reader *batch)
+{
+	struct checked *c = arg;
+	struct record record;
+	assert_int_equal(batch->info.base_offset, c->offset);
+	while (batch_next(batch, &record) == SM_OK) {
+		int i = atoi((const char *)record.value.data + strlen(TOPIC "-"));
+		if (i <= c->last)
+			fail_msg("record %d at offset %lld comes after %d", i, (long long)record.offset, c->last);
+		if (c->acked->offset[i] >= 0 && c->acked->offset[i] != record.offset)
+			fail_msg("record %d is at offset %lld, acknowledged was %lld", i, (long long)record.offset,
+				 (long long)c->acked->offset[i]);
+		c->found += c->acked->offset[i] >= 0;
+		c->last = i;
+		c->offset = record.offset + 1;
+	}
+}
+
 /* Each record that is there, in order; every acknowledged one at its offset. Returns the next offset. */
 static int64_t check_acked(struct bench_log *b, const struct acked *acked)
 {
-	int64_t offset = 0;
-	int last = -1, found = 0;
-	uint8_t *buffer = NULL;
-	size_t cap = 0;
-	for (;;) {
-		struct log_read_result r;
-		struct bytes data;
-		assert_int_equal(b->log->ops->read(b->log, TOPIC, 0, offset, 5000, &r), SM_OK);
-		if (r.slice.size == 0)
-			break;
-		assert_int_equal(log_slice_bytes(&r.slice, &buffer, &cap, &data), SM_OK);
-		while (data.size) {
-			struct batch_reader reader;
-			struct record record;
-			assert_int_equal(batch_reader_init(&reader, data), SM_OK);
-			assert_true(batch_crc_ok(data, &reader.info));
-			assert_int_equal(reader.info.base_offset, offset);
-			while (batch_next(&reader, &record) == SM_OK) {
-				int i = atoi((const char *)record.value.data + strlen(TOPIC "-"));
-				if (i <= last)
-					fail_msg("record %d at offset %lld comes after %d", i, (long long)record.offset, last);
-				if (acked->offset[i] >= 0 && acked->offset[i] != record.offset)
-					fail_msg("record %d is at offset %lld, acknowledged was %lld", i, (long long)record.offset,
-						 (long long)acked->offset[i]);
-				found += acked->offset[i] >= 0;
-				last = i;
-				offset = record.offset + 1;
-			}
-			data = bytes_of(data.data + reader.info.size, data.size - reader.info.size);
-			batch_reader_done(&reader);
-		}
-		log_slice_done(&r.slice);
-	}
-	free(buffer);
-	if (found != acked->count)
-		fail_msg("%d of %d acknowledged records are there", found, acked->count);
-	return offset;
+	struct checked c = {.acked = acked, .last = -1};
+	testing_walk(b, (struct testing_walk){TOPIC, 0, 0, 5000, false, check_batch, &c});
+	if (c.found != acked->count)
+		fail_msg("%d of %d acknowledged records are there", c.found, acked->count);
+	return c.offset;
 }
 
 static void restart_and_check(struct bench_log *b, const struct acked *acked, const char *what, uint64_t n)

@@ -363,7 +363,6 @@ static enum sm_err lock_take(struct engine *e, struct sm_error *reterr)
 	snprintf(path, sizeof path, "%s/lock", e->dir);
 	enum sm_err err = e->io->ops->open(e->io, path, IO_WRITE | IO_CREATE, &e->lock_file, reterr);
 	if (err) {
-		e->compact_keys_max = LOG_COMPACT_KEYS_MAX;
 		e->lock_file.fd = -1;
 		return err;
 	}

@@ -137,43 +137,74 @@ static inline int64_t testing_append(struct bench_log *b, const char *topic, int
 	return offset;
 }
 
-/* Read all from `offset` on and check that record i says "TOPIC-i" (i from first on); gives the number of records. */
-static inline int testing_check(struct bench_log *b, const char *topic, int32_t partition, int64_t offset, int first, size_t bytes_max)
+/* A topic's partition from offset on, as readers get it; visit is given each batch (its CRC is right) with the read that it came from.
+ * Returns the offset after the last one. */
+struct testing_walk {
+	const char *topic;
+	int32_t partition;
+	int64_t offset;
+	size_t bytes_max;
+	bool uncommitted;
+	void (*visit)(void *arg, const struct log_read_result *read, struct batch_reader *batch);
+	void *arg;
+};
+static inline int64_t testing_walk(struct bench_log *b, struct testing_walk w)
 {
 	uint8_t *buffer = NULL;
 	size_t cap = 0;
-	int count = 0;
 	for (;;) {
 		struct log_read_result r;
 		struct bytes data;
-		assert_int_equal(b->log->ops->read(b->log, topic, partition, offset, bytes_max, &r), SM_OK);
+		const struct log_ops *ops = b->log->ops;
+		assert_int_equal(
+			(w.uncommitted ? ops->read_uncommitted : ops->read)(b->log, w.topic, w.partition, w.offset, w.bytes_max, &r),
+			SM_OK);
 		if (r.slice.size == 0)
 			break;
 		assert_int_equal(log_slice_bytes(&r.slice, &buffer, &cap, &data), SM_OK);
 		while (data.size) {
-			struct batch_reader reader;
-			struct record record;
-			assert_int_equal(batch_reader_init(&reader, data), SM_OK);
-			assert_true(batch_crc_ok(data, &reader.info));
-			while (batch_next(&reader, &record) == SM_OK) {
-				if (record.offset < offset)
-					continue;
-				char want[300];
-				int n = snprintf(want, sizeof want, "%s-%d", topic, first + count);
-				if (record.offset != offset || record.value.size < (size_t)n ||
-				    memcmp(record.value.data, want, (size_t)n) != 0)
-					fail_msg("offset %lld (want %lld): value %.*s, want %s", (long long)record.offset,
-						 (long long)offset, (int)record.value.size, (const char *)record.value.data, want);
-				offset++;
-				count++;
-			}
-			data = bytes_of(data.data + reader.info.size, data.size - reader.info.size);
-			batch_reader_done(&reader);
+			struct batch_reader batch;
+			assert_int_equal(batch_reader_init(&batch, data), SM_OK);
+			assert_true(batch_crc_ok(data, &batch.info));
+			w.visit(w.arg, &r, &batch);
+			w.offset = batch.info.base_offset + batch.info.last_offset_delta + 1;
+			data = bytes_of(data.data + batch.info.size, data.size - batch.info.size);
+			batch_reader_done(&batch);
 		}
 		log_slice_done(&r.slice);
 	}
 	free(buffer);
-	return count;
+	return w.offset;
+}
+
+struct testing_expect {
+	const char *topic;
+	int64_t offset; /* of the next record */
+	int first, count;
+};
+static inline void testing_expect(void *arg, const struct log_read_result *read, struct batch_reader *batch)
+{
+	struct testing_expect *e = arg;
+	struct record record;
+	while (batch_next(batch, &record) == SM_OK) {
+		if (record.offset < e->offset)
+			continue;
+		char want[300];
+		int n = snprintf(want, sizeof want, "%s-%d", e->topic, e->first + e->count);
+		if (record.offset != e->offset || record.value.size < (size_t)n || memcmp(record.value.data, want, (size_t)n) != 0)
+			fail_msg("offset %lld (want %lld): value %.*s, want %s", (long long)record.offset, (long long)e->offset,
+				 (int)record.value.size, (const char *)record.value.data, want);
+		e->offset++;
+		e->count++;
+	}
+}
+
+/* Read all from `offset` on and check that record i says "TOPIC-i" (i from first on); gives the number of records. */
+static inline int testing_check(struct bench_log *b, const char *topic, int32_t partition, int64_t offset, int first, size_t bytes_max)
+{
+	struct testing_expect e = {topic, offset, first, 0};
+	testing_walk(b, (struct testing_walk){topic, partition, offset, bytes_max, false, testing_expect, &e});
+	return e.count;
 }
 
 #endif

@@ -87,35 +87,26 @@ static int64_t stable(struct bench_log *b)
 	return offset;
 }
 
+struct seen {
+	int64_t from;
+	uint8_t *at;
+};
+
+static void note_seen(void *arg, const struct log_read_result *read, struct batch_reader *batch)
+{
+	struct seen *s = arg;
+	struct record record;
+	assert_true(batch->info.base_offset + batch->info.last_offset_delta < read->last_stable_offset);
+	while (!log_slice_hides(&read->slice, &batch->info) && batch_next(batch, &record) == SM_OK)
+		if (record.offset >= s->from)
+			s->at[record.offset] = 1;
+}
+
 /* seen[offset] is set for each record that a committed reader is given from `from` on; gives where it ends. */
 static int64_t read_committed(struct bench_log *b, int64_t from, size_t bytes_max, uint8_t *seen)
 {
-	uint8_t *buffer = NULL;
-	size_t cap = 0;
-	int64_t at = from;
-	for (;;) {
-		struct log_read_result r;
-		struct bytes data;
-		assert_int_equal(b->log->ops->read(b->log, TOPIC, 0, at, bytes_max, &r), SM_OK);
-		if (!r.slice.size)
-			break;
-		assert_int_equal(log_slice_bytes(&r.slice, &buffer, &cap, &data), SM_OK);
-		while (data.size) {
-			struct batch_reader reader;
-			struct record record;
-			assert_int_equal(batch_reader_init(&reader, data), SM_OK);
-			while (!log_slice_hides(&r.slice, &reader.info) && batch_next(&reader, &record) == SM_OK)
-				if (record.offset >= at)
-					seen[record.offset] = 1;
-			at = reader.info.base_offset + reader.info.last_offset_delta + 1;
-			assert_true(at <= r.last_stable_offset);
-			data = bytes_of(data.data + reader.info.size, data.size - reader.info.size);
-			batch_reader_done(&reader);
-		}
-		log_slice_done(&r.slice);
-	}
-	free(buffer);
-	return at;
+	struct seen s = {from, seen};
+	return testing_walk(b, (struct testing_walk){TOPIC, 0, from, bytes_max, false, note_seen, &s});
 }
 
 static void what_is_aborted_or_open_is_not_read(void **state)
