@@ -49,8 +49,8 @@ void kafka__offsets_refuse(struct kafka_request *r, int16_t error)
 static void offsets_are_stored(void *arg, enum sm_err err)
 {
 	struct kafka_request *r = arg;
-	/* A log that is behind or ending is to a group's member a coordinator that is not there: it asks again. */
-	if (err == SM_FULL || err == SM_CLOSED || err == SM_GONE)
+	/* A log that is behind, ending or offline is to a group's member a coordinator that is not there: it asks again. */
+	if (err == SM_FULL || err == SM_CLOSED || err == SM_GONE || err == SM_IO)
 		kafka__offsets_refuse(r, KAFKA_COORDINATOR_NOT_AVAILABLE);
 	else if (err == SM_CONFLICT)
 		kafka__offsets_refuse(r, KAFKA_INVALID_TXN_STATE);
@@ -246,7 +246,8 @@ static void fetch_answer(struct kafka_request *r)
 	struct kafka_offset_fetch_response *reply = r->reply;
 	for (int32_t i = 0; i < s->count; i++) {
 		const struct fetch_group *g = &s->groups[i];
-		int16_t error = g->err == SM_FULL || g->err == SM_CLOSED ? KAFKA_COORDINATOR_NOT_AVAILABLE : kafka__error_of(g->err);
+		int16_t error = g->err == SM_FULL || g->err == SM_CLOSED || g->err == SM_IO ? KAFKA_COORDINATOR_NOT_AVAILABLE
+											    : kafka__error_of(g->err);
 		if (r->version.version >= 8) {
 			reply->groups[i] = (struct kafka_offset_fetch_group_response){g->id, g->reply, g->reply_count, error};
 			continue;

@@ -750,7 +750,15 @@ enum sm_err kafka__txns_new(struct kafka_server *server, struct sm_error *reterr
 	c->server = server;
 	map_init(&c->by_id);
 	atomic_fetch_add(&server->users, 1);
-	enum sm_err err = txn__load(c, reterr);
+	struct sm_error error = {.text = ""};
+	enum sm_err err = txn__load(c, &error);
+	if (err == SM_CORRUPT || err == SM_IO) {
+		LOG_ERROR("kafka", "%s. Transactions are refused until its files are restored; all else is served", error.text);
+		c->unreadable = true;
+		err = SM_OK;
+	}
+	if (err && reterr)
+		*reterr = error;
 	const struct sm_props props = {.name = NULL,
 				       .state_size = sizeof(void *),
 				       .init = init,
@@ -767,7 +775,8 @@ enum sm_err kafka__txns_new(struct kafka_server *server, struct sm_error *reterr
 	}
 	server->txns = c;
 	c->start_msg.type = &start_type;
-	(void)!sm_send_reply(c->ref, &c->start_msg); /* its first message */
+	if (!c->unreadable)
+		(void)!sm_send_reply(c->ref, &c->start_msg); /* its first message */
 	return SM_OK;
 }
 
@@ -779,7 +788,7 @@ void kafka__txns_stop(struct kafka_server *server)
 void kafka__txn_ask(struct kafka_request *r)
 {
 	kafka__request_ref(r);
-	enum sm_err err = sm_send(r->server->txns->ref, &r->txn.msg.msg);
+	enum sm_err err = r->server->txns->unreadable ? SM_IO : sm_send(r->server->txns->ref, &r->txn.msg.msg);
 	if (err)
 		answer(r, err == SM_FULL ? KAFKA_COORDINATOR_LOAD_IN_PROGRESS : KAFKA_COORDINATOR_NOT_AVAILABLE);
 }

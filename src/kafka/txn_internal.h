@@ -82,6 +82,7 @@ struct kafka_txns {
 	struct map by_id; /* -> struct kafka_txn; the actor's own */
 	struct sm_msg start_msg;
 	bool topic_made, ticking;
+	bool unreadable; /* nobody knows what became of the transactions: none is begun or ended */
 	uint32_t open; /* about how many need the tick */
 };
 

@@ -79,7 +79,7 @@ static enum sm_err batches_visit(struct partition *p, int64_t from, int64_t to, 
 			err = SM_CANCELLED;
 			break;
 		}
-		if (!(err = log__segment_load(s, NULL)) && !(err = log__segment_read(s, from, READ_BYTES, &slice))) {
+		if (!(err = log__segment_load(s, NULL)) && !(err = log__segment_read(s, from, READ_BYTES, &slice, NULL))) {
 			if (!(err = log_slice_bytes(&slice, &buffer, &cap, &data)))
 				err = slice_visit(p, data, to, visit, arg, &from);
 			log_slice_done(&slice);
@@ -486,7 +486,7 @@ static enum sm_err rewrite_parts(struct pass *pass, uint32_t from, uint32_t *to,
 	buf_init(&r.out);
 	buf_init(&r.last);
 	err = parts_visit(&r, from, to);
-	if (!err && r.changed && !(err = log__writer_finish(&r.w, reterr))) {
+	if (!err && r.changed && !(err = log__writer_finish(&r.w, MARK_SEALED, reterr))) {
 		const struct compact_range range = {pass->parts[from].base_offset, pass->parts[*to - 1].next_offset, *to - from};
 		struct segment *s = r.w.segment;
 		s->end = r.w.end;

@@ -252,7 +252,7 @@ static enum sm_err end_of(struct io *io, const char *path, int64_t *ret_next_off
 		return err;
 	err = log__mark_read(io, &file, &mark, &page, reterr);
 	io->ops->close(io, &file);
-	if (!err && mark.kind == MARK_CLEAN)
+	if (!err && (mark.kind == MARK_CLEAN || mark.kind == MARK_SEALED))
 		*ret_next_offset = mark.next_offset;
 	else if (!err || err == SM_NOT_FOUND)
 		err = sm_fail(reterr, SM_CORRUPT, "%s is damaged: restore the file from a backup", path);
@@ -274,7 +274,7 @@ static enum sm_err index_again(struct io *io, const char *dir, int64_t base_offs
 		struct log_slice slice;
 		struct bytes data = {0};
 		struct batch_info info;
-		if ((err = log__segment_read(s, offset, 1 << 20, &slice)))
+		if ((err = log__segment_read(s, offset, 1 << 20, &slice, NULL)))
 			break;
 		err = log_slice_bytes(&slice, &buffer, &cap, &data);
 		for (; !err && data.size && !batch_parse(data, &info); data = bytes_of(data.data + info.size, data.size - info.size)) {

@@ -49,6 +49,7 @@ struct pending {
 };
 struct part {
 	struct pending *pending, **pending_tail; /* oldest first */
+	bool unreadable;                         /* nobody knows what was committed: nothing is told */
 };
 struct group_offsets {
 	struct engine *engine;
@@ -543,8 +544,12 @@ enum sm_err log__offsets_fetch(struct group_offsets *g, const char *group_name, 
 	struct arena *arena = calloc(1, sizeof *arena);
 	struct buf key;
 	enum sm_err err = arena ? SM_OK : SM_NO_MEMORY;
-	if (err)
+	if (!err && g->parts[log__offsets_partition(group_name)].unreadable)
+		err = SM_IO;
+	if (err) {
+		free(arena);
 		return err;
+	}
 	arena_init(arena, 0);
 	buf_init(&key);
 	pthread_mutex_lock(&g->lock);
@@ -582,6 +587,8 @@ static int by_topic(const void *a, const void *b)
 enum sm_err log__offsets_list(struct group_offsets *g, const char *group_name, struct log_group_offset **ret_offsets, uint32_t *ret_count,
 			      void **ret_hold)
 {
+	if (g->parts[log__offsets_partition(group_name)].unreadable)
+		return SM_IO;
 	struct arena *arena = calloc(1, sizeof *arena);
 	if (!arena)
 		return SM_NO_MEMORY;
@@ -622,20 +629,44 @@ enum sm_err log__offsets_list(struct group_offsets *g, const char *group_name, s
 
 /* ---- opening ---- */
 
+static void notify_lost(const struct group_offsets *g, const struct partition *log, int64_t from, int64_t to)
+{
+	char text[400];
+	snprintf(text, sizeof text,
+		 "%s: the records at offsets %lld to %lld cannot be read: groups that committed offsets there begin at what they committed "
+		 "before",
+		 log->dir, (long long)from, (long long)to - 1);
+	if (g->engine->notice)
+		g->engine->notice(g->engine->notice_arg, text);
+}
+
 static enum sm_err part_load(struct group_offsets *g, struct partition *log, int32_t partition, struct sm_error *reterr)
 {
 	struct log_read_result r;
 	uint8_t *buffer = NULL;
 	size_t cap = 0;
-	int64_t offset = log->log_start_offset;
+	int64_t offset = log->log_start_offset, lost_to;
 	enum sm_err err = SM_OK;
-	while (!err && !(err = log__partition_read(log, offset, READ_BYTES, false, &r)) && r.slice.size) {
+	while (!err) {
 		struct bytes data;
+		if ((err = log__partition_read(log, offset, READ_BYTES, false, &r)) == SM_CORRUPT &&
+		    !log__partition_readable(log, offset, &lost_to) && lost_to > offset) {
+			notify_lost(g, log, offset, lost_to);
+			offset = lost_to;
+			err = SM_OK;
+			continue;
+		}
+		if (err || !r.slice.size)
+			break;
 		if (!(err = log_slice_bytes(&r.slice, &buffer, &cap, &data)))
 			err = batches_apply(g, partition, data, &offset);
 		log_slice_done(&r.slice);
 	}
 	free(buffer);
+	if (err == SM_IO) { /* it is offline, which was told */
+		g->parts[partition].unreadable = true;
+		err = SM_OK;
+	}
 	return err ? sm_fail(reterr, err, "%s: the record at or after offset %lld cannot be read", log->dir, (long long)offset) : SM_OK;
 }
 

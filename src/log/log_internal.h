@@ -94,9 +94,10 @@ void log__segment_release(struct segment *segment);
 /* Open the file of a segment that is not written any more (its marks are read once); nothing if it is open. Stays open while the
  * caller holds its reference. May block. */
 SM_MUST_CHECK enum sm_err log__segment_load(struct segment *segment, struct sm_error *reterr);
-/* Whole batches from the one that holds offset on. The segment is loaded. ret_slice holds a reference.
- * Errors: SM_CORRUPT, SM_IO, SM_NO_MEMORY, SM_END (no batch at or after offset here). */
-SM_MUST_CHECK enum sm_err log__segment_read(struct segment *segment, int64_t offset, size_t bytes_max, struct log_slice *ret_slice);
+/* Whole batches from the one that holds offset on. The segment is loaded. ret_slice holds a reference. *ret_next (may be NULL): the
+ * offset after them. Errors: SM_CORRUPT, SM_IO, SM_NO_MEMORY, SM_END (no batch at or after offset here). */
+SM_MUST_CHECK enum sm_err log__segment_read(struct segment *segment, int64_t offset, size_t bytes_max, struct log_slice *ret_slice,
+					    int64_t *ret_next);
 /* Where the batch lies that holds offset, and which offset the batch at a position begins with (the position where batches end: the
  * next offset). The segment is loaded. Errors: as log__segment_read. */
 SM_MUST_CHECK enum sm_err log__segment_position(struct segment *segment, int64_t offset, uint64_t *ret_position);
@@ -105,15 +106,41 @@ SM_MUST_CHECK enum sm_err log__segment_offset(struct segment *segment, uint64_t 
 SM_MUST_CHECK enum sm_err log__segment_walk(struct segment *segment,
 					    enum sm_err (*each)(void *arg, struct segment *segment, const struct batch_info *info),
 					    void *arg);
+/* The first offset at or after `offset` whose batch is right; past damage if need be. The segment is loaded. Errors: SM_END (none here). */
+SM_MUST_CHECK enum sm_err log__segment_readable(struct segment *segment, int64_t offset, int64_t *ret_offset);
 /* First record at or after timestamp_ms. Errors: SM_END (none), as read. */
 SM_MUST_CHECK enum sm_err log__segment_find_time(struct segment *segment, int64_t timestamp_ms, int64_t *ret_offset,
 						 int64_t *ret_timestamp_ms);
 /* "DIR/00000000000000000042.log" -> 42; -1: not such a name. */
 int64_t log__segment_name_parse(const char *name, const char *suffix);
 
+/* ---- segment_scan.c: a segment's file, not trusted ---- */
+
+/* Reads forward in large pieces. io, file, size (of what counts of the file) and position (of the next batch) are the caller's. */
+struct scanner {
+	struct io *io;
+	struct io_file *file;
+	uint64_t position, size;
+	uint8_t *data;
+	size_t cap, got;
+	uint64_t at; /* position of data */
+};
+void log__scan_done(struct scanner *s);
+/* Bytes from the position on: at least `want`, unless the file ends. Valid until the next call. */
+SM_MUST_CHECK enum sm_err log__scan_bytes(struct scanner *s, size_t want, struct bytes *ret, struct sm_error *reterr);
+/* The batch at the position, which begins with offset. SM_END: there is none that is right. */
+SM_MUST_CHECK enum sm_err log__scan_batch(struct scanner *s, int64_t offset, struct batch_info *ret_info, struct sm_error *reterr);
+/* The first batch at or after the position that is right: the position becomes its. It begins with the offset `from` if it is at the
+ * position itself, which is trusted; behind damage with one in [from, below). below: the offset at the end of the file, if it is known.
+ * SM_END: there is none. */
+SM_MUST_CHECK enum sm_err log__scan_next(struct scanner *s, int64_t from, int64_t below, struct batch_info *ret_info,
+					 struct sm_error *reterr);
+/* Does anything but zeros stand at or after position? */
+SM_MUST_CHECK enum sm_err log__scan_anything(struct scanner *s, uint64_t position, bool *ret, struct sm_error *reterr);
+
 /* ---- segment_write.c: the one writer of an active segment ---- */
 
-enum mark_kind { MARK_GROUP, MARK_SYNCED, MARK_CLEAN };
+enum mark_kind { MARK_GROUP, MARK_SYNCED, MARK_CLEAN, MARK_SEALED };
 struct segment_mark {
 	uint64_t number;
 	enum mark_kind kind;
@@ -149,10 +176,13 @@ struct group_write {
  * this file any more. */
 SM_MUST_CHECK enum sm_err log__writer_group(struct segment_writer *w, const struct group_write *group, bool *ret_retry,
 					    struct sm_error *reterr);
-/* Cut the file to its batches, set a clean mark, sync. */
-SM_MUST_CHECK enum sm_err log__writer_finish(struct segment_writer *w, struct sm_error *reterr);
-/* The same, and write the index first. */
+/* Cut the file to its batches, set a mark of that kind, sync. */
+SM_MUST_CHECK enum sm_err log__writer_finish(struct segment_writer *w, enum mark_kind kind, struct sm_error *reterr);
+/* The same with MARK_CLEAN, and write the index first. */
 SM_MUST_CHECK enum sm_err log__writer_seal(struct segment_writer *w, struct sm_error *reterr);
+/* The segment after this one is on disk: say so in a mark of this one. Its batches stay as they are; the mark gets w's end and next offset.
+ */
+SM_MUST_CHECK enum sm_err log__writer_followed(struct segment_writer *w, bool sync, struct sm_error *reterr);
 /* Cut the file at the writer's end, zero nothing, mark it as synced, sync. */
 SM_MUST_CHECK enum sm_err log__writer_cut(struct segment_writer *w, struct sm_error *reterr);
 
@@ -167,6 +197,7 @@ struct producer {
 	int64_t id;
 	int16_t epoch;
 	uint8_t count;
+	bool any_sequence; /* what came last is lost: count is 0, and the next batch may begin anywhere */
 	int64_t seen_ms;
 	int32_t coordinator_epoch;                           /* of its last marker, -1: none */
 	int64_t txn_first_offset;                            /* -1: no transaction is open */
@@ -195,6 +226,8 @@ SM_MUST_CHECK enum sm_err log__producers_add(struct producers *p, const struct b
 void log__producers_undo(struct producers *p); /* take back all since the last keep */
 void log__producers_keep(struct producers *p);
 void log__producers_expire(struct producers *p, int64_t before_ms);
+/* Batches before `to` are lost: a producer of which nothing is known from there on may go on with any sequence. */
+void log__producers_lost(struct producers *p, int64_t to);
 SM_MUST_CHECK enum sm_err log__producers_write(const struct producers *p, struct io *io, const char *dir, int64_t offset,
 					       struct sm_error *reterr);
 /* Delete all snapshots but those of these two offsets. */
@@ -230,6 +263,7 @@ struct recovery {
 	log_notice notice;
 	void *notice_arg;
 	int64_t now_ms;
+	int64_t start_offset; /* where the partition is known to begin; 0: at its first segment */
 };
 /* What a partition's directory holds. */
 struct recovered {
@@ -240,6 +274,8 @@ struct recovered {
 };
 SM_MUST_CHECK enum sm_err log__recover(const struct recovery *r, struct producers *producers, struct recovered *ret,
 				       struct sm_error *reterr);
+/* salvage.c: say that the partition's first segments are missing. */
+void log__lost_first(const struct recovery *r, int64_t from, int64_t to);
 
 /* ---- topic_config.c ---- */
 
@@ -290,9 +326,11 @@ struct partition {
 	pthread_mutex_t lock;           /* of what follows; held for a few instructions */
 	struct topic_settings arriving; /* settings by which appends are taken in: new ones hold here at once */
 	int64_t high_watermark, last_stable_offset, log_start_offset;
+	int64_t start_kept;        /* the log start that is on disk; under files_lock */
 	struct segment **segments; /* by base offset; the last one is active */
 	uint32_t segment_count, segment_cap;
 	enum sm_err failed; /* read-only, and why */
+	bool offline;       /* its files could not be opened: nothing can be read */
 	enum sm_err gone;   /* SM_NOT_FOUND: deleted, SM_CLOSED: closed */
 
 	/* Who deletes, renames or makes files of sealed segments has this lock meanwhile. */
@@ -341,7 +379,7 @@ SM_MUST_CHECK enum sm_err log__partition_settings(struct partition *p, const str
  * Errors: SM_OUT_OF_RANGE. Before the present start: nothing happens. */
 SM_MUST_CHECK enum sm_err log__partition_start_at(struct partition *p, int64_t offset, struct sm_error *reterr);
 
-/* A small file in the partition's directory that keeps one offset; without it, 0. Errors: SM_CORRUPT, SM_IO. */
+/* A small file in the partition's directory that keeps one offset. Errors: SM_NOT_FOUND, SM_CORRUPT, SM_IO. */
 SM_MUST_CHECK enum sm_err log__offset_read(struct io *io, const char *dir, const char *name, int64_t *ret_offset, struct sm_error *reterr);
 SM_MUST_CHECK enum sm_err log__offset_write(struct io *io, const char *dir, const char *name, int64_t offset, struct sm_error *reterr);
 
@@ -363,6 +401,8 @@ SM_MUST_CHECK enum sm_err log__partition_aborted(struct partition *p, int64_t fr
 struct segment *log__partition_segment(struct partition *p, int64_t offset);
 
 enum sm_err log__partition_read(struct partition *p, int64_t offset, size_t bytes_max, bool committed, struct log_read_result *ret_result);
+/* The first offset at or after `offset` that can be read, past what is damaged or lost; the high watermark if there is none. */
+SM_MUST_CHECK enum sm_err log__partition_readable(struct partition *p, int64_t offset, int64_t *ret_offset);
 enum sm_err log__partition_offset_for(struct partition *p, int64_t what, int64_t *ret_offset, int64_t *ret_timestamp_ms);
 void log__partition_wait(struct partition *p, struct log_wait *wait);
 /* Call the waits that are due: the end that they look at is above their offset, or all with `why`. */
@@ -397,7 +437,9 @@ SM_MUST_CHECK enum sm_err log__topic_changed(const struct engine *engine, const 
 SM_MUST_CHECK enum sm_err log__topic_start(struct engine *engine, struct topic *t, struct sm_error *reterr);
 /* Have those that were started end; does not wait for it. */
 void log__topic_stop(struct topic *t);
-/* All topics of the table and `extra` (may be NULL; in place of the one with its name) to the file. */
+/* After a change of the table; under its lock, or with nobody else there. Errors: SM_NO_MEMORY. */
+SM_MUST_CHECK enum sm_err log__topics_picture_renew(struct engine *engine);
+/* topics_file.c: all topics of the table and `extra` (may be NULL; in place of the one with its name) to the file. */
 SM_MUST_CHECK enum sm_err log__topics_write(struct engine *engine, const struct topic *extra, struct sm_error *reterr);
 /* Read the file into the table; finishes deletions that were begun. */
 SM_MUST_CHECK enum sm_err log__topics_read(struct engine *engine, struct sm_error *reterr);
@@ -459,6 +501,7 @@ struct engine {
 	void *notice_arg;
 	bool ack_before_sync;
 	struct io_file lock_file;
+	int64_t format; /* of topics.json as it was read */
 	atomic_bool closing;
 	atomic_long live; /* actors that run and appends that are not answered: close waits for them */
 

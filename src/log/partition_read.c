@@ -44,15 +44,15 @@ static void fill_result(struct partition *p, struct log_read_result *r)
 static enum sm_err segments_copy(struct partition *p, struct segment ***ret, uint32_t *ret_count);
 static void segments_free(struct segment **segments, uint32_t count);
 
-/* Cut a slice where the stable part ends, and tell which transactions in it were aborted. */
-static enum sm_err keep_committed(struct partition *p, struct segment *s, int64_t offset, int64_t stable, struct log_slice *slice)
+/* Cut a slice, [offset, to), where the stable part ends, and tell which transactions in it were aborted. */
+static enum sm_err keep_committed(struct partition *p, struct segment *s, int64_t offset, int64_t to, int64_t stable,
+				  struct log_slice *slice)
 {
 	struct segment **segments;
 	uint32_t count;
 	uint64_t position;
-	int64_t to;
-	enum sm_err err = log__segment_offset(s, slice->file_at + slice->size, &to);
-	if (!err && to > stable) {
+	enum sm_err err = SM_OK;
+	if (to > stable) {
 		err = log__segment_position(s, stable, &position);
 		if (!err && position - slice->file_at < slice->size)
 			slice->size = (size_t)(position - slice->file_at);
@@ -75,25 +75,26 @@ static enum sm_err read_once(struct partition *p, int64_t offset, size_t bytes_m
 	struct log_read_result result = {.slice = {.fd = -1}};
 	struct segment *s = NULL;
 	enum sm_err err = SM_OK;
+	int64_t next;
 	pthread_mutex_lock(&p->lock);
 	int64_t end = committed ? stable_end(p) : p->high_watermark;
-	if (p->gone)
-		err = p->gone;
+	if (p->gone || p->offline)
+		err = p->gone ? p->gone : SM_IO;
 	else if (offset < p->log_start_offset || offset > p->high_watermark)
 		err = SM_OUT_OF_RANGE;
-	else if (offset < end)
-		s = segment_for(p, offset);
+	else if (offset < end && !(s = segment_for(p, offset)))
+		err = SM_CORRUPT; /* the first segments are lost */
 	pthread_mutex_unlock(&p->lock);
 	if (err)
 		return err;
 	if (s) {
 		if (!(err = log__segment_load(s, NULL)))
-			err = log__segment_read(s, offset, bytes_max, &result.slice);
-		if (!err && committed && (err = keep_committed(p, s, offset, end, &result.slice)))
+			err = log__segment_read(s, offset, bytes_max, &result.slice, &next);
+		if (!err && committed && (err = keep_committed(p, s, offset, next, end, &result.slice)))
 			log_slice_done(&result.slice);
 		log__segment_release(s);
-		if (err) /* a segment that ends before the next one begins has lost something */
-			return err == SM_END ? SM_CORRUPT : err;
+		if (err) /* a segment that ends before the next one begins has lost something; so has one without its file */
+			return err == SM_END || err == SM_NOT_FOUND ? SM_CORRUPT : err;
 	}
 	fill_result(p, &result);
 	*ret_result = result;
@@ -108,6 +109,42 @@ enum sm_err log__partition_read(struct partition *p, int64_t offset, size_t byte
 	return err;
 }
 
+/* The first segment that begins after offset, or the high watermark. */
+static int64_t next_base(struct partition *p, int64_t offset)
+{
+	pthread_mutex_lock(&p->lock);
+	int64_t next = p->high_watermark;
+	for (uint32_t i = p->segment_count; i > 0 && p->segments[i - 1]->base_offset > offset; i--)
+		next = p->segments[i - 1]->base_offset;
+	pthread_mutex_unlock(&p->lock);
+	return next;
+}
+
+enum sm_err log__partition_readable(struct partition *p, int64_t offset, int64_t *ret_offset)
+{
+	for (;;) {
+		pthread_mutex_lock(&p->lock);
+		enum sm_err err = p->gone ? p->gone : p->offline ? SM_IO : SM_END;
+		int64_t end = p->high_watermark;
+		struct segment *s = err == SM_END && offset < end ? segment_for(p, offset) : NULL;
+		pthread_mutex_unlock(&p->lock);
+		if (s && !(err = log__segment_load(s, NULL)))
+			err = log__segment_readable(s, offset, &offset);
+		if (s)
+			log__segment_release(s);
+		if (err == SM_AGAIN)
+			continue;
+		if (!err || (err == SM_END && offset >= end)) {
+			*ret_offset = offset < end ? offset : end;
+			return SM_OK;
+		}
+		/* A segment whose file is lost is passed over like what is damaged. */
+		if (err != SM_END && err != SM_NOT_FOUND)
+			return err;
+		offset = next_base(p, offset);
+	}
+}
+
 /* ---- times ---- */
 
 /* The segments, counted; *ret is malloc'ed. */
@@ -116,8 +153,8 @@ static enum sm_err segments_copy(struct partition *p, struct segment ***ret, uin
 	enum sm_err err = SM_OK;
 	pthread_mutex_lock(&p->lock);
 	struct segment **copy = malloc((p->segment_count + 1) * sizeof *copy);
-	if (p->gone)
-		err = p->gone;
+	if (p->gone || p->offline)
+		err = p->gone ? p->gone : SM_IO;
 	else if (!copy)
 		err = SM_NO_MEMORY;
 	for (uint32_t i = 0; !err && i < p->segment_count; i++)
@@ -355,29 +392,47 @@ static bool may_go(const struct partition *p, struct segment *s, const struct se
 	return set->retention_bytes >= 0 && bytes - (s->end - SEGMENT_HEADER) >= (uint64_t)set->retention_bytes;
 }
 
+/* What is deleted is told first. A disk without space must not keep records from being deleted: then it is told the next time. */
+static void start_keep(struct partition *p)
+{
+	pthread_mutex_lock(&p->lock);
+	int64_t start = p->log_start_offset;
+	bool there = p->segment_count > 0;
+	pthread_mutex_unlock(&p->lock);
+	if (there && start > p->start_kept && !log__offset_write(p->io, p->dir, "start", start, NULL))
+		p->start_kept = start;
+}
+
+/* Take the oldest segment out if it may go. NULL: it may not. */
+static struct segment *oldest_take(struct partition *p, uint64_t *bytes, int64_t now_ms, int64_t drop_before)
+{
+	struct segment *oldest = NULL;
+	pthread_mutex_lock(&p->lock);
+	if (p->segment_count >= 2 && may_go(p, p->segments[0], p->segments[1], *bytes, now_ms, drop_before)) {
+		oldest = p->segments[0];
+		p->segment_count--;
+		memmove(p->segments, p->segments + 1, p->segment_count * sizeof *p->segments);
+		if (p->log_start_offset < p->segments[0]->base_offset)
+			p->log_start_offset = p->segments[0]->base_offset;
+		*bytes -= oldest->end - SEGMENT_HEADER;
+	}
+	pthread_mutex_unlock(&p->lock);
+	return oldest;
+}
+
 enum sm_err log__partition_drop_old(struct partition *p, int64_t now_ms, int64_t drop_before, struct sm_error *reterr)
 {
 	uint64_t bytes;
+	struct segment *oldest;
 	pthread_mutex_lock(&p->files_lock);
 	enum sm_err err = log__partition_bytes(p, &bytes);
-	while (!err) {
-		struct segment *oldest = NULL;
-		pthread_mutex_lock(&p->lock);
-		if (p->segment_count >= 2 && may_go(p, p->segments[0], p->segments[1], bytes, now_ms, drop_before)) {
-			oldest = p->segments[0];
-			p->segment_count--;
-			memmove(p->segments, p->segments + 1, p->segment_count * sizeof *p->segments);
-			if (p->log_start_offset < p->segments[0]->base_offset)
-				p->log_start_offset = p->segments[0]->base_offset;
-		}
-		pthread_mutex_unlock(&p->lock);
-		if (!oldest)
-			break;
-		bytes -= oldest->end - SEGMENT_HEADER;
+	while (!err && (oldest = oldest_take(p, &bytes, now_ms, drop_before))) {
 		int64_t base_offset = oldest->base_offset;
 		log__segment_drop(oldest);
+		start_keep(p);
 		err = files_delete(p, base_offset, reterr);
 	}
+	start_keep(p);
 	pthread_mutex_unlock(&p->files_lock);
 	return err;
 }

@@ -1,7 +1,8 @@
 /* Where a partition begins, when records were deleted on demand; and the files that keep one offset.
  *
  * LOG/TOPIC-N/start, .../cleaned, replaced as a whole: 8 bytes big-endian, the offset, and 4 bytes crc32c of them. start: the first that
- * is readable; without the file, and where it says less, a partition begins with its first segment. cleaned: compacted up to there. */
+ * was not deleted; without the file, 0. It is written before segments are deleted, so that a first segment that is missing is noticed.
+ * cleaned: compacted up to there. */
 #include "base/hash.h"
 #include "log/log_internal.h"
 #include <limits.h>
@@ -17,7 +18,7 @@ enum sm_err log__offset_read(struct io *io, const char *dir, const char *name, i
 	enum sm_err err = io_read_file(io, path, 4096, &data, &size, reterr);
 	*ret_offset = 0;
 	if (err)
-		return err == SM_NOT_FOUND ? SM_OK : err;
+		return err;
 	if (size != 12 || be32_get(data + 8) != crc32c(0, data, 8) || (int64_t)be64_get(data) < 0)
 		err = sm_fail(reterr, SM_CORRUPT, "%s is damaged: delete it, and deleted records that are still there can be read again",
 			      path);
@@ -41,7 +42,10 @@ enum sm_err log__partition_start_at(struct partition *p, int64_t offset, struct 
 {
 	pthread_mutex_lock(&p->lock);
 	int64_t start = p->log_start_offset, end = p->high_watermark;
+	bool offline = p->offline;
 	pthread_mutex_unlock(&p->lock);
+	if (offline)
+		return sm_fail(reterr, SM_IO, "%s is offline: its files could not be opened", p->dir);
 	if (offset == -1)
 		offset = end;
 	if (offset < 0 || offset > end)
@@ -52,6 +56,9 @@ enum sm_err log__partition_start_at(struct partition *p, int64_t offset, struct 
 	enum sm_err err = log__offset_write(p->io, p->dir, "start", offset, reterr);
 	if (err)
 		return err;
+	pthread_mutex_lock(&p->files_lock);
+	p->start_kept = offset;
+	pthread_mutex_unlock(&p->files_lock);
 	pthread_mutex_lock(&p->lock);
 	p->log_start_offset = offset;
 	pthread_mutex_unlock(&p->lock);

@@ -8,9 +8,9 @@
  *      16     4  number of producers
  *      20     4  crc32c of everything after
  *      24        for each producer: 8 id, 2 epoch, 8 last seen in ms, since version 2: 4 coordinator epoch of its last marker (-1: none),
- *                8 first offset of its open transaction (-1: none), then 1 number of batches, and for each batch:
- *                4 first sequence, 4 last sequence, 8 first offset, 8 last offset, 8 append time (-1: none)
- * Source: Kafka KIP-98 and KIP-360. */
+ *                8 first offset of its open transaction (-1: none), then 1 number of batches (128: none is known, any sequence may come),
+ * and for each batch: 4 first sequence, 4 last sequence, 8 first offset, 8 last offset, 8 append time (-1: none) Source: Kafka KIP-98 and
+ * KIP-360. */
 #include "base/hash.h"
 #include "log/log_internal.h"
 #include <limits.h>
@@ -20,6 +20,7 @@
 #define SNAPSHOT_HEADER 24
 #define SNAPSHOT_VERSION 2
 #define SNAPSHOT_FILE_MAX (64u << 20)
+#define ANY_SEQUENCE 0x80
 
 void log__producers_init(struct producers *p)
 {
@@ -80,6 +81,8 @@ enum sm_err log__producers_check(const struct producers *p, const struct batch_i
 			*ret_there = producer->batches[i];
 			return SM_DUPLICATE;
 		}
+	if (producer->any_sequence)
+		return SM_OK;
 	if (producer->count == 0) /* its epoch came with a marker */
 		return info->base_sequence == 0 ? SM_OK : SM_SEQUENCE_GAP;
 	int32_t before = producer->batches[producer->count - 1].last_sequence;
@@ -159,8 +162,10 @@ enum sm_err log__producers_add(struct producers *p, const struct batch_info *inf
 		err = log__txn_open(p, producer, base_offset);
 	if (err)
 		return err;
-	if (producer->epoch != info->producer_epoch)
+	if (producer->epoch != info->producer_epoch) {
 		producer->count = 0;
+		producer->any_sequence = false;
+	}
 	producer->epoch = info->producer_epoch;
 	producer->seen_ms = now_ms;
 	if (info->base_sequence < 0)
@@ -169,6 +174,7 @@ enum sm_err log__producers_add(struct producers *p, const struct batch_info *inf
 		memmove(producer->batches, producer->batches + 1, (LOG_PRODUCER_BATCHES - 1) * sizeof *producer->batches);
 		producer->count--;
 	}
+	producer->any_sequence = false;
 	producer->batches[producer->count++] = (struct producer_batch){
 		.first_sequence = info->base_sequence,
 		.last_sequence = last_sequence(info),
@@ -213,6 +219,20 @@ void log__producers_expire(struct producers *p, int64_t before_ms)
 	}
 }
 
+void log__producers_lost(struct producers *p, int64_t to)
+{
+	size_t pos = 0;
+	struct bytes key;
+	void *value;
+	while (map_next(&p->by_id, &pos, &key, &value)) {
+		struct producer *producer = value;
+		if (producer->count && producer->batches[producer->count - 1].base_offset >= to)
+			continue;
+		producer->count = 0;
+		producer->any_sequence = true;
+	}
+}
+
 /* ---- snapshots ---- */
 
 static void path_of(const char *dir, int64_t offset, char *out, size_t size)
@@ -240,7 +260,7 @@ enum sm_err log__producers_write(const struct producers *p, struct io *io, const
 		buf_be64(&out, (uint64_t)producer->seen_ms);
 		buf_be32(&out, (uint32_t)producer->coordinator_epoch);
 		buf_be64(&out, (uint64_t)producer->txn_first_offset);
-		buf_u8(&out, producer->count);
+		buf_u8(&out, producer->any_sequence ? ANY_SEQUENCE : producer->count);
 		for (int i = 0; i < producer->count; i++) {
 			buf_be32(&out, (uint32_t)producer->batches[i].first_sequence);
 			buf_be32(&out, (uint32_t)producer->batches[i].last_sequence);
@@ -293,6 +313,8 @@ static enum sm_err producer_read(struct producers *p, struct byte_reader *in, ui
 		read.txn_first_offset = (int64_t)reader_be64(in);
 	}
 	read.count = reader_u8(in);
+	if ((read.any_sequence = read.count == ANY_SEQUENCE))
+		read.count = 0;
 	if (in->failed || read.count > LOG_PRODUCER_BATCHES)
 		return SM_CORRUPT;
 	for (int i = 0; i < read.count; i++) {

@@ -11,116 +11,19 @@
  *   - Otherwise X lies in the only group that was not known to be synced. Power loss may have dropped, torn or reordered
  *     its pages: the tail from X on was never acknowledged, and is cut.
  *
- * Rot is refused (SM_CORRUPT, with file and position): cutting there would lose acknowledged records without a word. One
- * case is told apart: a file that simply ends inside the acknowledged part (it was truncated from outside) is opened with
- * every whole batch that is left, and reported as a notice. A flaw in the last acknowledged group can pass for a torn tail
- * only if power was lost before the synced mark that follows each group reached the disk, and the medium rotted too.
+ * Rot, or a file that ends before X, has lost acknowledged records: salvage.c goes on from there. So it does when the last
+ * segments are missing. A flaw in the last acknowledged group can pass for a torn tail only if power was lost before the
+ * synced mark that follows each group reached the disk, and the medium rotted too.
  *
  * What is kept after g's start was perhaps never synced (the process died, or a sync failed and the page cache says
  * otherwise than the disk): it is written once more and synced before anybody reads it.
  *
  * Producer state: the snapshot at the last segment's start (or at its clean end), brought forward by the scan. Without a
  * snapshot the headers of all segments are read. */
-#include "log/log_internal.h"
-#include <assert.h>
-#include <limits.h>
-#include <stdio.h>
+#include "log/recovery_internal.h"
 #include <stdlib.h>
 
-#define SCAN_CHUNK (1u << 20)
-
-static void SM_PRINTF(2, 3) notify(const struct recovery *r, const char *fmt, ...)
-{
-	char text[600];
-	va_list args;
-	if (!r->notice)
-		return;
-	va_start(args, fmt);
-	vsnprintf(text, sizeof text, fmt, args);
-	va_end(args);
-	r->notice(r->notice_arg, text);
-}
-
-/* ---- scanning ---- */
-
-/* Reads a file forward in large pieces. */
-struct scanner {
-	struct io *io;
-	struct io_file *file;
-	uint64_t position, size; /* of the next batch; of the file */
-	uint8_t *data;
-	size_t cap, got;
-	uint64_t at; /* position of data */
-};
-
-/* Bytes from the scanner's position on: at least `want`, unless the file ends. */
-static enum sm_err scanner_need(struct scanner *s, size_t want, struct bytes *ret, struct sm_error *reterr)
-{
-	uint64_t left = s->position < s->size ? s->size - s->position : 0;
-	if (want > left)
-		want = (size_t)left;
-	if (s->position < s->at || s->position + want > s->at + s->got) {
-		size_t size = want > SCAN_CHUNK ? want : SCAN_CHUNK;
-		if (size > left)
-			size = (size_t)left;
-		if (size > s->cap) {
-			uint8_t *grown = realloc(s->data, size);
-			if (!grown)
-				return sm_fail(reterr, SM_NO_MEMORY, "no memory to check a batch of %zu bytes", size);
-			s->data = grown;
-			s->cap = size;
-		}
-		s->got = 0;
-		enum sm_err err = s->io->ops->pread(s->io, s->file, s->data, size, s->position, &s->got, reterr);
-		if (err)
-			return err;
-		s->at = s->position;
-	}
-	size_t from = (size_t)(s->position - s->at);
-	/* At the end of the file nothing may have been read yet: then there is no data to point into. */
-	*ret = s->got > from ? bytes_of(s->data + from, s->got - from) : (struct bytes){0};
-	return SM_OK;
-}
-
-/* The batch at the scanner's position; SM_END: there is none that is right. */
-static enum sm_err scanner_batch(struct scanner *s, int64_t next_offset, struct batch_info *ret_info, struct sm_error *reterr)
-{
-	struct bytes data;
-	struct batch_info info;
-	enum sm_err err = scanner_need(s, LOG_BATCH_OVERHEAD, &data, reterr);
-	if (err)
-		return err;
-	/* Base offset and leader epoch lie outside the CRC: they are known exactly. */
-	if (batch_parse_header(data, &info) || info.size > LOG_BATCH_BYTES_LIMIT || info.size > s->size - s->position ||
-	    info.base_offset != next_offset || info.leader_epoch != LOG_LEADER_EPOCH)
-		return SM_END;
-	if ((err = scanner_need(s, info.size, &data, reterr)))
-		return err;
-	if (!batch_crc_ok(data, &info))
-		return SM_END;
-	*ret_info = info;
-	return SM_OK;
-}
-
-/* Does anything but zeros stand at or after position? */
-static enum sm_err anything_after(struct scanner *s, uint64_t position, bool *ret, struct sm_error *reterr)
-{
-	*ret = false;
-	for (s->position = position; s->position < s->size && !*ret;) {
-		struct bytes data = {NULL, 0};
-		enum sm_err err = scanner_need(s, 1, &data, reterr);
-		if (err)
-			return err;
-		for (size_t i = 0; i < data.size && !*ret; i++)
-			*ret = data.data[i] != 0;
-		if (data.size == 0)
-			break;
-		s->position += data.size;
-	}
-	return SM_OK;
-}
-
-/* The batch that scanner_batch has found. ret_aborted: first_offset -1 unless it aborts a transaction. */
+/* The batch at the scanner's position. ret_aborted: first_offset -1 unless it aborts a transaction. */
 static enum sm_err note_batch(struct producers *producers, const struct recovery *r, struct scanner *scan, const struct batch_info *info,
 			      struct log_aborted *ret_aborted)
 {
@@ -130,7 +33,7 @@ static enum sm_err note_batch(struct producers *producers, const struct recovery
 	if (info->attributes & BATCH_CONTROL) {
 		struct bytes data;
 		struct log_txn_marker marker;
-		enum sm_err err = scanner_need(scan, info->size, &data, NULL);
+		enum sm_err err = log__scan_bytes(scan, info->size, &data, NULL);
 		if (!err && !(err = log__marker_read(bytes_of(data.data, info->size), &marker)))
 			err = log__txn_end(producers, &marker, info->base_offset, r->now_ms, false, ret_aborted);
 		return err == SM_NO_MEMORY || err == SM_IO ? err : SM_OK;
@@ -141,83 +44,56 @@ static enum sm_err note_batch(struct producers *producers, const struct recovery
 
 /* ---- the last segment ---- */
 
-struct tail {
-	const struct recovery *r;
-	struct segment *segment;
-	struct segment_writer *w;
-	struct producers *producers;
-	struct segment_mark mark;
-	struct scanner scan;
-	uint64_t end; /* X */
-};
+enum sm_err log__tail_take(struct tail *t, const struct batch_info *info, struct sm_error *reterr)
+{
+	struct segment *s = t->segment;
+	struct log_aborted aborted;
+	enum sm_err err;
+	if ((err = log__index_add(&s->index, s->base_offset, info, t->scan.position)) ||
+	    (err = note_batch(t->producers, t->r, &t->scan, info, &aborted)) || (err = log__txn_index_add(&s->txns, &aborted)))
+		return sm_fail(reterr, err, "%s: no memory", s->path);
+	if (info->max_timestamp_ms > s->max_timestamp_ms)
+		s->max_timestamp_ms = info->max_timestamp_ms;
+	s->next_offset = info->base_offset + info->last_offset_delta + 1;
+	t->scan.position += info->size;
+	return SM_OK;
+}
 
 /* Walk all right batches from position on, filling index and producer state. */
 static enum sm_err walk(struct tail *t, uint64_t position, struct sm_error *reterr)
 {
-	struct segment *s = t->segment;
 	struct batch_info info;
-	struct log_aborted aborted;
 	enum sm_err err;
 	t->scan.position = position;
-	while (!(err = scanner_batch(&t->scan, s->next_offset, &info, reterr))) {
-		if ((err = log__index_add(&s->index, s->base_offset, &info, t->scan.position)) ||
-		    (err = note_batch(t->producers, t->r, &t->scan, &info, &aborted)) || (err = log__txn_index_add(&s->txns, &aborted)))
-			return sm_fail(reterr, err, "%s: no memory", s->path);
-		if (info.max_timestamp_ms > s->max_timestamp_ms)
-			s->max_timestamp_ms = info.max_timestamp_ms;
-		s->next_offset = info.base_offset + info.last_offset_delta + 1;
-		t->scan.position += info.size;
-	}
+	while (!(err = log__scan_batch(&t->scan, t->segment->next_offset, &info, reterr)) && !(err = log__tail_take(t, &info, reterr)))
+		;
 	t->end = t->scan.position;
 	return err == SM_END ? SM_OK : err;
 }
 
-/* May the file be cut at t->end? */
+/* How far everything was synced. */
 static enum sm_err judge(struct tail *t, struct sm_error *reterr)
 {
 	bool more = false;
-	uint64_t synced = t->mark.start;
-	enum sm_err err;
-	if (t->end >= t->mark.end)
-		return SM_OK;
-	if (t->mark.kind == MARK_GROUP && t->scan.size > t->mark.end && (err = anything_after(&t->scan, t->mark.end, &more, reterr)))
-		return err;
-	if (t->mark.kind != MARK_GROUP || more)
-		synced = t->mark.end;
-	if (t->end >= synced)
-		return SM_OK;
-	bool cut_by_end = false;
-	struct bytes data;
-	struct batch_info info;
-	t->scan.position = t->end;
-	if ((err = scanner_need(&t->scan, LOG_BATCH_OVERHEAD, &data, reterr)))
-		return err;
-	if (data.size < LOG_BATCH_OVERHEAD)
-		cut_by_end = true;
-	else if (!batch_parse_header(data, &info) && info.base_offset == t->segment->next_offset)
-		cut_by_end = info.size > t->scan.size - t->end && t->scan.size < synced;
-	if (cut_by_end) {
-		notify(t->r,
-		       "%s ends at %llu, but records up to %llu were acknowledged: it was truncated from outside; every whole batch before "
-		       "that is kept, offsets go on at %lld",
-		       t->segment->path, (unsigned long long)t->scan.size, (unsigned long long)synced, (long long)t->segment->next_offset);
-		return SM_OK;
+	t->synced = t->mark.start;
+	if (t->end < t->mark.end && t->mark.kind == MARK_GROUP && t->scan.size > t->mark.end) {
+		enum sm_err err = log__scan_anything(&t->scan, t->mark.end, &more, reterr);
+		if (err)
+			return err;
 	}
-	return sm_fail(
-		reterr, SM_CORRUPT,
-		"%s is damaged at position %llu (offset %lld), inside the part that was acknowledged (up to %llu): restore the file from a "
-		"backup, or move the partition's directory away to start it empty",
-		t->segment->path, (unsigned long long)t->end, (long long)t->segment->next_offset, (unsigned long long)synced);
+	if (t->mark.kind != MARK_GROUP || more)
+		t->synced = t->mark.end;
+	return SM_OK;
 }
 
 /* Write once more what may never have been synced, the newest mark included, and sync it. Only then may the other mark's page,
  * which could be the only one on disk, be written. */
-static enum sm_err rewrite(struct tail *t, int page, struct sm_error *reterr)
+static enum sm_err rewrite(struct tail *t, struct sm_error *reterr)
 {
 	struct io *io = t->r->io;
 	uint8_t mark[MARK_SIZE];
 	size_t got;
-	uint64_t mark_at = (uint64_t)page * MARK_PAGE;
+	uint64_t mark_at = (uint64_t)t->page * MARK_PAGE;
 	struct iovec mark_iov = {mark, sizeof mark};
 	enum sm_err mark_err = io->ops->pread(io, &t->segment->file, mark, sizeof mark, mark_at, &got, reterr);
 	if (mark_err || (mark_err = io->ops->pwritev(io, &t->segment->file, &mark_iov, 1, mark_at, reterr)))
@@ -225,7 +101,7 @@ static enum sm_err rewrite(struct tail *t, int page, struct sm_error *reterr)
 	t->scan.at = t->scan.got = 0;
 	for (t->scan.position = t->mark.start; t->scan.position < t->end;) {
 		struct bytes data;
-		enum sm_err err = scanner_need(&t->scan, 1, &data, reterr);
+		enum sm_err err = log__scan_bytes(&t->scan, 1, &data, reterr);
 		if (err)
 			return err;
 		if (data.size == 0)
@@ -240,14 +116,14 @@ static enum sm_err rewrite(struct tail *t, int page, struct sm_error *reterr)
 	return io->ops->fdatasync(io, &t->segment->file, reterr);
 }
 
-static void writer_set(struct tail *t, int page)
+static void writer_set(struct tail *t)
 {
 	*t->w = (struct segment_writer){
 		.segment = t->segment,
 		.end = t->end,
 		.filled = t->scan.size,
 		.mark_number = t->mark.number,
-		.synced_page = page,
+		.synced_page = t->page,
 		.next_offset = t->segment->next_offset,
 		.max_timestamp_ms = t->segment->max_timestamp_ms,
 		.unclean = true,
@@ -280,27 +156,59 @@ static enum sm_err producers_before(const struct recovery *r, struct segment **s
 /* A segment that was being made when the power went: nothing was ever put into it. Make it again; its name keeps the offset. */
 static enum sm_err remake(struct tail *t, struct sm_error *reterr)
 {
-	bool data = false;
-	enum sm_err err = t->scan.size <= SEGMENT_HEADER ? SM_OK : anything_after(&t->scan, SEGMENT_HEADER, &data, reterr);
-	if (err)
-		return err;
-	if (data)
-		return sm_fail(reterr, SM_CORRUPT,
-			       "%s has records but both of its marks (positions 0 and 4096) are damaged: restore the file from a backup, "
-			       "or move the "
-			       "partition's directory away to start it empty",
-			       t->segment->path);
 	t->r->io->ops->close(t->r->io, &t->segment->file);
 	t->segment->file.fd = -1;
 	*t->w = (struct segment_writer){.segment = t->segment};
 	return log__writer_create(t->w, t->r->dir, reterr);
 }
 
-static enum sm_err recover_tail(struct tail *t, struct segment **before, uint32_t before_count, struct sm_error *reterr)
+/* Neither mark can be read. */
+static enum sm_err recover_unmarked(struct tail *t, struct sm_error *reterr)
+{
+	struct segment *s = t->segment;
+	bool data = false, was_made = false;
+	enum sm_err err = t->scan.size <= SEGMENT_HEADER ? SM_OK : log__scan_anything(&t->scan, SEGMENT_HEADER, &data, reterr);
+	if (!err && !data)
+		err = log__tail_was_made(t, &was_made, reterr);
+	if (err)
+		return err;
+	if (!data && !was_made)
+		return remake(t, reterr);
+	t->end_unknown = true;
+	s->next_offset = s->base_offset;
+	if ((err = walk(t, SEGMENT_HEADER, reterr)))
+		return err;
+	t->synced = t->scan.size;
+	return log__salvage(t, reterr);
+}
+
+static enum sm_err recover_marked(struct tail *t, struct sm_error *reterr)
+{
+	struct segment *s = t->segment;
+	enum sm_err err;
+	if (take_clean(t)) {
+		err = walk(t, t->mark.end, reterr);
+	} else if (!(err = producers_before(t->r, t->before, t->before_count, t->producers, reterr))) {
+		s->next_offset = s->base_offset;
+		s->checked_from = SEGMENT_HEADER;
+		err = walk(t, SEGMENT_HEADER, reterr);
+	}
+	if (err || (err = judge(t, reterr)))
+		return err;
+	if (t->end < t->synced || t->mark.kind == MARK_SEALED || t->named > s->next_offset)
+		return log__salvage(t, reterr);
+	writer_set(t);
+	if (t->mark.kind == MARK_CLEAN && t->end == t->mark.end && t->end == t->scan.size) {
+		t->w->unclean = false;
+		return SM_OK;
+	}
+	return (err = rewrite(t, reterr)) ? err : log__writer_cut(t->w, reterr);
+}
+
+static enum sm_err recover_tail(struct tail *t, struct sm_error *reterr)
 {
 	struct segment *s = t->segment;
 	struct io *io = t->r->io;
-	int page = 0;
 	enum sm_err err = io->ops->open(io, s->path, IO_READ | IO_WRITE, &s->file, reterr);
 	if (err)
 		return err;
@@ -308,34 +216,13 @@ static enum sm_err recover_tail(struct tail *t, struct segment **before, uint32_
 	t->scan.file = &s->file;
 	if ((err = io->ops->size(io, &s->file, &t->scan.size, reterr)))
 		return err;
-	err = log__mark_read(io, &s->file, &t->mark, &page, reterr);
-	if (err && err != SM_NOT_FOUND)
-		return err;
-	bool marked = !err;
-	if (marked && t->mark.base_offset != s->base_offset)
-		return sm_fail(reterr, SM_CORRUPT, "%s begins at offset %lld: the file was renamed", s->path,
-			       (long long)t->mark.base_offset);
-	if (marked && take_clean(t))
-		err = walk(t, t->mark.end, reterr);
-	else {
-		if ((err = producers_before(t->r, before, before_count, t->producers, reterr)))
-			return err;
-		if (!marked)
-			return remake(t, reterr);
-		s->next_offset = s->base_offset;
-		s->checked_from = SEGMENT_HEADER;
-		err = walk(t, SEGMENT_HEADER, reterr);
-	}
-	if (err || (err = judge(t, reterr)))
-		return err;
-	writer_set(t, page);
-	if (t->mark.kind == MARK_CLEAN && t->end == t->mark.end && t->end == t->scan.size) {
-		t->w->unclean = false;
-		return SM_OK;
-	}
-	if ((err = rewrite(t, page, reterr)))
-		return err;
-	return log__writer_cut(t->w, reterr);
+	err = log__mark_read(io, &s->file, &t->mark, &t->page, reterr);
+	if (err == SM_NOT_FOUND)
+		return (err = producers_before(t->r, t->before, t->before_count, t->producers, reterr)) ? err : recover_unmarked(t, reterr);
+	if (!err && t->mark.base_offset != s->base_offset)
+		err = sm_fail(reterr, SM_CORRUPT, "%s begins at offset %lld: the file was renamed", s->path,
+			      (long long)t->mark.base_offset);
+	return err ? err : recover_marked(t, reterr);
 }
 
 /* ---- the directory ---- */
@@ -343,13 +230,18 @@ static enum sm_err recover_tail(struct tail *t, struct segment **before, uint32_
 struct listing {
 	int64_t *offsets;
 	uint32_t count, cap;
+	int64_t named;   /* the highest offset that a file is named after, -1: none */
 	bool compaction; /* a crash has left something of one */
 };
 
 static enum sm_err visit(void *arg, const char *name)
 {
 	struct listing *l = arg;
+	static const char *const beside[] = {".index", ".timeindex", ".txnindex", ".snapshot"};
 	int64_t offset = log__segment_name_parse(name, ".log");
+	for (size_t i = 0; i < sizeof beside / sizeof *beside; i++)
+		if (log__segment_name_parse(name, beside[i]) > l->named)
+			l->named = log__segment_name_parse(name, beside[i]);
 	l->compaction |= log__segment_name_parse(name, ".cleaned") >= 0 || log__segment_name_parse(name, ".swap") >= 0;
 	if (offset < 0)
 		return SM_OK;
@@ -387,11 +279,11 @@ static enum sm_err producers_before(const struct recovery *r, struct segment **s
 			return err;
 		struct scanner scan = {.io = r->io, .file = &s->file, .position = SEGMENT_HEADER, .size = s->end};
 		int64_t next = s->base_offset;
-		while (!(err = scanner_batch(&scan, next, &info, reterr)) && !(err = note_batch(producers, r, &scan, &info, &aborted))) {
+		while (!(err = log__scan_batch(&scan, next, &info, reterr)) && !(err = note_batch(producers, r, &scan, &info, &aborted))) {
 			scan.position += info.size;
 			next = info.base_offset + info.last_offset_delta + 1;
 		}
-		free(scan.data);
+		log__scan_done(&scan);
 		log__segment_release(log__segment_ref(s));
 		if (err == SM_END) /* damage in here is found by whoever reads it */
 			err = SM_OK;
@@ -399,36 +291,42 @@ static enum sm_err producers_before(const struct recovery *r, struct segment **s
 	return err;
 }
 
+/* *ret->segments with room for one more. */
+static enum sm_err segments_make(const struct recovery *r, struct listing *listing, struct recovered *ret, struct sm_error *reterr)
+{
+	qsort(listing->offsets, listing->count, sizeof *listing->offsets, by_offset);
+	ret->segments = calloc(listing->count + 1, sizeof(struct segment *));
+	for (; ret->segments && ret->count < listing->count; ret->count++)
+		if (!(ret->segments[ret->count] = log__segment_new(r->io, r->dir, listing->offsets[ret->count])))
+			break;
+	return ret->segments && ret->count == listing->count ? SM_OK : sm_fail(reterr, SM_NO_MEMORY, "%s: no memory", r->dir);
+}
+
 enum sm_err log__recover(const struct recovery *r, struct producers *producers, struct recovered *ret, struct sm_error *reterr)
 {
-	struct listing listing = {0};
+	struct listing listing = {.named = -1};
 	struct recovered out = {0};
-	struct tail t = {.r = r, .w = &out.writer, .producers = producers};
+	struct tail t = {.r = r, .w = &out.writer, .producers = producers, .out = &out};
 	enum sm_err err = r->io->ops->list(r->io, r->dir, visit, &listing, reterr);
 	if (!err && listing.compaction) {
 		listing.count = 0;
 		if (!(err = log__compact_resume(r->io, r->dir, reterr)))
 			err = r->io->ops->list(r->io, r->dir, visit, &listing, reterr);
 	}
-	if (err)
+	if (err || (err = segments_make(r, &listing, &out, reterr)))
 		goto done;
-	if (listing.count == 0)
-		goto done;
-	qsort(listing.offsets, listing.count, sizeof *listing.offsets, by_offset);
-	if (!(out.segments = calloc(listing.count, sizeof(struct segment *)))) {
-		err = sm_fail(reterr, SM_NO_MEMORY, "%s: no memory", r->dir);
-		goto done;
+	t.named = listing.named > r->start_offset ? listing.named : r->start_offset;
+	if (out.count) {
+		t.before = out.segments;
+		t.before_count = out.count - 1;
+		t.segment = out.segments[t.before_count];
+		err = recover_tail(&t, reterr);
+	} else if (t.named > 0) {
+		err = log__salvage_none(&t, reterr);
 	}
-	for (; out.count < listing.count; out.count++)
-		if (!(out.segments[out.count] = log__segment_new(r->io, r->dir, listing.offsets[out.count]))) {
-			err = sm_fail(reterr, SM_NO_MEMORY, "%s: no memory", r->dir);
-			goto done;
-		}
-	t.segment = out.segments[out.count - 1];
-	err = recover_tail(&t, out.segments, out.count - 1, reterr);
 	out.next_offset = out.writer.next_offset;
 done:
-	free(t.scan.data);
+	log__scan_done(&t.scan);
 	free(listing.offsets);
 	if (!err) {
 		*ret = out;

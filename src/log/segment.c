@@ -76,6 +76,8 @@ static enum sm_err know_locked(struct segment *s, struct sm_error *reterr)
 		s->next_offset = mark.next_offset;
 		s->max_timestamp_ms = mark.max_timestamp_ms;
 	}
+	if (s->end < SEGMENT_HEADER) /* it was cut short: nothing is left */
+		s->end = SEGMENT_HEADER;
 	s->checked_from = s->end;
 	s->loaded = true;
 	return SM_OK;
@@ -203,26 +205,66 @@ static uint64_t end_of(struct segment *s)
 	return end;
 }
 
+/* A position from which the segment can be walked, near the batch that holds offset, and the offset there. */
+static void walk_from(struct segment *s, int64_t offset, uint64_t end, struct window *w, uint64_t *ret_position, int64_t *ret_next)
+{
+	struct index_entry entry;
+	struct batch_info info;
+	*ret_position = SEGMENT_HEADER;
+	*ret_next = s->base_offset;
+	if (offset > s->base_offset && index_lookup(s, BY_OFFSET, (uint64_t)(offset - s->base_offset), &entry) && entry.position < end &&
+	    entry.position >= SEGMENT_HEADER && !header_read(s, w, entry.position, end, &info) &&
+	    info.base_offset == s->base_offset + entry.offset) {
+		*ret_position = entry.position;
+		*ret_next = info.base_offset;
+	}
+}
+
+/* The first batch from position on that is right and ends at or after offset; next is the offset at position. SM_END: none. */
+static enum sm_err find_right(struct segment *s, int64_t offset, uint64_t position, int64_t next, uint64_t end, uint64_t *ret_position,
+			      struct batch_info *ret_info)
+{
+	struct scanner scan = {.io = s->io, .file = &s->file, .position = position, .size = end};
+	struct batch_info info;
+	enum sm_err err;
+	pthread_mutex_lock(&s->lock);
+	int64_t below = s->next_offset >= 0 ? s->next_offset : INT64_MAX;
+	pthread_mutex_unlock(&s->lock);
+	while (!(err = log__scan_next(&scan, next, below, &info, NULL)) && last_offset(&info) < offset) {
+		next = last_offset(&info) + 1;
+		scan.position += info.size;
+	}
+	if (!err) {
+		*ret_position = scan.position;
+		*ret_info = info;
+	}
+	log__scan_done(&scan);
+	return err;
+}
+
 /* Position and header of the first batch that ends at or after offset. */
 static enum sm_err find_batch(struct segment *s, int64_t offset, uint64_t end, struct window *w, uint64_t *ret_position,
 			      struct batch_info *ret_info)
 {
-	uint64_t position = SEGMENT_HEADER;
-	struct index_entry entry;
+	uint64_t position, before;
 	struct batch_info info;
-	int64_t next = s->base_offset;
-	if (offset > s->base_offset && index_lookup(s, BY_OFFSET, (uint64_t)(offset - s->base_offset), &entry) && entry.position < end &&
-	    entry.position >= SEGMENT_HEADER && !header_read(s, w, entry.position, end, &info) &&
-	    info.base_offset == s->base_offset + entry.offset) {
-		position = entry.position;
-		next = info.base_offset;
-	}
+	int64_t next, next_before;
+	walk_from(s, offset, end, w, &position, &next);
+	before = position;
+	next_before = next;
 	while (position < end) {
 		enum sm_err err = header_read(s, w, position, end, &info);
+		if (!err && info.base_offset != next) /* outside the CRC, so checked by counting */
+			err = SM_CORRUPT;
+		/* This batch is damaged, or the size of the one before it was. What can be read behind them is found by its CRC. */
+		if (err == SM_CORRUPT) {
+			err = find_right(s, offset, before, next_before, end, ret_position, ret_info);
+			return err == SM_END || (!err && ret_info->base_offset > offset) ? SM_CORRUPT : err;
+		}
 		if (err)
 			return err;
-		if (info.base_offset != next) /* outside the CRC, so checked by counting */
-			return SM_CORRUPT;
+		before = position;
+		next_before = next;
 		next = last_offset(&info) + 1;
 		if (last_offset(&info) >= offset) {
 			*ret_position = position;
@@ -232,6 +274,19 @@ static enum sm_err find_batch(struct segment *s, int64_t offset, uint64_t end, s
 		position += info.size;
 	}
 	return SM_END;
+}
+
+enum sm_err log__segment_readable(struct segment *s, int64_t offset, int64_t *ret_offset)
+{
+	struct window window = {.size = 0};
+	struct batch_info info;
+	uint64_t position, end = end_of(s);
+	int64_t next;
+	walk_from(s, offset, end, &window, &position, &next);
+	enum sm_err err = find_right(s, offset, position, next, end, &position, &info);
+	if (!err)
+		*ret_offset = info.base_offset > offset ? info.base_offset : offset;
+	return err;
 }
 
 /* ---- reading ---- */
@@ -259,14 +314,20 @@ static void set_checked(struct segment *s, uint64_t from, uint64_t to)
 	pthread_mutex_unlock(&s->lock);
 }
 
+/* What of a segment a read gives: up to a position, and the offset there. */
+struct extent {
+	uint64_t to;
+	int64_t next;
+};
+
 /* Bytes of whole batches from position on, within limit; checked data: headers are enough. */
-static enum sm_err extent_known(struct segment *s, uint64_t position, uint64_t limit, uint64_t end, struct window *w, uint64_t *ret_to)
+static enum sm_err extent_known(struct segment *s, uint64_t position, uint64_t limit, uint64_t end, struct window *w, struct extent *ret)
 {
 	struct index_entry entry;
 	uint64_t at = position;
 	if (limit >= end) {
-		*ret_to = end;
-		return SM_OK;
+		ret->to = end;
+		return log__segment_offset(s, end, &ret->next);
 	}
 	if (index_lookup(s, BY_POSITION, limit, &entry) && entry.position > position)
 		at = entry.position;
@@ -275,18 +336,20 @@ static enum sm_err extent_known(struct segment *s, uint64_t position, uint64_t l
 		enum sm_err err = header_read(s, w, at, end, &info);
 		if (err)
 			return err;
+		ret->next = info.base_offset;
 		if (at > position && at + info.size > limit)
 			break;
 		at += info.size;
+		ret->next = last_offset(&info) + 1;
 		if (at >= limit)
 			break;
 	}
-	*ret_to = at;
+	ret->to = at;
 	return SM_OK;
 }
 
 /* The same for data of an earlier run: every batch is read and its CRC checked, so that nothing corrupt is served. */
-static enum sm_err extent_checked(struct segment *s, uint64_t position, uint64_t limit, const struct batch_info *first, uint64_t *ret_to)
+static enum sm_err extent_checked(struct segment *s, uint64_t position, uint64_t limit, const struct batch_info *first, struct extent *ret)
 {
 	if (limit > position + LOG_READ_VERIFY_MAX)
 		limit = position + LOG_READ_VERIFY_MAX;
@@ -310,27 +373,42 @@ static enum sm_err extent_checked(struct segment *s, uint64_t position, uint64_t
 	if (at == 0)
 		return SM_CORRUPT;
 	set_checked(s, position, position + at);
-	*ret_to = position + at;
+	*ret = (struct extent){position + at, next};
 	return SM_OK;
 }
 
-enum sm_err log__segment_read(struct segment *s, int64_t offset, size_t bytes_max, struct log_slice *ret_slice)
+static uint64_t read_limit(uint64_t position, size_t bytes_max, size_t first_size, uint64_t end)
+{
+	uint64_t limit = bytes_max < end - position ? position + bytes_max : end;
+	return limit < position + first_size ? position + first_size : limit;
+}
+
+enum sm_err log__segment_read(struct segment *s, int64_t offset, size_t bytes_max, struct log_slice *ret_slice, int64_t *ret_next)
 {
 	struct window window = {.size = 0};
 	struct batch_info first;
-	uint64_t position, to, end = end_of(s);
+	struct extent extent = {0, offset};
+	uint64_t position, end = end_of(s);
 	enum sm_err err = find_batch(s, offset, end, &window, &position, &first);
 	if (err)
 		return err;
-	uint64_t limit = bytes_max < end - position ? position + bytes_max : end;
-	if (limit < position + first.size)
-		limit = position + first.size;
-	err = is_checked(s, position, limit) ? extent_known(s, position, limit, end, &window, &to)
-					     : extent_checked(s, position, limit, &first, &to);
+	uint64_t limit = read_limit(position, bytes_max, first.size, end);
+	if (is_checked(s, position, limit)) {
+		err = extent_known(s, position, limit, end, &window, &extent);
+	} else if ((err = extent_checked(s, position, limit, &first, &extent)) == SM_CORRUPT) {
+		/* Its header may claim offsets that are not its own. */
+		err = find_right(s, offset, position + 1, s->base_offset, end, &position, &first);
+		if (err == SM_END || (!err && first.base_offset > offset))
+			err = SM_CORRUPT;
+		if (!err)
+			err = extent_checked(s, position, read_limit(position, bytes_max, first.size, end), &first, &extent);
+	}
 	if (err)
 		return err;
 	*ret_slice = (struct log_slice){
-		.fd = s->file.fd, .file_at = position, .size = (size_t)(to - position), .hold = &log__segment_ref(s)->hold};
+		.fd = s->file.fd, .file_at = position, .size = (size_t)(extent.to - position), .hold = &log__segment_ref(s)->hold};
+	if (ret_next)
+		*ret_next = extent.next;
 	return SM_OK;
 }
 
@@ -435,7 +513,7 @@ enum sm_err log__segment_find_time(struct segment *s, int64_t timestamp_ms, int6
 			struct bytes batch;
 			uint8_t *buffer = NULL;
 			size_t cap = 0;
-			if ((err = log__segment_read(s, info.base_offset, 1, &slice)))
+			if ((err = log__segment_read(s, info.base_offset, 1, &slice, NULL)))
 				return err;
 			if (!(err = log_slice_bytes(&slice, &buffer, &cap, &batch)))
 				err = find_in_batch(batch, timestamp_ms, ret_offset, ret_timestamp_ms);

@@ -9,10 +9,10 @@
  *  offset  size  field
  *       0     4  "SMKL"
  *       4     2  version, 1
- *       6     2  kind: 0 group, 1 synced, 2 clean
+ *       6     2  kind: 0 group, 1 synced, 2 clean, 3 sealed: clean, and the segment after this one has been made
  *       8     8  number, one more than the mark's before it; the higher one of the two counts
  *      16     8  start: everything before this position was synced when the mark was written
- *      24     8  end: the group being written reaches up to here (synced, clean: start)
+ *      24     8  end: the group being written reaches up to here (others: start)
  *      32     8  base offset of the segment
  *      40     8  offset after the last record before end
  *      48     8  newest record time in ms before end, -1: no record
@@ -42,7 +42,7 @@ static bool mark_decode(const uint8_t *p, struct segment_mark *mark, bool *newer
 {
 	if (memcmp(p, "SMKL", 4) != 0 || be32_get(p + 60) != crc32c(0, p, 60))
 		return false;
-	if (be16_get(p + 4) != 1 || be16_get(p + 6) > MARK_CLEAN) {
+	if (be16_get(p + 4) != 1 || be16_get(p + 6) > MARK_SEALED) {
 		*newer_version = true;
 		return false;
 	}
@@ -244,14 +244,14 @@ enum sm_err log__writer_cut(struct segment_writer *w, struct sm_error *reterr)
 	return SM_OK;
 }
 
-enum sm_err log__writer_finish(struct segment_writer *w, struct sm_error *reterr)
+enum sm_err log__writer_finish(struct segment_writer *w, enum mark_kind kind, struct sm_error *reterr)
 {
 	struct segment *s = w->segment;
 	struct io *io = s->io;
 	enum sm_err err;
 	if ((err = io->ops->truncate(io, &s->file, w->end, reterr)))
 		return err;
-	if ((err = mark_write(w, MARK_CLEAN, w->end, w->end, w->next_offset, w->max_timestamp_ms, reterr)))
+	if ((err = mark_write(w, kind, w->end, w->end, w->next_offset, w->max_timestamp_ms, reterr)))
 		return err;
 	if ((err = io->ops->fdatasync(io, &s->file, reterr)))
 		return err;
@@ -269,5 +269,12 @@ enum sm_err log__writer_seal(struct segment_writer *w, struct sm_error *reterr)
 		return SM_OK;
 	if ((err = log__index_write(s->io, s->path, s->base_offset, &s->index, reterr)))
 		return err;
-	return log__writer_finish(w, reterr);
+	return log__writer_finish(w, MARK_CLEAN, reterr);
+}
+
+enum sm_err log__writer_followed(struct segment_writer *w, bool sync, struct sm_error *reterr)
+{
+	struct io *io = w->segment->io;
+	enum sm_err err = mark_write(w, MARK_SEALED, w->end, w->end, w->next_offset, w->max_timestamp_ms, reterr);
+	return err || !sync ? err : io->ops->fdatasync(io, &w->segment->file, reterr);
 }

@@ -1,18 +1,8 @@
-/* The table of topics, and the file that keeps it.
- *
- * LOG/topics.json, replaced as a whole (io_write_file_atomic):
- *   {"version": 1, "topics": [{"name": "raw_events", "id": "UUID", "partitions": 6, "replication_factor": 1,
- *     "internal": false, "deleting": false, "configs": {"retention.ms": "86400000"}}]}
- * A topic that is being deleted keeps its entry until its directories are gone; at the next start they go. A partition's
- * directory LOG/NAME-NUMBER is made by its first append. */
+/* The table of topics, and its picture for readers. */
 #include "base/arena.h"
-#include "base/json.h"
 #include "log/log_internal.h"
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#define TOPICS_FILE_MAX (256u << 20)
 
 struct topics_picture {
 	struct log_topics topics; /* first */
@@ -222,7 +212,7 @@ static struct topics_picture *picture_new(const struct engine *engine)
 	return p;
 }
 
-static enum sm_err picture_renew(struct engine *engine)
+enum sm_err log__topics_picture_renew(struct engine *engine)
 {
 	struct topics_picture *next = picture_new(engine);
 	if (!next)
@@ -237,7 +227,7 @@ enum sm_err log__topics_put(struct engine *engine, struct topic *t)
 	pthread_mutex_lock(&engine->lock);
 	void *before = NULL;
 	enum sm_err err = map_put(&engine->topics, bytes_str(t->name), t, &before);
-	if (!err && (err = picture_renew(engine))) {
+	if (!err && (err = log__topics_picture_renew(engine))) {
 		/* Its entry is there: putting back needs no memory. */
 		if (before)
 			(void)!map_put(&engine->topics, bytes_str(t->name), before, NULL);
@@ -262,7 +252,7 @@ struct topic *log__topics_take(struct engine *engine, const char *name)
 {
 	pthread_mutex_lock(&engine->lock);
 	struct topic *t = map_remove(&engine->topics, bytes_str(name));
-	if (t && picture_renew(engine)) {
+	if (t && log__topics_picture_renew(engine)) {
 		/* Without memory for a new picture the topic stays: its entry was just freed, so this finds room. */
 		(void)!map_put(&engine->topics, bytes_str(name), t, NULL);
 		t = NULL;
@@ -306,151 +296,4 @@ void log__topics_done(struct engine *engine)
 	map_done(&engine->topics);
 	picture_unref(engine->picture);
 	engine->picture = NULL;
-}
-
-/* ---- the file ---- */
-
-static void path_of(const struct engine *engine, char *out, size_t size)
-{
-	snprintf(out, size, "%s/topics.json", engine->dir);
-}
-
-static json_t *topic_to_json(const struct topic *t)
-{
-	char id[37];
-	uuid_format(&t->id, id);
-	json_t *configs = json_object();
-	for (uint32_t i = 0; i < t->config_count; i++)
-		json_object_set_new(configs, t->configs[i].name, json_string(t->configs[i].value));
-	return json_pack("{s:s, s:s, s:i, s:i, s:b, s:b, s:o}", "name", t->name, "id", id, "partitions", t->partition_count,
-			 "replication_factor", t->replication_factor, "internal", t->internal, "deleting", t->deleting, "configs", configs);
-}
-
-enum sm_err log__topics_write(struct engine *engine, const struct topic *extra, struct sm_error *reterr)
-{
-	char path[PATH_MAX];
-	struct buf out;
-	size_t pos = 0;
-	struct bytes key;
-	void *value;
-	json_t *topics = json_array();
-	bool whole = topics != NULL;
-	pthread_mutex_lock(&engine->lock);
-	while (map_next(&engine->topics, &pos, &key, &value))
-		if (!extra || strcmp(((struct topic *)value)->name, extra->name) != 0)
-			whole &= json_array_append_new(topics, topic_to_json(value)) == 0;
-	pthread_mutex_unlock(&engine->lock);
-	if (extra)
-		whole &= json_array_append_new(topics, topic_to_json(extra)) == 0;
-	json_t *document = json_pack("{s:i, s:o}", "version", 1, "topics", topics);
-	buf_init(&out);
-	if (document && whole)
-		json_write_pretty(document, &out);
-	enum sm_err err = SM_NO_MEMORY;
-	path_of(engine, path, sizeof path);
-	if (document && whole && !out.failed)
-		err = io_write_file_atomic(engine->io, path, buf_bytes(&out), reterr);
-	json_decref(document);
-	buf_done(&out);
-	return err;
-}
-
-static enum sm_err topic_from_json(struct engine *engine, const json_t *json, struct topic **ret_topic, struct sm_error *reterr)
-{
-	const char *name, *id;
-	int64_t partitions, replication_factor;
-	bool internal, deleting;
-	enum sm_err err;
-	struct uuid uuid;
-	if ((err = json_get_string(json, "name", NULL, &name, reterr)) || (err = json_get_string(json, "id", NULL, &id, reterr)) ||
-	    (err = json_get_int(json, "partitions", 0, &partitions, reterr)) ||
-	    (err = json_get_int(json, "replication_factor", 1, &replication_factor, reterr)) ||
-	    (err = json_get_bool(json, "internal", false, &internal, reterr)) ||
-	    (err = json_get_bool(json, "deleting", false, &deleting, reterr)))
-		return err;
-	if (!name || !id || partitions < 1 || partitions > LOG_PARTITIONS_MAX || replication_factor < 1 || replication_factor > INT16_MAX ||
-	    uuid_parse(id, strlen(id), &uuid))
-		return sm_fail(reterr, SM_CORRUPT, "a topic without name, id or partitions");
-	json_t *configs = json_object_get(json, "configs");
-	struct log_config *list = calloc(json_object_size(configs) + 1, sizeof *list);
-	if (!list)
-		return sm_fail(reterr, SM_NO_MEMORY, "no memory");
-	struct log_topic_spec spec = {name, (int32_t)partitions, (int32_t)replication_factor, list, 0};
-	const char *key;
-	json_t *value;
-	json_object_foreach(configs, key, value) list[spec.config_count++] = (struct log_config){key, json_string_value(value)};
-	if (!(err = log__topic_new(engine, &spec, internal, ret_topic, reterr))) {
-		(*ret_topic)->id = uuid;
-		(*ret_topic)->deleting = deleting;
-	}
-	free(list);
-	return err;
-}
-
-/* The rest of a deletion that a crash cut short. */
-static enum sm_err deletion_finish(struct engine *engine, const struct topic *t, struct sm_error *reterr)
-{
-	for (int32_t i = 0; i < t->partition_count; i++) {
-		char path[PATH_MAX];
-		snprintf(path, sizeof path, "%s/%s-%d", engine->dir, t->name, i);
-		enum sm_err err = io_remove_tree(engine->io, path, reterr);
-		if (err && err != SM_NOT_FOUND)
-			return err;
-	}
-	return engine->io->ops->sync_dir(engine->io, engine->dir, reterr);
-}
-
-static enum sm_err topic_take_in(struct engine *engine, const json_t *json, bool *ret_changed, struct sm_error *reterr)
-{
-	struct topic *t;
-	enum sm_err err = topic_from_json(engine, json, &t, reterr);
-	if (err)
-		return err;
-	if (t->deleting) {
-		err = deletion_finish(engine, t, reterr);
-		*ret_changed = true;
-		log__topic_free(t);
-		return err;
-	}
-	if ((err = log__topic_start(engine, t, reterr)) || (err = map_put(&engine->topics, bytes_str(t->name), t, NULL))) {
-		log__topic_stop(t);
-		log__topic_free(t);
-	}
-	return err;
-}
-
-enum sm_err log__topics_read(struct engine *engine, struct sm_error *reterr)
-{
-	char path[PATH_MAX];
-	uint8_t *data = NULL;
-	size_t size, i;
-	json_t *document = NULL, *item;
-	int64_t version;
-	bool changed = false;
-	path_of(engine, path, sizeof path);
-	enum sm_err err = io_read_file(engine->io, path, TOPICS_FILE_MAX, &data, &size, reterr);
-	if (err == SM_NOT_FOUND)
-		return picture_renew(engine);
-	if (err || (err = json_parse(bytes_of(data, size), &document, reterr)) ||
-	    (err = json_get_int(document, "version", 0, &version, reterr)))
-		goto done;
-	if (version != 1) {
-		err = sm_fail(reterr, SM_VERSION, "version %lld is newer than this program knows", (long long)version);
-		goto done;
-	}
-	json_array_foreach(json_object_get(document, "topics"), i, item)
-	{
-		if ((err = topic_take_in(engine, item, &changed, reterr)))
-			goto done;
-	}
-	if (changed)
-		err = log__topics_write(engine, NULL, reterr);
-	if (!err)
-		err = picture_renew(engine);
-done:
-	if (err == SM_SYNTAX || err == SM_TYPE)
-		err = sm_fail(reterr, SM_CORRUPT, "%s cannot be read as JSON: restore it from a backup", path);
-	json_decref(document);
-	free(data);
-	return err;
 }

@@ -183,7 +183,7 @@ static enum sm_err note_marker(struct txn_index *index, struct segment *s, const
 	struct log_txn_marker marker;
 	uint8_t *buffer = NULL;
 	size_t cap = 0;
-	enum sm_err err = log__segment_read(s, info->base_offset, 1, &slice);
+	enum sm_err err = log__segment_read(s, info->base_offset, 1, &slice, NULL);
 	if (err)
 		return err;
 	if (!(err = log_slice_bytes(&slice, &buffer, &cap, &batch)))

@@ -143,6 +143,7 @@ enum sm_err log__txn_end(struct producers *p, const struct log_txn_marker *marke
 	if (producer->epoch != marker->producer_epoch) {
 		producer->epoch = marker->producer_epoch;
 		producer->count = 0;
+		producer->any_sequence = false;
 	}
 	producer->coordinator_epoch = marker->coordinator_epoch;
 	producer->seen_ms = now_ms;
