@@ -83,7 +83,7 @@ struct kafka_txns {
 	struct sm_msg start_msg;
 	bool topic_made, ticking;
 	bool unreadable; /* nobody knows what became of the transactions: none is begun or ended */
-	uint32_t open; /* about how many need the tick */
+	uint32_t open;   /* about how many need the tick */
 };
 
 /* ---- txn_log.c: __transaction_state in Kafka's own layout ---- */

@@ -235,7 +235,7 @@ enum sm_err txn__load(struct kafka_txns *c, struct sm_error *reterr)
 		log->ops->topics_release(log, topics);
 	if (!c->topic_made)
 		return SM_OK;
-	int64_t at, end;
+	int64_t at = 0, end = 0;
 	enum sm_err err = log->ops->offset_for(log, TXN_TOPIC, 0, LOG_EARLIEST, &at, NULL);
 	if (!err)
 		err = log->ops->offset_for(log, TXN_TOPIC, 0, LOG_HIGH_WATERMARK, &end, NULL);

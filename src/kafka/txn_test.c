@@ -5,6 +5,7 @@
 #include "kafka/txn_internal.h"
 #include <stdio.h>
 
+#define SEGMENT_BATCHES 8192 /* before it stand a segment's marks */
 #define ID "orders"
 #define TOPIC "t"
 
@@ -496,6 +497,51 @@ static void transactions_are_listed(void **state)
 		0);
 }
 
+/* What became of the transactions is not guessed; all else is served. */
+static void without_their_log_transactions_are_refused(void **state)
+{
+	struct setup *s = *state;
+	struct who w = begin(s);
+	char path[200];
+	assert_int_equal(produce(s, 12, 0, w, 0), 0);
+	for (int how = 0; how < 2; how++) {
+		server_stop(s);
+		snprintf(path, sizeof path, "%s/" TXN_TOPIC "-0/%s", s->dir, how ? "start" : "00000000000000000000.log");
+		uint8_t *before = NULL;
+		size_t size = 0;
+		if (!how)
+			assert_int_equal(io_read_file(&io_system, path, 1 << 20, &before, &size, NULL), SM_OK);
+		FILE *f = fopen(path, how ? "w" : "r+");
+		assert_non_null(f);
+		if (!how)
+			fseek(f, SEGMENT_BATCHES + 80, SEEK_SET); /* in the first batch */
+		fputs("not this", f);
+		fclose(f);
+		server_start(s);
+		struct who again;
+		assert_int_equal(init(s, NOBODY, 60000, &again), KAFKA_COORDINATOR_NOT_AVAILABLE);
+		assert_int_equal(produce(s, 12, 0, w, 1), KAFKA_COORDINATOR_NOT_AVAILABLE);
+		int64_t offset;
+		struct buf out;
+		buf_init(&out);
+		struct batch_builder b;
+		batch_begin(&b, &out, CODEC_NONE);
+		batch_add(&b, &(struct record){.timestamp_ms = 1, .key_null = true, .value = BYTES("v")}, NULL, 0);
+		assert_int_equal(batch_end(&b), SM_OK);
+		assert_int_equal(log_append_wait(s->log, TOPIC, 1, out.data + out.start, buf_size(&out), &offset), SM_OK);
+		buf_done(&out);
+		server_stop(s);
+		if (how)
+			assert_int_equal(unlink(path), 0);
+		else
+			assert_int_equal(io_write_file_atomic(&io_system, path, bytes_of(before, size), NULL), SM_OK);
+		free(before);
+		server_start(s);
+		/* Its files are there again: so is the transaction. */
+		assert_int_equal(produce(s, 12, 0, w, 1 + how), 0);
+	}
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup_up, setup_down)
@@ -512,6 +558,7 @@ int main(void)
 		TEST(a_member_that_was_fenced_commits_no_offsets),
 		TEST(a_tool_ends_a_transaction_in_one_partition),
 		TEST(transactions_are_listed),
+		TEST(without_their_log_transactions_are_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

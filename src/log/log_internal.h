@@ -114,6 +114,17 @@ SM_MUST_CHECK enum sm_err log__segment_find_time(struct segment *segment, int64_
 /* "DIR/00000000000000000042.log" -> 42; -1: not such a name. */
 int64_t log__segment_name_parse(const char *name, const char *suffix);
 
+/* ---- segment_list.c ---- */
+
+struct segment_list {
+	int64_t *offsets; /* base offsets of the segments, in order; malloc'ed */
+	uint32_t count, cap;
+	int64_t named;   /* the highest offset that a file beside them is named after, -1: none */
+	bool compaction; /* a crash has left something of one */
+};
+/* Errors: SM_NOT_FOUND (there is no such directory), SM_NO_MEMORY, SM_IO. */
+SM_MUST_CHECK enum sm_err log__segments_list(struct io *io, const char *dir, struct segment_list *ret, struct sm_error *reterr);
+
 /* ---- segment_scan.c: a segment's file, not trusted ---- */
 
 /* Reads forward in large pieces. io, file, size (of what counts of the file) and position (of the next batch) are the caller's. */
@@ -441,6 +452,10 @@ void log__topic_stop(struct topic *t);
 SM_MUST_CHECK enum sm_err log__topics_picture_renew(struct engine *engine);
 /* topics_file.c: all topics of the table and `extra` (may be NULL; in place of the one with its name) to the file. */
 SM_MUST_CHECK enum sm_err log__topics_write(struct engine *engine, const struct topic *extra, struct sm_error *reterr);
+/* Each topic that the file, or its copy, tells of; none is started. Errors: SM_NOT_FOUND (there is no table), those of each. */
+SM_MUST_CHECK enum sm_err log__topics_look(struct engine *engine,
+					   enum sm_err (*each)(void *arg, const struct topic *t, struct sm_error *reterr), void *arg,
+					   struct sm_error *reterr);
 /* Read the file into the table; finishes deletions that were begun. */
 SM_MUST_CHECK enum sm_err log__topics_read(struct engine *engine, struct sm_error *reterr);
 /* In place of one with the same name, whose partitions it has: that one is freed. */

@@ -508,68 +508,6 @@ void log__partition_unref(struct partition *p)
 	free(p);
 }
 
-/* Where the partition begins: what is kept of it, or its first segment where an older version has deleted without keeping that. */
-static enum sm_err start_find(struct partition *p, const struct recovery *r, bool kept, int64_t first, struct sm_error *reterr)
-{
-	int64_t start = r->start_offset;
-	enum sm_err err = SM_OK;
-	if (!kept && first > 0 && p->engine->format == 1) {
-		start = first;
-		err = log__offset_write(p->io, p->dir, "start", start, reterr);
-	} else if (start < first) {
-		log__lost_first(r, start, first);
-	}
-	p->start_kept = start;
-	p->log_start_offset = start < p->high_watermark ? start : p->high_watermark;
-	return err;
-}
-
-static enum sm_err recover(struct partition *p, struct partition_writer *w, struct sm_error *reterr)
-{
-	struct engine *e = p->engine;
-	struct recovery r = {
-		.io = p->io, .dir = p->dir, .notice = e->notice, .notice_arg = e->notice_arg, .now_ms = clock_wall_ms(e->clock)};
-	struct recovered found = {0};
-	enum sm_err err = log__offset_read(p->io, p->dir, "start", &r.start_offset, reterr);
-	bool kept = !err;
-	if (err && err != SM_NOT_FOUND)
-		return err;
-	err = log__recover(&r, &w->producers, &found, reterr);
-	if (err == SM_NOT_FOUND) /* no directory: nothing was ever appended */
-		return SM_OK;
-	if (err)
-		return err;
-	p->segments = found.segments;
-	p->segment_count = p->segment_cap = found.count;
-	w->out = found.writer;
-	w->next_offset = p->high_watermark = found.next_offset;
-	int64_t unstable = log__txn_unstable(&w->producers);
-	p->last_stable_offset = unstable < 0 ? p->high_watermark : unstable;
-	return start_find(p, &r, kept, found.count ? found.segments[0]->base_offset : 0, reterr);
-}
-
-/* One partition that cannot be opened does not keep the others from being served. What no partition could do without does. */
-static enum sm_err go_offline(struct partition *p, struct partition_writer *w, enum sm_err err, struct sm_error *reterr)
-{
-	char text[sizeof reterr->text + 200];
-	if (err == SM_NO_MEMORY || err == SM_VERSION || err == SM_NO_FILES)
-		return err;
-	for (uint32_t i = 0; i < p->segment_count; i++)
-		log__segment_unref(p->segments[i]);
-	free(p->segments);
-	p->segments = NULL;
-	p->segment_count = p->segment_cap = 0;
-	w->out = (struct segment_writer){0};
-	log__producers_clear(&w->producers);
-	p->offline = true;
-	p->failed = SM_IO;
-	snprintf(text, sizeof text, "partition %s-%d is offline, its records can be neither read nor written: %s", p->topic, p->number,
-		 reterr->text);
-	if (p->engine->notice)
-		p->engine->notice(p->engine->notice_arg, text);
-	return SM_OK;
-}
-
 enum sm_err log__partition_new(struct engine *engine, const char *topic, int32_t number, const struct topic_settings *settings,
 			       struct partition **ret_partition, struct sm_error *reterr)
 {
@@ -595,12 +533,8 @@ enum sm_err log__partition_new(struct engine *engine, const char *topic, int32_t
 	w->hook.run = turn_is_over;
 	log__group_init(&w->group);
 	log__producers_init(&w->producers);
-	struct sm_error error = {.text = ""};
-	if ((err = recover(p, w, &error)) && (err = go_offline(p, w, err, &error))) {
-		if (reterr)
-			*reterr = error;
+	if ((err = log__partition_open(w, reterr)))
 		goto failed_started;
-	}
 	const struct sm_props props = {.name = name,
 				       .state_size = sizeof(void *),
 				       .init = init,

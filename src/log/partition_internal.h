@@ -72,6 +72,10 @@ struct partition_writer {
 	uint64_t started_ns;
 };
 
+/* partition_open.c: recover what is on disk; a partition for which that fails is offline. Errors: those that keep all of the log from being
+ * opened (SM_NO_MEMORY, SM_VERSION, SM_NO_FILES). Blocks. */
+SM_MUST_CHECK enum sm_err log__partition_open(struct partition_writer *w, struct sm_error *reterr);
+
 extern const struct sm_msg_type log__append_type;
 
 /* Answer an append and free it. */

@@ -227,42 +227,6 @@ static enum sm_err recover_tail(struct tail *t, struct sm_error *reterr)
 
 /* ---- the directory ---- */
 
-struct listing {
-	int64_t *offsets;
-	uint32_t count, cap;
-	int64_t named;   /* the highest offset that a file is named after, -1: none */
-	bool compaction; /* a crash has left something of one */
-};
-
-static enum sm_err visit(void *arg, const char *name)
-{
-	struct listing *l = arg;
-	static const char *const beside[] = {".index", ".timeindex", ".txnindex", ".snapshot"};
-	int64_t offset = log__segment_name_parse(name, ".log");
-	for (size_t i = 0; i < sizeof beside / sizeof *beside; i++)
-		if (log__segment_name_parse(name, beside[i]) > l->named)
-			l->named = log__segment_name_parse(name, beside[i]);
-	l->compaction |= log__segment_name_parse(name, ".cleaned") >= 0 || log__segment_name_parse(name, ".swap") >= 0;
-	if (offset < 0)
-		return SM_OK;
-	if (l->count == l->cap) {
-		uint32_t cap = l->cap ? l->cap * 2 : 16;
-		int64_t *grown = realloc(l->offsets, cap * sizeof *grown);
-		if (!grown)
-			return SM_NO_MEMORY;
-		l->offsets = grown;
-		l->cap = cap;
-	}
-	l->offsets[l->count++] = offset;
-	return SM_OK;
-}
-
-static int by_offset(const void *a, const void *b)
-{
-	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-	return x < y ? -1 : x > y;
-}
-
 /* Producer state at the start of the segment after these: its snapshot, or what their headers tell. */
 static enum sm_err producers_before(const struct recovery *r, struct segment **segments, uint32_t count, struct producers *producers,
 				    struct sm_error *reterr)
@@ -292,30 +256,29 @@ static enum sm_err producers_before(const struct recovery *r, struct segment **s
 }
 
 /* *ret->segments with room for one more. */
-static enum sm_err segments_make(const struct recovery *r, struct listing *listing, struct recovered *ret, struct sm_error *reterr)
+static enum sm_err segments_make(const struct recovery *r, struct segment_list *list, struct recovered *ret, struct sm_error *reterr)
 {
-	qsort(listing->offsets, listing->count, sizeof *listing->offsets, by_offset);
-	ret->segments = calloc(listing->count + 1, sizeof(struct segment *));
-	for (; ret->segments && ret->count < listing->count; ret->count++)
-		if (!(ret->segments[ret->count] = log__segment_new(r->io, r->dir, listing->offsets[ret->count])))
+	ret->segments = calloc(list->count + 1, sizeof(struct segment *));
+	for (; ret->segments && ret->count < list->count; ret->count++)
+		if (!(ret->segments[ret->count] = log__segment_new(r->io, r->dir, list->offsets[ret->count])))
 			break;
-	return ret->segments && ret->count == listing->count ? SM_OK : sm_fail(reterr, SM_NO_MEMORY, "%s: no memory", r->dir);
+	return ret->segments && ret->count == list->count ? SM_OK : sm_fail(reterr, SM_NO_MEMORY, "%s: no memory", r->dir);
 }
 
 enum sm_err log__recover(const struct recovery *r, struct producers *producers, struct recovered *ret, struct sm_error *reterr)
 {
-	struct listing listing = {.named = -1};
+	struct segment_list list = {0};
 	struct recovered out = {0};
 	struct tail t = {.r = r, .w = &out.writer, .producers = producers, .out = &out};
-	enum sm_err err = r->io->ops->list(r->io, r->dir, visit, &listing, reterr);
-	if (!err && listing.compaction) {
-		listing.count = 0;
-		if (!(err = log__compact_resume(r->io, r->dir, reterr)))
-			err = r->io->ops->list(r->io, r->dir, visit, &listing, reterr);
+	enum sm_err err = log__segments_list(r->io, r->dir, &list, reterr);
+	if (!err && list.compaction && !(err = log__compact_resume(r->io, r->dir, reterr))) {
+		free(list.offsets);
+		list = (struct segment_list){0};
+		err = log__segments_list(r->io, r->dir, &list, reterr);
 	}
-	if (err || (err = segments_make(r, &listing, &out, reterr)))
+	if (err || (err = segments_make(r, &list, &out, reterr)))
 		goto done;
-	t.named = listing.named > r->start_offset ? listing.named : r->start_offset;
+	t.named = list.named > r->start_offset ? list.named : r->start_offset;
 	if (out.count) {
 		t.before = out.segments;
 		t.before_count = out.count - 1;
@@ -327,7 +290,7 @@ enum sm_err log__recover(const struct recovery *r, struct producers *producers, 
 	out.next_offset = out.writer.next_offset;
 done:
 	log__scan_done(&t.scan);
-	free(listing.offsets);
+	free(list.offsets);
 	if (!err) {
 		*ret = out;
 		return SM_OK;

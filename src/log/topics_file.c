@@ -286,6 +286,21 @@ static enum sm_err table_find(struct engine *engine, struct table *ret, bool *re
 	return SM_OK;
 }
 
+enum sm_err log__topics_look(struct engine *engine, enum sm_err (*each)(void *arg, const struct topic *t, struct sm_error *reterr),
+			     void *arg, struct sm_error *reterr)
+{
+	struct table table;
+	bool changed;
+	enum sm_err err = table_find(engine, &table, &changed, reterr);
+	if (err)
+		return err;
+	engine->format = table.version;
+	for (size_t i = 0; i < table.count && !err; i++)
+		err = each(arg, table.topics[i], reterr);
+	table_done(&table);
+	return err;
+}
+
 enum sm_err log__topics_read(struct engine *engine, struct sm_error *reterr)
 {
 	struct table table;

@@ -120,6 +120,8 @@ class Server:
             if status == -signal.SIGKILL and (kill_at or kill_after is not None):
                 return False
             raise Failure("the server did not start (status %d):\n%s" % (status, self.said()))
+        if "though they were acknowledged" in self.said():
+            raise Failure("acknowledged events are lost, the log says:\n" + self.said())
         self.starts += 1
         self.start_ms_max = max(self.start_ms_max, (time.monotonic() - began) * 1000)
         self.http = found["http"].split("//")[1].rstrip("/")
