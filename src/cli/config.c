@@ -363,6 +363,10 @@ enum sm_err config_check(const struct config *c, struct sm_error *reterr)
 	if (*c->kafka_advertise && host_port_parse(c->kafka_advertise, host, &port))
 		return sm_fail(reterr, SM_INVALID, "%s: kafka.advertise = %s: give HOST:PORT, as broker.example:9092 or [::1]:9092", name,
 			       c->kafka_advertise);
+	if (strcmp(c->durability, "sync") != 0 && strcmp(c->durability, "interval") != 0)
+		return sm_fail(reterr, SM_INVALID, "%s: log.durability = %s: sync or interval", name, c->durability);
+	if (c->sync_interval_ms < 1 || c->sync_interval_ms > 60000)
+		return sm_fail(reterr, SM_INVALID, "%s: log.sync_interval must lie between 1ms and 60s", name);
 	if (c->segment_bytes < 1 << 20 || c->segment_bytes > 1ull << 31)
 		return sm_fail(reterr, SM_INVALID, "%s: log.segment must lie between 1MiB and 2GiB", name);
 	/* The write-ahead log grows with it, and the check before a start reads at most 1 GiB of each file. */

@@ -111,6 +111,8 @@ static void restart_and_check(struct bench_log *b, const struct acked *acked, co
 	testing_close(b);
 }
 
+static uint64_t checkpoint_bytes; /* 0: as always */
+
 /* Run the whole with the Nth changing call failing; gives whether it was reached. */
 static bool run_with_fault(struct bench_log *b, const struct io_fault_plan *plan, struct acked *acked, struct io **ret_io)
 {
@@ -121,6 +123,8 @@ static bool run_with_fault(struct bench_log *b, const struct io_fault_plan *plan
 	b->options.segment_bytes = 24000;
 	if (testing_try_open(b, &error) == SM_OK) {
 		struct log_topic_spec spec = {TOPIC, 1, 1, NULL, 0};
+		if (checkpoint_bytes)
+			((struct engine *)b->log)->checkpoint_bytes = checkpoint_bytes;
 		if (log_topic_create_wait(b->log, &spec, &error) == SM_OK)
 			produce(b, acked);
 		(void)!b->log->ops->close(b->log, &error);
@@ -137,13 +141,13 @@ static void fresh_dir(struct bench_log *b)
 	testing_dir(b);
 }
 
-static void process_death_and_power_loss_at_every_call_lose_nothing_acknowledged(void **state)
+static void lose_nothing(uint64_t step)
 {
 	struct bench_log b = {.dir = ""};
 	struct acked acked;
 	struct io *io;
 	testing_system(&b);
-	for (uint64_t n = 1;; n++) {
+	for (uint64_t n = 1;; n += step) {
 		bool reached = false;
 		for (uint64_t seed = 0; seed < 3; seed++) {
 			fresh_dir(&b);
@@ -160,6 +164,18 @@ static void process_death_and_power_loss_at_every_call_lose_nothing_acknowledged
 	}
 	assert_int_equal(acked.count, APPENDS);
 	testing_end(&b);
+}
+
+static void process_death_and_power_loss_at_every_call_lose_nothing_acknowledged(void **state)
+{
+	lose_nothing(1);
+}
+
+static void nor_with_a_checkpoint_every_few_batches(void **state)
+{
+	checkpoint_bytes = 5000;
+	lose_nothing(2);
+	checkpoint_bytes = 0;
 }
 
 /* ---- a crash in the recovery from a crash ---- */
@@ -299,6 +315,51 @@ static void one_failed_call_never_leads_to_a_lost_record(void **state)
 		if (!reached)
 			break;
 	}
+	testing_end(&b);
+}
+
+/* Synced at an interval: the death of the process takes nothing; a loss of power takes what came last, and only that. */
+static void interval_loses_the_end_to_power_loss_alone(void **state)
+{
+	struct bench_log b = {.dir = ""};
+	struct acked acked;
+	struct io *io;
+	uint64_t lost = 0;
+	testing_system(&b);
+	b.options.sync_interval_ms = 2;
+	for (uint64_t n = 1;; n++) {
+		bool reached = false;
+		for (uint64_t seed = 0; seed < 3; seed++) {
+			fresh_dir(&b);
+			const struct io_fault_plan plan = {.fail_at = n, .fail_after = true, .tear_bytes = n * 97 % 5000};
+			reached = run_with_fault(&b, &plan, &acked, &io);
+			if (seed)
+				assert_int_equal(io_fault_power_loss(io, seed * 1000 + n, NULL), SM_OK);
+			io_fault_free(io);
+			b.options.io = NULL;
+			if (!seed) {
+				restart_and_check(&b, &acked, "death at call", n);
+				continue;
+			}
+			testing_open(&b);
+			if (strstr(b.notices, "lost"))
+				fail_msg("power loss at call %llu: %s", (unsigned long long)n, b.notices);
+			struct checked c = {.acked = &acked, .last = -1};
+			const struct log_topics *topics = b.log->ops->topics(b.log);
+			bool there = log_topics_find(topics, TOPIC) != NULL;
+			b.log->ops->topics_release(b.log, topics);
+			if (there)
+				testing_walk(&b, (struct testing_walk){TOPIC, 0, 0, 5000, false, check_batch, &c});
+			/* check_batch has seen that it is a beginning of what was sent. */
+			for (int i = 0; i < APPENDS; i++)
+				lost += acked.offset[i] >= 0 && acked.offset[i] >= c.offset;
+			testing_close(&b);
+		}
+		if (!reached)
+			break;
+	}
+	assert_int_equal(acked.count, APPENDS);
+	assert_true(lost > 0); /* else this proves nothing */
 	testing_end(&b);
 }
 
@@ -608,7 +669,9 @@ int main(void)
 		cmocka_unit_test(full_disk_refuses_and_goes_on_when_there_is_space),
 		cmocka_unit_test(one_failed_call_never_leads_to_a_lost_record),
 		cmocka_unit_test(crash_in_the_recovery_from_a_crash_loses_nothing_either),
+		cmocka_unit_test(interval_loses_the_end_to_power_loss_alone),
 		cmocka_unit_test(process_death_and_power_loss_at_every_call_lose_nothing_acknowledged),
+		cmocka_unit_test(nor_with_a_checkpoint_every_few_batches),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -385,10 +385,12 @@ enum sm_err log_embedded_open(const struct log_embedded_options *options, struct
 	e->clock = options->clock ? options->clock : &clock_system;
 	e->segment_bytes = options->segment_bytes ? options->segment_bytes : SEGMENT_BYTES_DEFAULT;
 	e->retention_ms = (int64_t)options->retention_ms;
+	e->sync_interval_ms = options->sync_interval_ms;
 	e->notice = options->notice;
 	e->notice_arg = options->notice_arg;
 	e->ack_before_sync = options->ack_before_sync;
 	e->compact_keys_max = LOG_COMPACT_KEYS_MAX;
+	e->checkpoint_bytes = LOG_CHECKPOINT_BYTES;
 	e->lock_file.fd = -1;
 	map_init(&e->topics);
 	pthread_mutex_init(&e->lock, NULL);

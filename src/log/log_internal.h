@@ -164,7 +164,8 @@ SM_MUST_CHECK enum sm_err log__mark_read(struct io *io, struct io_file *file, st
 
 struct segment_writer {
 	struct segment *segment; /* borrowed from the partition */
-	uint64_t end;            /* of the last synced group */
+	uint64_t end;            /* of the last group */
+	uint64_t synced;         /* end, but with groups that are synced later */
 	uint64_t filled;         /* the file has zeros up to here */
 	uint64_t mark_number;
 	int synced_page; /* holds the last mark that is known to be on disk: the other one is written */
@@ -182,12 +183,15 @@ struct group_write {
 	int64_t max_timestamp_ms;
 	uint64_t segment_bytes;
 	bool no_sync; /* a file that nobody reads before it is finished; a planted fault */
+	bool later;   /* log__writer_sync follows in time: until then the group has no mark */
 };
 /* Write and sync one group. *ret_retry: it failed, but may be tried again (no space); else nothing may be acknowledged on
  * this file any more. */
 SM_MUST_CHECK enum sm_err log__writer_group(struct segment_writer *w, const struct group_write *group, bool *ret_retry,
 					    struct sm_error *reterr);
-/* Cut the file to its batches, set a mark of that kind, sync. */
+/* Sync what was written since the last sync, and say so in a mark. Nothing is written meanwhile. */
+SM_MUST_CHECK enum sm_err log__writer_sync(struct segment_writer *w, struct sm_error *reterr);
+/* Cut the file to its batches, all of them synced, set a mark of that kind, sync. */
 SM_MUST_CHECK enum sm_err log__writer_finish(struct segment_writer *w, enum mark_kind kind, struct sm_error *reterr);
 /* The same with MARK_CLEAN, and write the index first. */
 SM_MUST_CHECK enum sm_err log__writer_seal(struct segment_writer *w, struct sm_error *reterr);
@@ -239,6 +243,10 @@ void log__producers_keep(struct producers *p);
 void log__producers_expire(struct producers *p, int64_t before_ms);
 /* Batches before `to` are lost: a producer of which nothing is known from there on may go on with any sequence. */
 void log__producers_lost(struct producers *p, int64_t to);
+/* As a snapshot's file has it; without memory out has failed. */
+void log__producers_put(const struct producers *p, int64_t offset, struct buf *out);
+/* The state that was put so, in place of p's. Errors: SM_CORRUPT, SM_NO_MEMORY: p is empty. */
+SM_MUST_CHECK enum sm_err log__producers_take(struct producers *p, struct bytes in, int64_t offset);
 SM_MUST_CHECK enum sm_err log__producers_write(const struct producers *p, struct io *io, const char *dir, int64_t offset,
 					       struct sm_error *reterr);
 /* Delete all snapshots but those of these two offsets. */
@@ -265,6 +273,19 @@ SM_MUST_CHECK enum sm_err log__txn_end(struct producers *p, const struct log_txn
 /* malloc'ed. */
 SM_MUST_CHECK enum sm_err log__producers_list(const struct producers *p, struct log_producer **ret_list, uint32_t *ret_count);
 
+/* ---- checkpoint.c ---- */
+
+struct checkpoint {
+	uint64_t position;
+	int64_t next_offset, max_timestamp_ms;
+};
+/* All that w has written is synced. Nobody writes meanwhile. Blocks. */
+SM_MUST_CHECK enum sm_err log__checkpoint_write(const struct segment_writer *w, const char *dir, const struct producers *producers,
+						struct sm_error *reterr);
+/* Index and aborted transactions of the segment, and the producers, as they were at the checkpoint. An error: there is none to go by, and
+ * all of them are empty. */
+SM_MUST_CHECK enum sm_err log__checkpoint_read(struct segment *s, const char *dir, struct checkpoint *ret, struct producers *producers);
+
 /* ---- recovery.c ---- */
 
 typedef void (*log_notice)(void *arg, const char *text);
@@ -282,6 +303,7 @@ struct recovered {
 	uint32_t count;
 	struct segment_writer writer;
 	int64_t next_offset;
+	uint64_t checked; /* position of the checkpoint that was used, else the segment's first */
 };
 SM_MUST_CHECK enum sm_err log__recover(const struct recovery *r, struct producers *producers, struct recovered *ret,
 				       struct sm_error *reterr);
@@ -369,6 +391,8 @@ void log__partition_producers(struct partition *p, void (*done)(void *arg, enum 
 			      void *arg);
 enum partition_job {
 	PARTITION_GROUP,
+	PARTITION_SYNC,
+	PARTITION_CHECKPOINT,
 	PARTITION_ROLL,
 	PARTITION_RETENTION,
 	PARTITION_START, /* the log's start moves to the offset, for good */
@@ -512,6 +536,7 @@ struct engine {
 	char *dir;
 	uint64_t segment_bytes;
 	int64_t retention_ms;
+	uint32_t sync_interval_ms; /* 0: each group is synced before it is answered */
 	log_notice notice;
 	void *notice_arg;
 	bool ack_before_sync;
@@ -530,6 +555,7 @@ struct engine {
 	struct group_offsets *offsets;
 	atomic_bool cleaning;
 	uint32_t compact_keys_max; /* LOG_COMPACT_KEYS_MAX, but in tests */
+	uint64_t checkpoint_bytes; /* LOG_CHECKPOINT_BYTES, but in tests */
 };
 
 #endif

@@ -14,7 +14,7 @@ static const struct sm_msg_type job_done_type = {"log job done", NULL};
 
 static void go_on(struct partition_writer *w);
 
-#define GATHER_TIMER 1
+enum { GATHER_TIMER = 1, SYNC_TIMER };
 
 /* ---- jobs: on the pool ---- */
 
@@ -38,6 +38,14 @@ static enum sm_err snapshot_write(struct partition_writer *w, struct sm_error *r
 	return err;
 }
 
+static enum sm_err seal(struct partition_writer *w, struct sm_error *reterr)
+{
+	enum sm_err err = log__writer_sync(&w->out, reterr);
+	if (!err)
+		err = snapshot_write(w, reterr);
+	return err ? err : log__writer_seal(&w->out, reterr);
+}
+
 /* Make the partition's directory and first segment, or seal the segment and make the next. */
 static enum sm_err job_roll(struct partition_writer *w, struct sm_error *reterr)
 {
@@ -47,7 +55,7 @@ static enum sm_err job_roll(struct partition_writer *w, struct sm_error *reterr)
 	if (!w->out.segment) {
 		if ((err = p->io->ops->mkdir(p->io, p->dir, reterr)) || (err = p->io->ops->sync_dir(p->io, p->engine->dir, reterr)))
 			return err;
-	} else if ((err = snapshot_write(w, reterr)) || (err = log__writer_seal(&w->out, reterr))) {
+	} else if ((err = seal(w, reterr))) {
 		return err;
 	}
 	if ((err = log__writer_create(&next, p->dir, reterr)))
@@ -56,7 +64,14 @@ static enum sm_err job_roll(struct partition_writer *w, struct sm_error *reterr)
 	if (w->out.segment)
 		(void)!log__writer_followed(&w->out, false, NULL);
 	w->out = next;
+	w->checked = next.end;
 	return SM_OK;
+}
+
+/* Not the log of transactions: of two partitions of one, both or none are to have its end. */
+static bool syncs_later(const struct partition *p)
+{
+	return p->engine->sync_interval_ms && strcmp(p->topic, TOPIC_TRANSACTIONS) != 0;
 }
 
 static enum sm_err job_group(struct partition_writer *w, struct sm_error *reterr)
@@ -68,6 +83,7 @@ static enum sm_err job_group(struct partition_writer *w, struct sm_error *reterr
 		.next_offset = w->group.next_offset,
 		.max_timestamp_ms = w->group.max_timestamp_ms,
 		.segment_bytes = w->partition->settings.segment_bytes,
+		.later = syncs_later(w->partition),
 #ifdef SMACK_PLANT_FAULTS
 		.no_sync = w->partition->engine->ack_before_sync,
 #endif
@@ -78,12 +94,9 @@ static enum sm_err job_group(struct partition_writer *w, struct sm_error *reterr
 static enum sm_err job_close(struct partition_writer *w, struct sm_error *reterr)
 {
 	struct partition *p = w->partition;
-	enum sm_err err;
 	if (!w->out.segment || !w->out.unclean || p->failed)
 		return SM_OK; /* a failed one is left to recovery */
-	if ((err = snapshot_write(w, reterr)))
-		return err;
-	return log__writer_seal(&w->out, reterr);
+	return seal(w, reterr);
 }
 
 static enum sm_err job_delete(struct partition_writer *w, struct sm_error *reterr)
@@ -106,6 +119,8 @@ static void job_run(struct sm_work *work)
 	w->retry = false;
 	switch (w->job) {
 	case PARTITION_GROUP: err = job_group(w, reterr); break;
+	case PARTITION_SYNC: err = log__writer_sync(&w->out, reterr); break;
+	case PARTITION_CHECKPOINT: err = log__checkpoint_write(&w->out, w->partition->dir, &w->producers, reterr); break;
 	case PARTITION_ROLL:
 		err = job_roll(w, reterr);
 		w->retry = err == SM_NO_SPACE || err == SM_NO_FILES || err == SM_NO_MEMORY;
@@ -199,6 +214,15 @@ static void partition_is_gone(struct partition_writer *w, enum sm_err why)
 	sm_stop(sm_self(w->self));
 }
 
+/* What was answered before it is on disk will be there in time. */
+static void sync_later(struct partition_writer *w)
+{
+	if (!syncs_later(w->partition) || w->sync_due || w->sync_timed)
+		return;
+	w->sync_timed = sm_timer_start(w->self, SYNC_TIMER, w->partition->engine->sync_interval_ms, 0) == SM_OK;
+	w->sync_due = !w->sync_timed; /* no timer to be had: now, then */
+}
+
 static void job_has_ended(struct partition_writer *w)
 {
 	struct control *control = w->control;
@@ -211,11 +235,23 @@ static void job_has_ended(struct partition_writer *w)
 		w->last_ns = clock_monotonic_ns(&clock_system);
 		if (!err) {
 			log__group_is_written(w);
+			sync_later(w);
 		} else {
 			log__group_has_failed(w, w->retry ? err : SM_IO);
 			if (!w->retry)
 				become_read_only(w);
 		}
+		break;
+	case PARTITION_SYNC:
+		if (err && w->retry) /* it did not begin */
+			sync_later(w);
+		else if (err) /* what was answered since the sync before may be lost */
+			become_read_only(w);
+		else
+			log__sync_is_counted(w);
+		break;
+	case PARTITION_CHECKPOINT:
+		w->checked = w->out.end; /* one that failed is tried again as late as the next */
 		break;
 	case PARTITION_ROLL: roll_has_ended(w, err); break;
 	case PARTITION_RETENTION:
@@ -312,7 +348,7 @@ static void control_start(struct partition_writer *w)
  * since a sync costs much the same for one append and for five. One sender at a time is never waited for. */
 static bool wait_for_more(struct partition_writer *w)
 {
-	if (!w->head || w->waiting >= w->last_count || w->waiting_bytes >= LOG_GATHER_BYTES_MAX)
+	if (!w->head || syncs_later(w->partition) || w->waiting >= w->last_count || w->waiting_bytes >= LOG_GATHER_BYTES_MAX)
 		return false;
 	if (clock_monotonic_ns(&clock_system) - w->last_ns >= LOG_GATHER_MS * 1000000ull)
 		return false;
@@ -321,11 +357,27 @@ static bool wait_for_more(struct partition_writer *w)
 	return w->gathering;
 }
 
+static bool checkpoint_is_due(const struct partition_writer *w)
+{
+	const struct segment_writer *out = &w->out;
+	return out->segment && !w->partition->failed && out->synced == out->end &&
+	       out->end - w->checked >= w->partition->engine->checkpoint_bytes;
+}
+
 /* Start what is due, if nothing runs. */
 static void go_on(struct partition_writer *w)
 {
 	if (w->busy || w->partition->gone) /* gone: what is still queued is answered when the actor ends */
 		return;
+	if (checkpoint_is_due(w)) {
+		job_start(w, PARTITION_CHECKPOINT);
+		return;
+	}
+	if (w->sync_due && w->out.segment && !w->partition->failed) {
+		w->sync_due = false;
+		job_start(w, PARTITION_SYNC);
+		return;
+	}
 	/* What was queued before a close is written before it. */
 	if (w->controls && !(w->controls->job == PARTITION_CLOSE && w->head)) {
 		control_start(w);
@@ -375,6 +427,10 @@ static enum sm_err receive(struct sm_actor *self, void *state, struct sm_msg *ms
 		go_on(w);
 	} else if (msg->type == &job_done_type) {
 		job_has_ended(w);
+	} else if (msg->type == &sm_msg_timer && ((struct sm_timer_msg *)msg)->timer == SYNC_TIMER) {
+		w->sync_timed = false;
+		w->sync_due = true;
+		go_on(w);
 	} else if (msg->type == &sm_msg_timer) {
 		w->gathering = false;
 		w->last_count = 0; /* they do not come: whoever is there goes now */

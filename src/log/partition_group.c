@@ -434,6 +434,12 @@ void log__group_form(struct partition_writer *w)
 
 /* ---- what became of a group ---- */
 
+void log__sync_is_counted(const struct partition_writer *w)
+{
+	metric_add(METRIC_LOG_SYNCS, 1);
+	metric_observe_us(METRIC_LOG_SYNC_US, (clock_monotonic_ns(&clock_system) - w->started_ns) / 1000);
+}
+
 void log__group_is_written(struct partition_writer *w)
 {
 	struct partition *p = w->partition;
@@ -469,8 +475,8 @@ void log__group_is_written(struct partition_writer *w)
 
 	metric_add_labelled(METRIC_LOG_RECORDS, p->topic, g->records);
 	metric_add_labelled(METRIC_LOG_BYTES, p->topic, (int64_t)g->size);
-	metric_add(METRIC_LOG_SYNCS, 1);
-	metric_observe_us(METRIC_LOG_SYNC_US, (clock_monotonic_ns(&clock_system) - w->started_ns) / 1000);
+	if (w->out.synced == w->out.end)
+		log__sync_is_counted(w);
 	log__partition_wake(p, SM_OK);
 	for (struct append *a = g->head, *next; a; a = next) {
 		next = a->next;
@@ -489,8 +495,6 @@ void log__group_has_failed(struct partition_writer *w, enum sm_err err)
 	}
 	group_clear(&w->group);
 }
-
-/* Nothing is acknowledged any more until a restart has looked at the disk. */
 
 void log__group_init(struct group *g)
 {

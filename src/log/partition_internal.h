@@ -55,6 +55,9 @@ struct partition_writer {
 	uint32_t last_count; /* appends of the last group */
 	uint64_t last_ns;    /* when it ended */
 	bool gathering;      /* the timer runs */
+	uint64_t checked;    /* the last checkpoint's position in the segment of out */
+	bool sync_timed;     /* the timer for the next sync runs */
+	bool sync_due;       /* it has run out */
 	struct control *controls, **controls_tail;
 	struct segment_writer out; /* segment NULL: nothing was ever appended */
 	struct producers producers;
@@ -89,6 +92,8 @@ void log__group_form(struct partition_writer *w);
 bool log__must_roll(const struct partition_writer *w, const struct append *a);
 /* The group is on disk: let readers see it, then say so. */
 void log__group_is_written(struct partition_writer *w);
+/* A write and a sync have ended: for the metrics. */
+void log__sync_is_counted(const struct partition_writer *w);
 /* It is not: take back offsets and producer state, and say so. */
 void log__group_has_failed(struct partition_writer *w, enum sm_err err);
 

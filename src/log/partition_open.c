@@ -38,6 +38,7 @@ static enum sm_err recover(struct partition_writer *w, struct sm_error *reterr)
 	p->segments = found.segments;
 	p->segment_count = p->segment_cap = found.count;
 	w->out = found.writer;
+	w->checked = found.checked;
 	w->next_offset = p->high_watermark = found.next_offset;
 	int64_t unstable = log__txn_unstable(&w->producers);
 	p->last_stable_offset = unstable < 0 ? p->high_watermark : unstable;

@@ -240,42 +240,46 @@ static void path_of(const char *dir, int64_t offset, char *out, size_t size)
 	snprintf(out, size, "%s/%020lld.snapshot", dir, (long long)offset);
 }
 
+void log__producers_put(const struct producers *p, int64_t offset, struct buf *out)
+{
+	size_t pos = 0, start = buf_size(out);
+	struct bytes key;
+	void *value;
+	buf_append_str(out, "SMKP");
+	buf_be32(out, SNAPSHOT_VERSION);
+	buf_be64(out, (uint64_t)offset);
+	buf_be32(out, (uint32_t)p->by_id.count);
+	buf_be32(out, 0);
+	while (map_next(&p->by_id, &pos, &key, &value)) {
+		const struct producer *producer = value;
+		buf_be64(out, (uint64_t)producer->id);
+		buf_be16(out, (uint16_t)producer->epoch);
+		buf_be64(out, (uint64_t)producer->seen_ms);
+		buf_be32(out, (uint32_t)producer->coordinator_epoch);
+		buf_be64(out, (uint64_t)producer->txn_first_offset);
+		buf_u8(out, producer->any_sequence ? ANY_SEQUENCE : producer->count);
+		for (int i = 0; i < producer->count; i++) {
+			buf_be32(out, (uint32_t)producer->batches[i].first_sequence);
+			buf_be32(out, (uint32_t)producer->batches[i].last_sequence);
+			buf_be64(out, (uint64_t)producer->batches[i].base_offset);
+			buf_be64(out, (uint64_t)producer->batches[i].last_offset);
+			buf_be64(out, (uint64_t)producer->batches[i].timestamp_ms);
+		}
+	}
+	if (out->failed)
+		return;
+	uint8_t *data = out->data + out->start + start;
+	be32_put(data + 20, crc32c(0, data + SNAPSHOT_HEADER, buf_size(out) - start - SNAPSHOT_HEADER));
+}
+
 enum sm_err log__producers_write(const struct producers *p, struct io *io, const char *dir, int64_t offset, struct sm_error *reterr)
 {
 	char path[PATH_MAX];
 	struct buf out;
-	size_t pos = 0;
-	struct bytes key;
-	void *value;
 	buf_init(&out);
-	buf_append_str(&out, "SMKP");
-	buf_be32(&out, SNAPSHOT_VERSION);
-	buf_be64(&out, (uint64_t)offset);
-	buf_be32(&out, (uint32_t)p->by_id.count);
-	buf_be32(&out, 0);
-	while (map_next(&p->by_id, &pos, &key, &value)) {
-		const struct producer *producer = value;
-		buf_be64(&out, (uint64_t)producer->id);
-		buf_be16(&out, (uint16_t)producer->epoch);
-		buf_be64(&out, (uint64_t)producer->seen_ms);
-		buf_be32(&out, (uint32_t)producer->coordinator_epoch);
-		buf_be64(&out, (uint64_t)producer->txn_first_offset);
-		buf_u8(&out, producer->any_sequence ? ANY_SEQUENCE : producer->count);
-		for (int i = 0; i < producer->count; i++) {
-			buf_be32(&out, (uint32_t)producer->batches[i].first_sequence);
-			buf_be32(&out, (uint32_t)producer->batches[i].last_sequence);
-			buf_be64(&out, (uint64_t)producer->batches[i].base_offset);
-			buf_be64(&out, (uint64_t)producer->batches[i].last_offset);
-			buf_be64(&out, (uint64_t)producer->batches[i].timestamp_ms);
-		}
-	}
-	enum sm_err err = SM_NO_MEMORY;
-	if (!out.failed) {
-		uint8_t *data = out.data + out.start;
-		be32_put(data + 20, crc32c(0, data + SNAPSHOT_HEADER, buf_size(&out) - SNAPSHOT_HEADER));
-		path_of(dir, offset, path, sizeof path);
-		err = io_write_file_atomic(io, path, buf_bytes(&out), reterr);
-	}
+	log__producers_put(p, offset, &out);
+	path_of(dir, offset, path, sizeof path);
+	enum sm_err err = out.failed ? SM_NO_MEMORY : io_write_file_atomic(io, path, buf_bytes(&out), reterr);
 	buf_done(&out);
 	return err;
 }
@@ -332,6 +336,24 @@ static enum sm_err producer_read(struct producers *p, struct byte_reader *in, ui
 	return err;
 }
 
+enum sm_err log__producers_take(struct producers *p, struct bytes in, int64_t offset)
+{
+	const uint8_t *data = in.data;
+	log__producers_clear(p);
+	if (in.size < SNAPSHOT_HEADER || memcmp(data, "SMKP", 4) != 0 || be32_get(data + 4) - 1 >= SNAPSHOT_VERSION ||
+	    (int64_t)be64_get(data + 8) != offset || be32_get(data + 20) != crc32c(0, data + SNAPSHOT_HEADER, in.size - SNAPSHOT_HEADER))
+		return SM_CORRUPT;
+	struct byte_reader rest = byte_reader(bytes_of(data + SNAPSHOT_HEADER, in.size - SNAPSHOT_HEADER));
+	enum sm_err err = SM_OK;
+	for (uint32_t i = be32_get(data + 16); i > 0 && !err; i--)
+		err = producer_read(p, &rest, be32_get(data + 4));
+	if (!err)
+		err = log__txn_reopen(p);
+	if (err)
+		log__producers_clear(p);
+	return err;
+}
+
 enum sm_err log__producers_read(struct producers *p, struct io *io, const char *dir, int64_t offset)
 {
 	char path[PATH_MAX];
@@ -341,19 +363,7 @@ enum sm_err log__producers_read(struct producers *p, struct io *io, const char *
 	enum sm_err err = io_read_file(io, path, SNAPSHOT_FILE_MAX, &data, &size, NULL);
 	if (err)
 		return err;
-	log__producers_clear(p);
-	err = SM_CORRUPT;
-	if (size >= SNAPSHOT_HEADER && memcmp(data, "SMKP", 4) == 0 && be32_get(data + 4) - 1 < SNAPSHOT_VERSION &&
-	    (int64_t)be64_get(data + 8) == offset && be32_get(data + 20) == crc32c(0, data + SNAPSHOT_HEADER, size - SNAPSHOT_HEADER)) {
-		struct byte_reader in = byte_reader(bytes_of(data + SNAPSHOT_HEADER, size - SNAPSHOT_HEADER));
-		err = SM_OK;
-		for (uint32_t i = be32_get(data + 16); i > 0 && !err; i--)
-			err = producer_read(p, &in, be32_get(data + 4));
-		if (!err)
-			err = log__txn_reopen(p);
-	}
+	err = log__producers_take(p, bytes_of(data, size), offset);
 	free(data);
-	if (err)
-		log__producers_clear(p);
 	return err;
 }

@@ -2,8 +2,8 @@
  *
  * Only the last segment can have been written when the process or the machine stopped: the others were sealed and synced
  * before the next one was made. If its mark is clean and the index is there, nothing is read. Else every batch of it is
- * checked from its start on: header, base offset, CRC. Let X be the first position that holds no right batch (the zeros
- * written ahead, the end of the file, a torn or a rotten one), and g the group of the newest mark (segment_write.c):
+ * checked, from the last checkpoint (checkpoint.c) or its start on: header, base offset, CRC. Let X be the first position that holds no
+ * right batch (the zeros written ahead, the end of the file, a torn or a rotten one), and g the group of the newest mark (segment_write.c):
  *
  *   - Everything before g's start was synced before g was written: X there is rot.
  *   - Everything before g's end was synced too if the mark says "synced" or "clean", or if any byte after g's end is not
@@ -121,6 +121,7 @@ static void writer_set(struct tail *t)
 	*t->w = (struct segment_writer){
 		.segment = t->segment,
 		.end = t->end,
+		.synced = t->end,
 		.filled = t->scan.size,
 		.mark_number = t->mark.number,
 		.synced_page = t->page,
@@ -182,12 +183,35 @@ static enum sm_err recover_unmarked(struct tail *t, struct sm_error *reterr)
 	return log__salvage(t, reterr);
 }
 
+/* What stands before a checkpoint was right; the segment from there on. */
+static bool take_checkpoint(struct tail *t)
+{
+	struct segment *s = t->segment;
+	struct checkpoint at;
+	if (log__checkpoint_read(s, t->r->dir, &at, t->producers))
+		return false;
+	if (at.position > t->mark.start || at.position > t->scan.size || t->mark.kind == MARK_SEALED) {
+		log__index_done(&s->index);
+		log__txn_index_done(&s->txns);
+		log__producers_clear(t->producers);
+		return false;
+	}
+	s->next_offset = at.next_offset;
+	s->max_timestamp_ms = at.max_timestamp_ms;
+	s->checked_from = t->out->checked = at.position;
+	return true;
+}
+
 static enum sm_err recover_marked(struct tail *t, struct sm_error *reterr)
 {
 	struct segment *s = t->segment;
 	enum sm_err err;
+	t->out->checked = SEGMENT_HEADER;
 	if (take_clean(t)) {
+		t->out->checked = t->mark.end;
 		err = walk(t, t->mark.end, reterr);
+	} else if (take_checkpoint(t)) {
+		err = walk(t, t->out->checked, reterr);
 	} else if (!(err = producers_before(t->r, t->before, t->before_count, t->producers, reterr))) {
 		s->next_offset = s->base_offset;
 		s->checked_from = SEGMENT_HEADER;

@@ -25,6 +25,10 @@
  * "synced" mark is written without a sync of its own: it usually reaches the disk (always, when only the process dies), and
  * then the last group too counts as acknowledged and a flaw in it as rot, not as a torn tail. recovery.c reads all this.
  *
+ * Where an operator has chosen to sync at an interval (log.sync_interval), groups are written without marks, and the sync makes one group
+ * of all since the last: its mark is written when they are, and nothing is written until the sync has returned. What stands behind the
+ * mark's end then proves as much as before.
+ *
  * Zeros are written ahead, so that a group's sync finds its blocks and the file's size unchanged and is one write. A large group extends
  * the file itself: there the second write would cost more than the longer sync. */
 #include "base/hash.h"
@@ -143,7 +147,7 @@ enum sm_err log__writer_create(struct segment_writer *w, const char *dir, struct
 	enum sm_err err = io->ops->open(io, s->path, IO_WRITE | IO_CREATE | IO_TRUNCATE, &s->file, reterr);
 	if (err)
 		return err;
-	w->end = w->filled = SEGMENT_HEADER;
+	w->end = w->synced = w->filled = SEGMENT_HEADER;
 	w->mark_number = 0;
 	w->synced_page = 1;
 	w->next_offset = s->base_offset;
@@ -192,6 +196,27 @@ static enum sm_err untear(struct segment_writer *w, struct sm_error *reterr)
 	return SM_OK;
 }
 
+static void all_synced(struct segment_writer *w)
+{
+	mark_synced(w);
+	w->synced = w->end;
+	/* A failure here harms nothing yet: the next group will meet it again. */
+	(void)!mark_write(w, MARK_SYNCED, w->end, w->end, w->next_offset, w->max_timestamp_ms, NULL);
+}
+
+enum sm_err log__writer_sync(struct segment_writer *w, struct sm_error *reterr)
+{
+	struct io *io = w->segment->io;
+	enum sm_err err;
+	if (w->synced == w->end)
+		return SM_OK;
+	if ((err = mark_write(w, MARK_GROUP, w->synced, w->end, w->next_offset, w->max_timestamp_ms, reterr)) ||
+	    (err = io->ops->fdatasync(io, &w->segment->file, reterr)))
+		return err;
+	all_synced(w);
+	return SM_OK;
+}
+
 enum sm_err log__writer_group(struct segment_writer *w, const struct group_write *group, bool *ret_retry, struct sm_error *reterr)
 {
 	struct io *io = w->segment->io;
@@ -206,20 +231,19 @@ enum sm_err log__writer_group(struct segment_writer *w, const struct group_write
 	bool extend = group->size >= EXTEND_MIN;
 	if (end > w->filled && !extend && (err = fill(w, fill_target(end, group->segment_bytes), reterr)))
 		goto torn;
-	if ((err = mark_write(w, MARK_GROUP, w->end, end, group->next_offset, newest, reterr)))
+	if (!group->later && (err = mark_write(w, MARK_GROUP, w->end, end, group->next_offset, newest, reterr)))
 		goto torn;
 	if ((err = io->ops->pwritev(io, file, group->iov, group->iov_count, w->end, reterr)))
 		goto torn;
-	if (!group->no_sync && (err = io->ops->fdatasync(io, file, reterr)))
+	if (!group->later && !group->no_sync && (err = io->ops->fdatasync(io, file, reterr)))
 		return err; /* never again on this file: the kernel may have dropped the pages and call the next sync good */
-	mark_synced(w);
 	w->end = end;
 	if (w->filled < end)
 		w->filled = end;
 	w->next_offset = group->next_offset;
 	w->max_timestamp_ms = newest;
-	/* A failure here harms nothing yet: the next group will meet it again. */
-	(void)!mark_write(w, MARK_SYNCED, end, end, w->next_offset, newest, NULL);
+	if (!group->later)
+		all_synced(w);
 	return SM_OK;
 torn:
 	w->torn = true;
@@ -238,7 +262,7 @@ enum sm_err log__writer_cut(struct segment_writer *w, struct sm_error *reterr)
 	if ((err = io->ops->fdatasync(io, &w->segment->file, reterr)))
 		return err;
 	mark_synced(w);
-	w->filled = w->end;
+	w->synced = w->filled = w->end;
 	w->torn = false;
 	w->unclean = true;
 	return SM_OK;
@@ -256,7 +280,7 @@ enum sm_err log__writer_finish(struct segment_writer *w, enum mark_kind kind, st
 	if ((err = io->ops->fdatasync(io, &s->file, reterr)))
 		return err;
 	mark_synced(w);
-	w->filled = w->end;
+	w->synced = w->filled = w->end;
 	w->torn = w->unclean = false;
 	return SM_OK;
 }

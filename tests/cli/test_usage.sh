@@ -60,6 +60,10 @@ says 'bad.conf:2'
 run 1 "$SMACK" up --set listen=0.0.0.0 --data "$dir/data"
 one_line
 says 'loopback only'
+run 1 "$SMACK" up --set log.durability=never --data "$dir/data"
+says "sync or interval"
+run 1 "$SMACK" up --set log.sync_interval=0 --data "$dir/data"
+says "between 1ms and 60s"
 run 1 "$SMACK" up --set nothing=1 --data "$dir/data"
 says "unknown key 'nothing'"
 run 1 "$SMACK" up --config none.conf --data "$dir/data"
