@@ -317,6 +317,7 @@ static enum sm_err engine_close(struct engine *e, struct sm_error *reterr)
 	log__meta_free(e);
 	if (e->lock_file.fd >= 0)
 		e->io->ops->close(e->io, &e->lock_file);
+	log__files_done(&e->files);
 	pthread_mutex_destroy(&e->lock);
 	pthread_mutex_destroy(&e->waits_lock);
 	free(e->dir);
@@ -391,6 +392,7 @@ enum sm_err log_embedded_open(const struct log_embedded_options *options, struct
 	e->ack_before_sync = options->ack_before_sync;
 	e->compact_keys_max = LOG_COMPACT_KEYS_MAX;
 	e->checkpoint_bytes = LOG_CHECKPOINT_BYTES;
+	log__files_init(&e->files, options->files_max);
 	e->lock_file.fd = -1;
 	map_init(&e->topics);
 	pthread_mutex_init(&e->lock, NULL);

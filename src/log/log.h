@@ -252,6 +252,7 @@ struct log_embedded_options {
 	const char *dir;        /* made if it is not there */
 	uint64_t segment_bytes; /* 0: 128 MiB */
 	uint64_t retention_ms;  /* 0: no bound */
+	uint32_t files_max;     /* partitions that keep the file open to which they append; 0: half of RLIMIT_NOFILE */
 	/* 0: an append is answered after the sync that covers it. Else after its write, and its partition is synced so long after the first
 	 * write that is not: a loss of power may take what was answered since. The death of the process takes nothing. */
 	uint32_t sync_interval_ms;

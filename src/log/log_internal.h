@@ -73,6 +73,7 @@ struct segment {
 	pthread_mutex_t lock; /* of what follows; taken for a few instructions, or once to load the segment */
 	bool loaded;
 	bool active;  /* the index is in memory */
+	bool kept;    /* its file is not closed by readers: it is being written */
 	bool dropped; /* the partition has let go of it: all references are readers' */
 	struct io_file file;
 	uint64_t end;        /* batches end here; all before is synced */
@@ -91,9 +92,12 @@ void log__segment_unref(struct segment *segment); /* NULL is allowed */
 void log__segment_drop(struct segment *segment);
 /* A reader's reference: the file is closed too when nobody else reads it and it is not being written. */
 void log__segment_release(struct segment *segment);
-/* Open the file of a segment that is not written any more (its marks are read once); nothing if it is open. Stays open while the
- * caller holds its reference. May block. */
+/* Open the file of a segment (that of one that is not written any more has its marks read once); nothing if it is open. Stays open while
+ * the caller holds its reference. May block. */
 SM_MUST_CHECK enum sm_err log__segment_load(struct segment *segment, struct sm_error *reterr);
+/* The same for the one who writes it: no reader closes it, until log__segment_rest. That closes it, or has its last reader do so. */
+SM_MUST_CHECK enum sm_err log__segment_keep(struct segment *segment, struct sm_error *reterr);
+void log__segment_rest(struct segment *segment);
 /* Whole batches from the one that holds offset on. The segment is loaded. ret_slice holds a reference. *ret_next (may be NULL): the
  * offset after them. Errors: SM_CORRUPT, SM_IO, SM_NO_MEMORY, SM_END (no batch at or after offset here). */
 SM_MUST_CHECK enum sm_err log__segment_read(struct segment *segment, int64_t offset, size_t bytes_max, struct log_slice *ret_slice,
@@ -372,6 +376,11 @@ struct partition {
 	atomic_bool uncleanable; /* no compaction before the next start */
 	int64_t clean_to;        /* the cleaner's own: compacted up to here; -1: not read yet */
 
+	atomic_bool written; /* since the hand of open_files.c came by */
+	atomic_bool listed;  /* among the open files: its own jobs and its actor change this */
+	uint32_t open_at;    /* its place among them; under their lock, as is resting */
+	bool resting;        /* it was told to close its file */
+
 	struct log_wait *waits;          /* under the engine's waits_lock */
 	struct partition_writer *writer; /* the actor's own */
 };
@@ -398,7 +407,8 @@ enum partition_job {
 	PARTITION_START, /* the log's start moves to the offset, for good */
 	PARTITION_CLOSE,
 	PARTITION_DELETE,
-	PARTITION_PRODUCERS
+	PARTITION_PRODUCERS,
+	PARTITION_REST /* close the active segment's file until it is needed again */
 };
 /* Ask the partition for a job other than a group. done is called on a thread of the engine; always, unless an error is
  * returned here. offset: for PARTITION_START, -1 is the high watermark. */
@@ -526,6 +536,25 @@ enum sm_err log__offsets_fetch(struct group_offsets *g, const char *group, struc
 enum sm_err log__offsets_list(struct group_offsets *g, const char *group, struct log_group_offset **ret_offsets, uint32_t *ret_count,
 			      void **ret_hold);
 
+/* ---- open_files.c ---- */
+
+struct open_files {
+	pthread_mutex_t lock;
+	struct partition **partitions; /* with an open active segment; each takes itself out */
+	uint32_t count, cap, hand, most;
+};
+/* most: 0 is half of what the process may open. */
+void log__files_init(struct open_files *f, uint32_t most);
+void log__files_done(struct open_files *f);
+/* Is there room for one more? */
+bool log__files_room(struct open_files *f);
+/* The partition has opened its active segment's file: another one may have to close its own. */
+void log__files_opened(struct partition *p);
+/* It has closed it. */
+void log__files_closed(struct partition *p);
+/* It was told to and does not. */
+void log__files_needed(struct partition *p);
+
 /* ---- engine.c ---- */
 
 struct engine {
@@ -553,6 +582,7 @@ struct engine {
 	struct meta *meta;
 	bool meta_runs; /* its actor was started */
 	struct group_offsets *offsets;
+	struct open_files files;
 	atomic_bool cleaning;
 	uint32_t compact_keys_max; /* LOG_COMPACT_KEYS_MAX, but in tests */
 	uint64_t checkpoint_bytes; /* LOG_CHECKPOINT_BYTES, but in tests */

@@ -111,12 +111,31 @@ static enum sm_err job_delete(struct partition_writer *w, struct sm_error *reter
 	return err ? err : p->io->ops->sync_dir(p->io, p->engine->dir, reterr);
 }
 
+/* The active segment's file, which may have been closed meanwhile. */
+static enum sm_err file_open(struct partition_writer *w, struct sm_error *reterr)
+{
+	struct partition *p = w->partition;
+	bool uses = w->job == PARTITION_GROUP || w->job == PARTITION_SYNC || w->job == PARTITION_ROLL ||
+		    (w->job == PARTITION_CLOSE && w->out.unclean && !p->failed);
+	if (!w->out.segment || !uses)
+		return SM_OK;
+	atomic_store_explicit(&p->written, true, memory_order_relaxed);
+	enum sm_err err = log__segment_keep(w->out.segment, reterr);
+	if (!err && !atomic_load_explicit(&p->listed, memory_order_relaxed))
+		log__files_opened(p);
+	return err;
+}
+
 static void job_run(struct sm_work *work)
 {
 	struct partition_writer *w = (struct partition_writer *)((char *)work - offsetof(struct partition_writer, work));
 	struct sm_error *reterr = &w->error;
-	enum sm_err err = SM_OK;
-	w->retry = false;
+	enum sm_err err = file_open(w, reterr);
+	w->retry = err != SM_OK; /* nothing was written */
+	if (err) {
+		w->error.code = err;
+		return;
+	}
 	switch (w->job) {
 	case PARTITION_GROUP: err = job_group(w, reterr); break;
 	case PARTITION_SYNC: err = log__writer_sync(&w->out, reterr); break;
@@ -131,7 +150,8 @@ static void job_run(struct sm_work *work)
 	case PARTITION_START: err = log__partition_start_at(w->partition, w->control->offset, reterr); break;
 	case PARTITION_CLOSE: err = job_close(w, reterr); break;
 	case PARTITION_DELETE: err = job_delete(w, reterr); break;
-	case PARTITION_PRODUCERS: break;
+	case PARTITION_PRODUCERS:
+	case PARTITION_REST: break;
 	}
 	w->error.code = err;
 }
@@ -206,6 +226,7 @@ static void partition_is_gone(struct partition_writer *w, enum sm_err why)
 	p->segment_count = p->segment_cap = 0;
 	pthread_mutex_unlock(&p->lock);
 	w->out.segment = NULL;
+	log__files_closed(p);
 	for (uint32_t i = 0; i < count; i++)
 		log__segment_drop(segments[i]);
 	free(segments);
@@ -256,7 +277,8 @@ static void job_has_ended(struct partition_writer *w)
 	case PARTITION_ROLL: roll_has_ended(w, err); break;
 	case PARTITION_RETENTION:
 	case PARTITION_START:
-	case PARTITION_PRODUCERS: break;
+	case PARTITION_PRODUCERS:
+	case PARTITION_REST: break;
 	case PARTITION_CLOSE: partition_is_gone(w, SM_CLOSED); break;
 	case PARTITION_DELETE: partition_is_gone(w, SM_NOT_FOUND); break;
 	}
@@ -313,6 +335,17 @@ static void control_end(struct partition_writer *w, const struct sm_error *error
 	go_on(w);
 }
 
+/* Unless there is something to do with it at once. */
+static void rest(struct partition_writer *w)
+{
+	if (w->head || !w->out.segment || w->out.synced != w->out.end) {
+		log__files_needed(w->partition);
+		return;
+	}
+	log__segment_rest(w->out.segment);
+	log__files_closed(w->partition);
+}
+
 static void control_start(struct partition_writer *w)
 {
 	struct control *c = w->controls;
@@ -325,6 +358,12 @@ static void control_start(struct partition_writer *w)
 	}
 	if (!(w->controls = c->next))
 		w->controls_tail = &w->controls;
+	if (c->job == PARTITION_REST) {
+		w->control = c;
+		rest(w);
+		control_end(w, NULL);
+		return;
+	}
 	if (c->job == PARTITION_PRODUCERS) {
 		struct log_producer *list = NULL;
 		uint32_t count = 0;
@@ -453,6 +492,7 @@ static void done(struct sm_actor *self, void *state)
 	struct partition_writer *w = p->writer;
 	struct engine *engine = p->engine;
 	actor_turn_hook_cancel(self, &w->hook);
+	log__files_closed(p);
 	if (w->busy) /* the system was stopped under an open log: the pool still uses this */
 		return;
 	log__fail_waiting(w, SM_CLOSED);
@@ -598,6 +638,7 @@ enum sm_err log__partition_new(struct engine *engine, const char *topic, int32_t
 				       .done = done,
 				       .arg = log__partition_ref(p),
 				       .dispatcher = -1};
+	bool opened = w->out.segment && w->out.segment->kept;
 	atomic_fetch_add(&engine->live, 1);
 	if ((err = sm_spawn(engine->system, NULL, &props, &p->actor))) {
 		atomic_fetch_sub(&engine->live, 1);
@@ -605,6 +646,8 @@ enum sm_err log__partition_new(struct engine *engine, const char *topic, int32_t
 		p->refs = 1;
 		goto failed_started;
 	}
+	if (opened)
+		log__files_opened(p);
 	*ret_partition = p;
 	return SM_OK;
 failed_started:

@@ -72,6 +72,9 @@ enum sm_err log__partition_open(struct partition_writer *w, struct sm_error *ret
 {
 	struct sm_error error = {.text = ""};
 	enum sm_err err = recover(w, &error);
+	/* The actor that could be told to close it is not there yet. */
+	if (!err && w->out.segment && !log__files_room(&w->partition->engine->files))
+		log__segment_rest(w->out.segment);
 	if (err && (err = go_offline(w, err, &error)) && reterr)
 		*reterr = error;
 	return err;

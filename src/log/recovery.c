@@ -130,7 +130,7 @@ static void writer_set(struct tail *t)
 		.unclean = true,
 	};
 	t->segment->end = t->end;
-	t->segment->loaded = t->segment->active = true;
+	t->segment->loaded = t->segment->active = t->segment->kept = true;
 }
 
 /* A clean mark: the index and the snapshot are taken as they are, if they are. */

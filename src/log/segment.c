@@ -89,14 +89,15 @@ static void file_close(struct segment *s)
 	s->file.fd = -1;
 }
 
-enum sm_err log__segment_load(struct segment *s, struct sm_error *reterr)
+static enum sm_err load(struct segment *s, bool keep, struct sm_error *reterr)
 {
 	enum sm_err err = SM_OK;
 	pthread_mutex_lock(&s->lock);
+	s->kept |= keep;
 	if (s->file.fd < 0 && s->dropped) {
 		err = SM_AGAIN; /* what has its name by now may be another one's */
 	} else if (s->file.fd < 0) {
-		if ((err = s->io->ops->open(s->io, s->path, IO_READ, &s->file, reterr)))
+		if ((err = s->io->ops->open(s->io, s->path, s->active ? IO_READ | IO_WRITE : IO_READ, &s->file, reterr)))
 			s->file.fd = -1;
 		else if (!s->loaded && (err = know_locked(s, reterr)))
 			file_close(s);
@@ -105,14 +106,33 @@ enum sm_err log__segment_load(struct segment *s, struct sm_error *reterr)
 	return err;
 }
 
+enum sm_err log__segment_load(struct segment *s, struct sm_error *reterr)
+{
+	return load(s, false, reterr);
+}
+
+enum sm_err log__segment_keep(struct segment *s, struct sm_error *reterr)
+{
+	return load(s, true, reterr);
+}
+
 void log__segment_release(struct segment *s)
 {
 	pthread_mutex_lock(&s->lock);
 	/* Ours and the partition's. Two that leave at once both see the other, and the file stays open until it is next read. */
-	if (atomic_load(&s->refs) == 2 && !s->dropped && !s->active && s->file.fd >= 0)
+	if (atomic_load(&s->refs) == 2 && !s->dropped && !(s->active && s->kept) && s->file.fd >= 0)
 		file_close(s);
 	pthread_mutex_unlock(&s->lock);
 	log__segment_unref(s);
+}
+
+void log__segment_rest(struct segment *s)
+{
+	pthread_mutex_lock(&s->lock);
+	s->kept = false;
+	if (atomic_load(&s->refs) == 1 && s->file.fd >= 0)
+		file_close(s);
+	pthread_mutex_unlock(&s->lock);
 }
 
 void log__segment_drop(struct segment *s)

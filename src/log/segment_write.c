@@ -165,7 +165,7 @@ enum sm_err log__writer_create(struct segment_writer *w, const char *dir, struct
 	if ((err = io->ops->sync_dir(io, dir, reterr)))
 		goto failed;
 	mark_synced(w);
-	s->loaded = s->active = true;
+	s->loaded = s->active = s->kept = true;
 	s->end = s->checked_from = SEGMENT_HEADER;
 	s->next_offset = s->base_offset;
 	s->max_timestamp_ms = -1;
