@@ -61,10 +61,11 @@ go_client() {
 	echo "$stamp" >"$home/installed"
 }
 
-# kafka_jars VERSION: Kafka's own client and tools from Maven; sets $jars. Needs the network once.
+# kafka_jars VERSION [ARTIFACT [MORE]]: these artifacts of Kafka (else kafka-tools) and what they need, from Maven; sets $jars. Needs the network once.
 kafka_jars() {
 	command -v java >/dev/null 2>&1 && command -v mvn >/dev/null 2>&1 || skip "there is no java or mvn (Debian: default-jdk-headless maven)"
-	jars=$clients/kafka-$1
+	artifact=${2:-kafka-tools}
+	jars=$clients/$artifact-$1
 	[ ! -e "$jars/complete" ] || return 0
 	rm -rf "$jars"
 	mkdir -p "$jars"
@@ -72,7 +73,7 @@ kafka_jars() {
 <project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
 <groupId>smack</groupId><artifactId>kafka-clients-test</artifactId><version>1</version><packaging>pom</packaging>
 <dependencies>
-<dependency><groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>$1</version></dependency>
+$(for a in $artifact ${3:-}; do echo "<dependency><groupId>org.apache.kafka</groupId><artifactId>$a</artifactId><version>$1</version></dependency>"; done)
 <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-nop</artifactId><version>1.7.36</version></dependency>
 </dependencies></project>
 XML
