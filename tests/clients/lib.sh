@@ -61,25 +61,39 @@ go_client() {
 	echo "$stamp" >"$home/installed"
 }
 
-# kafka_jars VERSION [ARTIFACT [MORE]]: these artifacts of Kafka (else kafka-tools) and what they need, from Maven; sets $jars. Needs the network once.
-kafka_jars() {
+# maven_jars NAME GROUP:ARTIFACT:VERSION ...: these and what they need, from Maven; sets $jars. Needs the network once.
+maven_jars() {
 	command -v java >/dev/null 2>&1 && command -v mvn >/dev/null 2>&1 || skip "there is no java or mvn (Debian: default-jdk-headless maven)"
-	artifact=${2:-kafka-tools}
-	jars=$clients/$artifact-$1
-	[ ! -e "$jars/complete" ] || return 0
+	jars=$clients/$1
+	shift
+	[ "$(cat "$jars/complete" 2>/dev/null)" != "$*" ] || return 0
 	rm -rf "$jars"
 	mkdir -p "$jars"
-	cat >"$jars/pom.xml" <<XML
-<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
-<groupId>smack</groupId><artifactId>kafka-clients-test</artifactId><version>1</version><packaging>pom</packaging>
-<dependencies>
-$(for a in $artifact ${3:-}; do echo "<dependency><groupId>org.apache.kafka</groupId><artifactId>$a</artifactId><version>$1</version></dependency>"; done)
-<dependency><groupId>org.slf4j</groupId><artifactId>slf4j-nop</artifactId><version>1.7.36</version></dependency>
-</dependencies></project>
-XML
+	{
+		echo '<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>'
+		echo '<groupId>smack</groupId><artifactId>clients-test</artifactId><version>1</version><packaging>pom</packaging><dependencies>'
+		for a in "$@"; do
+			artifact=${a%:*}
+			echo "<dependency><groupId>${a%%:*}</groupId><artifactId>${artifact##*:}</artifactId><version>${a##*:}</version></dependency>"
+		done
+		echo '</dependencies></project>'
+	} >"$jars/pom.xml"
 	mvn -q -B -f "$jars/pom.xml" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$jars" >"$jars/mvn.log" 2>&1 || {
 		tail -5 "$jars/mvn.log" >&2
-		skip "kafka $1: cannot get the jars: is Maven's repository within reach?"
+		skip "cannot get $*: is Maven's repository within reach?"
 	}
-	: >"$jars/complete"
+	echo "$*" >"$jars/complete"
+}
+
+# kafka_jars VERSION [ARTIFACT ...]: these of Kafka (else kafka-tools), the first one names the directory.
+kafka_jars() {
+	kafka=$1
+	shift
+	[ $# -gt 0 ] || set -- kafka-tools
+	directory=$1-$kafka
+	for a in "$@"; do
+		set -- "$@" "org.apache.kafka:$a:$kafka"
+		shift
+	done
+	maven_jars "$directory" "$@" org.slf4j:slf4j-nop:1.7.36
 }
