@@ -23,6 +23,16 @@ static struct engine *engine_of(struct sm_log *log)
 	return (struct engine *)log;
 }
 
+void log__notice(void *engine, const char *text)
+{
+	struct engine *e = engine;
+	if (!e->notice)
+		return;
+	pthread_mutex_lock(&e->notice_lock);
+	e->notice(e->notice_arg, text);
+	pthread_mutex_unlock(&e->notice_lock);
+}
+
 /* ---- calls ---- */
 
 static void topic_create(struct sm_log *log, const struct log_topic_spec *spec, void (*done)(void *arg, const struct sm_error *error),
@@ -320,6 +330,7 @@ static enum sm_err engine_close(struct engine *e, struct sm_error *reterr)
 	log__files_done(&e->files);
 	pthread_mutex_destroy(&e->lock);
 	pthread_mutex_destroy(&e->waits_lock);
+	pthread_mutex_destroy(&e->notice_lock);
 	free(e->dir);
 	free(e);
 	return err;
@@ -397,6 +408,7 @@ enum sm_err log_embedded_open(const struct log_embedded_options *options, struct
 	map_init(&e->topics);
 	pthread_mutex_init(&e->lock, NULL);
 	pthread_mutex_init(&e->waits_lock, NULL);
+	pthread_mutex_init(&e->notice_lock, NULL);
 
 	enum sm_err err = SM_OK;
 	if (e->segment_bytes > INT32_MAX)

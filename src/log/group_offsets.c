@@ -636,8 +636,7 @@ static void notify_lost(const struct group_offsets *g, const struct partition *l
 		 "%s: the records at offsets %lld to %lld cannot be read: groups that committed offsets there begin at what they committed "
 		 "before",
 		 log->dir, (long long)from, (long long)to - 1);
-	if (g->engine->notice)
-		g->engine->notice(g->engine->notice_arg, text);
+	log__notice(g->engine, text);
 }
 
 static enum sm_err part_load(struct group_offsets *g, struct partition *log, int32_t partition, struct sm_error *reterr)

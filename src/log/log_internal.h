@@ -486,6 +486,8 @@ void log__topic_stop(struct topic *t);
 SM_MUST_CHECK enum sm_err log__topics_picture_renew(struct engine *engine);
 /* topics_file.c: all topics of the table and `extra` (may be NULL; in place of the one with its name) to the file. */
 SM_MUST_CHECK enum sm_err log__topics_write(struct engine *engine, const struct topic *extra, struct sm_error *reterr);
+/* topics_start.c: recover the partitions of these topics (NULL is passed over) and start them. After an error some are started. */
+SM_MUST_CHECK enum sm_err log__topics_start(struct engine *engine, struct topic **topics, size_t count, struct sm_error *reterr);
 /* Each topic that the file, or its copy, tells of; none is started. Errors: SM_NOT_FOUND (there is no table), those of each. */
 SM_MUST_CHECK enum sm_err log__topics_look(struct engine *engine,
 					   enum sm_err (*each)(void *arg, const struct topic *t, struct sm_error *reterr), void *arg,
@@ -557,6 +559,9 @@ void log__files_needed(struct partition *p);
 
 /* ---- engine.c ---- */
 
+/* A line for the operator, if there is one. engine: struct engine. Thread: any. */
+void log__notice(void *engine, const char *text);
+
 struct engine {
 	struct sm_log log; /* first */
 	struct sm_system *system;
@@ -568,6 +573,7 @@ struct engine {
 	uint32_t sync_interval_ms; /* 0: each group is synced before it is answered */
 	log_notice notice;
 	void *notice_arg;
+	pthread_mutex_t notice_lock; /* partitions are opened by several threads */
 	bool ack_before_sync;
 	struct io_file lock_file;
 	int64_t format; /* of topics.json as it was read */

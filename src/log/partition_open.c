@@ -23,8 +23,7 @@ static enum sm_err recover(struct partition_writer *w, struct sm_error *reterr)
 {
 	struct partition *p = w->partition;
 	struct engine *e = p->engine;
-	struct recovery r = {
-		.io = p->io, .dir = p->dir, .notice = e->notice, .notice_arg = e->notice_arg, .now_ms = clock_wall_ms(e->clock)};
+	struct recovery r = {.io = p->io, .dir = p->dir, .notice = log__notice, .notice_arg = e, .now_ms = clock_wall_ms(e->clock)};
 	struct recovered found = {0};
 	enum sm_err err = log__offset_read(p->io, p->dir, "start", &r.start_offset, reterr);
 	bool kept = !err;
@@ -63,8 +62,7 @@ static enum sm_err go_offline(struct partition_writer *w, enum sm_err err, struc
 	p->failed = SM_IO;
 	snprintf(text, sizeof text, "partition %s-%d is offline, its records can be neither read nor written: %s", p->topic, p->number,
 		 reterr->text);
-	if (p->engine->notice)
-		p->engine->notice(p->engine->notice_arg, text);
+	log__notice(p->engine, text);
 	return SM_OK;
 }
 

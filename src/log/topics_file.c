@@ -127,23 +127,6 @@ static enum sm_err deletion_finish(struct engine *engine, const struct topic *t,
 	return engine->io->ops->sync_dir(engine->io, engine->dir, reterr);
 }
 
-/* t is the table's, or freed. */
-static enum sm_err topic_take_in(struct engine *engine, struct topic *t, bool *ret_changed, struct sm_error *reterr)
-{
-	enum sm_err err;
-	if (t->deleting) {
-		err = deletion_finish(engine, t, reterr);
-		*ret_changed = true;
-		log__topic_free(t);
-		return err;
-	}
-	if ((err = log__topic_start(engine, t, reterr)) || (err = map_put(&engine->topics, bytes_str(t->name), t, NULL))) {
-		log__topic_stop(t);
-		log__topic_free(t);
-	}
-	return err;
-}
-
 /* What one of the two files says. */
 struct table {
 	struct bytes text; /* malloc'ed */
@@ -280,7 +263,7 @@ static enum sm_err table_find(struct engine *engine, struct table *ret, bool *re
 			 err == SM_NOT_FOUND ? FILE_NAME " is missing"
 			 : reterr            ? reterr->text
 					     : "");
-		engine->notice(engine->notice_arg, text);
+		log__notice(engine, text);
 	}
 	*ret = copy;
 	return SM_OK;
@@ -311,11 +294,23 @@ enum sm_err log__topics_read(struct engine *engine, struct sm_error *reterr)
 	if (err)
 		return err;
 	engine->format = table.version;
+	for (size_t i = 0; i < table.count && !err; i++)
+		if (table.topics[i]->deleting) {
+			err = deletion_finish(engine, table.topics[i], reterr);
+			log__topic_free(table.topics[i]);
+			table.topics[i] = NULL;
+			changed = true;
+		}
+	if (!err)
+		err = log__topics_start(engine, table.topics, table.count, reterr);
 	for (size_t i = 0; i < table.count && !err; i++) {
 		struct topic *t = table.topics[i];
-		table.topics[i] = NULL;
-		err = topic_take_in(engine, t, &changed, reterr);
+		if (t && !(err = map_put(&engine->topics, bytes_str(t->name), t, NULL)))
+			table.topics[i] = NULL; /* it is the table's now */
 	}
+	for (size_t i = 0; i < table.count; i++)
+		if (table.topics[i])
+			log__topic_stop(table.topics[i]);
 	table_done(&table);
 	engine->format = FORMAT;
 	if (!err && changed)
