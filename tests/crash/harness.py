@@ -34,7 +34,7 @@ def binary(name="smack"):
     smack = os.path.abspath(os.environ.get("SMACK", os.path.join(HERE, "..", "..", "build", "smack")))
     if name == "smack":
         return smack
-    for place in (name, "tests/" + name, "tests/crash/" + name):
+    for place in (name, "src/" + name, "tests/" + name, "tests/crash/" + name):
         path = os.path.join(os.path.dirname(smack), place)
         if os.path.exists(path):
             return path
