@@ -322,6 +322,7 @@ static enum sm_err engine_close(struct engine *e, struct sm_error *reterr)
 	if (atomic_load(&e->live) > 0) /* somebody still uses it: rather leak than crash */
 		return err ? err : sm_fail(reterr, SM_TIMEOUT, "the log did not come to rest in %d s", CLOSE_WAIT_MS / 1000);
 
+	log__scrubber_free(e);
 	log__offsets_close(e->offsets);
 	log__topics_done(e);
 	log__meta_free(e);
@@ -398,6 +399,7 @@ enum sm_err log_embedded_open(const struct log_embedded_options *options, struct
 	e->segment_bytes = options->segment_bytes ? options->segment_bytes : SEGMENT_BYTES_DEFAULT;
 	e->retention_ms = (int64_t)options->retention_ms;
 	e->sync_interval_ms = options->sync_interval_ms;
+	e->scrub_interval_ms = options->scrub_interval_ms;
 	e->notice = options->notice;
 	e->notice_arg = options->notice_arg;
 	e->ack_before_sync = options->ack_before_sync;
@@ -417,6 +419,8 @@ enum sm_err log_embedded_open(const struct log_embedded_options *options, struct
 	if (e->ack_before_sync)
 		err = sm_fail(reterr, SM_INVALID, "this build has no planted faults");
 #endif
+	if (!err && log__scrubber_new(e))
+		err = sm_fail(reterr, SM_NO_MEMORY, "no memory");
 	if (err || (err = io_mkdir_all(e->io, e->dir, reterr)) || (err = lock_take(e, reterr)) || (err = log__meta_start(e, reterr)) ||
 	    (err = log__topics_read(e, reterr)) || (err = log__offsets_open(e, &e->offsets, reterr))) {
 		(void)!engine_close(e, NULL);

@@ -252,11 +252,13 @@ struct log_embedded_options {
 	const char *dir;        /* made if it is not there */
 	uint64_t segment_bytes; /* 0: 128 MiB */
 	uint64_t retention_ms;  /* 0: no bound */
-	uint32_t files_max;     /* partitions that keep the file open to which they append; 0: half of RLIMIT_NOFILE */
+	/* So long after the end of one pass the scrubber begins the next over all sealed segments; 0: none. Damage goes to notice. */
+	uint64_t scrub_interval_ms;
+	uint32_t files_max; /* partitions that keep the file open to which they append; 0: half of RLIMIT_NOFILE */
 	/* 0: an append is answered after the sync that covers it. Else after its write, and its partition is synced so long after the first
 	 * write that is not: a loss of power may take what was answered since. The death of the process takes nothing. */
 	uint32_t sync_interval_ms;
-	/* Called during open for what an operator should know (a torn tail was cut, a file ends before what was acknowledged). May be NULL.
+	/* Called for what an operator should know: records that are lost, a partition that is offline. One thread at a time. May be NULL.
 	 */
 	void (*notice)(void *arg, const char *text);
 	void *notice_arg;

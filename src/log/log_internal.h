@@ -438,6 +438,15 @@ SM_MUST_CHECK enum sm_err log__compact_resume(struct io *io, const char *dir, st
 /* Look through all compacted topics, on the pool; nothing if that is under way. */
 void log__cleaner_start(struct engine *engine);
 
+/* ---- scrubber.c ---- */
+
+SM_MUST_CHECK enum sm_err log__scrubber_new(struct engine *engine);
+void log__scrubber_free(struct engine *engine);
+/* Once a minute: what is due, on the pool. Thread: the meta actor's. */
+void log__scrubber_tick(struct engine *engine);
+/* Look at about so many bytes. Blocks. Thread: one at a time. */
+void log__scrub_some(struct engine *engine, uint64_t budget);
+
 /* ---- partition_read.c: from any thread ---- */
 /* As log__txn_aborted, within one segment; afterwards it knows its own. */
 SM_MUST_CHECK enum sm_err log__partition_aborted(struct partition *p, int64_t from, int64_t to, struct log_aborted **ret_aborted,
@@ -589,6 +598,9 @@ struct engine {
 	bool meta_runs; /* its actor was started */
 	struct group_offsets *offsets;
 	struct open_files files;
+	struct scrubber *scrubber;
+	atomic_bool scrubbing;
+	uint64_t scrub_interval_ms;
 	atomic_bool cleaning;
 	uint32_t compact_keys_max; /* LOG_COMPACT_KEYS_MAX, but in tests */
 	uint64_t checkpoint_bytes; /* LOG_CHECKPOINT_BYTES, but in tests */

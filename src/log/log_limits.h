@@ -11,6 +11,8 @@
 #define LOG_GATHER_MS 1                   /* a group waits at most so long for as many appends as the last one had, */
 #define LOG_GATHER_BYTES_MAX (256u << 10) /* unless it has so many bytes */
 #define LOG_CHECKPOINT_BYTES (8u << 20)   /* a start looks through about so much of each partition that was not closed */
+#define LOG_SCRUB_BYTES (64u << 20)       /* that the scrubber reads a minute */
+#define LOG_SCRUB_FIRST_MS 600000         /* after the start it begins its first pass */
 #define LOG_PARTITIONS_MAX 10000          /* of one topic */
 #define LOG_TOPICS_MAX 10000
 #define LOG_CONFIG_VALUE_MAX 1024            /* bytes of one config's value */

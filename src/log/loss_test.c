@@ -444,6 +444,36 @@ static void groups_know_what_can_be_read_of_their_offsets(void **state)
 	testing_end(&b);
 }
 
+static void scrubber_finds_what_nobody_reads(void **state)
+{
+	struct bench_log b;
+	struct engine *e;
+	int64_t offsets[100];
+	char name[100];
+	testing_begin(&b);
+	testing_topic(&b, TOPIC, 1, "segment.bytes", SEGMENT);
+	fill(&b, 0, 0, 100);
+	testing_close(&b);
+	int count = segments(&b, TOPIC "-0", offsets, 100);
+	assert_in_range(count, 6, 100);
+	snprintf(name, sizeof name, TOPIC "-0/%020lld.log", (long long)offsets[1]);
+	damage(&b, name, SEGMENT_HEADER + 100);
+	snprintf(name, sizeof name, TOPIC "-0/%020lld.log", (long long)offsets[3]);
+	damage(&b, name, SEGMENT_HEADER + 170 + 100);
+	testing_open(&b);
+	assert_string_equal(b.notices, "");
+	e = (struct engine *)b.log;
+	for (int i = 0; i < 1000; i++) /* by little pieces: it goes on where it was */
+		log__scrub_some(e, 200);
+	char want[100];
+	snprintf(want, sizeof want, "%020lld.log is damaged at position 8192: offsets %lld to %lld", (long long)offsets[1],
+		 (long long)offsets[1], (long long)offsets[1]);
+	assert_non_null(strstr(b.notices, want));
+	snprintf(want, sizeof want, "%020lld.log is damaged at position", (long long)offsets[3]);
+	assert_non_null(strstr(b.notices, want));
+	testing_end(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -456,6 +486,7 @@ int main(void)
 		cmocka_unit_test(log_without_its_table_is_not_taken_for_a_new_one),
 		cmocka_unit_test(table_of_topics_can_be_edited),
 		cmocka_unit_test(partition_that_cannot_be_opened_is_offline_and_the_others_are_not),
+		cmocka_unit_test(scrubber_finds_what_nobody_reads),
 		cmocka_unit_test(groups_know_what_can_be_read_of_their_offsets),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

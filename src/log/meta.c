@@ -389,8 +389,10 @@ static enum sm_err receive(struct sm_actor *self, void *state, struct sm_msg *ms
 	} else if (msg->type == &sm_msg_timer) {
 		if (((struct sm_timer_msg *)msg)->timer == CLEANER_TIMER)
 			log__cleaner_start(m->engine);
-		else
+		else {
 			janitor(m);
+			log__scrubber_tick(m->engine);
+		}
 	}
 	return SM_OK;
 }
