@@ -1,5 +1,6 @@
 #include "cli/config.h"
 #include "base/io.h"
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <ini.h>
@@ -350,6 +351,14 @@ enum sm_err config_read(struct config *c, const char *path, struct sm_error *ret
 	return err;
 }
 
+enum sm_err cql_advertise_parse(const struct config *c, char ret_host[HOST_BYTES_MAX + 1], uint16_t *ret_port)
+{
+	uint8_t address[16];
+	enum sm_err err = host_port_parse(c->cql_advertise, ret_host, ret_port);
+	bool ip = !err && (inet_pton(AF_INET, ret_host, address) == 1 || inet_pton(AF_INET6, ret_host, address) == 1);
+	return err || ip ? err : SM_INVALID;
+}
+
 enum sm_err config_check(const struct config *c, struct sm_error *reterr)
 {
 	const char *name = c->file ? c->file : "configuration";
@@ -363,6 +372,9 @@ enum sm_err config_check(const struct config *c, struct sm_error *reterr)
 	if (*c->kafka_advertise && host_port_parse(c->kafka_advertise, host, &port))
 		return sm_fail(reterr, SM_INVALID, "%s: kafka.advertise = %s: give HOST:PORT, as broker.example:9092 or [::1]:9092", name,
 			       c->kafka_advertise);
+	if (*c->cql_advertise && cql_advertise_parse(c, host, &port))
+		return sm_fail(reterr, SM_INVALID, "%s: cql.advertise = %s: give IP:PORT, as 192.0.2.7:9042: drivers are told an address",
+			       name, c->cql_advertise);
 	if (strcmp(c->durability, "sync") != 0 && strcmp(c->durability, "interval") != 0)
 		return sm_fail(reterr, SM_INVALID, "%s: log.durability = %s: sync or interval", name, c->durability);
 	if (c->sync_interval_ms < 1 || c->sync_interval_ms > 60000)

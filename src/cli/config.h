@@ -78,5 +78,7 @@ SM_MUST_CHECK enum sm_err time_parse(const char *text, uint64_t *ret_ms);
 #define HOST_BYTES_MAX 255 /* a DNS name's bound */
 /* "host.example:9092", "[::1]:9092" -> host (without brackets) and port. Errors: SM_INVALID. */
 SM_MUST_CHECK enum sm_err host_port_parse(const char *text, char ret_host[HOST_BYTES_MAX + 1], uint16_t *ret_port);
+/* cql.advertise, which is not empty: an address in digits. Errors: SM_INVALID. */
+SM_MUST_CHECK enum sm_err cql_advertise_parse(const struct config *c, char ret_host[HOST_BYTES_MAX + 1], uint16_t *ret_port);
 
 #endif

@@ -264,6 +264,12 @@ static enum sm_err start_servers(struct platform *p, struct sm_error *reterr)
 			return sm_fail(reterr, SM_INVALID, "kafka.advertise = %s: give HOST:PORT", p->config->kafka_advertise);
 		kafka.advertised_host = advertised;
 	}
+	char cql_advertised[HOST_BYTES_MAX + 1];
+	if (*p->config->cql_advertise) {
+		if (cql_advertise_parse(p->config, cql_advertised, &cql.advertised_port))
+			return sm_fail(reterr, SM_INVALID, "cql.advertise = %s: give IP:PORT", p->config->cql_advertise);
+		cql.advertised_host = cql_advertised;
+	}
 	/* HTTP and the Unix socket tell of the others: they listen when these are there. */
 	enum sm_err err = make_http(p, reterr);
 	if (!err)

@@ -4,6 +4,20 @@
 #include <stdlib.h>
 #include <strings.h>
 
+static void advertise(char *arg, struct argp_state *state, struct server_options *o)
+{
+	for (char *next; arg; arg = next) {
+		if ((next = strchr(arg, ',')))
+			*next++ = 0;
+		if (strncmp(arg, "kafka=", 6) == 0)
+			o->advertise[0] = arg + 6;
+		else if (strncmp(arg, "cql=", 4) == 0)
+			o->advertise[1] = arg + 4;
+		else
+			argp_error(state, "--advertise %s: only kafka=HOST:PORT and cql=IP:PORT can be advertised", arg);
+	}
+}
+
 error_t server_options_parse(int key, char *arg, struct argp_state *state, struct server_options *o)
 {
 	switch (key) {
@@ -12,11 +26,7 @@ error_t server_options_parse(int key, char *arg, struct argp_state *state, struc
 	case OPTION_HTTP: o->ports[0] = arg; return 0;
 	case OPTION_KAFKA: o->ports[1] = arg; return 0;
 	case OPTION_CQL: o->ports[2] = arg; return 0;
-	case OPTION_ADVERTISE:
-		if (strncmp(arg, "kafka=", 6) != 0)
-			argp_error(state, "--advertise %s: only kafka=HOST:PORT can be advertised", arg);
-		o->advertise = arg + 6;
-		return 0;
+	case OPTION_ADVERTISE: advertise(arg, state, o); return 0;
 	case OPTION_SET:
 		if (o->set_count == SERVER_SETS_MAX)
 			argp_error(state, "more than %d times --set: use a file", SERVER_SETS_MAX);
@@ -68,7 +78,9 @@ enum sm_err server_options_apply(struct server_options *o, struct sm_error *rete
 	for (unsigned i = 0; i < 3 && !err; i++)
 		err = set_one(o->config, port_keys[i], o->ports[i], reterr);
 	if (!err)
-		err = set_one(o->config, "kafka.advertise", o->advertise, reterr);
+		err = set_one(o->config, "kafka.advertise", o->advertise[0], reterr);
+	if (!err)
+		err = set_one(o->config, "cql.advertise", o->advertise[1], reterr);
 	if (!err)
 		err = set_one(o->config, "data", o->data, reterr);
 	if (!err)

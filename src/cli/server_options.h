@@ -12,7 +12,7 @@ enum { OPTION_HTTP = 512, OPTION_KAFKA, OPTION_CQL, OPTION_ADVERTISE, OPTION_SET
 		{"set", OPTION_SET, "KEY=VALUE", 0, "set one key of the configuration, as log.segment=64MiB; may be repeated", 0}, \
 		{"http", OPTION_HTTP, "PORT", 0, "HTTP port (default 8080; 0 takes a free one, here and below)", 0},               \
 		{"kafka", OPTION_KAFKA, "PORT", 0, "Kafka port (default 9092)", 0},                                                \
-		{"advertise", OPTION_ADVERTISE, "kafka=HOST:PORT", 0, "what Kafka clients are told, behind a proxy", 0},           \
+		{"advertise", OPTION_ADVERTISE, "kafka=HOST:PORT,cql=IP:PORT", 0, "what clients are told, behind a proxy", 0},     \
 		{"cql", OPTION_CQL, "PORT", 0, "CQL port (default 9042)", 0},                                                      \
 	{                                                                                                                          \
 		"print-config", OPTION_DEFAULTS, NULL, 0, "print every key with its default, then end", 0                          \
@@ -21,7 +21,7 @@ enum { OPTION_HTTP = 512, OPTION_KAFKA, OPTION_CQL, OPTION_ADVERTISE, OPTION_SET
 #define SERVER_SETS_MAX 64
 struct server_options {
 	struct config *config;
-	const char *file, *data, *ports[3], *advertise;
+	const char *file, *data, *ports[3], *advertise[2]; /* kafka, cql */
 	const char *sets[SERVER_SETS_MAX];
 	unsigned set_count;
 };

@@ -18,6 +18,9 @@ struct cql_server_options {
 	struct clock *clock;      /* NULL: clock_system */
 	const char *host;         /* "127.0.0.1" */
 	uint16_t port;            /* 0: any free one */
+	/* Where drivers are told to connect (rpc_address, rpc_port): an IP address, copied; NULL: where they connected to. */
+	const char *advertised_host;
+	uint16_t advertised_port;
 	const char *cluster_name; /* NULL: "smack" */
 	uint32_t connections_max; /* 0: the network's default */
 };

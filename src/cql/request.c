@@ -35,8 +35,9 @@ struct request *request__new(const struct request_origin *origin, const struct c
 					  .keyspace = r->keyspace[0] ? r->keyspace : NULL,
 					  .arena = &r->arena,
 					  .err = &r->error,
-					  .local_port = origin->port};
-	snprintf(r->context.local_host, sizeof r->context.local_host, "%s", origin->host);
+					  .local_port = *server->advertised_host ? server->advertised_port : origin->port};
+	snprintf(r->context.local_host, sizeof r->context.local_host, "%s",
+		 *server->advertised_host ? server->advertised_host : origin->host);
 	uint8_t *copy = arena_copy(&r->arena, body.data, body.size);
 	r->body = bytes_of(copy, body.size);
 	server__request_begun(server);

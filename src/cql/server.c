@@ -251,6 +251,8 @@ enum sm_err cql_server_new(const struct cql_server_options *options, struct cql_
 		return sm_fail(reterr, err, "CQL's system tables can't be made: %s", sm_err_text(err));
 	}
 	s->system = options->system;
+	snprintf(s->advertised_host, sizeof s->advertised_host, "%s", options->advertised_host ? options->advertised_host : "");
+	s->advertised_port = options->advertised_port;
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->idle, NULL);
 	map_init(&s->prepared);

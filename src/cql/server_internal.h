@@ -30,6 +30,8 @@ struct cql_server {
 	struct cql_engine engine;
 	struct sm_system *system;
 	struct net_listener *listener;
+	char advertised_host[46]; /* "": where the client connected to */
+	uint16_t advertised_port;
 	pthread_mutex_t lock; /* everything below */
 	pthread_cond_t idle;
 	struct map prepared; /* id -> struct prepared */

@@ -81,8 +81,10 @@ def a_wrong_address_is_refused_at_the_start(server):
     expect('HOST:PORT' in done, done)
     done = server.smack('up', '--advertise', 'kafka=nowhere', status=1)
     expect('kafka.advertise = nowhere' in done, done)
-    done = server.smack('up', '--advertise', 'cql=127.0.0.1:9', status=2)
-    expect('only kafka=HOST:PORT' in done, done)
+    done = server.smack('up', '--advertise', 'http=127.0.0.1:9', status=2)
+    expect('only kafka=HOST:PORT and cql=IP:PORT' in done, done)
+    done = server.smack('up', '--advertise', 'cql=cassandra.example:9042', status=1)
+    expect('give IP:PORT' in done, done)
 
 
 def the_option_is_the_key(server):
@@ -90,5 +92,12 @@ def the_option_is_the_key(server):
     expect('"broker.example:19092"' in done, done)
 
 
+def drivers_are_told_the_advertised_address(server):
+    ask = "from cassandra.cluster import Cluster; import os; s = Cluster([os.environ['CASSANDRA_CONTACT_POINTS']], " \
+          "port=int(os.environ['CASSANDRA_PORT'])).connect(); print(*s.execute('SELECT rpc_address, rpc_port FROM system.local').one())"
+    done = server.smack('with', '--advertise', 'kafka=broker.example:19092,cql=192.0.2.7:19042', '--', sys.executable, '-c', ask)
+    expect('192.0.2.7 19042' in done, done)
+
+
 run([clients_stay_on_the_advertised_address, without_it_the_servers_own_address_is_told, a_wrong_address_is_refused_at_the_start,
-     the_option_is_the_key], Server())
+     the_option_is_the_key, drivers_are_told_the_advertised_address], Server())
