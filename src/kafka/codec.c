@@ -14,6 +14,7 @@
 #define L(kind, name, from, to, null_from) {#name, KIND_##kind, true, from, to, null_from, -1, NULL, 0},
 #define A(of, name, from, to, null_from) {#name, KIND_STRUCT, true, from, to, null_from, -1, &kafka_layout_##of, 0},
 #define O(of, name, from) {#name, KIND_STRUCT, false, from, UP, 0, -1, &kafka_layout_##of, 0},
+#define N(of, name, from) {#name, KIND_STRUCT, false, from, UP, NO, -1, &kafka_layout_##of, 0},
 #define T(kind, name, from, tag, null_from, absent) {#name, KIND_##kind, false, from, UP, null_from, tag, NULL, absent},
 #define TO(of, name, from, tag) {#name, KIND_STRUCT, false, from, UP, NO, tag, &kafka_layout_##of, 0},
 #define TA(of, name, from, tag) {#name, KIND_STRUCT, true, from, UP, NO, tag, &kafka_layout_##of, 0},
@@ -24,6 +25,7 @@
 #undef L
 #undef A
 #undef O
+#undef N
 #undef T
 #undef TO
 #undef TA
@@ -72,6 +74,12 @@ static struct member member_next(const struct kafka_field *field, void *message,
 		*at += sizeof(int32_t);
 	}
 	return m;
+}
+
+/* A structure that may be null has a byte before it that tells. */
+static bool may_be_null(const struct kafka_field *field)
+{
+	return field->tag < 0 && field->null_from != NO;
 }
 
 static size_t element_size(const struct kafka_field *field)
@@ -212,7 +220,7 @@ static enum sm_err decode_field(struct decoder *d, const struct kafka_field *fie
 	if (field->list)
 		return decode_list(d, field, m);
 	if (field->kind == KIND_STRUCT) {
-		if (field->tag < 0 && (int8_t)reader_u8(d->in) < 0)
+		if (may_be_null(field) && (int8_t)reader_u8(d->in) < 0)
 			return d->in->failed ? SM_TRUNCATED : SM_OK; /* null */
 		void *out = arena_alloc(d->arena, field->of->size);
 		if (!out)
@@ -360,8 +368,10 @@ static enum sm_err encode_field(struct encoder *e, const struct kafka_field *fie
 {
 	if (!field->list && field->kind == KIND_STRUCT) {
 		const void *value = *(void **)m.value;
-		if (field->tag < 0)
+		if (may_be_null(field))
 			buf_u8(e->w->out, value ? 1 : 0xff);
+		else if (!value)
+			return SM_INVALID;
 		return value ? encode_struct(e, field->of, value) : SM_OK;
 	}
 	if (!field->list)

@@ -41,6 +41,7 @@ enum kafka_kind { KIND_BOOL, KIND_I8, KIND_I16, KIND_I32, KIND_I64, KIND_UUID, K
 	struct kafka_##of *name;         \
 	int32_t name##_count;
 #define O(of, name, from) struct kafka_##of *name; /* NULL: null */
+#define N(of, name, from) struct kafka_##of *name; /* never NULL */
 #define T(kind, name, from, tag, null_from, absent) C_##kind name;
 #define TO(of, name, from, tag) struct kafka_##of *name;
 #define TA(of, name, from, tag)  \
@@ -53,6 +54,7 @@ enum kafka_kind { KIND_BOOL, KIND_I8, KIND_I16, KIND_I32, KIND_I64, KIND_UUID, K
 #undef L
 #undef A
 #undef O
+#undef N
 #undef T
 #undef TO
 #undef TA
@@ -81,6 +83,7 @@ struct kafka_layout {
 #define L(...)
 #define A(...)
 #define O(...)
+#define N(...)
 #define T(...)
 #define TO(...)
 #define TA(...)
@@ -91,6 +94,7 @@ struct kafka_layout {
 #undef L
 #undef A
 #undef O
+#undef N
 #undef T
 #undef TO
 #undef TA
@@ -120,7 +124,8 @@ struct kafka_writer {
 	uint32_t splice_count, splice_cap;
 	uint64_t spliced_bytes;
 };
-/* Append a message body. Errors: SM_TOO_LARGE (a string above 32,767 bytes in an old version, a message above 2 GiB), SM_NO_MEMORY. */
+/* Append a message body. Errors: SM_TOO_LARGE (a string above 32,767 bytes in an old version, a message above 2 GiB), SM_INVALID (a
+ * structure that must be there is NULL), SM_NO_MEMORY. */
 SM_MUST_CHECK enum sm_err kafka__encode(const struct kafka_layout *layout, struct kafka_version version, const void *message,
 					struct kafka_writer *w);
 /* Fill a message with its defaults. */

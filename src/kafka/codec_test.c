@@ -76,7 +76,7 @@ static void make_value(struct maker *m, const struct kafka_field *field)
 
 static void make_field(struct maker *m, const struct kafka_field *field)
 {
-	if (!field->list && field->kind == KIND_STRUCT && field->tag < 0) {
+	if (!field->list && field->kind == KIND_STRUCT && field->tag < 0 && field->null_from == 0) {
 		buf_u8(m->out, m->nulls ? 0xff : 1);
 		if (m->nulls)
 			return;
@@ -208,6 +208,7 @@ static void every_struct_lies_as_its_table_says(void **state)
 #define A(...)
 #define T(...)
 #define O(...)
+#define N(...)
 #define TO(...)
 #define TA(...)
 #include "kafka/messages.def"

@@ -229,15 +229,29 @@ void group__member_remove(struct group *g, struct member *m, int16_t error)
 /* ---- rebalance ---- */
 
 /* The registry's copy is what ListGroups shows. */
+void group__show(struct group *g)
+{
+	const char *state = g->consumer ? consumer_group__state(g->consumer) : group__state_names[g->state];
+	const char *type = g->consumer ? "consumer" : "classic";
+	const char *protocol_type = g->consumer ? "consumer" : g->protocol_type ? g->protocol_type : "";
+	struct kafka_group_entry *e = g->entry;
+	if (e->state == state && e->type == type && strcmp(e->protocol_type, protocol_type) == 0)
+		return;
+	if (group__is_empty(g))
+		g->idle_deadline_ns = group__after(KAFKA_GROUP_IDLE_MS);
+	pthread_mutex_lock(&g->server->groups_lock);
+	e->state = state;
+	e->type = type;
+	snprintf(e->protocol_type, sizeof e->protocol_type, "%s", protocol_type);
+	pthread_mutex_unlock(&g->server->groups_lock);
+}
+
 static void set_state(struct group *g, enum group_state state)
 {
 	g->state = state;
 	if (state == GROUP_EMPTY)
 		g->idle_deadline_ns = group__after(KAFKA_GROUP_IDLE_MS);
-	pthread_mutex_lock(&g->server->groups_lock);
-	g->entry->state = group__state_names[state];
-	snprintf(g->entry->protocol_type, sizeof g->entry->protocol_type, "%s", g->protocol_type ? g->protocol_type : "");
-	pthread_mutex_unlock(&g->server->groups_lock);
+	group__show(g);
 }
 
 void group__stable(struct group *g)
@@ -387,6 +401,15 @@ void group__rebalance(struct group *g)
 	try_complete(g);
 }
 
+void group__forget_classic(struct group *g)
+{
+	while (g->members)
+		take_out(g, g->members, KAFKA_UNKNOWN_MEMBER_ID);
+	g->generation = 0;
+	free(g->protocol_type);
+	g->protocol_type = NULL;
+}
+
 /* ---- time ---- */
 
 static void join_time_is_up(struct group *g)
@@ -453,8 +476,10 @@ static void set_timer(struct group *g)
 	}
 	if (g->state == GROUP_PREPARING)
 		first = earlier(first, g->join_deadline_ns);
-	if (g->state == GROUP_EMPTY && !g->pending_count)
+	if (group__is_empty(g))
 		first = earlier(first, g->idle_deadline_ns);
+	if (g->consumer)
+		first = earlier(first, consumer_group__deadline(g->consumer));
 	first = earlier(first, g->sync_deadline_ns);
 	if (!first || g->ending || (g->timer_ns && g->timer_ns <= first))
 		return;
@@ -473,7 +498,9 @@ static void on_timer(struct group *g)
 		join_time_is_up(g);
 	if (g->sync_deadline_ns && g->sync_deadline_ns <= now)
 		sync_time_is_up(g);
-	if (g->state == GROUP_EMPTY && !g->pending_count && g->idle_deadline_ns <= now)
+	if (g->consumer && consumer_group__expire(g->consumer, now))
+		group__show(g);
+	if (group__is_empty(g) && g->idle_deadline_ns <= now)
 		group__end(g);
 }
 
@@ -530,6 +557,7 @@ static void group_done(struct sm_actor *self, void *state)
 		answer_waiting(m, KAFKA_NOT_COORDINATOR);
 		member_free(m);
 	}
+	group__consumer_end(g);
 	free(g->protocol_type);
 	free(g->protocol);
 	sm_unref(g->entry->ref);

@@ -1,4 +1,4 @@
-/* One consumer group's coordinator: an actor that owns all of its state. Shared by group.c and group_requests.c.
+/* One consumer group's coordinator: an actor that owns all of its state. Shared by group.c, group_requests.c and consumer_requests.c.
  *
  * Source: Kafka's classic group protocol (KIP-62, KIP-345 static members, KIP-394 member ids before joining, KIP-814).
  *
@@ -6,10 +6,14 @@
  *     ^                  |  ^                                                    |                                   |
  *     +--nobody is left--+  +------------------ join, leave, expiry -------------+-----------------------------------+
  *
- * A request that waits (a join until the rebalance is complete, a sync until the leader's) is held by its member. */
+ * A request that waits (a join until the rebalance is complete, a sync until the leader's) is held by its member.
+ *
+ * A group that is empty becomes one of the new protocol (consumer_group.h) with that protocol's first heartbeat, and a classic one
+ * again, when it is empty, with the next JoinGroup. As a consumer group it rests in GROUP_EMPTY here. */
 #ifndef KAFKA_GROUP_INTERNAL_H
 #define KAFKA_GROUP_INTERNAL_H
 
+#include "kafka/consumer_group.h"
 #include "kafka/kafka_internal.h"
 
 enum group_state { GROUP_EMPTY, GROUP_PREPARING, GROUP_COMPLETING, GROUP_STABLE };
@@ -54,7 +58,14 @@ struct group {
 	uint64_t sync_deadline_ns; /* members that have not synced by then are removed; 0: all have */
 	uint64_t idle_deadline_ns; /* of GROUP_EMPTY */
 	uint64_t timer_ns;
+	bool used;                       /* something came of it: a request that is refused does not make a group */
+	struct consumer_group *consumer; /* NULL: a classic group */
+	const struct log_topics *topics; /* what consumer sees */
 };
+static inline bool group__is_empty(const struct group *g)
+{
+	return g->state == GROUP_EMPTY && !g->pending_count && !(g->consumer && g->consumer->members);
+}
 static inline uint64_t group__now(void)
 {
 	return clock_monotonic_ns(&clock_system);
@@ -82,6 +93,10 @@ void group__rebalance(struct group *g);
 /* The protocol that all members support and most prefer; NULL: there is none. */
 const char *group__select_protocol(const struct group *g);
 void group__stable(struct group *g);
+/* Let the registry show the group as it is now. */
+void group__show(struct group *g);
+/* Out of classic members, even of those that only have an id yet, and of what they had agreed upon. */
+void group__forget_classic(struct group *g);
 /* Take the coordinator out of the registry and stop it. */
 void group__end(struct group *g);
 
@@ -91,5 +106,14 @@ void group__answer_join(struct group *g, struct member *m, struct kafka_request 
 void group__answer_join_error(struct kafka_request *r, int16_t error);
 void group__answer_sync(struct group *g, struct member *m, struct kafka_request *r);
 void group__answer_sync_error(struct kafka_request *r, int16_t error);
+
+/* ---- consumer_requests.c ---- */
+void group__consumer_heartbeat(struct group *g, struct kafka_request *r);
+void group__consumer_describe(struct group *g, struct kafka_request *r);
+/* What a consumer group does with the requests that classic groups have too. False: it has become a classic group just now, and the
+ * request is still to be handled. */
+bool group__consumer_handle(struct group *g, struct kafka_request *r);
+/* Be a classic group again. */
+void group__consumer_end(struct group *g);
 
 #endif

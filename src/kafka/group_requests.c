@@ -562,6 +562,13 @@ void group__handle(struct group *g, struct kafka_request *r)
 		kafka__resume(r);
 		return;
 	}
+	if (r->api->key == KAFKA_CONSUMER_GROUP_HEARTBEAT) {
+		group__consumer_heartbeat(g, r);
+		return;
+	}
+	g->used = true;
+	if (g->consumer && r->api->key != KAFKA_CONSUMER_GROUP_DESCRIBE && group__consumer_handle(g, r))
+		return;
 	switch (r->api->key) {
 	case KAFKA_JOIN_GROUP: join->member_id.size ? join_known(g, r) : join_unknown(g, r); break;
 	case KAFKA_SYNC_GROUP: sync_group(g, r); break;
@@ -571,6 +578,8 @@ void group__handle(struct group *g, struct kafka_request *r)
 	case KAFKA_TXN_OFFSET_COMMIT: kafka__offsets_store(r, may_commit_txn(g, r->body)); break;
 	case KAFKA_DESCRIBE_GROUPS: describe(g, r); break;
 	case KAFKA_DELETE_GROUPS: delete_group(g, r); break;
+	case KAFKA_CONSUMER_GROUP_DESCRIBE: group__consumer_describe(g, r); break;
+	case KAFKA_OFFSET_FETCH: kafka__resume(r); break; /* a classic group asks nobody who reads its offsets */
 	default:
 		kafka__group_refuse(r, KAFKA_INVALID_REQUEST);
 		kafka__resume(r);

@@ -11,6 +11,7 @@ static struct kafka_group_entry *entry_new(struct kafka_server *server, const ch
 		return NULL;
 	e->server = server;
 	e->state = "Empty";
+	e->type = "classic";
 	e->id = strndup(id, size);
 	if (!e->id) {
 		free(e);
@@ -92,7 +93,9 @@ void kafka__groups_stop(struct kafka_server *server)
 
 void kafka__group_refuse(struct kafka_request *r, int16_t error)
 {
-	r->step = r->api->key == KAFKA_DESCRIBE_GROUPS || r->api->key == KAFKA_DELETE_GROUPS ? r->step : kafka__finish;
+	bool in_turn = r->api->key == KAFKA_DESCRIBE_GROUPS || r->api->key == KAFKA_DELETE_GROUPS ||
+		       r->api->key == KAFKA_CONSUMER_GROUP_DESCRIBE || r->api->key == KAFKA_OFFSET_FETCH;
+	r->step = in_turn ? r->step : kafka__finish;
 	switch (r->api->key) {
 	case KAFKA_JOIN_GROUP: {
 		struct kafka_join_group_response *reply = r->reply;
@@ -107,11 +110,14 @@ void kafka__group_refuse(struct kafka_request *r, int16_t error)
 	case KAFKA_TXN_OFFSET_COMMIT: kafka__offsets_refuse(r, error); break;
 	case KAFKA_DESCRIBE_GROUPS: kafka__described_group(r)->error_code = error; break;
 	case KAFKA_DELETE_GROUPS: *kafka__deleted_group_error(r) = error; break;
+	case KAFKA_CONSUMER_GROUP_HEARTBEAT: ((struct kafka_consumer_group_heartbeat_response *)r->reply)->error_code = error; break;
+	case KAFKA_CONSUMER_GROUP_DESCRIBE: kafka__described_consumer_group(r)->error_code = error; break;
+	case KAFKA_OFFSET_FETCH: *kafka__fetched_group_error(r) = error; break;
 	default: break;
 	}
 }
 
-static int16_t send_error(enum sm_err err, int16_t not_found)
+int16_t kafka__group_send_error(enum sm_err err, int16_t not_found)
 {
 	switch (err) {
 	case SM_NOT_FOUND: return not_found;
@@ -126,7 +132,7 @@ static void to_group(struct kafka_request *r, struct bytes group, enum kafka_gro
 	enum sm_err err = group.size ? kafka__group_send(r, group, find) : SM_INVALID;
 	if (!err)
 		return;
-	kafka__group_refuse(r, send_error(err, not_found));
+	kafka__group_refuse(r, kafka__group_send_error(err, not_found));
 	kafka__finish(r);
 }
 
@@ -178,7 +184,7 @@ void kafka__leave_group(struct kafka_request *r)
 	if (err == SM_NOT_FOUND && r->version.version >= 3)
 		reply->members_count = q->members_count;
 	else
-		kafka__group_refuse(r, send_error(err, KAFKA_UNKNOWN_MEMBER_ID));
+		kafka__group_refuse(r, kafka__group_send_error(err, KAFKA_UNKNOWN_MEMBER_ID));
 	kafka__finish(r);
 }
 
@@ -204,13 +210,13 @@ static bool list_groups(struct kafka_request *r)
 	while (reply->groups && map_next(&r->server->groups, &at, &id, &value)) {
 		const struct kafka_group_entry *e = value;
 		if (filtered(q->states_filter, q->states_filter_count, e->state) ||
-		    filtered(q->types_filter, q->types_filter_count, "classic"))
+		    filtered(q->types_filter, q->types_filter_count, e->type))
 			continue;
 		struct kafka_listed_group *g = &reply->groups[reply->groups_count++];
 		g->group_id = bytes_str(arena_printf(&r->arena, "%s", e->id));
 		g->protocol_type = bytes_str(arena_printf(&r->arena, "%s", e->protocol_type));
 		g->group_state = bytes_str(e->state);
-		g->group_type = BYTES("classic");
+		g->group_type = bytes_str(e->type);
 	}
 	return reply->groups != NULL;
 }
@@ -313,12 +319,11 @@ static void describe_next(struct kafka_request *r)
 			kafka__pool(r, describe_read);
 			return;
 		}
-		kafka__group_refuse(r, send_error(err, 0));
+		kafka__group_refuse(r, kafka__group_send_error(err, 0));
 	}
 	kafka__finish(r);
 }
 
-#define OPERATIONS_GROUP 0x00000d48 /* bits of READ, DELETE, DESCRIBE, DESCRIBE_CONFIGS, ALTER_CONFIGS */
 void kafka__describe_groups(struct kafka_request *r)
 {
 	const struct kafka_describe_groups_request *q = r->body;
@@ -333,7 +338,7 @@ void kafka__describe_groups(struct kafka_request *r)
 		kafka__defaults(&kafka_layout_described_group, &reply->groups[i]);
 		reply->groups[i].group_id = q->groups[i];
 		if (q->include_authorized_operations)
-			reply->groups[i].authorized_operations = OPERATIONS_GROUP;
+			reply->groups[i].authorized_operations = KAFKA_OPERATIONS_GROUP;
 	}
 	describe_next(r);
 }
@@ -425,7 +430,7 @@ static void delete_next(struct kafka_request *r)
 			kafka__pool(r, delete_read);
 			return;
 		}
-		kafka__group_refuse(r, send_error(err, 0));
+		kafka__group_refuse(r, kafka__group_send_error(err, 0));
 	}
 	kafka__finish(r);
 }

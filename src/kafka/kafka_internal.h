@@ -53,7 +53,8 @@ struct kafka_group_entry { /* in server->groups, under groups_lock; freed by the
 	struct kafka_server *server;
 	struct sm_ref *ref;
 	char *id;
-	const char *state; /* "Stable", static text */
+	const char *state; /* "Stable", static text; changed by the coordinator alone */
+	const char *type;  /* "classic" or "consumer", the same */
 	char protocol_type[64];
 };
 struct kafka_server {
@@ -224,10 +225,14 @@ enum kafka_group_find { GROUP_FIND, GROUP_MAKE };
 SM_MUST_CHECK enum sm_err kafka__group_send(struct kafka_request *request, struct bytes group, enum kafka_group_find find);
 /* Put error into the reply of a request that goes to one group; sets step, except where several groups are visited in turn. */
 void kafka__group_refuse(struct kafka_request *request, int16_t error);
+/* What such a request is answered when kafka__group_send fails; not_found: when there is no such group. */
+int16_t kafka__group_send_error(enum sm_err err, int16_t not_found);
 void kafka__groups_stop(struct kafka_server *server);
 /* The group whose turn it is, in DescribeGroups and DeleteGroups. */
 struct kafka_described_group *kafka__described_group(struct kafka_request *request);
 int16_t *kafka__deleted_group_error(struct kafka_request *request);
+struct kafka_described_consumer_group *kafka__described_consumer_group(struct kafka_request *request);
+#define KAFKA_OPERATIONS_GROUP 0x00000d48 /* bits of READ, DELETE, DESCRIBE, DESCRIBE_CONFIGS, ALTER_CONFIGS */
 
 /* ---- group offsets (offsets.c) ---- */
 /* What OffsetCommit and TxnOffsetCommit ask for: their request->state. */
@@ -248,6 +253,9 @@ SM_MUST_CHECK int16_t kafka__commit_send(struct kafka_request *request, struct b
  * coordinator's. */
 void kafka__offsets_store(struct kafka_request *request, int16_t error);
 void kafka__offsets_refuse(struct kafka_request *request, int16_t error);
+/* The group whose member is asked for, in OffsetFetch, and where the verdict goes. */
+const struct kafka_offset_fetch_group *kafka__fetched_group(const struct kafka_request *request);
+int16_t *kafka__fetched_group_error(struct kafka_request *request);
 
 /* ---- transactions: txn.c is the coordinator, txn_requests.c the way to it ---- */
 /* Read what __transaction_state holds and start the coordinator, which goes on with transactions that were about to end. Blocks. */

@@ -22,6 +22,10 @@
 #define KAFKA_SESSION_TIMEOUT_MIN_MS 6000 /* Kafka's group.min.session.timeout.ms */
 #define KAFKA_SESSION_TIMEOUT_MAX_MS 1800000 /* group.max.session.timeout.ms */
 #define KAFKA_NEW_MEMBER_TIMEOUT_MS 300000   /* a member that joined and never asked again */
+#define KAFKA_CONSUMER_SESSION_MS 45000      /* group.consumer.session.timeout.ms: a member that is silent for so long is out */
+#define KAFKA_CONSUMER_HEARTBEAT_MS 5000     /* group.consumer.heartbeat.interval.ms: how often members are told to ask */
+#define KAFKA_PATTERN_PROGRAM_MAX 1000       /* steps of a pattern of topics; INVALID_REGULAR_EXPRESSION */
+#define KAFKA_PATTERN_DEPTH_MAX 100          /* groups within groups there; the same */
 #define KAFKA_OFFSET_METADATA_MAX 4096       /* bytes with one committed offset; OFFSET_METADATA_TOO_LARGE */
 #define KAFKA_TXN_PARTITIONS 1               /* of __transaction_state: all ids share one sync */
 #define KAFKA_TXNS_MAX 100000                /* transactional ids; above: COORDINATOR_NOT_AVAILABLE */

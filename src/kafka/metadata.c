@@ -6,6 +6,14 @@
 #define OPERATIONS_TOPIC 0x00000df8   /* READ WRITE CREATE DELETE ALTER DESCRIBE DESCRIBE_CONFIGS ALTER_CONFIGS */
 #define OPERATIONS_CLUSTER 0x00001fa0 /* CREATE ALTER DESCRIBE CLUSTER_ACTION DESCRIBE_CONFIGS ALTER_CONFIGS IDEMPOTENT_WRITE */
 
+/* group.version 1: consumer groups of the new protocol (KIP-848). transaction.version 2: Produce adds its partitions to the transaction,
+ * and each EndTxn gives out a newer epoch (KIP-890). */
+static const struct {
+	const char *name;
+	int16_t level;
+} features[] = {{"group.version", 1}, {"transaction.version", 2}};
+#define FEATURES (int32_t)(sizeof features / sizeof *features)
+
 void kafka__api_versions(struct kafka_request *r)
 {
 	struct kafka_api_versions_response *reply = r->reply;
@@ -19,16 +27,18 @@ void kafka__api_versions(struct kafka_request *r)
 		reply->api_keys[i] = (struct kafka_api_version){api->key, api->advertised_min, api->max};
 	}
 	reply->api_keys_count = (int32_t)kafka__api_count;
-	/* Level 2: Produce adds its partitions to the transaction, and each EndTxn gives out a newer epoch (KIP-890). */
-	reply->supported_features = kafka__alloc(r, 1, sizeof *reply->supported_features);
-	reply->finalized_features = kafka__alloc(r, 1, sizeof *reply->finalized_features);
+	reply->supported_features = kafka__alloc(r, FEATURES, sizeof *reply->supported_features);
+	reply->finalized_features = kafka__alloc(r, FEATURES, sizeof *reply->finalized_features);
 	if (!reply->supported_features || !reply->finalized_features) {
 		kafka__abort(r);
 		return;
 	}
-	reply->supported_features[0] = (struct kafka_supported_feature){BYTES("transaction.version"), 0, 2};
-	reply->finalized_features[0] = (struct kafka_finalized_feature){BYTES("transaction.version"), 2, 2};
-	reply->supported_features_count = reply->finalized_features_count = 1;
+	for (int32_t i = 0; i < FEATURES; i++) {
+		struct bytes name = bytes_str(features[i].name);
+		reply->supported_features[i] = (struct kafka_supported_feature){name, 0, features[i].level};
+		reply->finalized_features[i] = (struct kafka_finalized_feature){name, features[i].level, features[i].level};
+	}
+	reply->supported_features_count = reply->finalized_features_count = FEATURES;
 	reply->finalized_features_epoch = 1;
 	kafka__finish(r);
 }

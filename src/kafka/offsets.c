@@ -28,11 +28,14 @@ void kafka__commit_add(struct kafka_request *r, const struct log_topic *topic, s
 	c->offsets[c->count++] = offset;
 }
 
+/* After a restart the members of a consumer group, whose epochs only OffsetCommit 9 carries, are known no more. Kafka would say
+ * GROUP_ID_NOT_FOUND, but it keeps groups, and to its clients that error is the end. */
 int16_t kafka__commit_send(struct kafka_request *r, struct bytes group, int32_t generation)
 {
 	switch (kafka__group_send(r, group, generation < 0 ? GROUP_MAKE : GROUP_FIND)) {
 	case SM_OK: return KAFKA_NONE;
-	case SM_NOT_FOUND: return KAFKA_ILLEGAL_GENERATION;
+	case SM_NOT_FOUND:
+		return r->api->key == KAFKA_OFFSET_COMMIT && r->version.version >= 9 ? KAFKA_UNKNOWN_MEMBER_ID : KAFKA_ILLEGAL_GENERATION;
 	case SM_INVALID: return KAFKA_INVALID_GROUP_ID;
 	case SM_FULL: return KAFKA_COORDINATOR_LOAD_IN_PROGRESS;
 	default: return KAFKA_COORDINATOR_NOT_AVAILABLE;
@@ -141,11 +144,13 @@ struct fetch_group {
 	struct kafka_offset_fetch_topic_response *reply;
 	int32_t reply_count;
 	enum sm_err err;
+	int16_t refused; /* by the group, which does not know the member that asks */
 	void *hold;
 };
 struct fetch_state {
 	struct fetch_group *groups;
 	int32_t count;
+	int32_t at; /* the group that is asked about its member */
 };
 
 static void fetch_done(struct kafka_request *r)
@@ -231,6 +236,8 @@ static void fetch_groups(struct kafka_request *r)
 	for (int32_t i = 0; i < s->count; i++) {
 		struct fetch_group *g = &s->groups[i];
 		const char *name = kafka__cstr(r, g->id);
+		if (g->refused)
+			continue;
 		if (!name)
 			g->err = SM_NO_MEMORY;
 		else
@@ -246,8 +253,8 @@ static void fetch_answer(struct kafka_request *r)
 	struct kafka_offset_fetch_response *reply = r->reply;
 	for (int32_t i = 0; i < s->count; i++) {
 		const struct fetch_group *g = &s->groups[i];
-		int16_t error = g->err == SM_FULL || g->err == SM_CLOSED || g->err == SM_IO ? KAFKA_COORDINATOR_NOT_AVAILABLE
-											    : kafka__error_of(g->err);
+		bool later = g->err == SM_FULL || g->err == SM_CLOSED || g->err == SM_IO;
+		int16_t error = g->refused ? g->refused : later ? KAFKA_COORDINATOR_NOT_AVAILABLE : kafka__error_of(g->err);
 		if (r->version.version >= 8) {
 			reply->groups[i] = (struct kafka_offset_fetch_group_response){g->id, g->reply, g->reply_count, error};
 			continue;
@@ -257,6 +264,46 @@ static void fetch_answer(struct kafka_request *r)
 		reply->topics_count = g->reply_count;
 	}
 	kafka__finish(r);
+}
+
+const struct kafka_offset_fetch_group *kafka__fetched_group(const struct kafka_request *r)
+{
+	const struct kafka_offset_fetch_request *q = r->body;
+	return &q->groups[((struct fetch_state *)r->state)->at];
+}
+
+int16_t *kafka__fetched_group_error(struct kafka_request *r)
+{
+	struct fetch_state *s = r->state;
+	return &s->groups[s->at].refused;
+}
+
+static void check_next(struct kafka_request *r);
+
+static void checked(struct kafka_request *r)
+{
+	((struct fetch_state *)r->state)->at++;
+	check_next(r);
+}
+
+/* Ask the groups whose members say who they are, one after the other, then read. A group without a coordinator has no members, but
+ * who reads its offsets is told what there is, as by Kafka. */
+static void check_next(struct kafka_request *r)
+{
+	const struct kafka_offset_fetch_request *q = r->body;
+	struct fetch_state *s = r->state;
+	for (; r->version.version >= 9 && s->at < q->groups_count; s->at++) {
+		if (!q->groups[s->at].member_id.data && q->groups[s->at].member_epoch < 0)
+			continue;
+		r->step = checked;
+		enum sm_err err = kafka__group_send(r, q->groups[s->at].group_id, GROUP_FIND);
+		if (!err)
+			return;
+		if (err != SM_NOT_FOUND)
+			s->groups[s->at].refused = kafka__group_send_error(err, 0);
+	}
+	r->step = fetch_answer;
+	kafka__pool(r, fetch_groups);
 }
 
 void kafka__offset_fetch(struct kafka_request *r)
@@ -285,6 +332,5 @@ void kafka__offset_fetch(struct kafka_request *r)
 		groups[i].topics = many ? q->groups[i].topics : q->topics;
 		groups[i].topic_count = many ? q->groups[i].topics_count : q->topics_count;
 	}
-	r->step = fetch_answer;
-	kafka__pool(r, fetch_groups);
+	check_next(r);
 }
