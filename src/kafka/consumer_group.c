@@ -353,11 +353,12 @@ static bool find_static(const struct consumer_group *g, const struct consumer_ca
 	struct consumer_member *m = consumer_group__find_instance(g, q->instance_id);
 	bool joins = q->member_epoch == 0;
 	if (joins && m && m->epoch != CONSUMER_LEAVES_STATIC)
-		return refuse(a, KAFKA_UNRELEASED_INSTANCE_ID,
-			      arena_printf(c->arena,
-					   "Static member %.*s with instance id %.*s cannot join the group because the instance id is owned by "
-					   "%s member.",
-					   TEXT(q->member_id), TEXT(q->instance_id), m->id));
+		return refuse(
+			a, KAFKA_UNRELEASED_INSTANCE_ID,
+			arena_printf(c->arena,
+				     "Static member %.*s with instance id %.*s cannot join the group because the instance id is owned by "
+				     "%s member.",
+				     TEXT(q->member_id), TEXT(q->instance_id), m->id));
 	*ret = joins && !m ? consumer_group__find(g, q->member_id) : m;
 	if (joins)
 		return true;
@@ -365,8 +366,8 @@ static bool find_static(const struct consumer_group *g, const struct consumer_ca
 		return refuse(a, KAFKA_UNKNOWN_MEMBER_ID, arena_printf(c->arena, "Instance id %.*s is unknown.", TEXT(q->instance_id)));
 	if (!bytes_equal(q->member_id, bytes_str(m->id)))
 		return refuse(a, KAFKA_FENCED_INSTANCE_ID,
-			      arena_printf(c->arena, "Static member %.*s with instance id %.*s was fenced by member %s.", TEXT(q->member_id),
-					   TEXT(q->instance_id), m->id));
+			      arena_printf(c->arena, "Static member %.*s with instance id %.*s was fenced by member %s.",
+					   TEXT(q->member_id), TEXT(q->instance_id), m->id));
 	return q->member_epoch < 0 || epoch_is_right(c, m, owned, a);
 }
 
@@ -381,7 +382,8 @@ static bool find_member(const struct consumer_group *g, const struct consumer_ca
 		return q->member_epoch < 0 || epoch_is_right(c, *ret, owned, a);
 	if (q->member_epoch == 0)
 		return true;
-	return refuse(a, KAFKA_UNKNOWN_MEMBER_ID, arena_printf(c->arena, "Member %.*s is not a member of group %.*s.", TEXT(q->member_id), TEXT(q->group_id)));
+	return refuse(a, KAFKA_UNKNOWN_MEMBER_ID,
+		      arena_printf(c->arena, "Member %.*s is not a member of group %.*s.", TEXT(q->member_id), TEXT(q->group_id)));
 }
 
 static void leave(struct consumer_group *g, const struct consumer_call *c, struct consumer_answer *a)
@@ -494,8 +496,7 @@ static enum sm_err owned_by(const struct consumer_call *c, struct owned *ret)
 		return SM_NO_MEMORY;
 	for (int32_t i = 0; i < q->topic_partitions_count; i++) {
 		for (int32_t k = 0; k < q->topic_partitions[i].partitions_count; k++)
-			ret->set.items[n++] =
-				(struct partition_id){q->topic_partitions[i].topic_id, q->topic_partitions[i].partitions[k]};
+			ret->set.items[n++] = (struct partition_id){q->topic_partitions[i].topic_id, q->topic_partitions[i].partitions[k]};
 	}
 	ret->set.count = (uint32_t)count;
 	partition_set__sort(&ret->set);

@@ -48,7 +48,7 @@ struct consumer_member {
 	int32_t epoch, previous_epoch;
 	enum consumer_state state;
 	struct partition_set assigned, revoking, target;
-	uint64_t deadline_ns; /* out unless heard of before */
+	uint64_t deadline_ns;        /* out unless heard of before */
 	uint64_t revoke_deadline_ns; /* out if it is still at revoke_epoch then; 0: nothing to give back */
 	int32_t revoke_epoch;
 };

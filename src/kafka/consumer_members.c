@@ -159,7 +159,7 @@ enum sm_err consumer_about__make(struct consumer_group *g, const struct consumer
 	if (!err)
 		err = take_names(&a, old, call);
 	struct bytes pattern = q->subscribed_topic_regex.data ? q->subscribed_topic_regex
-			       : old && old->pattern	      ? bytes_str(old->pattern->text)
+			       : old && old->pattern          ? bytes_str(old->pattern->text)
 							      : (struct bytes){0};
 	if (!err && pattern.size)
 		err = pattern_take(g, pattern, &a.pattern, ret_why);
@@ -270,6 +270,7 @@ int16_t consumer_group__check_heartbeat(const struct kafka_consumer_group_heartb
 		return KAFKA_INVALID_REQUEST;
 	if (!q->server_assignor.data || assignor__find(q->server_assignor))
 		return KAFKA_NONE;
-	*ret_text = arena_printf(arena, "ServerAssignor %.*s is not supported. Supported assignors: uniform, range.", TEXT(q->server_assignor));
+	*ret_text = arena_printf(arena, "ServerAssignor %.*s is not supported. Supported assignors: uniform, range.",
+				 TEXT(q->server_assignor));
 	return KAFKA_UNSUPPORTED_ASSIGNOR;
 }

@@ -6,7 +6,15 @@
 /* ---- on the way: the connection's dispatcher ---- */
 
 /* Members whose group is gone (with the server's restart: it keeps no members) are told that they are unknown, so that they join
- * again. Kafka, which keeps them, would say GROUP_ID_NOT_FOUND, which to its clients is the end. */
+ * again. Kafka, which keeps them, says GROUP_ID_NOT_FOUND, which to its clients is the end; who leaves is told that here too. */
+static int16_t no_group(struct kafka_request *r, const char **ret_text)
+{
+	const struct kafka_consumer_group_heartbeat_request *q = r->body;
+	bool leaves = q->member_epoch < 0;
+	*ret_text = arena_printf(&r->arena, "%s %.*s not found.", leaves ? "Group" : "Consumer group", TEXT(q->group_id));
+	return leaves ? KAFKA_GROUP_ID_NOT_FOUND : KAFKA_UNKNOWN_MEMBER_ID;
+}
+
 void kafka__consumer_group_heartbeat(struct kafka_request *r)
 {
 	const struct kafka_consumer_group_heartbeat_request *q = r->body;
@@ -16,7 +24,9 @@ void kafka__consumer_group_heartbeat(struct kafka_request *r)
 	enum sm_err err = error ? SM_OK : kafka__group_send(r, q->group_id, q->member_epoch == 0 ? GROUP_MAKE : GROUP_FIND);
 	if (!error && !err)
 		return;
-	reply->error_code = error ? error : kafka__group_send_error(err, KAFKA_UNKNOWN_MEMBER_ID);
+	if (err)
+		error = err == SM_NOT_FOUND ? no_group(r, &text) : kafka__group_send_error(err, KAFKA_NONE);
+	reply->error_code = error;
 	reply->error_message = kafka__text(text);
 	kafka__finish(r);
 }
@@ -163,11 +173,10 @@ static int16_t may_begin(const struct group *g, const struct kafka_request *r, c
 	struct arena *arena = (struct arena *)(uintptr_t)&r->arena;
 	if (g->state == GROUP_EMPTY && q->member_epoch == 0)
 		return KAFKA_NONE;
-	*ret_text = g->state == GROUP_EMPTY ? arena_printf(arena, "Member %.*s is not a member of group %.*s.", TEXT(q->member_id),
-							   TEXT(q->group_id))
+	*ret_text = g->state == GROUP_EMPTY
+			    ? arena_printf(arena, "Member %.*s is not a member of group %.*s.", TEXT(q->member_id), TEXT(q->group_id))
 		    : q->member_epoch == 0
-			    ? arena_printf(arena,
-					   "Cannot upgrade classic group %.*s to consumer group because online upgrade is disabled.",
+			    ? arena_printf(arena, "Cannot upgrade classic group %.*s to consumer group because online upgrade is disabled.",
 					   TEXT(q->group_id))
 			    : arena_printf(arena, "Group %.*s is not a consumer group.", TEXT(q->group_id));
 	return g->state == GROUP_EMPTY ? KAFKA_UNKNOWN_MEMBER_ID : KAFKA_GROUP_ID_NOT_FOUND;
@@ -299,7 +308,7 @@ static bool describe_member(struct kafka_request *r, const struct names *names, 
 		.client_id = keep(r, m->about.client_id),
 		.client_host = keep(r, m->about.client_host),
 		.subscribed_topic_names = kafka__alloc(r, m->about.name_count, sizeof(struct bytes)),
-		.subscribed_topic_regex = keep(r, m->about.pattern ? m->about.pattern->text : NULL),
+		.subscribed_topic_regex = keep(r, m->about.pattern ? m->about.pattern->text : ""),
 		.assignment = named_assignment(r, names, &m->assigned),
 		.target_assignment = named_assignment(r, names, &m->target),
 		.member_type = 1,
@@ -349,31 +358,46 @@ void group__consumer_describe(struct group *g, struct kafka_request *r)
 /* ---- the requests that classic groups have too ---- */
 
 /* An administrator takes a static member out by its instance alone. */
-static int16_t leave_one(struct consumer_group *c, struct bytes id, struct bytes instance)
+static int16_t find_leaving(const struct consumer_group *c, struct bytes id, struct bytes instance, struct consumer_member **ret)
 {
-	struct consumer_member *m = instance.data ? consumer_group__find_instance(c, instance) : consumer_group__find(c, id);
-	if (!m)
+	*ret = instance.data ? consumer_group__find_instance(c, instance) : consumer_group__find(c, id);
+	if (!*ret)
 		return KAFKA_UNKNOWN_MEMBER_ID;
-	if (instance.data && id.size && !bytes_equal(id, bytes_str(m->id)))
-		return KAFKA_FENCED_INSTANCE_ID;
-	consumer_group__fence(c, m);
-	return KAFKA_NONE;
+	return instance.data && id.size && !bytes_equal(id, bytes_str((*ret)->id)) ? KAFKA_FENCED_INSTANCE_ID : KAFKA_NONE;
 }
 
+static bool is_among(struct consumer_member *const *members, int32_t count, const struct consumer_member *m)
+{
+	int32_t i = 0;
+	while (i < count && members[i] != m)
+		i++;
+	return i < count;
+}
+
+/* All are found before the first goes, and the group makes one step for all of them. */
 static void leave_group(struct group *g, struct kafka_request *r)
 {
 	const struct kafka_leave_group_request *q = r->body;
 	struct kafka_leave_group_response *reply = r->reply;
 	struct consumer_group *c = g->consumer;
-	int32_t epoch = c->epoch;
-	if (r->version.version < 3) {
-		reply->error_code = leave_one(c, q->member_id, (struct bytes){0});
-	} else {
-		reply->members_count = q->members_count; /* groups.c has made room for them */
-		for (int32_t i = 0; i < q->members_count; i++)
-			reply->members[i].error_code = leave_one(c, q->members[i].member_id, q->members[i].group_instance_id);
+	bool one = r->version.version < 3;
+	struct consumer_member *m, **leaving = kafka__alloc(r, one ? 1 : (size_t)q->members_count, sizeof(struct consumer_member *));
+	int32_t count = 0, epoch = c->epoch;
+	if (!leaving) {
+		out_of_memory(r);
+		return;
 	}
-	c->epoch = c->epoch > epoch ? epoch + 1 : epoch; /* one step for all of them */
+	if (one && !(reply->error_code = find_leaving(c, q->member_id, (struct bytes){0}, &m)))
+		leaving[count++] = m;
+	reply->members_count = one ? 0 : q->members_count; /* groups.c has made room for them */
+	for (int32_t i = 0; i < reply->members_count; i++) {
+		reply->members[i].error_code = find_leaving(c, q->members[i].member_id, q->members[i].group_instance_id, &m);
+		if (!reply->members[i].error_code && !is_among(leaving, count, m))
+			leaving[count++] = m;
+	}
+	for (int32_t i = 0; i < count; i++)
+		consumer_group__fence(c, leaving[i]);
+	c->epoch = count ? epoch + 1 : epoch;
 	group__show(g);
 	answer(r);
 }

@@ -181,8 +181,9 @@ static bool in_posix_class(const char *name, int c)
 	static const struct {
 		const char *name;
 		int (*is)(int);
-	} classes[] = {{"alnum", isalnum}, {"alpha", isalpha}, {"blank", isblank}, {"cntrl", iscntrl}, {"digit", isdigit}, {"graph", isgraph},
-		       {"lower", islower}, {"print", isprint}, {"punct", ispunct}, {"space", isspace}, {"upper", isupper}, {"xdigit", isxdigit}};
+	} classes[] = {{"alnum", isalnum}, {"alpha", isalpha}, {"blank", isblank}, {"cntrl", iscntrl},
+		       {"digit", isdigit}, {"graph", isgraph}, {"lower", islower}, {"print", isprint},
+		       {"punct", ispunct}, {"space", isspace}, {"upper", isupper}, {"xdigit", isxdigit}};
 	for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
 		if (strcmp(name, classes[i].name) == 0)
 			return classes[i].is(c) != 0;
@@ -275,101 +276,6 @@ static int literal(struct parser *p, int c)
 	return node(p, n);
 }
 
-static int parse_alternatives(struct parser *p);
-
-/* The flags of (?i) or (?i:...). Only i changes what a topic's name matches: it has no lines, and no shorter match is asked for. */
-static bool parse_flags(struct parser *p, bool *ret_group)
-{
-	bool on = true, any = false;
-	while (p->at < p->end) {
-		int c = *p->at++;
-		if (c == ':' || c == ')') {
-			*ret_group = c == ':';
-			return on || any;
-		}
-		if (c == '-' && on) {
-			on = any = false;
-			continue;
-		}
-		if (!strchr("imsU", c))
-			return false;
-		any = true;
-		if (c == 'i')
-			p->fold = on;
-	}
-	return false;
-}
-
-static bool take_group_name(struct parser *p)
-{
-	const uint8_t *start = p->at;
-	while (p->at < p->end && is_word(*p->at))
-		p->at++;
-	return p->at > start && take(p, ">");
-}
-
-static int parse_group(struct parser *p)
-{
-	bool fold = p->fold, group = true;
-	if (take(p, "?P<") || take(p, "?<")) {
-		if (!take_group_name(p))
-			return fail(p, SM_INVALID, "invalid named capture");
-	} else if (take(p, "?")) {
-		if (!parse_flags(p, &group))
-			return fail(p, SM_INVALID, p->at == p->end ? "missing closing )" : "invalid or unsupported Perl syntax");
-	}
-	if (!group) /* its flags hold until the group around it ends */
-		return node(p, (struct node){.op = OP_EMPTY});
-	if (++p->depth > KAFKA_PATTERN_DEPTH_MAX)
-		return fail(p, SM_TOO_LARGE, "expression nests too deeply");
-	int inner = parse_alternatives(p);
-	p->depth--;
-	p->fold = fold;
-	if (!p->err && !take(p, ")"))
-		return fail(p, SM_INVALID, "missing closing )");
-	return inner;
-}
-
-static int parse_escape(struct parser *p)
-{
-	struct node n = {.op = OP_SET};
-	if (p->at == p->end)
-		return fail(p, SM_INVALID, "trailing backslash at end of expression");
-	if (take(p, "A"))
-		return node(p, (struct node){.op = OP_BEGIN});
-	if (take(p, "z"))
-		return node(p, (struct node){.op = OP_END});
-	if (take(p, "b"))
-		return node(p, (struct node){.op = OP_WORD});
-	if (take(p, "B"))
-		return node(p, (struct node){.op = OP_NOT_WORD});
-	if (take(p, "Q")) {
-		p->quoting = true;
-		return node(p, (struct node){.op = OP_EMPTY});
-	}
-	if (take_perl_class(p, &n.set))
-		return node(p, n);
-	int c = escaped_character(p);
-	return p->err ? -1 : literal(p, c);
-}
-
-static int parse_atom(struct parser *p)
-{
-	int c = next_character(p);
-	switch (c) {
-	case '(': return parse_group(p);
-	case '[': return parse_class(p);
-	case '\\': return parse_escape(p);
-	case '^': return node(p, (struct node){.op = OP_BEGIN});
-	case '$': return node(p, (struct node){.op = OP_END});
-	case '.': return node(p, (struct node){.op = OP_SET, .set = all_characters});
-	case '*':
-	case '+':
-	case '?': return fail(p, SM_INVALID, "missing argument to repetition operator");
-	default: return literal(p, c);
-	}
-}
-
 static bool take_number(struct parser *p, int *ret)
 {
 	const uint8_t *start = p->at;
@@ -416,17 +322,127 @@ static bool take_quantifier(struct parser *p, int *ret_min, int *ret_max)
 	return true;
 }
 
+static int parse_alternatives(struct parser *p);
+
+/* The flags of (?i) or (?i:...). Only i changes what a topic's name matches: it has no lines, and no shorter match is asked for. */
+static bool parse_flags(struct parser *p, bool *ret_group)
+{
+	bool on = true, any = false;
+	while (p->at < p->end) {
+		int c = *p->at++;
+		if (c == ':' || c == ')') {
+			*ret_group = c == ':';
+			return on || any;
+		}
+		if (c == '-' && on) {
+			on = any = false;
+			continue;
+		}
+		if (!strchr("imsU", c))
+			return false;
+		any = true;
+		if (c == 'i')
+			p->fold = on;
+	}
+	return false;
+}
+
+static bool take_group_name(struct parser *p)
+{
+	const uint8_t *start = p->at;
+	while (p->at < p->end && is_word(*p->at))
+		p->at++;
+	return p->at > start && take(p, ">");
+}
+
+static int parse_group(struct parser *p)
+{
+	bool fold = p->fold, group = true;
+	if (take(p, "?P<") || take(p, "?<")) {
+		if (!take_group_name(p))
+			return fail(p, SM_INVALID, "invalid named capture");
+	} else if (take(p, "?")) {
+		if (!parse_flags(p, &group))
+			return fail(p, SM_INVALID, "invalid or unsupported Perl syntax");
+	}
+	if (!group) { /* its flags hold until the group around it ends */
+		int min, max;
+		if (take_quantifier(p, &min, &max))
+			return fail(p, SM_INVALID, "missing argument to repetition operator");
+		return node(p, (struct node){.op = OP_EMPTY});
+	}
+	if (++p->depth > KAFKA_PATTERN_DEPTH_MAX)
+		return fail(p, SM_TOO_LARGE, "expression nests too deeply");
+	int inner = parse_alternatives(p);
+	p->depth--;
+	p->fold = fold;
+	if (!p->err && !take(p, ")"))
+		return fail(p, SM_INVALID, "missing closing )");
+	return inner;
+}
+
+static int parse_escape(struct parser *p)
+{
+	struct node n = {.op = OP_SET};
+	if (p->at == p->end)
+		return fail(p, SM_INVALID, "trailing backslash at end of expression");
+	if (take(p, "A"))
+		return node(p, (struct node){.op = OP_BEGIN});
+	if (take(p, "z"))
+		return node(p, (struct node){.op = OP_END});
+	if (take(p, "b"))
+		return node(p, (struct node){.op = OP_WORD});
+	if (take(p, "B"))
+		return node(p, (struct node){.op = OP_NOT_WORD});
+	if (take(p, "Q")) {
+		p->quoting = true;
+		return node(p, (struct node){.op = OP_EMPTY});
+	}
+	if (take_perl_class(p, &n.set))
+		return node(p, n);
+	int c = escaped_character(p);
+	return p->err ? -1 : literal(p, c);
+}
+
+static int parse_atom(struct parser *p)
+{
+	int min, max, c;
+	if (take_quantifier(p, &min, &max))
+		return fail(p, SM_INVALID, "missing argument to repetition operator");
+	c = next_character(p);
+	switch (c) {
+	case '(': return parse_group(p);
+	case '[': return parse_class(p);
+	case '\\': return parse_escape(p);
+	case '^': return node(p, (struct node){.op = OP_BEGIN});
+	case '$': return node(p, (struct node){.op = OP_END});
+	case '.': return node(p, (struct node){.op = OP_SET, .set = all_characters});
+	default: return literal(p, c);
+	}
+}
+
+static bool at_end(const struct parser *p)
+{
+	return p->at == p->end || (!p->quoting && (*p->at == '|' || *p->at == ')'));
+}
+
+/* A character between \Q and \E, the latter taken with the last. */
+static int parse_quoted(struct parser *p)
+{
+	int c = next_character(p);
+	p->quoting = !take(p, "\\E");
+	return literal(p, c);
+}
+
 static int parse_repeated(struct parser *p)
 {
 	struct node n = {.op = OP_REPEAT};
-	if (p->quoting) {
-		if (take(p, "\\E")) {
-			p->quoting = false;
-			return node(p, (struct node){.op = OP_EMPTY});
-		}
-		return literal(p, next_character(p));
-	}
-	int min, max, atom = parse_atom(p);
+	int min, max;
+	while (!p->quoting && take(p, "\\Q\\E"))
+		;
+	if (at_end(p))
+		return node(p, (struct node){.op = OP_EMPTY});
+	int atom = p->quoting ? parse_quoted(p) : parse_atom(p);
 	if (p->err || p->quoting || !take_quantifier(p, &n.min, &n.max))
 		return atom;
 	take(p, "?"); /* as few as possible: the same names */
@@ -439,7 +455,7 @@ static int parse_repeated(struct parser *p)
 static int parse_sequence(struct parser *p)
 {
 	int left = -1;
-	while (!p->err && p->at < p->end && (p->quoting || (*p->at != '|' && *p->at != ')'))) {
+	while (!p->err && !at_end(p)) {
 		int right = parse_repeated(p);
 		left = left < 0 ? right : node(p, (struct node){.op = OP_CAT, .a = left, .b = right});
 	}
