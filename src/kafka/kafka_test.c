@@ -10,9 +10,11 @@ static void api_versions_lists_what_is_served(void **state)
 	assert_int_equal(a->api_keys_count, kafka__api_count);
 	assert_int_equal(a->api_keys[0].api_key, KAFKA_PRODUCE);
 	assert_int_equal(a->api_keys[0].min_version, 0);
-	assert_int_equal(a->supported_features_count, 1);
-	assert_true(bytes_equal(a->finalized_features[0].name, BYTES("transaction.version")));
-	assert_int_equal(a->finalized_features[0].max_version_level, 2);
+	assert_int_equal(a->supported_features_count, 2);
+	assert_true(bytes_equal(a->finalized_features[0].name, BYTES("group.version")));
+	assert_int_equal(a->finalized_features[0].max_version_level, 1);
+	assert_true(bytes_equal(a->finalized_features[1].name, BYTES("transaction.version")));
+	assert_int_equal(a->finalized_features[1].max_version_level, 2);
 	close(fd);
 }
 
