@@ -90,6 +90,7 @@ static void what_is_no_pattern_is_refused_with_the_reason(void **state)
 		{"[[:foo:]]", "invalid character class range"},
 		{"a{2,1}", "invalid repeat count"},
 		{"a{1001}", "invalid repeat count"},
+		{"a{99999999999}", "invalid repeat count"},
 		{"\\y", "invalid escape sequence"},
 		{"\\1", "invalid escape sequence"},
 		{"\\x{", "invalid escape sequence"},
