@@ -5,7 +5,9 @@
 
 enum { SOURCE_TOPIC = 1, SOURCE_STATIC_BROKER = 4, SOURCE_DEFAULT = 5 };
 enum { RESOURCE_TOPIC = 2, RESOURCE_BROKER = 4 };
-enum { TYPE_BOOLEAN = 1, TYPE_STRING = 2, TYPE_INT = 3 };
+enum { TYPE_BOOLEAN = 1, TYPE_STRING = 2, TYPE_INT = 3, TYPE_LIST = 7 };
+#define TEXT_OF(number) TEXT_OF_(number)
+#define TEXT_OF_(number) #number
 
 struct config {
 	const char *name;
@@ -142,6 +144,10 @@ static bool describe_broker(struct kafka_request *r, const struct kafka_describe
 		{"default.replication.factor", "1", TYPE_INT, SOURCE_DEFAULT},
 		{"auto.create.topics.enable", s->auto_create ? "true" : "false", TYPE_BOOLEAN, SOURCE_STATIC_BROKER},
 		{"group.initial.rebalance.delay.ms", arena_printf(&r->arena, "%u", s->rebalance_delay_ms), TYPE_INT, SOURCE_STATIC_BROKER},
+		{"group.consumer.assignors", "uniform,range", TYPE_LIST, SOURCE_DEFAULT},
+		{"group.consumer.heartbeat.interval.ms", TEXT_OF(KAFKA_CONSUMER_HEARTBEAT_MS), TYPE_INT, SOURCE_DEFAULT},
+		{"group.consumer.migration.policy", "disabled", TYPE_STRING, SOURCE_STATIC_BROKER},
+		{"group.consumer.session.timeout.ms", TEXT_OF(KAFKA_CONSUMER_SESSION_MS), TYPE_INT, SOURCE_DEFAULT},
 		{"message.max.bytes", "1048588", TYPE_INT, SOURCE_DEFAULT},
 	};
 	uint32_t count = sizeof shown / sizeof shown[0];

@@ -1,6 +1,6 @@
 /* A Kafka broker on top of a log: Kafka's wire protocol (4.1's versions) for unmodified clients.
  *
- * It serves topics, produce, fetch, classic consumer groups and their offsets; see README.md for the list of requests and what
+ * It serves topics, produce, fetch, consumer groups of both protocols and their offsets; see README.md for the list of requests and what
  * is left out. The broker tells each client the address that the client connected to, unless another one is advertised. */
 #ifndef KAFKA_KAFKA_H
 #define KAFKA_KAFKA_H
