@@ -255,6 +255,42 @@ public class Groups {
         a.consumer.close();
     }
 
+    /** Consume, transform, produce: the offsets go with the transaction, under the member's epoch. */
+    static void transactions() {
+        String in = run + "-in", out = run + "-out", group = run + "-txn";
+        make(in, 2);
+        make(out, 1);
+        Set<String> want = produce(in, 50);
+        Member a = new Member(group, "isolation.level", "read_committed").to(in);
+        try (KafkaProducer<String, String> producer =
+                 new KafkaProducer<>(properties("transactional.id", run), new StringSerializer(), new StringSerializer())) {
+            producer.initTransactions();
+            for (int seen = 0; seen < want.size();) {
+                ConsumerRecords<String, String> records = a.consumer.poll(Duration.ofMillis(200));
+                if (records.isEmpty())
+                    continue;
+                seen += records.count();
+                producer.beginTransaction();
+                for (ConsumerRecord<String, String> r : records)
+                    producer.send(new ProducerRecord<>(out, r.value()));
+                producer.sendOffsetsToTransaction(records.nextOffsets(), a.consumer.groupMetadata());
+                producer.commitTransaction();
+            }
+            Map<TopicPartition, OffsetAndMetadata> none = Map.of(new TopicPartition(in, 0), new OffsetAndMetadata(0));
+            producer.beginTransaction();
+            refused(CommitFailedException.class, "offsets under a wrong epoch", () -> {
+                producer.sendOffsetsToTransaction(none, new ConsumerGroupMetadata(group, 99, a.consumer.groupMetadata().memberId(), Optional.empty()));
+                producer.commitTransaction();
+            });
+            producer.abortTransaction();
+        }
+        a.consumer.close();
+        Member b = new Member(group, "isolation.level", "read_committed").to(in, out);
+        until("what was transformed", () -> b.got.size() >= 50, b);
+        expect(new HashSet<>(b.got).equals(want) && b.got.size() == 50, "transformed: " + b.got.size());
+        b.consumer.close();
+    }
+
     /** A member whose process is killed: its partitions pass to the other when its session is over (45 s). */
     static void die(String self) throws Exception {
         String topic = run + "-d", group = run + "-die";
@@ -287,6 +323,7 @@ public class Groups {
         range();
         patterns();
         statics();
+        transactions();
         die(args[1]);
         admin.close();
         System.out.println("java groups: ok");
