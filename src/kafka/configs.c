@@ -146,7 +146,7 @@ static bool describe_broker(struct kafka_request *r, const struct kafka_describe
 		{"group.initial.rebalance.delay.ms", arena_printf(&r->arena, "%u", s->rebalance_delay_ms), TYPE_INT, SOURCE_STATIC_BROKER},
 		{"group.consumer.assignors", "uniform,range", TYPE_LIST, SOURCE_DEFAULT},
 		{"group.consumer.heartbeat.interval.ms", TEXT_OF(KAFKA_CONSUMER_HEARTBEAT_MS), TYPE_INT, SOURCE_DEFAULT},
-		{"group.consumer.migration.policy", "disabled", TYPE_STRING, SOURCE_STATIC_BROKER},
+		{"group.consumer.migration.policy", "bidirectional", TYPE_STRING, SOURCE_DEFAULT},
 		{"group.consumer.session.timeout.ms", TEXT_OF(KAFKA_CONSUMER_SESSION_MS), TYPE_INT, SOURCE_DEFAULT},
 		{"message.max.bytes", "1048588", TYPE_INT, SOURCE_DEFAULT},
 	};

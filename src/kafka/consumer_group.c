@@ -18,6 +18,7 @@ struct consumer_group *consumer_group__new(void)
 static void member_free(struct consumer_group *g, struct consumer_member *m)
 {
 	consumer_about__done(g, &m->about);
+	consumer_classic__free(g, m->classic);
 	partition_set__done(&m->assigned);
 	partition_set__done(&m->revoking);
 	partition_set__done(&m->target);
@@ -71,7 +72,7 @@ int16_t consumer_group__check_epoch(const struct consumer_group *g, struct bytes
 	const struct consumer_member *m = consumer_group__find(g, id);
 	if (!m)
 		return KAFKA_UNKNOWN_MEMBER_ID;
-	return m->epoch == epoch ? KAFKA_NONE : KAFKA_STALE_MEMBER_EPOCH;
+	return m->epoch == epoch ? KAFKA_NONE : m->classic ? KAFKA_ILLEGAL_GENERATION : KAFKA_STALE_MEMBER_EPOCH;
 }
 
 const char *consumer_group__state(const struct consumer_group *g)
@@ -89,19 +90,22 @@ const char *consumer_group__state(const struct consumer_group *g)
 
 /* ---- time ---- */
 
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return !a || (b && b < a) ? b : a;
+}
+
 static uint64_t member_deadline(const struct consumer_member *m)
 {
-	bool revoke_first = m->revoke_deadline_ns && m->revoke_deadline_ns < m->deadline_ns;
-	return revoke_first ? m->revoke_deadline_ns : m->deadline_ns;
+	uint64_t first = earlier(m->deadline_ns, m->revoke_deadline_ns);
+	return m->classic ? earlier(first, earlier(m->classic->join_deadline_ns, m->classic->sync_deadline_ns)) : first;
 }
 
 uint64_t consumer_group__deadline(const struct consumer_group *g)
 {
 	uint64_t first = 0;
-	for (const struct consumer_member *m = g->members; m; m = m->next) {
-		if (!first || member_deadline(m) < first)
-			first = member_deadline(m);
-	}
+	for (const struct consumer_member *m = g->members; m; m = m->next)
+		first = earlier(first, member_deadline(m));
 	return first;
 }
 
@@ -110,13 +114,15 @@ bool consumer_group__expire(struct consumer_group *g, uint64_t now_ns)
 	bool any = false;
 	for (struct consumer_member *m = g->members, *next; m; m = next) {
 		next = m->next;
-		bool revoke_due = m->revoke_deadline_ns && m->revoke_deadline_ns <= now_ns;
-		if (m->deadline_ns <= now_ns || (revoke_due && m->epoch == m->revoke_epoch)) {
-			consumer_group__fence(g, m);
-			any = true;
-		} else if (revoke_due) {
+		if (member_deadline(m) > now_ns)
+			continue;
+		bool moved_on = m->deadline_ns > now_ns && m->revoke_deadline_ns && m->epoch != m->revoke_epoch;
+		if (moved_on) { /* what it was to give back is of the past */
 			m->revoke_deadline_ns = 0;
+			continue;
 		}
+		consumer_group__fence(g, m);
+		any = true;
 	}
 	return any;
 }
@@ -263,6 +269,17 @@ static bool is_held(const struct consumer_group *g, const struct partition_id *i
 	return false;
 }
 
+bool consumer_group__must_rejoin(const struct consumer_group *g, const struct consumer_member *m)
+{
+	if (m->epoch < g->epoch || m->state == CONSUMER_UNREVOKED)
+		return true;
+	for (uint32_t i = 0; m->state == CONSUMER_UNRELEASED && i < m->target.count; i++) {
+		if (!partition_set__has(&m->assigned, &m->target.items[i]) && is_held(g, &m->target.items[i]))
+			return false;
+	}
+	return m->state == CONSUMER_UNRELEASED;
+}
+
 /* Leave in set what can be given now. Returns whether something cannot. */
 static bool leave_free(const struct consumer_group *g, struct partition_set *set)
 {
@@ -293,7 +310,8 @@ static enum sm_err advance(struct consumer_group *g, struct consumer_member *m, 
 	if (still_owns(owned, &gone)) {
 		m->state = CONSUMER_UNREVOKED;
 		m->epoch = m->revoke_epoch = epoch;
-		m->revoke_deadline_ns = now_ns + (uint64_t)m->rebalance_timeout_ms * 1000000;
+		/* a classic member's time runs from when it is told to join again */
+		m->revoke_deadline_ns = m->classic ? 0 : now_ns + (uint64_t)m->rebalance_timeout_ms * 1000000;
 		partition_set__move(&m->assigned, &kept);
 		partition_set__move(&m->revoking, &gone);
 	} else {
@@ -352,7 +370,7 @@ static bool find_static(const struct consumer_group *g, const struct consumer_ca
 	const struct kafka_consumer_group_heartbeat_request *q = c->q;
 	struct consumer_member *m = consumer_group__find_instance(g, q->instance_id);
 	bool joins = q->member_epoch == 0;
-	if (joins && m && m->epoch != CONSUMER_LEAVES_STATIC)
+	if (joins && m && !m->classic && m->epoch != CONSUMER_LEAVES_STATIC)
 		return refuse(
 			a, KAFKA_UNRELEASED_INSTANCE_ID,
 			arena_printf(c->arena,
@@ -371,10 +389,30 @@ static bool find_static(const struct consumer_group *g, const struct consumer_ca
 	return q->member_epoch < 0 || epoch_is_right(c, m, owned, a);
 }
 
+/* Who joins by the classic protocol. It has no epoch to check; a static member without its id takes over its old self's place. */
+static bool find_classic(const struct consumer_group *g, const struct consumer_call *c, struct consumer_answer *a,
+			 struct consumer_member **ret)
+{
+	const struct kafka_consumer_group_heartbeat_request *q = c->q;
+	struct consumer_member *m = q->instance_id.data ? consumer_group__find_instance(g, q->instance_id) : NULL;
+	if (!q->instance_id.data || (!m && !c->named)) {
+		*ret = consumer_group__find(g, q->member_id);
+		return true;
+	}
+	if (!m)
+		return refuse(a, KAFKA_UNKNOWN_MEMBER_ID, "This instance id is unknown.");
+	if (c->named && !bytes_equal(q->member_id, bytes_str(m->id)))
+		return refuse(a, KAFKA_FENCED_INSTANCE_ID, "Another member has this instance id.");
+	*ret = m;
+	return true;
+}
+
 static bool find_member(const struct consumer_group *g, const struct consumer_call *c, const struct owned *owned, struct consumer_answer *a,
 			struct consumer_member **ret)
 {
 	const struct kafka_consumer_group_heartbeat_request *q = c->q;
+	if (c->classic)
+		return find_classic(g, c, a, ret);
 	if (q->instance_id.data)
 		return find_static(g, c, owned, a, ret);
 	*ret = consumer_group__find(g, q->member_id);
@@ -411,7 +449,7 @@ static bool refuse_about(const struct consumer_call *c, struct consumer_answer *
 				   TEXT(c->q->subscribed_topic_regex), why));
 }
 
-static struct consumer_member *add_member(struct consumer_group *g)
+struct consumer_member *consumer_group__add(struct consumer_group *g)
 {
 	struct consumer_member *m = calloc(1, sizeof *m), **at = &g->members;
 	if (!m)
@@ -423,12 +461,13 @@ static struct consumer_member *add_member(struct consumer_group *g)
 	return m;
 }
 
-/* A static member that was away comes back, perhaps under another id, and takes up what it left. */
-static void become(struct consumer_member *m, char *id, bool joins)
+/* A static member that joins anew, perhaps under another id, takes up what its old self had. */
+static void become(struct consumer_member *m, char *id, const struct consumer_call *c)
 {
+	bool anew = c->classic ? !c->named && m->about.instance : c->q->member_epoch == 0 && c->q->instance_id.data;
 	free(m->id);
 	m->id = id;
-	if (joins && m->epoch == CONSUMER_LEAVES_STATIC)
+	if (anew)
 		m->epoch = m->previous_epoch = 0;
 }
 
@@ -438,8 +477,7 @@ static bool update(struct consumer_group *g, const struct consumer_call *c, stru
 {
 	const struct kafka_consumer_group_heartbeat_request *q = c->q;
 	struct consumer_member *m = *member;
-	bool joins = q->member_epoch == 0;
-	if (m && !joins && !consumer_about__changes(&m->about, c)) {
+	if (m && q->member_epoch != 0 && !m->classic && !consumer_about__changes(&m->about, c)) {
 		*ret_bump = g->epoch == 0;
 		if (q->rebalance_timeout_ms >= 0)
 			m->rebalance_timeout_ms = q->rebalance_timeout_ms;
@@ -452,16 +490,19 @@ static bool update(struct consumer_group *g, const struct consumer_call *c, stru
 		return refuse_about(c, a, err, why);
 	char *id = strndup((const char *)q->member_id.data, q->member_id.size);
 	if (id && !m)
-		m = *member = add_member(g);
+		m = *member = consumer_group__add(g);
 	if (!id || !m) {
 		free(id);
 		consumer_about__done(g, &about);
 		return refuse_about(c, a, SM_NO_MEMORY, NULL);
 	}
 	*ret_bump = g->epoch == 0 || !consumer_about__same_topics(&m->about, &about);
+	become(m, id, c);
 	consumer_about__done(g, &m->about);
 	m->about = about;
-	become(m, id, joins);
+	consumer_classic__free(g, m->classic);
+	m->classic = c->classic;
+	a->taken = c->classic != NULL;
 	if (q->rebalance_timeout_ms >= 0)
 		m->rebalance_timeout_ms = q->rebalance_timeout_ms;
 	return true;
@@ -523,7 +564,7 @@ static bool heard(struct consumer_group *g, const struct consumer_call *c, const
 	bool bump = false;
 	if (!find_member(g, c, owned, a, &m) || !update(g, c, &m, &bump, a))
 		return false;
-	m->deadline_ns = c->now_ns + (uint64_t)g->session_ms * 1000000;
+	m->deadline_ns = c->now_ns + (m->classic ? (uint64_t)m->classic->session_ms : g->session_ms) * 1000000;
 	enum sm_err err = partition_set__make(&m->assigned, SET_EITHER, &none, &before);
 	if (!err)
 		err = go_on(g, m, bump, owned, c->now_ns);

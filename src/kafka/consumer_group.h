@@ -23,6 +23,23 @@
 enum consumer_state { CONSUMER_STABLE, CONSUMER_UNREVOKED, CONSUMER_UNRELEASED };
 enum { CONSUMER_LEAVES = -1, CONSUMER_LEAVES_STATIC = -2 }; /* member epochs: for good; to come back under its instance id */
 
+/* A protocol that a classic member names when it joins. */
+struct member_protocol {
+	char *name;
+	uint8_t *metadata;
+	size_t metadata_size;
+};
+/* All that a JoinGroup names. NULL: no memory. */
+struct member_protocol *member_protocols__copy(const struct kafka_join_group_request *q);
+void member_protocols__free(struct member_protocol *protocols, int32_t count);
+/* What a member is beside, that speaks the classic protocol: it may be here while a group's clients are being changed over. */
+struct consumer_classic {
+	struct member_protocol *protocols;
+	int32_t protocol_count;
+	int32_t session_ms;
+	uint64_t join_deadline_ns, sync_deadline_ns; /* out if its JoinGroup, its SyncGroup has not come by then; 0: none is awaited */
+	size_t bytes;
+};
 /* A pattern that members subscribe to, and what it matches now. */
 struct topic_pattern {
 	struct topic_pattern *next;
@@ -44,6 +61,7 @@ struct consumer_member {
 	struct consumer_member *next;
 	char *id;
 	struct consumer_about about;
+	struct consumer_classic *classic; /* NULL: it speaks the new protocol */
 	int32_t rebalance_timeout_ms;
 	int32_t epoch, previous_epoch;
 	enum consumer_state state;
@@ -65,9 +83,11 @@ struct consumer_group {
 	uint32_t session_ms;
 };
 
-/* A heartbeat, who sent it and when. */
+/* A heartbeat, who sent it and when. A classic member's JoinGroup is one too: what it says is put into q, at epoch 0. */
 struct consumer_call {
 	const struct kafka_consumer_group_heartbeat_request *q;
+	struct consumer_classic *classic; /* of such a JoinGroup; the member's if answer.taken */
+	bool named;                       /* that one came with a member id */
 	struct bytes client_id;
 	const char *client_host;
 	uint64_t now_ns;
@@ -78,6 +98,7 @@ struct consumer_answer {
 	const char *text;                     /* of error */
 	const struct consumer_member *member; /* who asked; NULL after an error and when it has left */
 	bool assignment;                      /* the answer tells its partitions */
+	bool taken;                           /* call.classic belongs to the member now */
 };
 
 /* NULL: no memory. */
@@ -91,13 +112,18 @@ struct consumer_member *consumer_group__find(const struct consumer_group *g, str
 struct consumer_member *consumer_group__find_instance(const struct consumer_group *g, struct bytes instance);
 /* Take a member out: the others get what it had when they ask next. */
 void consumer_group__fence(struct consumer_group *g, struct consumer_member *m);
-/* May this member, at this epoch, commit (or fetch) offsets? Codes: NONE, UNKNOWN_MEMBER_ID, STALE_MEMBER_EPOCH. */
+/* May this member, at this epoch, commit (or fetch) offsets? Codes: NONE, UNKNOWN_MEMBER_ID, STALE_MEMBER_EPOCH, ILLEGAL_GENERATION (of
+ * a classic member). */
 int16_t consumer_group__check_epoch(const struct consumer_group *g, struct bytes id, int32_t epoch);
 /* "Empty", "Assigning", "Reconciling", "Stable". */
 const char *consumer_group__state(const struct consumer_group *g);
 const struct assignor *consumer_group__assignor(const struct consumer_group *g);
 /* When the next member's time is up; 0: no member is there. */
 uint64_t consumer_group__deadline(const struct consumer_group *g);
+/* A classic member must join again: the group has moved on, it has something to give back, or what it waits for is free. */
+bool consumer_group__must_rejoin(const struct consumer_group *g, const struct consumer_member *m);
+/* A member to be filled in, the last of all. NULL: no memory. */
+struct consumer_member *consumer_group__add(struct consumer_group *g);
 /* Fence those whose time is up. Returns whether there were any. */
 bool consumer_group__expire(struct consumer_group *g, uint64_t now_ns);
 
@@ -114,6 +140,7 @@ void consumer_about__done(struct consumer_group *g, struct consumer_about *about
 bool consumer_about__same_topics(const struct consumer_about *a, const struct consumer_about *b);
 /* Something of it differs from what the call says. */
 bool consumer_about__changes(const struct consumer_about *a, const struct consumer_call *call);
+void consumer_classic__free(struct consumer_group *g, struct consumer_classic *classic);
 /* Look up all patterns in g->topics. */
 SM_MUST_CHECK enum sm_err topic_pattern__match_all(struct consumer_group *g);
 /* Indexes into g->topics of what a member subscribes to: marks[i] is set. */

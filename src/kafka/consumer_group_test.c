@@ -85,7 +85,8 @@ static int32_t owned(const struct client *c)
 static void send_heartbeat(struct world *w, struct client *c, struct kafka_consumer_group_heartbeat_request *q)
 {
 	struct consumer_answer a;
-	struct consumer_call call = {q, BYTES("client"), "/host", w->now_ms * 1000000, &w->arena};
+	struct consumer_call call = {
+		.q = q, .client_id = BYTES("client"), .client_host = "/host", .now_ns = w->now_ms * 1000000, .arena = &w->arena};
 	q->group_id = BYTES("g");
 	q->member_id = bytes_str(c->id);
 	q->member_epoch = c->epoch;

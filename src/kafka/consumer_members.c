@@ -210,6 +210,15 @@ void consumer_about__mark(const struct consumer_group *g, const struct consumer_
 		marks[a->pattern->matched[i]] = true;
 }
 
+void consumer_classic__free(struct consumer_group *g, struct consumer_classic *c)
+{
+	if (!c)
+		return;
+	g->bytes -= c->bytes;
+	member_protocols__free(c->protocols, c->protocol_count);
+	free(c);
+}
+
 /* ---- a heartbeat's fields ---- */
 
 static bool is_blank(struct bytes text)

@@ -143,6 +143,12 @@ static struct kafka_consumer_assignment *assignment_of(struct kafka_request *r, 
 	return a;
 }
 
+const char *group__client_host(struct kafka_request *r)
+{
+	const char *peer = r->peer ? r->peer : "", *colon = strrchr(peer, ':');
+	return arena_printf(&r->arena, "/%.*s", (int)(colon ? (size_t)(colon - peer) : strlen(peer)), peer);
+}
+
 void group__consumer_end(struct group *g)
 {
 	consumer_group__free(g->consumer);
@@ -153,7 +159,7 @@ void group__consumer_end(struct group *g)
 }
 
 /* A picture is held for as long as the group may compare it with a newer one. */
-static bool see_topics(struct group *g, struct consumer_group *c)
+bool group__see_topics(struct group *g, struct consumer_group *c)
 {
 	struct sm_log *log = g->server->log;
 	const struct log_topics *topics = log->ops->topics(log);
@@ -166,20 +172,24 @@ static bool see_topics(struct group *g, struct consumer_group *c)
 	return true;
 }
 
-/* Only an empty group takes up the new protocol. */
-static int16_t may_begin(const struct group *g, const struct kafka_request *r, const char **ret_text)
+/* The group as one of the new protocol, which a first heartbeat makes. NULL: a->error. */
+static struct consumer_group *begin(struct group *g, struct kafka_request *r, struct consumer_answer *a)
 {
 	const struct kafka_consumer_group_heartbeat_request *q = r->body;
-	struct arena *arena = (struct arena *)(uintptr_t)&r->arena;
-	if (g->state == GROUP_EMPTY && q->member_epoch == 0)
-		return KAFKA_NONE;
-	*ret_text = g->state == GROUP_EMPTY
-			    ? arena_printf(arena, "Member %.*s is not a member of group %.*s.", TEXT(q->member_id), TEXT(q->group_id))
-		    : q->member_epoch == 0
-			    ? arena_printf(arena, "Cannot upgrade classic group %.*s to consumer group because online upgrade is disabled.",
-					   TEXT(q->group_id))
-			    : arena_printf(arena, "Group %.*s is not a consumer group.", TEXT(q->group_id));
-	return g->state == GROUP_EMPTY ? KAFKA_UNKNOWN_MEMBER_ID : KAFKA_GROUP_ID_NOT_FOUND;
+	if (q->member_epoch != 0) {
+		bool gone = g->state == GROUP_EMPTY; /* its members may be of before a restart: see no_group */
+		a->error = gone ? KAFKA_UNKNOWN_MEMBER_ID : KAFKA_GROUP_ID_NOT_FOUND;
+		a->text = gone ? arena_printf(&r->arena, "Member %.*s is not a member of group %.*s.", TEXT(q->member_id),
+					      TEXT(q->group_id))
+			       : arena_printf(&r->arena, "Group %.*s is not a consumer group.", TEXT(q->group_id));
+		return NULL;
+	}
+	if (g->state != GROUP_EMPTY)
+		return group__upgraded(g, r, &a->error, &a->text);
+	struct consumer_group *c = consumer_group__new();
+	if (!c)
+		*a = (struct consumer_answer){.error = KAFKA_UNKNOWN_SERVER_ERROR, .text = "The server is out of memory."};
+	return c;
 }
 
 static void fill_heartbeat(struct kafka_request *r, const struct consumer_answer *a)
@@ -213,25 +223,19 @@ static bool name_member(struct kafka_request *r)
 	return q->member_id.data != NULL;
 }
 
-/* "/127.0.0.1", as Kafka shows a client's host. */
-static const char *client_host(struct kafka_request *r)
-{
-	const char *peer = r->peer ? r->peer : "", *colon = strrchr(peer, ':');
-	return arena_printf(&r->arena, "/%.*s", (int)(colon ? (size_t)(colon - peer) : strlen(peer)), peer);
-}
-
 void group__consumer_heartbeat(struct group *g, struct kafka_request *r)
 {
 	struct consumer_answer a = {0};
 	struct consumer_group *c = g->consumer;
-	struct consumer_call call = {r->body, r->client_id, client_host(r), group__now(), &r->arena};
-	if (!c && !(a.error = may_begin(g, r, &a.text)))
-		c = consumer_group__new();
-	if (!a.error && (!c || !call.client_host || !name_member(r) || !see_topics(g, c)))
+	struct consumer_call call = {
+		.q = r->body, .client_id = r->client_id, .client_host = group__client_host(r), .now_ns = group__now(), .arena = &r->arena};
+	if (!c)
+		c = begin(g, r, &a);
+	if (!a.error && (!call.client_host || !name_member(r) || !group__see_topics(g, c)))
 		a = (struct consumer_answer){.error = KAFKA_UNKNOWN_SERVER_ERROR, .text = "The server is out of memory."};
 	else if (!a.error)
 		consumer_group__heartbeat(c, &call, &a);
-	if (c != g->consumer && c && c->members) {
+	if (c != g->consumer && !a.error) {
 		group__forget_classic(g);
 		g->consumer = c;
 	} else if (c != g->consumer) {
@@ -239,7 +243,8 @@ void group__consumer_heartbeat(struct group *g, struct kafka_request *r)
 		group__consumer_end(g);
 	}
 	g->used |= !a.error;
-	group__show(g);
+	if (g->consumer)
+		group__consumer_left(g);
 	fill_heartbeat(r, &a);
 	bool lost = a.assignment && a.member && !((struct kafka_consumer_group_heartbeat_response *)r->reply)->assignment;
 	if (lost)
@@ -311,7 +316,7 @@ static bool describe_member(struct kafka_request *r, const struct names *names, 
 		.subscribed_topic_regex = keep(r, m->about.pattern ? m->about.pattern->text : ""),
 		.assignment = named_assignment(r, names, &m->assigned),
 		.target_assignment = named_assignment(r, names, &m->target),
-		.member_type = 1,
+		.member_type = m->classic ? 0 : 1,
 	};
 	if (!out->subscribed_topic_names || !out->assignment || !out->target_assignment)
 		return false;
@@ -398,7 +403,7 @@ static void leave_group(struct group *g, struct kafka_request *r)
 	for (int32_t i = 0; i < count; i++)
 		consumer_group__fence(c, leaving[i]);
 	c->epoch = count ? epoch + 1 : epoch;
-	group__show(g);
+	group__consumer_left(g);
 	answer(r);
 }
 
@@ -409,8 +414,8 @@ static int16_t may_commit(const struct group *g, const struct kafka_request *r)
 	if (q->generation_id < 0 && !g->consumer->members)
 		return KAFKA_NONE;
 	int16_t error = consumer_group__check_epoch(g->consumer, q->member_id, q->generation_id);
-	bool known = error != KAFKA_UNKNOWN_MEMBER_ID;
-	return known && r->version.version < 9 ? KAFKA_UNSUPPORTED_VERSION : error;
+	bool old = error != KAFKA_UNKNOWN_MEMBER_ID && !consumer_group__find(g->consumer, q->member_id)->classic && r->version.version < 9;
+	return old ? KAFKA_UNSUPPORTED_VERSION : error;
 }
 
 static int16_t may_commit_txn(const struct group *g, const struct kafka_txn_offset_commit_request *q)
@@ -458,10 +463,10 @@ bool group__consumer_handle(struct group *g, struct kafka_request *r)
 			group__show(g);
 			return false;
 		}
-		group__answer_join_error(r, KAFKA_INCONSISTENT_GROUP_PROTOCOL);
+		group__classic_join(g, r);
 		break;
-	case KAFKA_SYNC_GROUP:
-	case KAFKA_HEARTBEAT: refuse(r, KAFKA_UNKNOWN_MEMBER_ID); break;
+	case KAFKA_SYNC_GROUP: group__classic_sync(g, r); break;
+	case KAFKA_HEARTBEAT: group__classic_heartbeat(g, r); break;
 	case KAFKA_LEAVE_GROUP: leave_group(g, r); break;
 	case KAFKA_OFFSET_COMMIT: kafka__offsets_store(r, may_commit(g, r)); break;
 	case KAFKA_TXN_OFFSET_COMMIT: kafka__offsets_store(r, may_commit_txn(g, r->body)); break;

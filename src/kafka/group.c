@@ -31,7 +31,7 @@ static char *copy_text(struct bytes text)
 	return strndup(text.size ? (const char *)text.data : "", text.size);
 }
 
-static void free_protocols(struct member_protocol *protocols, int32_t count)
+void member_protocols__free(struct member_protocol *protocols, int32_t count)
 {
 	for (int32_t i = 0; i < count; i++) {
 		free(protocols[i].name);
@@ -40,9 +40,9 @@ static void free_protocols(struct member_protocol *protocols, int32_t count)
 	free(protocols);
 }
 
-static void member_free(struct member *m)
+void group__member_free(struct member *m)
 {
-	free_protocols(m->protocols, m->protocol_count);
+	member_protocols__free(m->protocols, m->protocol_count);
 	free(m->assignment);
 	free(m->id);
 	free(m->instance);
@@ -76,7 +76,7 @@ struct member *group__member_new(struct group *g, const struct kafka_request *r,
 	m->client_id = copy_text(r->client_id);
 	m->client_host = client_host(r->peer);
 	if (!m->id || !m->client_id || !m->client_host || (instance.data && !m->instance)) {
-		member_free(m);
+		group__member_free(m);
 		return NULL;
 	}
 	m->pending = pending;
@@ -92,7 +92,7 @@ struct member *group__member_new(struct group *g, const struct kafka_request *r,
 	return m;
 }
 
-static struct member_protocol *copy_protocols(const struct kafka_join_group_request *q)
+struct member_protocol *member_protocols__copy(const struct kafka_join_group_request *q)
 {
 	struct member_protocol *all = calloc((size_t)q->protocols_count, sizeof *all);
 	for (int32_t i = 0; all && i < q->protocols_count; i++) {
@@ -101,7 +101,7 @@ static struct member_protocol *copy_protocols(const struct kafka_join_group_requ
 		all[i].metadata = malloc(metadata.size ? metadata.size : 1);
 		all[i].metadata_size = metadata.size;
 		if (!all[i].name || !all[i].metadata) {
-			free_protocols(all, q->protocols_count);
+			member_protocols__free(all, q->protocols_count);
 			return NULL;
 		}
 		if (metadata.size)
@@ -126,14 +126,14 @@ enum sm_err group__member_update(struct group *g, struct member *m, const struct
 		before += strlen(m->protocols[i].name) + m->protocols[i].metadata_size;
 	for (int32_t i = 0; i < q->protocols_count; i++)
 		after += strnlen((const char *)q->protocols[i].name.data, q->protocols[i].name.size) + q->protocols[i].metadata.size;
-	struct member_protocol *protocols = copy_protocols(q);
+	struct member_protocol *protocols = member_protocols__copy(q);
 	if (!protocols)
 		return SM_NO_MEMORY;
 	if (!account(g, m, before, after)) {
-		free_protocols(protocols, q->protocols_count);
+		member_protocols__free(protocols, q->protocols_count);
 		return SM_TOO_LARGE;
 	}
-	free_protocols(m->protocols, m->protocol_count);
+	member_protocols__free(m->protocols, m->protocol_count);
 	m->protocols = protocols;
 	m->protocol_count = q->protocols_count;
 	m->session_timeout_ms = q->session_timeout_ms;
@@ -211,7 +211,7 @@ static void take_out(struct group *g, struct member *m, int16_t error)
 		elect_leader(g, false);
 	}
 	answer_waiting(m, error);
-	member_free(m);
+	group__member_free(m);
 }
 
 static void try_complete(struct group *g);
@@ -404,8 +404,14 @@ void group__rebalance(struct group *g)
 void group__forget_classic(struct group *g)
 {
 	while (g->members)
-		take_out(g, g->members, KAFKA_UNKNOWN_MEMBER_ID);
+		take_out(g, g->members, KAFKA_REBALANCE_IN_PROGRESS);
+	g->state = GROUP_EMPTY;
+	g->initial = false;
+	g->leader = NULL;
+	g->sync_deadline_ns = 0;
 	g->generation = 0;
+	free(g->protocol);
+	g->protocol = NULL;
 	free(g->protocol_type);
 	g->protocol_type = NULL;
 }
@@ -499,7 +505,7 @@ static void on_timer(struct group *g)
 	if (g->sync_deadline_ns && g->sync_deadline_ns <= now)
 		sync_time_is_up(g);
 	if (g->consumer && consumer_group__expire(g->consumer, now))
-		group__show(g);
+		group__consumer_left(g);
 	if (group__is_empty(g) && g->idle_deadline_ns <= now)
 		group__end(g);
 }
@@ -555,7 +561,7 @@ static void group_done(struct sm_actor *self, void *state)
 		struct member *m = g->members;
 		g->members = m->next;
 		answer_waiting(m, KAFKA_NOT_COORDINATOR);
-		member_free(m);
+		group__member_free(m);
 	}
 	group__consumer_end(g);
 	free(g->protocol_type);

@@ -1,4 +1,5 @@
-/* One consumer group's coordinator: an actor that owns all of its state. Shared by group.c, group_requests.c and consumer_requests.c.
+/* One consumer group's coordinator: an actor that owns all of its state. Shared by group.c, group_requests.c and
+ * consumer_*.c.
  *
  * Source: Kafka's classic group protocol (KIP-62, KIP-345 static members, KIP-394 member ids before joining, KIP-814).
  *
@@ -8,8 +9,8 @@
  *
  * A request that waits (a join until the rebalance is complete, a sync until the leader's) is held by its member.
  *
- * A group that is empty becomes one of the new protocol (consumer_group.h) with that protocol's first heartbeat, and a classic one
- * again, when it is empty, with the next JoinGroup. As a consumer group it rests in GROUP_EMPTY here. */
+ * The new protocol's first heartbeat makes it a consumer group (consumer_group.h), with its members; as one it rests in GROUP_EMPTY here.
+ * It is a classic group again when a JoinGroup finds it empty, or when its last member of the new protocol has left. */
 #ifndef KAFKA_GROUP_INTERNAL_H
 #define KAFKA_GROUP_INTERNAL_H
 
@@ -19,11 +20,6 @@
 enum group_state { GROUP_EMPTY, GROUP_PREPARING, GROUP_COMPLETING, GROUP_STABLE };
 extern const char *const group__state_names[];
 
-struct member_protocol {
-	char *name;
-	uint8_t *metadata;
-	size_t metadata_size;
-};
 struct member {
 	struct member *next;
 	char *id, *instance; /* instance NULL: a dynamic member */
@@ -84,6 +80,8 @@ struct member *group__member_new(struct group *g, const struct kafka_request *r,
 SM_MUST_CHECK enum sm_err group__member_update(struct group *g, struct member *m, const struct kafka_join_group_request *q);
 SM_MUST_CHECK enum sm_err group__member_assign(struct group *g, struct member *m, struct bytes assignment);
 void group__member_heard(struct member *m);
+/* One that is in no list. */
+void group__member_free(struct member *m);
 /* Whether it only has an id yet, or is a member. */
 void group__member_pending(struct group *g, struct member *m, bool pending);
 /* Take a member out, answer what it waits for with error, and rebalance as the state asks. */
@@ -113,7 +111,20 @@ void group__consumer_describe(struct group *g, struct kafka_request *r);
 /* What a consumer group does with the requests that classic groups have too. False: it has become a classic group just now, and the
  * request is still to be handled. */
 bool group__consumer_handle(struct group *g, struct kafka_request *r);
-/* Be a classic group again. */
+/* Forget the consumer group: be a classic one again. */
 void group__consumer_end(struct group *g);
+/* "/127.0.0.1", as Kafka shows a client's host. In the request's arena; NULL: no memory. */
+const char *group__client_host(struct kafka_request *r);
+/* Let a consumer group see the topics as they are now, and hold them for it. False: no memory. */
+bool group__see_topics(struct group *g, struct consumer_group *c);
+
+/* ---- consumer_classic.c: classic members in consumer groups, and groups that change over with members in them ---- */
+/* The classic group as a consumer group with the same members; the classic one is as before. NULL: *ret_error and *ret_text say why. */
+struct consumer_group *group__upgraded(struct group *g, struct kafka_request *r, int16_t *ret_error, const char **ret_text);
+/* Members have left: when only classic ones are there still, the group is a classic one again. Shows the group. */
+void group__consumer_left(struct group *g);
+void group__classic_join(struct group *g, struct kafka_request *r);
+void group__classic_sync(struct group *g, struct kafka_request *r);
+void group__classic_heartbeat(struct group *g, struct kafka_request *r);
 
 #endif
