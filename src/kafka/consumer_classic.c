@@ -41,8 +41,8 @@ static enum sm_err set_of(const struct log_topics *topics, struct arena *arena, 
 	size_t most = 0;
 	for (int32_t i = 0; i < count; i++)
 		most += (size_t)parts[i].partitions_count;
-	*ret = (struct partition_set){most ? malloc(most * sizeof *ret->items) : NULL, 0};
-	if (most && !ret->items)
+	*ret = (struct partition_set){malloc((most + 1) * sizeof *ret->items), 0};
+	if (!ret->items)
 		return SM_NO_MEMORY;
 	for (int32_t i = 0; i < count; i++) {
 		const struct log_topic *topic = topic_named(topics, arena, parts[i].topic);

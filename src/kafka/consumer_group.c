@@ -1,4 +1,5 @@
 #include "kafka/consumer_group.h"
+#include <assert.h>
 #include <stdlib.h>
 
 /* What a heartbeat says that its member owns. */
@@ -430,6 +431,7 @@ static void leave(struct consumer_group *g, const struct consumer_call *c, struc
 	struct owned nothing = {0};
 	if (!find_member(g, c, &nothing, a, &m))
 		return;
+	assert(m); /* only who joins may be new */
 	if (c->q->member_epoch == CONSUMER_LEAVES_STATIC) {
 		m->epoch = CONSUMER_LEAVES_STATIC;
 		partition_set__done(&m->revoking);

@@ -103,27 +103,33 @@ static enum sm_err make_states(struct pattern *o)
 	return o->now && o->next && o->stack && o->seen ? SM_OK : SM_NO_MEMORY;
 }
 
+static enum sm_err compile(struct pattern *o, struct parser *p)
+{
+	int top = pattern__parse(p);
+	if (!p->err)
+		emit_node(o, p, top);
+	if (!p->err)
+		emit(o, p, (struct instruction){.op = OP_MATCH});
+	if (!p->err && make_states(o))
+		pattern__fail(p, SM_NO_MEMORY, "no memory");
+	return p->err;
+}
+
 enum sm_err pattern__new(struct bytes text, struct pattern **ret_pattern, const char **ret_why)
 {
-	struct parser p = {.at = text.data, .end = text.data + text.size};
+	struct parser p = {.at = text.data, .end = text.data + text.size, .why = "no memory"};
+	enum sm_err err = SM_NO_MEMORY;
 	struct pattern *o = calloc(1, sizeof *o);
 	p.nodes = malloc(KAFKA_PATTERN_PROGRAM_MAX * sizeof *p.nodes);
 	if (o)
 		o->program = malloc(KAFKA_PATTERN_PROGRAM_MAX * sizeof *o->program);
-	if (!o || !p.nodes || !o->program)
-		pattern__fail(&p, SM_NO_MEMORY, "no memory");
-	int top = p.err ? -1 : pattern__parse(&p);
-	if (!p.err)
-		emit_node(o, &p, top);
-	if (!p.err)
-		emit(o, &p, (struct instruction){.op = OP_MATCH});
-	if (!p.err && make_states(o))
-		pattern__fail(&p, SM_NO_MEMORY, "no memory");
+	if (o && o->program && p.nodes)
+		err = compile(o, &p);
 	free(p.nodes);
-	if (p.err) {
+	if (err) {
 		pattern__free(o);
 		*ret_why = p.why;
-		return p.err;
+		return err;
 	}
 	*ret_pattern = o;
 	return SM_OK;
