@@ -89,6 +89,86 @@ static enum sm_err encode_assignment(const struct log_topics *topics, const stru
 	return kafka__encode(&kafka_layout_consumer_classic_assignment, (struct kafka_version){version, false}, &a, &w);
 }
 
+/* ---- a consumer group becomes a classic group ---- */
+
+static char *copy(const char *text)
+{
+	return text ? strdup(text) : NULL;
+}
+
+static bool all_classic(const struct consumer_group *c)
+{
+	const struct consumer_member *m = c->members;
+	while (m && m->classic)
+		m = m->next;
+	return c->members && !m;
+}
+
+/* out takes the member's protocols. */
+static enum sm_err fill_member(struct group *g, struct member *out, struct consumer_member *m)
+{
+	struct arena arena;
+	struct buf assignment;
+	arena_init(&arena, 0);
+	buf_init(&assignment);
+	enum sm_err err = encode_assignment(g->topics, &m->target, &m->classic->protocols[0], &arena, &assignment);
+	if (!err)
+		err = group__member_assign(g, out, buf_bytes(&assignment));
+	buf_done(&assignment);
+	arena_done(&arena);
+	out->id = copy(m->id);
+	out->instance = copy(m->about.instance);
+	out->client_id = copy(m->about.client_id);
+	out->client_host = copy(m->about.client_host);
+	out->session_timeout_ms = m->classic->session_ms;
+	out->rebalance_timeout_ms = m->rebalance_timeout_ms;
+	out->protocols = m->classic->protocols;
+	out->protocol_count = m->classic->protocol_count;
+	out->bytes += m->classic->bytes;
+	g->bytes += m->classic->bytes;
+	m->classic->protocols = NULL;
+	m->classic->protocol_count = 0;
+	group__member_heard(out);
+	bool whole = out->id && out->client_id && out->client_host && (out->instance || !m->about.instance);
+	return whole ? err : SM_NO_MEMORY;
+}
+
+/* Whom there is no memory for will be unknown, and joins anew. */
+static void downgrade(struct group *g, int32_t generation, bool rebalance)
+{
+	struct member **at = &g->members;
+	for (struct consumer_member *m = g->consumer->members; m; m = m->next) {
+		struct member *out = calloc(1, sizeof *out);
+		if (out && fill_member(g, out, m) == SM_OK) {
+			*at = out;
+			at = &out->next;
+			g->member_count++;
+		} else if (out) {
+			g->bytes -= out->bytes;
+			group__member_free(out);
+		}
+	}
+	g->generation = generation;
+	g->protocol_type = copy("consumer");
+	group__consumer_end(g);
+	g->leader = g->members;
+	const char *protocol = group__select_protocol(g);
+	g->protocol = copy(protocol);
+	if (g->members)
+		g->state = GROUP_STABLE;
+	group__show(g);
+	if (g->members && (rebalance || !g->protocol))
+		group__rebalance(g);
+}
+
+void group__consumer_left(struct group *g, int32_t epoch)
+{
+	if (all_classic(g->consumer))
+		downgrade(g, epoch, true);
+	else
+		group__show(g);
+}
+
 /* ---- requests of classic members ---- */
 
 static void answer(struct kafka_request *r)
@@ -167,7 +247,7 @@ static enum sm_err tell_owned(struct kafka_request *r, const struct consumer_gro
 	return SM_OK;
 }
 
-static void joined(struct kafka_request *r, struct consumer_member *m)
+static void fill_joined(struct kafka_request *r, struct consumer_member *m)
 {
 	struct kafka_join_group_response *reply = r->reply;
 	reply->generation_id = m->epoch;
@@ -177,7 +257,6 @@ static void joined(struct kafka_request *r, struct consumer_member *m)
 	reply->member_id = kafka__text(arena_string(&r->arena, m->id, strlen(m->id)));
 	m->classic->join_deadline_ns = 0;
 	m->classic->sync_deadline_ns = group__after(m->rebalance_timeout_ms);
-	answer(r);
 }
 
 static int16_t join(struct group *g, struct kafka_request *r, const char *id, struct consumer_answer *a)
@@ -214,6 +293,7 @@ void group__classic_join(struct group *g, struct kafka_request *r)
 	bool unknown = !q->member_id.size;
 	const char *id = unknown ? new_id(r) : kafka__cstr(r, q->member_id);
 	struct consumer_answer a = {0};
+	int32_t epoch = g->consumer->epoch;
 	int16_t error = KAFKA_NONE;
 	if (!protocols_fit(g->consumer, q)) {
 		error = KAFKA_INCONSISTENT_GROUP_PROTOCOL;
@@ -225,11 +305,16 @@ void group__classic_join(struct group *g, struct kafka_request *r)
 	} else {
 		error = join(g, r, id, &a);
 	}
+	if (!error)
+		fill_joined(r, consumer_group__find(g->consumer, bytes_str(a.member->id)));
+	/* It may have taken the place of the last member of the new protocol. */
+	if (!error && all_classic(g->consumer))
+		downgrade(g, g->consumer->epoch, g->consumer->epoch != epoch);
 	group__show(g);
 	if (error)
 		group__answer_join_error(r, error);
 	else
-		joined(r, consumer_group__find(g->consumer, bytes_str(a.member->id)));
+		answer(r);
 }
 
 static int16_t find(const struct consumer_group *c, struct bytes id, struct bytes instance, int32_t generation,
@@ -372,7 +457,9 @@ static const char *why_not(enum sm_err err)
 {
 	switch (err) {
 	case SM_CORRUPT: return "the embedded consumer protocol is malformed";
-	case SM_UNSUPPORTED: return "an unsupported custom assignor is in use";
+	case SM_UNSUPPORTED:
+		return "an unsupported custom assignor is in use. Please refer to the documentation or switch to a default "
+		       "assignor before re-attempting the upgrade";
 	case SM_NOT_FOUND: return "the group does not use the consumer embedded protocol";
 	default: return "the server is out of memory";
 	}
@@ -388,9 +475,10 @@ struct consumer_group *group__upgraded(struct group *g, struct kafka_request *r,
 		if (!m->pending)
 			err = upgrade_member(g, r, c, m);
 	}
+	if (!err)
+		err = consumer_group__settle(c);
 	if (!err) {
 		c->epoch = c->target_epoch = g->generation;
-		c->stale = true;
 		return c;
 	}
 	consumer_group__free(c);
@@ -398,67 +486,4 @@ struct consumer_group *group__upgraded(struct group *g, struct kafka_request *r,
 	*ret_text = arena_printf(&r->arena, "Cannot upgrade classic group %.*s to consumer group because %s.", TEXT(q->group_id),
 				 why_not(err));
 	return NULL;
-}
-
-/* ---- a consumer group becomes a classic group ---- */
-
-static char *copy(const char *text)
-{
-	return text ? strdup(text) : NULL;
-}
-
-static void fill_member(struct member *out, struct consumer_member *m)
-{
-	out->id = copy(m->id);
-	out->instance = copy(m->about.instance);
-	out->client_id = copy(m->about.client_id);
-	out->client_host = copy(m->about.client_host);
-	out->session_timeout_ms = m->classic->session_ms;
-	out->rebalance_timeout_ms = m->rebalance_timeout_ms;
-	out->protocols = m->classic->protocols; /* moved */
-	out->protocol_count = m->classic->protocol_count;
-	out->bytes = m->classic->bytes;
-	m->classic->protocols = NULL;
-	m->classic->protocol_count = 0;
-	group__member_heard(out);
-}
-
-/* The assignments stay with the members; they are asked to join again at once, so that the lists here need not be told. */
-static void downgrade(struct group *g)
-{
-	struct consumer_group *c = g->consumer;
-	struct member **at = &g->members;
-	for (struct consumer_member *m = c->members; m; m = m->next) {
-		struct member *out = calloc(1, sizeof *out);
-		if (!out)
-			continue; /* it will be unknown, and joins anew */
-		fill_member(out, m);
-		if (!out->id || !out->client_id || !out->client_host || (m->about.instance && !out->instance)) {
-			group__member_free(out);
-			continue;
-		}
-		*at = out;
-		at = &out->next;
-		g->member_count++;
-		g->bytes += out->bytes;
-	}
-	g->generation = c->target_epoch; /* what those who stay know, if they had come to it */
-	g->protocol_type = strdup("consumer");
-	group__consumer_end(g);
-	if (g->members)
-		g->state = GROUP_STABLE;
-	group__show(g);
-	if (g->members)
-		group__rebalance(g);
-}
-
-void group__consumer_left(struct group *g)
-{
-	bool classic = g->consumer->members != NULL;
-	for (const struct consumer_member *m = g->consumer->members; m; m = m->next)
-		classic &= m->classic != NULL;
-	if (classic)
-		downgrade(g);
-	else
-		group__show(g);
 }

@@ -174,6 +174,12 @@ done:
 	return err;
 }
 
+enum sm_err consumer_group__settle(struct consumer_group *g)
+{
+	bool changed;
+	return look_up(g, &changed);
+}
+
 /* The topics that a member subscribes to, as indexes into g->subscribed. */
 static uint32_t *subscription(const struct consumer_group *g, const struct consumer_member *m, bool *marks, uint32_t *ret_count)
 {

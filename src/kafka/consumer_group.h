@@ -106,6 +106,8 @@ struct consumer_group *consumer_group__new(void);
 void consumer_group__free(struct consumer_group *g);
 /* The topics as they are now; borrowed until the next call. Cheap when topics is what it was. */
 void consumer_group__see(struct consumer_group *g, const struct log_topics *topics);
+/* Take what is subscribed now for what the targets were made of: the group was made with members and targets. */
+SM_MUST_CHECK enum sm_err consumer_group__settle(struct consumer_group *g);
 /* A heartbeat whose fields consumer_group__check_heartbeat has passed, after consumer_group__see. */
 void consumer_group__heartbeat(struct consumer_group *g, const struct consumer_call *call, struct consumer_answer *ret_answer);
 struct consumer_member *consumer_group__find(const struct consumer_group *g, struct bytes id);

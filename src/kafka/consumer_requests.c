@@ -231,6 +231,7 @@ void group__consumer_heartbeat(struct group *g, struct kafka_request *r)
 		.q = r->body, .client_id = r->client_id, .client_host = group__client_host(r), .now_ns = group__now(), .arena = &r->arena};
 	if (!c)
 		c = begin(g, r, &a);
+	int32_t epoch = c ? c->epoch : 0;
 	if (!a.error && (!call.client_host || !name_member(r) || !group__see_topics(g, c)))
 		a = (struct consumer_answer){.error = KAFKA_UNKNOWN_SERVER_ERROR, .text = "The server is out of memory."};
 	else if (!a.error)
@@ -244,7 +245,7 @@ void group__consumer_heartbeat(struct group *g, struct kafka_request *r)
 	}
 	g->used |= !a.error;
 	if (g->consumer)
-		group__consumer_left(g);
+		group__consumer_left(g, epoch);
 	fill_heartbeat(r, &a);
 	bool lost = a.assignment && a.member && !((struct kafka_consumer_group_heartbeat_response *)r->reply)->assignment;
 	if (lost)
@@ -403,7 +404,7 @@ static void leave_group(struct group *g, struct kafka_request *r)
 	for (int32_t i = 0; i < count; i++)
 		consumer_group__fence(c, leaving[i]);
 	c->epoch = count ? epoch + 1 : epoch;
-	group__consumer_left(g);
+	group__consumer_left(g, epoch);
 	answer(r);
 }
 

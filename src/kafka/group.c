@@ -504,8 +504,9 @@ static void on_timer(struct group *g)
 		join_time_is_up(g);
 	if (g->sync_deadline_ns && g->sync_deadline_ns <= now)
 		sync_time_is_up(g);
+	int32_t epoch = g->consumer ? g->consumer->epoch : 0;
 	if (g->consumer && consumer_group__expire(g->consumer, now))
-		group__consumer_left(g);
+		group__consumer_left(g, epoch);
 	if (group__is_empty(g) && g->idle_deadline_ns <= now)
 		group__end(g);
 }

@@ -121,8 +121,9 @@ bool group__see_topics(struct group *g, struct consumer_group *c);
 /* ---- consumer_classic.c: classic members in consumer groups, and groups that change over with members in them ---- */
 /* The classic group as a consumer group with the same members; the classic one is as before. NULL: *ret_error and *ret_text say why. */
 struct consumer_group *group__upgraded(struct group *g, struct kafka_request *r, int16_t *ret_error, const char **ret_text);
-/* Members have left: when only classic ones are there still, the group is a classic one again. Shows the group. */
-void group__consumer_left(struct group *g);
+/* Members may have left; before that the group was at epoch. When only classic members are there still, it is a classic group again, with
+ * that generation, and rebalances. Shows the group. */
+void group__consumer_left(struct group *g, int32_t epoch);
 void group__classic_join(struct group *g, struct kafka_request *r);
 void group__classic_sync(struct group *g, struct kafka_request *r);
 void group__classic_heartbeat(struct group *g, struct kafka_request *r);
