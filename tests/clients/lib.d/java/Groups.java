@@ -291,6 +291,45 @@ public class Groups {
         b.consumer.close();
     }
 
+    /** A group whose clients are changed over one by one, and back; nobody loses a partition or reads twice. */
+    static void migrate(Class<?> assignor) {
+        String topic = run + "-m-" + assignor.getSimpleName(), group = topic;
+        Object[] classic = {"group.protocol", "classic", "partition.assignment.strategy", assignor.getName(), "heartbeat.interval.ms", "500"};
+        make(topic, 6);
+        produce(topic, 300);
+        Member a = new Member(group, classic).to(topic), b = new Member(group, classic).to(topic);
+        until("two classic members", () -> evenly(6, a, b), a, b);
+        expect(describe(group).type() == GroupType.CLASSIC, "type " + describe(group).type());
+        Member x = new Member(group).to(topic);
+        until("a new one beside them", () -> evenly(6, a, b, x), a, b, x);
+        ConsumerGroupDescription d = describe(group);
+        expect(d.type() == GroupType.CONSUMER, "type " + d.type());
+        expect(d.members().stream().filter(m -> m.upgraded().get()).count() == 1, "members " + d.members());
+        Member c = new Member(group, classic).to(topic);
+        until("a classic one comes", () -> evenly(6, a, b, c, x), a, b, c, x);
+        b.consumer.close();
+        until("a classic one leaves", () -> evenly(6, a, c, x), a, c, x);
+        c.consumer.close();
+        until("another leaves", () -> evenly(6, a, x), a, x);
+        Member y = new Member(group).to(topic);
+        until("another new one", () -> evenly(6, a, x, y), a, x, y);
+        y.consumer.close();
+        until("a new one leaves", () -> evenly(6, a, x), a, x);
+        x.consumer.close();
+        until("the last new one leaves", () -> evenly(6, a) && describe(group).type() == GroupType.CLASSIC, a);
+        Member z = new Member(group).to(topic);
+        until("once more", () -> evenly(6, a, z), a, z);
+        a.consumer.close();
+        until("all is new", () -> evenly(6, z), z);
+        int sum = 0;
+        for (Member m : List.of(a, b, c, x, y, z)) {
+            expect(m.lost == 0, "partitions were lost");
+            sum += m.got.size();
+        }
+        expect(sum == 300, "read " + sum);
+        z.consumer.close();
+    }
+
     /** A member whose process is killed: its partitions pass to the other when its session is over (45 s). */
     static void die(String self) throws Exception {
         String topic = run + "-d", group = run + "-die";
@@ -324,6 +363,8 @@ public class Groups {
         patterns();
         statics();
         transactions();
+        migrate(RangeAssignor.class);
+        migrate(CooperativeStickyAssignor.class);
         die(args[1]);
         admin.close();
         System.out.println("java groups: ok");
