@@ -41,6 +41,8 @@ static enum sm_err set_of(const struct log_topics *topics, struct arena *arena, 
 	size_t most = 0;
 	for (int32_t i = 0; i < count; i++)
 		most += (size_t)parts[i].partitions_count;
+	if (most > KAFKA_CONSUMER_OWNED_MAX)
+		return SM_CORRUPT;
 	*ret = (struct partition_set){malloc((most + 1) * sizeof *ret->items), 0};
 	if (!ret->items)
 		return SM_NO_MEMORY;

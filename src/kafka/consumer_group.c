@@ -540,6 +540,8 @@ static enum sm_err owned_by(const struct consumer_call *c, struct owned *ret)
 		count += (size_t)q->topic_partitions[i].partitions_count;
 	if (!count)
 		return SM_OK;
+	if (count > KAFKA_CONSUMER_OWNED_MAX)
+		return SM_TOO_LARGE;
 	ret->set.items = malloc(count * sizeof *ret->set.items);
 	if (!ret->set.items)
 		return SM_NO_MEMORY;
@@ -585,6 +587,7 @@ static bool heard(struct consumer_group *g, const struct consumer_call *c, const
 void consumer_group__heartbeat(struct consumer_group *g, const struct consumer_call *c, struct consumer_answer *a)
 {
 	struct owned owned;
+	enum sm_err err;
 	*a = (struct consumer_answer){0};
 	if (c->q->member_epoch < 0) {
 		leave(g, c, a);
@@ -592,8 +595,10 @@ void consumer_group__heartbeat(struct consumer_group *g, const struct consumer_c
 		refuse(a, KAFKA_GROUP_MAX_SIZE_REACHED,
 		       arena_printf(c->arena, "The consumer group has reached its maximum capacity of %d members.",
 				    KAFKA_GROUP_MEMBERS_MAX));
-	} else if (owned_by(c, &owned)) {
-		refuse_about(c, a, SM_NO_MEMORY, NULL);
+	} else if ((err = owned_by(c, &owned)) == SM_TOO_LARGE) {
+		refuse(a, KAFKA_INVALID_REQUEST, "No member owns so many partitions.");
+	} else if (err) {
+		refuse_about(c, a, err, NULL);
 	} else {
 		if (!heard(g, c, &owned, a))
 			a->member = NULL;

@@ -262,6 +262,13 @@ static void epochs_fence(void **state)
 	a.owned[0].partitions[0] = 7; /* what it never was given */
 	confirm(w, &a);
 	assert_int_equal(a.error, KAFKA_FENCED_MEMBER_EPOCH);
+	int32_t *many = calloc(KAFKA_CONSUMER_OWNED_MAX + 1, sizeof *many);
+	a.epoch = 2;
+	a.owned[0].partitions = many;
+	a.owned[0].partitions_count = KAFKA_CONSUMER_OWNED_MAX + 1;
+	confirm(w, &a);
+	assert_int_equal(a.error, KAFKA_INVALID_REQUEST);
+	free(many);
 	assert_int_equal(consumer_group__check_epoch(w->g, BYTES("a"), 2), 0);
 	assert_int_equal(consumer_group__check_epoch(w->g, BYTES("a"), 1), KAFKA_STALE_MEMBER_EPOCH);
 	assert_int_equal(consumer_group__check_epoch(w->g, BYTES("c"), 1), KAFKA_UNKNOWN_MEMBER_ID);

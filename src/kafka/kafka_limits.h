@@ -24,6 +24,7 @@
 #define KAFKA_NEW_MEMBER_TIMEOUT_MS 300000   /* a member that joined and never asked again */
 #define KAFKA_CONSUMER_SESSION_MS 45000      /* group.consumer.session.timeout.ms: a member that is silent for so long is out */
 #define KAFKA_CONSUMER_HEARTBEAT_MS 5000     /* group.consumer.heartbeat.interval.ms: how often members are told to ask */
+#define KAFKA_CONSUMER_OWNED_MAX 1000000     /* partitions that a member says it owns; INVALID_REQUEST */
 #define KAFKA_PATTERN_PROGRAM_MAX 1000       /* steps of a pattern of topics; INVALID_REGULAR_EXPRESSION */
 #define KAFKA_PATTERN_DEPTH_MAX 100          /* groups within groups there; the same */
 #define KAFKA_OFFSET_METADATA_MAX 4096       /* bytes with one committed offset; OFFSET_METADATA_TOO_LARGE */
