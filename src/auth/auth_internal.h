@@ -1,0 +1,61 @@
+/* Inside the auth room: SCRAM's arithmetic and what is kept of a password. */
+#ifndef AUTH_INTERNAL_H
+#define AUTH_INTERNAL_H
+
+#include "auth/auth.h"
+
+/* ---- scram.c: RFC 5802, section 3 ---- */
+
+enum auth_hash { AUTH_SHA_256, AUTH_SHA_512, AUTH_HASHES };
+#define AUTH_HASH_MAX 64
+/* What is kept of a password for one hash. */
+struct auth_keys {
+	uint32_t iterations; /* 0: there are none */
+	size_t salt_size;
+	uint8_t salt[AUTH_SALT_MAX], stored[AUTH_HASH_MAX], server[AUTH_HASH_MAX];
+};
+size_t auth__hash_size(enum auth_hash hash);
+/* Fill stored and server from the password and the salt and iterations that stand in keys. false: OpenSSL refuses (memory). */
+SM_MUST_CHECK bool auth__scram_keys(enum auth_hash hash, struct bytes password, struct auth_keys *keys);
+void auth__hmac(enum auth_hash hash, struct bytes key, struct bytes data, uint8_t out[AUTH_HASH_MAX]);
+/* Does the proof show the client's key? AuthMessage is what RFC 5802 calls so. */
+bool auth__scram_proof_ok(enum auth_hash hash, const struct auth_keys *keys, struct bytes auth_message, struct bytes proof);
+/* ServerSignature. */
+void auth__scram_signature(enum auth_hash hash, const struct auth_keys *keys, struct bytes auth_message, uint8_t out[AUTH_HASH_MAX]);
+
+void auth__base64(struct buf *out, struct bytes data);
+/* Strict: whole groups of four, nothing else. size_max: room in out. false: it is none, or too long. */
+bool auth__base64_decode(struct bytes text, uint8_t *out, size_t size_max, size_t *ret_size);
+
+/* ---- scram_text.c: the messages ---- */
+
+struct auth_client_first {
+	struct bytes gs2;  /* "n,," */
+	struct bytes bare; /* what follows it */
+	struct bytes authzid, name, nonce;
+	bool token; /* of a delegation token, as Kafka's extension says it */
+	char authzid_text[AUTH_NAME_MAX + 1], name_text[AUTH_NAME_MAX + 1];
+};
+/* Errors: SM_UNSUPPORTED (channel binding, a mandatory extension), SM_INVALID. What it tells is borrowed from text, or in out itself. */
+SM_MUST_CHECK enum sm_err auth__client_first(struct bytes text, struct auth_client_first *out);
+struct auth_client_final {
+	struct bytes without_proof, binding, nonce, proof; /* binding and proof still in Base64 */
+};
+SM_MUST_CHECK enum sm_err auth__client_final(struct bytes text, struct auth_client_final *out);
+
+/* ---- users.c ---- */
+
+/* The keys of a user now. For one that does not exist: invented ones that nobody has the password of, always the same. May block.
+ * Returns whether the user exists. */
+bool auth__users_keys(struct auth_users *users, struct bytes name, enum auth_hash hash, struct auth_keys *ret_keys);
+/* For PLAIN, which any of the hashes can check: the first that the user has. */
+bool auth__users_any_keys(struct auth_users *users, struct bytes name, enum auth_hash *ret_hash, struct auth_keys *ret_keys);
+/* 1 to AUTH_NAME_MAX bytes of printable UTF-8 without blanks. */
+bool auth__name_ok(struct bytes name);
+
+/* ---- sasl.c ---- */
+
+/* For tests: the server's nonce instead of a random one. Constant text. */
+void auth__sasl_nonce(struct auth_sasl *sasl, const char *nonce);
+
+#endif
