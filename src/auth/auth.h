@@ -30,8 +30,8 @@ SM_MUST_CHECK enum sm_err auth_users_open(const char *path, struct auth_users **
 void auth_users_free(struct auth_users *users);
 
 /* What `smack user` does to the file, in one atomic step each, so that a server that reads it sees all or nothing. Block. */
-/* Errors: SM_INVALID (name, password, iterations), SM_EXISTS unless replace, those of auth_users_open. A file that is not there is made
- * with mode 0600. */
+/* replace: the user is there and gets a new password; else one is added. Errors: SM_INVALID (name, password, iterations), SM_EXISTS,
+ * SM_NOT_FOUND, those of auth_users_open. A file that is not there is made with mode 0600. */
 SM_MUST_CHECK enum sm_err auth_user_put(const char *path, const char *name, struct bytes password, uint32_t iterations, bool replace,
 					struct sm_error *reterr);
 /* Errors: SM_NOT_FOUND. */

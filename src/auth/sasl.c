@@ -18,9 +18,10 @@ struct auth_sasl {
 	bool known; /* the user is in the file */
 	enum auth_hash hash;
 	struct auth_keys keys;
-	struct buf gs2;     /* "n,,": what the client must repeat */
-	struct buf message; /* RFC 5802's AuthMessage as far as it is known */
-	struct buf nonce;   /* both halves */
+	struct buf gs2;      /* "n,,": what the client must repeat */
+	struct buf message;  /* RFC 5802's AuthMessage as far as it is known */
+	struct buf nonce;    /* both halves */
+	size_t client_nonce; /* bytes of the first */
 };
 
 static const char *const names[] = {
@@ -170,6 +171,7 @@ static enum auth_step scram_first(struct auth_sasl *s, struct bytes in, struct b
 	s->known = auth__users_keys(s->users, q.name, s->hash, &s->keys);
 	buf_append_bytes(&s->gs2, q.gs2);
 	buf_append_bytes(&s->nonce, q.nonce);
+	s->client_nonce = q.nonce.size;
 	append_nonce(s);
 	struct buf first;
 	buf_init(&first);
@@ -191,6 +193,17 @@ static enum auth_step scram_first(struct auth_sasl *s, struct bytes in, struct b
 	return AUTH_CONTINUE;
 }
 
+/* librdkafka before 2.6.1 puts the client's half in front once more. It is told from a wrong nonce as surely as the right one, and Debian's
+ * clients could not log in otherwise; Kafka took it too until 3.9. */
+static bool nonce_ok(const struct auth_sasl *s, struct bytes given)
+{
+	struct bytes want = buf_bytes(&s->nonce);
+	size_t n = s->client_nonce;
+	if (given.size == want.size + n && memcmp(given.data, want.data, n) == 0)
+		given = bytes_of(given.data + n, given.size - n);
+	return bytes_equal(given, want);
+}
+
 static enum auth_step scram_final(struct auth_sasl *s, struct bytes in, struct buf *out)
 {
 	struct auth_client_final q;
@@ -198,7 +211,7 @@ static enum auth_step scram_final(struct auth_sasl *s, struct bytes in, struct b
 	size_t proof_size, binding_size;
 	if (auth__client_final(in, &q) || !auth__base64_decode(q.proof, proof, sizeof proof, &proof_size) ||
 	    !auth__base64_decode(q.binding, binding, sizeof binding, &binding_size) ||
-	    !bytes_equal(bytes_of(binding, binding_size), buf_bytes(&s->gs2)) || !bytes_equal(q.nonce, buf_bytes(&s->nonce)))
+	    !bytes_equal(bytes_of(binding, binding_size), buf_bytes(&s->gs2)) || !nonce_ok(s, q.nonce))
 		return fail(s, NULL);
 	buf_append_bytes(&s->message, q.without_proof);
 	if (s->message.failed)

@@ -98,6 +98,17 @@ static void sha_512_is_answered_alike(void **state)
 	assert_int_equal(run(*state, AUTH_SCRAM_SHA_512, "02431b08-2f0e", e, 2), AUTH_COMPLETE);
 }
 
+static void librdkafkas_doubled_nonce_is_taken(void **state)
+{
+	static const struct exchange e[] = {
+		{"n,,n=user,r=rOprNGfwEbeRWgbNEkqO", "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=" SALT ",i=4096"},
+		{"c=biws,r=rOprNGfwEbeRWgbNEkqOrOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=1Y75+q7XaCGJj/"
+		 "r6vyQWwoNxSzV5ksS8xhp5Lqyriec=",
+		 "v=3svB0h5EwFJ/+WVn2GpJ5uBzW8HEv9nm1rcYAhYlm0A="},
+	};
+	assert_int_equal(run(*state, AUTH_SCRAM_SHA_256, "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0", e, 2), AUTH_COMPLETE);
+}
+
 #define FIRST                                                                                                                \
 	{                                                                                                                    \
 		"n,,n=user,r=rOprNGfwEbeRWgbNEkqO", "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=" SALT ",i=4096" \
@@ -271,6 +282,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(rfc_7677s_example_is_answered_as_there),
 		TEST(sha_512_is_answered_alike),
+		TEST(librdkafkas_doubled_nonce_is_taken),
 		TEST(a_final_message_that_differs_is_refused),
 		TEST(a_first_message_that_is_none_is_refused),
 		TEST(rfc_5802s_messages_are_read),

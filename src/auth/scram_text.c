@@ -13,7 +13,7 @@ static struct bytes next_attribute(struct bytes *rest)
 }
 
 /* "n=..." -> what follows the sign. */
-static bool value_of(struct bytes attribute, char letter, struct bytes *ret)
+static bool value_of(struct bytes attribute, uint8_t letter, struct bytes *ret)
 {
 	if (attribute.size < 2 || attribute.data[0] != letter || attribute.data[1] != '=')
 		return false;

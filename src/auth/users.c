@@ -374,8 +374,11 @@ enum sm_err auth_user_put(const char *path, const char *name, struct bytes passw
 	if (err)
 		return err;
 	buf_init(&out);
-	if (copy_others(bytes_of(text, size), bytes_str(name), &out) && !replace)
+	bool there = copy_others(bytes_of(text, size), bytes_str(name), &out) > 0;
+	if (there && !replace)
 		err = sm_fail(reterr, SM_EXISTS, "user %s is in %s already: `smack user password` changes the password", name, path);
+	else if (!there && replace)
+		err = sm_fail(reterr, SM_NOT_FOUND, "there is no user %s in %s: `smack user add` makes one", name, path);
 	else if (!append_keys(&out, name, AUTH_SHA_256, password, iterations) ||
 		 !append_keys(&out, name, AUTH_SHA_512, password, iterations))
 		err = sm_fail(reterr, SM_NO_MEMORY, "the password cannot be hashed: no memory");

@@ -66,6 +66,7 @@ static void users_are_put_listed_and_removed(void **state)
 	put("bob", "builder", false);
 	assert_int_equal(auth_user_put(path, "bob", BYTES("x"), AUTH_ITERATIONS_MIN, false, &error), SM_EXISTS);
 	put("alice", "another", true);
+	assert_int_equal(auth_user_put(path, "carol", BYTES("x"), AUTH_ITERATIONS_MIN, true, &error), SM_NOT_FOUND);
 	buf_init(&out);
 	assert_int_equal(auth_users_list(path, &out, &error), SM_OK);
 	buf_u8(&out, 0);

@@ -1,4 +1,5 @@
 #include "cli/config.h"
+#include "auth/auth.h"
 #include "base/io.h"
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -351,6 +352,26 @@ enum sm_err config_read(struct config *c, const char *path, struct sm_error *ret
 	return err;
 }
 
+static enum sm_err check_kafka(const struct config *c, const char *name, struct sm_error *reterr)
+{
+	char host[HOST_BYTES_MAX + 1];
+	uint16_t port;
+	unsigned sasl;
+	if (*c->kafka_advertise && host_port_parse(c->kafka_advertise, host, &port))
+		return sm_fail(reterr, SM_INVALID, "%s: kafka.advertise = %s: give HOST:PORT, as broker.example:9092 or [::1]:9092", name,
+			       c->kafka_advertise);
+	if (auth_mechanisms_parse(c->kafka_sasl, &sasl, reterr)) {
+		sm_error_prefix(reterr, "%s: kafka.sasl", name);
+		return SM_INVALID;
+	}
+	if (sasl && !*c->users)
+		return sm_fail(reterr, SM_INVALID, "%s: kafka.sasl = %s needs security.users = FILE; `smack user add` makes that file",
+			       name, c->kafka_sasl);
+	if (c->kafka_session_ms > UINT32_MAX / 2)
+		return sm_fail(reterr, SM_INVALID, "%s: kafka.session is longer than 24 days", name);
+	return SM_OK;
+}
+
 enum sm_err cql_advertise_parse(const struct config *c, char ret_host[HOST_BYTES_MAX + 1], uint16_t *ret_port)
 {
 	uint8_t address[16];
@@ -367,11 +388,11 @@ enum sm_err config_check(const struct config *c, struct sm_error *reterr)
 			       "%s: listen = %s: loopback only for now (127.0.0.1 or ::1): a listener elsewhere needs credentials, which "
 			       "are not there yet",
 			       name, c->listen);
+	enum sm_err err = check_kafka(c, name, reterr);
+	if (err)
+		return err;
 	char host[HOST_BYTES_MAX + 1];
 	uint16_t port;
-	if (*c->kafka_advertise && host_port_parse(c->kafka_advertise, host, &port))
-		return sm_fail(reterr, SM_INVALID, "%s: kafka.advertise = %s: give HOST:PORT, as broker.example:9092 or [::1]:9092", name,
-			       c->kafka_advertise);
 	if (*c->cql_advertise && cql_advertise_parse(c, host, &port))
 		return sm_fail(reterr, SM_INVALID, "%s: cql.advertise = %s: give IP:PORT, as 192.0.2.7:9042: drivers are told an address",
 			       name, c->cql_advertise);

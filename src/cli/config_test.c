@@ -67,6 +67,8 @@ static void config_names_the_line_of_what_is_wrong(void **state)
 	expect("data = a ; b\n", "x.conf:1: ' ;' would cut");
 	expect("listen = 0.0.0.0\n", "loopback only");
 	expect("kafka.advertise = broker\n", "give HOST:PORT");
+	expect("kafka.sasl = GSSAPI\n", "kafka.sasl: 'GSSAPI' is no SASL mechanism");
+	expect("kafka.sasl = PLAIN\n", "needs security.users = FILE");
 	expect("[job a]\nsql = x\n", "schedule is missing");
 	expect("[stream a]\ndedup = id\n", "sql = FILE is missing");
 	char line[400];

@@ -243,13 +243,33 @@ static void schema_changed(void *arg, const struct store_change *change)
 		cql_server_schema_changed(p->cql, verbs[change->kind], change->keyspace, change->table);
 }
 
-static enum sm_err start_servers(struct platform *p, struct sm_error *reterr)
+static enum sm_err start_kafka(struct platform *p, struct sm_error *reterr)
 {
+	const struct config *c = p->config;
+	char path[4200], advertised[HOST_BYTES_MAX + 1];
+	struct kafka_listener_options listener = {.host = c->listen, .port = c->kafka_port};
+	enum sm_err err = auth_mechanisms_parse(c->kafka_sasl, &listener.sasl, reterr);
+	if (!err && *c->users && (err = auth_users_open(config_path(c, c->users, path, sizeof path), &p->users, reterr)))
+		sm_error_prefix(reterr, "security.users");
+	if (err)
+		return err;
+	if (*c->kafka_advertise) {
+		if (host_port_parse(c->kafka_advertise, advertised, &listener.advertised_port))
+			return sm_fail(reterr, SM_INVALID, "kafka.advertise = %s: give HOST:PORT", c->kafka_advertise);
+		listener.advertised_host = advertised;
+	}
 	struct kafka_server_options kafka = {.system = p->system,
 					     .log = p->log,
-					     .host = p->config->listen,
-					     .port = p->config->kafka_port,
+					     .listeners = &listener,
+					     .listener_count = 1,
+					     .users = p->users,
+					     .session_max_ms = (uint32_t)c->kafka_session_ms,
 					     .group_initial_rebalance_delay_ms = 300};
+	return kafka_server_new(&kafka, &p->kafka, reterr);
+}
+
+static enum sm_err start_servers(struct platform *p, struct sm_error *reterr)
+{
 	struct cql_server_options cql = {.system = p->system, .store = p->store, .host = p->config->listen, .port = p->config->cql_port};
 	struct remote_server_options remote = {.system = p->system,
 					       .log = p->log,
@@ -258,12 +278,6 @@ static enum sm_err start_servers(struct platform *p, struct sm_error *reterr)
 					       .commands = platform_commands(p),
 					       .schema_changed = schema_changed,
 					       .arg = p};
-	char advertised[HOST_BYTES_MAX + 1];
-	if (*p->config->kafka_advertise) {
-		if (host_port_parse(p->config->kafka_advertise, advertised, &kafka.advertised_port))
-			return sm_fail(reterr, SM_INVALID, "kafka.advertise = %s: give HOST:PORT", p->config->kafka_advertise);
-		kafka.advertised_host = advertised;
-	}
 	char cql_advertised[HOST_BYTES_MAX + 1];
 	if (*p->config->cql_advertise) {
 		if (cql_advertise_parse(p->config, cql_advertised, &cql.advertised_port))
@@ -273,14 +287,14 @@ static enum sm_err start_servers(struct platform *p, struct sm_error *reterr)
 	/* HTTP and the Unix socket tell of the others: they listen when these are there. */
 	enum sm_err err = make_http(p, reterr);
 	if (!err)
-		err = kafka_server_new(&kafka, &p->kafka, reterr);
+		err = start_kafka(p, reterr);
 	if (!err)
 		err = cql_server_new(&cql, &p->cql, reterr);
 	if (err)
 		return err;
 	bool v6 = strchr(p->config->listen, ':') != NULL;
 	snprintf(p->cql_port, sizeof p->cql_port, "%u", cql_server_port(p->cql));
-	snprintf(p->kafka_address, sizeof p->kafka_address, v6 ? "[%s]:%u" : "%s:%u", p->config->listen, kafka_server_port(p->kafka));
+	snprintf(p->kafka_address, sizeof p->kafka_address, v6 ? "[%s]:%u" : "%s:%u", p->config->listen, kafka_server_port(p->kafka, 0));
 	if ((err = http_server_start(p->http, reterr)))
 		return err;
 	snprintf(p->url, sizeof p->url, v6 ? "http://[%s]:%u" : "http://%s:%u", p->config->listen, http_server_port(p->http));
@@ -387,6 +401,7 @@ enum sm_err platform_stop(struct platform *p, struct sm_error *reterr)
 	ingest_free(p->ingest);
 	signals_ending("Kafka's requests");
 	kafka_server_free(p->kafka, left_ms(deadline));
+	auth_users_free(p->users);
 	signals_ending("CQL's requests");
 	cql_server_free(p->cql, left_ms(deadline));
 	signals_ending("jobs inside the server");

@@ -3,6 +3,7 @@
 #ifndef CLI_PLATFORM_H
 #define CLI_PLATFORM_H
 
+#include "auth/auth.h"
 #include "base/schema.h"
 #include "cli/config.h"
 #include "cluster/cluster.h"
@@ -40,6 +41,7 @@ struct platform {
 	struct compute_env env;
 	struct http_server *http;
 	struct ingest *ingest;
+	struct auth_users *users; /* NULL: none are needed */
 	struct kafka_server *kafka;
 	struct cql_server *cql;
 	struct remote_server *remote;

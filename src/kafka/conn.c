@@ -14,6 +14,8 @@ struct queue {
 };
 struct kafka_conn {
 	struct kafka_server *server;
+	const struct kafka_listener *listener;
+	struct kafka_session session;
 	struct net_conn *net;
 	struct queue waiting, underway;
 	uint32_t stalls; /* requests under way that wait for the log */
@@ -24,7 +26,7 @@ struct kafka_conn {
 	char host[46];
 	uint16_t port;
 };
-enum { TIMER = 1 };
+enum { TIMER = 1, LOGIN_TIMER };
 
 static void queue_init(struct queue *q)
 {
@@ -101,9 +103,9 @@ static void write_reply(struct kafka_conn *c, struct kafka_request *r)
 
 /* ---- turns ---- */
 
-static bool is_produce(const struct kafka_request *r)
+static bool is_produce(const struct kafka_conn *c, const struct kafka_request *r)
 {
-	return r->frame_size >= 2 && be16_get(r->frame) == KAFKA_PRODUCE;
+	return c->session.state == SESSION_OPEN && r->frame_size >= 2 && be16_get(r->frame) == KAFKA_PRODUCE;
 }
 
 static bool may_begin(const struct kafka_conn *c)
@@ -113,7 +115,7 @@ static bool may_begin(const struct kafka_conn *c)
 		return false;
 	if (!c->underway.first)
 		return true;
-	return is_produce(r) && is_produce(c->underway.first) && c->underway.count < KAFKA_PRODUCES_MAX &&
+	return is_produce(c, r) && is_produce(c, c->underway.first) && c->underway.count < KAFKA_PRODUCES_MAX &&
 	       c->underway.bytes < KAFKA_WAITING_BYTES_MAX;
 }
 
@@ -122,8 +124,13 @@ static void begin(struct kafka_conn *c)
 	struct kafka_request *r = queue_pop(&c->waiting);
 	queue_push(&c->underway, r);
 	r->begun = true;
+	enum kafka_admission admission = kafka__session_admit(&c->session, r);
+	if (admission == ADMIT_TOKEN) {
+		kafka__sasl_token(r);
+		return;
+	}
 	bool answered;
-	enum sm_err err = kafka__request_parse(r, &answered);
+	enum sm_err err = admission == ADMIT ? kafka__request_parse(r, &answered) : SM_DENIED;
 	if (err) {
 		LOG_DEBUG("kafka", "connection %s closed: request of %zu bytes, %s", net_conn_peer(c->net), r->frame_size,
 			  sm_err_text(err));
@@ -137,7 +144,8 @@ static void begin(struct kafka_conn *c)
 
 static void set_pause(struct kafka_conn *c)
 {
-	bool pause = c->waiting.count >= KAFKA_WAITING_MAX || c->waiting.bytes >= KAFKA_WAITING_BYTES_MAX;
+	size_t bytes_max = c->session.state == SESSION_OPEN ? KAFKA_WAITING_BYTES_MAX : KAFKA_LOGIN_FRAME_MAX;
+	bool pause = c->waiting.count >= KAFKA_WAITING_MAX || c->waiting.bytes >= bytes_max;
 	if (pause == c->paused)
 		return;
 	c->paused = pause;
@@ -185,12 +193,27 @@ void kafka__finish(struct kafka_request *r)
 {
 	if (!r->conn || r->finished)
 		return;
-	if (!r->silent && kafka__request_encode(r)) {
+	if (!r->silent && !r->encoded && kafka__request_encode(r)) {
 		kafka__abort(r);
 		return;
 	}
 	r->finished = true;
 	pump(r->conn);
+}
+
+void kafka__finish_last(struct kafka_request *r)
+{
+	struct kafka_conn *c = r->conn;
+	if (!c || r->finished)
+		return;
+	c->closing = true;
+	kafka__finish(r);
+	end_after_underway(c);
+}
+
+struct kafka_session *kafka__session(struct kafka_request *r)
+{
+	return &r->conn->session;
 }
 
 void kafka__abort(struct kafka_request *r)
@@ -306,12 +329,14 @@ static enum sm_err on_receive(struct net_conn *net, void *state, struct sm_msg *
 {
 	struct kafka_conn *c = state;
 	if (msg->type == &sm_msg_timer) {
-		if (((struct sm_timer_msg *)msg)->timer == TIMER) {
+		uint32_t timer = ((struct sm_timer_msg *)msg)->timer;
+		if (timer == TIMER) {
 			c->timer_ns = 0;
 			run_due(c, clock_monotonic_ns(&clock_system));
 			set_timer(c);
 		}
-		return SM_OK;
+		/* Who has not logged in by now does not want to. */
+		return timer == LOGIN_TIMER && !c->session.since_ns ? SM_TIMEOUT : SM_OK;
 	}
 	/* All other messages are requests coming back. They can be sent again from within the step, so they are kept. */
 	sm_msg_keep(net_conn_actor(net));
@@ -328,12 +353,15 @@ static enum sm_err on_receive(struct net_conn *net, void *state, struct sm_msg *
 static enum sm_err on_open(struct net_conn *net, void *state, void *arg)
 {
 	struct kafka_conn *c = state;
-	c->server = arg;
+	c->listener = arg;
+	c->server = c->listener->server;
 	c->net = net;
 	queue_init(&c->waiting);
 	queue_init(&c->underway);
 	net_conn_local(net, c->host, &c->port);
-	return SM_OK;
+	if (!kafka__session_init(&c->session, c->listener))
+		return SM_NO_MEMORY;
+	return c->listener->sasl ? sm_timer_start(net_conn_actor(net), LOGIN_TIMER, KAFKA_LOGIN_MS, 0) : SM_OK;
 }
 
 static enum sm_err take_frame(struct kafka_conn *c, struct bytes frame)
@@ -349,6 +377,7 @@ static enum sm_err take_frame(struct kafka_conn *c, struct bytes frame)
 	r->conn_ref = sm_ref_get(net_conn_ref(c->net));
 	memcpy(r->host, c->host, sizeof r->host);
 	r->port = c->port;
+	r->listener = c->listener;
 	r->peer = net_conn_peer(c->net);
 	queue_push(&c->waiting, r);
 	return SM_OK;
@@ -361,7 +390,7 @@ static enum sm_err on_data(struct net_conn *net, void *state, struct bytes in, s
 	/* What was shown is taken whole even when it fills the queue: it is in memory already, and bounded by one read. */
 	while (!c->closing && in.size - used >= 4) {
 		uint32_t size = be32_get(in.data + used);
-		if (size > KAFKA_FRAME_MAX)
+		if (size > (c->session.state == SESSION_OPEN ? KAFKA_FRAME_MAX : KAFKA_LOGIN_FRAME_MAX))
 			return SM_TOO_LARGE;
 		if (in.size - used - 4 < size) {
 			net_conn_need(net, 4 + (size_t)size);
@@ -407,6 +436,7 @@ static void on_close(struct net_conn *net, void *state)
 			r->gone(r);
 		kafka__request_unref(r);
 	}
+	kafka__session_done(&c->session);
 }
 
 const struct net_protocol kafka__protocol = {

@@ -5,21 +5,31 @@
 #ifndef KAFKA_KAFKA_H
 #define KAFKA_KAFKA_H
 
+#include "auth/auth.h"
 #include "base/clock.h"
 #include "kafka/kafka_limits.h"
 #include "log/log.h"
 
 struct kafka_server;
-struct kafka_server_options {
-	struct sm_system *system;
-	struct sm_log *log;  /* outlives the server */
-	struct clock *clock; /* NULL: clock_system */
-	const char *host;    /* loopback */
-	uint16_t port;       /* 0: any free one */
+struct kafka_listener_options {
+	const char *host; /* loopback */
+	uint16_t port;    /* 0: any free one */
 	/* What clients are told instead of the address that they connected to (Kafka's advertised.listeners); NULL: that address.
 	 * Copied; at most KAFKA_HOST_MAX bytes. */
 	const char *advertised_host;
 	uint16_t advertised_port;
+	unsigned sasl; /* the mechanisms of which one must be used (AUTH_BIT); 0: no login */
+};
+struct kafka_server_options {
+	struct sm_system *system;
+	struct sm_log *log;                             /* outlives the server */
+	struct clock *clock;                            /* NULL: clock_system */
+	const struct kafka_listener_options *listeners; /* 1 to KAFKA_LISTENERS_MAX */
+	uint32_t listener_count;
+	struct auth_users *users; /* outlives the server; may be NULL when no listener has SASL */
+	/* A login must be repeated after so long, else the connection is closed; 0: it lasts as long as the connection (Kafka's
+	 * connections.max.reauth.ms). */
+	uint32_t session_max_ms;
 	const char *cluster_id; /* copied; NULL: a fixed one */
 	int32_t node_id;        /* 0 is a valid id */
 	int32_t partitions;     /* of topics that are made without a count; 0: 1 (Kafka's num.partitions) */
@@ -27,10 +37,12 @@ struct kafka_server_options {
 	/* How long the first member of an empty group waits for others. 0: not at all (Kafka's own default is 3000). */
 	uint32_t group_initial_rebalance_delay_ms;
 };
-/* Errors: those of net_listen, SM_NO_MEMORY, SM_TOO_LARGE (advertised_host). */
+/* Errors: those of net_listen, SM_NO_MEMORY, SM_TOO_LARGE (advertised_host, listeners), SM_INVALID (SASL without
+ * users). */
 SM_MUST_CHECK enum sm_err kafka_server_new(const struct kafka_server_options *options, struct kafka_server **ret_server,
 					   struct sm_error *reterr);
-uint16_t kafka_server_port(const struct kafka_server *server);
+/* Of a listener, in the order of the options. */
+uint16_t kafka_server_port(const struct kafka_server *server, uint32_t listener);
 /* Stop accepting, let requests that have begun be answered for at most drain_ms, close all connections, end the groups'
  * coordinators, free. Thread: no dispatcher. NULL is allowed. */
 void kafka_server_free(struct kafka_server *server, uint32_t drain_ms);

@@ -11,6 +11,7 @@
 #ifndef KAFKA_KAFKA_INTERNAL_H
 #define KAFKA_KAFKA_INTERNAL_H
 
+#include "auth/auth.h"
 #include "kafka/codec.h"
 #include "kafka/kafka.h"
 #include "base/map.h"
@@ -57,14 +58,23 @@ struct kafka_group_entry { /* in server->groups, under groups_lock; freed by the
 	const char *type;  /* "classic" or "consumer", the same */
 	char protocol_type[64];
 };
+struct kafka_listener {
+	struct kafka_server *server;
+	struct net_listener *net;
+	char advertised_host[KAFKA_HOST_MAX + 1]; /* "": each client is told the address that it connected to */
+	uint16_t advertised_port;
+	unsigned sasl;
+};
 struct kafka_server {
 	struct sm_system *system;
 	struct sm_log *log;
 	struct clock *clock;
-	struct net_listener *listener;
+	struct kafka_listener listeners[KAFKA_LISTENERS_MAX];
+	uint32_t listener_count;
+	struct auth_users *accounts;
+	uint32_t session_max_ms;
+	atomic_int logins; /* steps of logins on the pool */
 	char cluster_id[64];
-	char advertised_host[KAFKA_HOST_MAX + 1]; /* "": each client is told the address that it connected to */
-	uint16_t advertised_port;
 	int32_t node_id;
 	int32_t partitions;
 	bool auto_create;
@@ -124,6 +134,8 @@ struct kafka_request {
 	void *body, *reply;              /* decoded request; reply with its defaults */
 	const struct log_topics *topics; /* kafka__topics; released with the request */
 	bool begun, finished, silent, stalled;
+	bool encoded; /* the handler has written `out` itself */
+	const struct kafka_listener *listener;
 	char host[46]; /* the address that the client connected to */
 	uint16_t port;
 	const char *peer;
@@ -162,10 +174,52 @@ SM_MUST_CHECK enum sm_err kafka__request_encode(struct kafka_request *request);
 /* For conn.c, tests and the fuzz target: takes memory (malloc'ed), in which the frame lies. NULL: out of memory, memory is freed. */
 struct kafka_request *kafka__request_new(struct kafka_server *server, void *memory, uint8_t *frame, size_t size);
 
+/* ---- sessions: who is at the other end (sasl.c) ---- */
+
+struct kafka_principal {
+	atomic_int refs;
+	char name[]; /* "User:alice" */
+};
+/* NULL: no memory. */
+struct kafka_principal *kafka__principal_new(const char *type, const char *name);
+void kafka__principal_unref(struct kafka_principal *principal);
+
+enum kafka_session_state {
+	SESSION_OPEN,    /* all may be asked */
+	SESSION_BEGUN,   /* ApiVersions or SaslHandshake must come */
+	SESSION_TOLD,    /* ApiVersions was answered: SaslHandshake must come */
+	SESSION_TOKENS,  /* a message of the login must come */
+	SESSION_AGAIN,   /* an open session's handshake is being answered */
+	SESSION_REFUSED, /* nothing is listened to any more */
+};
+/* Of a connection. Thread: its dispatcher. */
+struct kafka_session {
+	enum kafka_session_state state;
+	bool raw;                          /* messages of the login come without headers */
+	struct auth_sasl *sasl;            /* the login that goes on, unless a request has it */
+	enum auth_mechanism mechanism;     /* of the login that is done */
+	struct kafka_principal *principal; /* counted */
+	uint64_t since_ns, expires_ns;     /* of the login; 0: there was none, it does not end */
+};
+/* false: no memory. */
+bool kafka__session_init(struct kafka_session *session, const struct kafka_listener *listener);
+void kafka__session_done(struct kafka_session *session);
+/* What is to be done with a request that begins: handled, taken as a bare message of the login (kafka__sasl_token), or the connection
+ * ended without an answer. */
+enum kafka_admission { ADMIT, ADMIT_TOKEN, ADMIT_NOT };
+enum kafka_admission kafka__session_admit(struct kafka_session *session, const struct kafka_request *request);
+/* ApiVersions is answered. */
+void kafka__session_told(struct kafka_request *request);
+void kafka__sasl_token(struct kafka_request *request);
+/* conn.c: the request's connection has one as long as request->conn is there. */
+struct kafka_session *kafka__session(struct kafka_request *request);
+
 /* ---- for handlers ---- */
 
 /* The reply is complete. Thread: the connection's dispatcher. */
 void kafka__finish(struct kafka_request *request);
+/* The same, and nothing after it: the connection ends when the answer has left. Thread: the connection's dispatcher. */
+void kafka__finish_last(struct kafka_request *request);
 /* Run request->step on the connection's dispatcher; takes one reference. Thread: any. */
 void kafka__resume(struct kafka_request *request);
 /* Run request->wake there; takes one reference. Not again before it has run. Thread: any. */

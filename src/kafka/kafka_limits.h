@@ -2,6 +2,7 @@
 #ifndef KAFKA_LIMITS_H
 #define KAFKA_LIMITS_H
 
+#include "auth/auth_limits.h"
 #include "net/net_limits.h"
 
 #define KAFKA_FRAME_MAX (NET_FRAME_MAX - 4) /* bytes of one request; above: the connection is closed, as by Kafka */
@@ -9,6 +10,11 @@
 #define KAFKA_WAITING_MAX 64                /* requests of one connection not yet begun; then it is not read */
 #define KAFKA_WAITING_BYTES_MAX (16u << 20) /* the same in bytes; one larger request is still taken */
 #define KAFKA_PRODUCES_MAX 32               /* Produce requests of one connection under way; other requests go one by one */
+#define KAFKA_LISTENERS_MAX 16              /* of one server */
+#define KAFKA_LOGIN_FRAME_MAX 524288        /* bytes of one request before the login; Kafka's sasl.server.max.receive.size */
+#define KAFKA_LOGIN_MS 30000                /* a connection that has not logged in by then is closed */
+#define KAFKA_LOGIN_FAILED_MS 100           /* before a refusal is told; Kafka's connection.failed.authentication.delay.ms */
+#define KAFKA_LOGINS_MAX 2                  /* steps of logins on the pool at a time; others wait */
 #define KAFKA_HOST_MAX 255                  /* bytes of the advertised host, as of a DNS name */
 #define KAFKA_RETRY_MS 5                    /* between two tries while the log is behind (SM_FULL) */
 #define KAFKA_FETCH_BYTES_MAX (55u << 20)   /* one Fetch answer; Kafka's fetch.max.bytes */

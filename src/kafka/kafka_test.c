@@ -70,7 +70,7 @@ static void metadata_tells_the_address_that_the_client_connected_to(void **state
 	struct kafka_metadata_response *a = call(x, fd, KAFKA_METADATA, 12, q);
 	assert_int_equal(a->brokers_count, 1);
 	assert_true(bytes_equal(a->brokers[0].host, BYTES("127.0.0.1")));
-	assert_int_equal(a->brokers[0].port, kafka_server_port(x->server));
+	assert_int_equal(a->brokers[0].port, kafka_server_port(x->server, 0));
 	assert_int_equal(a->topics_count, 0);
 	close(fd);
 }
@@ -80,12 +80,9 @@ static void an_advertised_address_is_told_instead(void **state)
 	struct fixture *x = *state;
 	struct sm_error error;
 	struct kafka_server *plain = x->server;
-	struct kafka_server_options options = {.system = x->system,
-					       .log = &x->log.log,
-					       .host = "127.0.0.1",
-					       .node_id = 1,
-					       .advertised_host = "broker.example",
-					       .advertised_port = 19092};
+	struct kafka_listener_options listener = {.host = "127.0.0.1", .advertised_host = "broker.example", .advertised_port = 19092};
+	struct kafka_server_options options = {
+		.system = x->system, .log = &x->log.log, .listeners = &listener, .listener_count = 1, .node_id = 1};
 	if (kafka_server_new(&options, &x->server, &error))
 		fail_msg("%s", error.text);
 	int fd = dial(x);
@@ -115,7 +112,8 @@ static void an_advertised_host_is_bounded(void **state)
 	char host[KAFKA_HOST_MAX + 2];
 	memset(host, 'h', sizeof host - 1);
 	host[sizeof host - 1] = 0;
-	struct kafka_server_options options = {.system = x->system, .log = &x->log.log, .host = "127.0.0.1", .advertised_host = host};
+	struct kafka_listener_options listener = {.host = "127.0.0.1", .advertised_host = host};
+	struct kafka_server_options options = {.system = x->system, .log = &x->log.log, .listeners = &listener, .listener_count = 1};
 	assert_int_equal(kafka_server_new(&options, &server, &error), SM_TOO_LARGE);
 	assert_null(server);
 }

@@ -40,6 +40,7 @@ void kafka__api_versions(struct kafka_request *r)
 	}
 	reply->supported_features_count = reply->finalized_features_count = FEATURES;
 	reply->finalized_features_epoch = 1;
+	kafka__session_told(r);
 	kafka__finish(r);
 }
 
@@ -48,12 +49,12 @@ void kafka__api_versions(struct kafka_request *r)
 /* Where the client is to find this broker. */
 static struct bytes our_host(const struct kafka_request *r)
 {
-	return bytes_str(*r->server->advertised_host ? r->server->advertised_host : r->host);
+	return bytes_str(*r->listener->advertised_host ? r->listener->advertised_host : r->host);
 }
 
 static uint16_t our_port(const struct kafka_request *r)
 {
-	return *r->server->advertised_host ? r->server->advertised_port : r->port;
+	return *r->listener->advertised_host ? r->listener->advertised_port : r->port;
 }
 
 static bool fill_topic(struct kafka_request *r, const struct log_topic *topic, bool operations, struct kafka_metadata_topic *out)

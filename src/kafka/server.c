@@ -16,11 +16,48 @@ static void wait_for_users(struct kafka_server *server)
 		nanosleep(&pause, NULL);
 }
 
-enum sm_err kafka_server_new(const struct kafka_server_options *options, struct kafka_server **ret_server, struct sm_error *reterr)
+static enum sm_err listener_fill(struct kafka_server *s, const struct kafka_listener_options *options, struct sm_error *reterr)
 {
 	const char *host = options->advertised_host ? options->advertised_host : "";
+	struct kafka_listener *l = &s->listeners[s->listener_count];
 	if (strlen(host) > KAFKA_HOST_MAX)
 		return sm_fail(reterr, SM_TOO_LARGE, "kafka: the advertised host has more than %d bytes", KAFKA_HOST_MAX);
+	if (options->sasl && !s->accounts)
+		return sm_fail(reterr, SM_INVALID, "kafka: a listener asks for SASL, but there is no file of users");
+	*l = (struct kafka_listener){.server = s, .sasl = options->sasl, .advertised_port = options->advertised_port};
+	memcpy(l->advertised_host, host, strlen(host) + 1);
+	s->listener_count++;
+	return SM_OK;
+}
+
+static enum sm_err listener_start(struct kafka_listener *l, const struct kafka_listener_options *options, struct sm_error *reterr)
+{
+	struct net_listen_options listen = {
+		.system = l->server->system,
+		.host = options->host,
+		.port = options->port,
+		.protocol = &kafka__protocol,
+		.arg = l,
+	};
+	return net_listen(&listen, &l->net, reterr);
+}
+
+/* One after the other, within drain_ms in all. */
+static void listeners_free(struct kafka_server *s, uint32_t drain_ms)
+{
+	uint64_t end = clock_monotonic_ns(&clock_system) + (uint64_t)drain_ms * 1000000;
+	for (uint32_t i = 0; i < s->listener_count; i++) {
+		uint64_t now = clock_monotonic_ns(&clock_system);
+		net_listener_free(s->listeners[i].net, now < end ? (uint32_t)((end - now) / 1000000) : 0);
+		s->listeners[i].net = NULL;
+	}
+}
+
+enum sm_err kafka_server_new(const struct kafka_server_options *options, struct kafka_server **ret_server, struct sm_error *reterr)
+{
+	if (options->listener_count < 1 || options->listener_count > KAFKA_LISTENERS_MAX)
+		return sm_fail(reterr, SM_TOO_LARGE, "kafka: %u listeners; there must be 1 to %d", options->listener_count,
+			       KAFKA_LISTENERS_MAX);
 	struct kafka_server *s = calloc(1, sizeof *s);
 	if (!s)
 		return sm_fail(reterr, SM_NO_MEMORY, "kafka: no memory for the server");
@@ -31,28 +68,26 @@ enum sm_err kafka_server_new(const struct kafka_server_options *options, struct 
 	s->partitions = options->partitions ? options->partitions : 1;
 	s->auto_create = !options->no_auto_create;
 	s->rebalance_delay_ms = options->group_initial_rebalance_delay_ms;
+	s->accounts = options->users;
+	s->session_max_ms = options->session_max_ms;
 	snprintf(s->cluster_id, sizeof s->cluster_id, "%s", options->cluster_id ? options->cluster_id : DEFAULT_CLUSTER_ID);
-	memcpy(s->advertised_host, host, strlen(host) + 1);
-	s->advertised_port = options->advertised_port;
 	pthread_mutex_init(&s->groups_lock, NULL);
 	map_init(&s->groups);
-	struct net_listen_options listen = {
-		.system = options->system,
-		.host = options->host,
-		.port = options->port,
-		.protocol = &kafka__protocol,
-		.arg = s,
-	};
-	enum sm_err err = kafka__txns_new(s, reterr);
-	if (err)
+	enum sm_err err = SM_OK;
+	for (uint32_t i = 0; !err && i < options->listener_count; i++)
+		err = listener_fill(s, &options->listeners[i], reterr);
+	if (err || (err = kafka__txns_new(s, reterr)))
 		goto failed;
-	if ((err = net_listen(&listen, &s->listener, reterr))) {
-		kafka__txns_stop(s);
-		wait_for_users(s);
-		goto failed;
+	for (uint32_t i = 0; !err && i < options->listener_count; i++)
+		err = listener_start(&s->listeners[i], &options->listeners[i], reterr);
+	if (!err) {
+		*ret_server = s;
+		return SM_OK;
 	}
-	*ret_server = s;
-	return SM_OK;
+	listeners_free(s, 0);
+	kafka__groups_stop(s);
+	kafka__txns_stop(s);
+	wait_for_users(s);
 failed:
 	map_done(&s->groups);
 	pthread_mutex_destroy(&s->groups_lock);
@@ -60,19 +95,20 @@ failed:
 	return err;
 }
 
-uint16_t kafka_server_port(const struct kafka_server *server)
+uint16_t kafka_server_port(const struct kafka_server *server, uint32_t listener)
 {
-	return net_listener_port(server->listener);
+	return net_listener_port(server->listeners[listener].net);
 }
 
 void kafka_server_free(struct kafka_server *server, uint32_t drain_ms)
 {
 	if (!server)
 		return;
-	net_listener_stop(server->listener);
+	for (uint32_t i = 0; i < server->listener_count; i++)
+		net_listener_stop(server->listeners[i].net);
 	kafka__groups_stop(server);
 	kafka__txns_stop(server);
-	net_listener_free(server->listener, drain_ms);
+	listeners_free(server, drain_ms);
 	wait_for_users(server);
 	map_done(&server->groups);
 	pthread_mutex_destroy(&server->groups_lock);

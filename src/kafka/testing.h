@@ -355,7 +355,9 @@ static inline int fixture_up(void **state)
 	struct sm_system_options system = {.dispatchers = 2, .pool_threads = 2};
 	if (sm_system_new(&system, &x->system, &error))
 		fail_msg("%s", error.text);
-	struct kafka_server_options options = {.system = x->system, .log = &x->log.log, .host = "127.0.0.1", .node_id = 1};
+	struct kafka_listener_options listener = {.host = "127.0.0.1"};
+	struct kafka_server_options options = {
+		.system = x->system, .log = &x->log.log, .listeners = &listener, .listener_count = 1, .node_id = 1};
 	if (kafka_server_new(&options, &x->server, &error))
 		fail_msg("%s", error.text);
 	*state = x;
@@ -382,7 +384,7 @@ static inline int dial(struct fixture *x)
 {
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 	struct sockaddr_in to = {
-		.sin_family = AF_INET, .sin_port = htons(kafka_server_port(x->server)), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+		.sin_family = AF_INET, .sin_port = htons(kafka_server_port(x->server, 0)), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
 	return fd;
 }

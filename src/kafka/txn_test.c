@@ -23,8 +23,9 @@ static void server_start(struct setup *s)
 	struct log_embedded_options log = {.system = s->x.system, .dir = s->dir};
 	if (log_embedded_open(&log, &s->log, &error))
 		fail_msg("%s", error.text);
+	struct kafka_listener_options listener = {.host = "127.0.0.1"};
 	struct kafka_server_options options = {
-		.system = s->x.system, .log = s->log, .clock = &s->clock.clock, .host = "127.0.0.1", .node_id = 1};
+		.system = s->x.system, .log = s->log, .clock = &s->clock.clock, .listeners = &listener, .listener_count = 1, .node_id = 1};
 	if (kafka_server_new(&options, &s->x.server, &error))
 		fail_msg("%s", error.text);
 	s->fd = dial(&s->x);

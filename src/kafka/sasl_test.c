@@ -1,0 +1,331 @@
+/* What a listener with SASL answers, and to whom. */
+#include "kafka/testing.h"
+#include <stdio.h>
+#include <sys/stat.h>
+
+struct secured {
+	struct fixture x; /* first member */
+	char path[64];
+	struct auth_users *users;
+};
+
+static void user(struct secured *s, const char *name, const char *password)
+{
+	struct sm_error error;
+	if (auth_user_put(s->path, name, bytes_str(password), AUTH_ITERATIONS_MIN, false, &error))
+		fail_msg("%s", error.text);
+}
+
+static void serve(struct secured *s, uint32_t session_max_ms)
+{
+	struct sm_error error;
+	struct kafka_listener_options listeners[] = {{.host = "127.0.0.1", .sasl = AUTH_BIT(AUTH_PLAIN) | AUTH_BIT(AUTH_SCRAM_SHA_512)}};
+	struct kafka_server_options options = {.system = s->x.system,
+					       .log = &s->x.log.log,
+					       .listeners = listeners,
+					       .listener_count = 1,
+					       .users = s->users,
+					       .session_max_ms = session_max_ms,
+					       .node_id = 1};
+	if (kafka_server_new(&options, &s->x.server, &error))
+		fail_msg("%s", error.text);
+}
+
+static int set_up(void **state)
+{
+	struct secured *s = calloc(1, sizeof *s);
+	struct sm_error error;
+	s->x.log.log.ops = &fake_ops;
+	pthread_mutex_init(&s->x.log.lock, NULL);
+	arena_init(&s->x.arena, 0);
+	struct sm_system_options system = {.dispatchers = 2, .pool_threads = 2};
+	if (sm_system_new(&system, &s->x.system, &error))
+		fail_msg("%s", error.text);
+	strcpy(s->path, "/tmp/smack-sasl-XXXXXX");
+	int fd = mkstemp(s->path);
+	close(fd);
+	unlink(s->path);
+	user(s, "alice", "wonderland");
+	user(s, "bob", "builder");
+	if (auth_users_open(s->path, &s->users, &error))
+		fail_msg("%s", error.text);
+	serve(s, 0);
+	*state = s;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct secured *s = *state;
+	kafka_server_free(s->x.server, 1000);
+	assert_int_equal(sm_system_stop(s->x.system, 5000), SM_OK);
+	for (uint32_t i = 0; i < s->x.log.topic_count; i++)
+		fake_topic_free(&s->x.log.topics[i]);
+	arena_done(&s->x.arena);
+	auth_users_free(s->users);
+	unlink(s->path);
+	free(s);
+	return 0;
+}
+
+static struct kafka_sasl_handshake_response *handshake(struct fixture *x, int fd, int16_t version, struct bytes mechanism)
+{
+	struct kafka_sasl_handshake_request *q = BODY(x, sasl_handshake_request);
+	q->mechanism = mechanism;
+	return call(x, fd, KAFKA_SASL_HANDSHAKE, version, q);
+}
+
+static struct kafka_sasl_authenticate_response *authenticate(struct fixture *x, int fd, struct bytes token)
+{
+	struct kafka_sasl_authenticate_request *q = BODY(x, sasl_authenticate_request);
+	q->auth_bytes = token;
+	return call(x, fd, KAFKA_SASL_AUTHENTICATE, 2, q);
+}
+
+#define ALICE BYTES("\0alice\0wonderland")
+
+static void a_login_opens_the_connection(void **state)
+{
+	struct fixture *x = *state;
+	int fd = dial(x);
+	struct kafka_api_versions_response *v = call(x, fd, KAFKA_API_VERSIONS, 3, BODY(x, api_versions_request));
+	assert_int_equal(v->api_keys_count, kafka__api_count);
+	struct kafka_sasl_handshake_response *h = handshake(x, fd, 1, BYTES("PLAIN"));
+	assert_int_equal(h->error_code, 0);
+	assert_int_equal(h->mechanisms_count, 2);
+	assert_true(bytes_equal(h->mechanisms[1], BYTES("SCRAM-SHA-512")));
+	struct kafka_sasl_authenticate_response *a = authenticate(x, fd, ALICE);
+	assert_int_equal(a->error_code, 0);
+	assert_int_equal(a->session_lifetime_ms, 0);
+	call(x, fd, KAFKA_API_VERSIONS, 3, BODY(x, api_versions_request));
+	call(x, fd, KAFKA_METADATA, 12, BODY(x, metadata_request));
+	close(fd);
+}
+
+static void wrong_credentials_are_refused_later_and_the_connection_ends(void **state)
+{
+	const struct {
+		struct bytes token;
+		const char *text;
+	} wrong[] = {
+		{BYTES("\0alice\0nonsense"), "Authentication failed: Invalid username or password"},
+		{BYTES("\0carol\0wonderland"), "Authentication failed: Invalid username or password"},
+		{BYTES(""), "Authentication failed during authentication due to invalid credentials with SASL mechanism PLAIN"},
+	};
+	struct fixture *x = *state;
+	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+		int fd = dial(x);
+		assert_int_equal(handshake(x, fd, 1, BYTES("PLAIN"))->error_code, 0);
+		uint64_t before = clock_monotonic_ns(&clock_system);
+		struct kafka_sasl_authenticate_response *a = authenticate(x, fd, wrong[i].token);
+		assert_int_equal(a->error_code, KAFKA_SASL_AUTHENTICATION_FAILED);
+		assert_true(bytes_equal(a->error_message, bytes_str(wrong[i].text)));
+		assert_true(clock_monotonic_ns(&clock_system) - before >= (KAFKA_LOGIN_FAILED_MS - 1) * 1000000ull);
+		assert_true(has_ended(fd));
+		close(fd);
+	}
+}
+
+static void scram_fails_at_its_last_message_for_anyone(void **state)
+{
+	const struct bytes firsts[] = {BYTES("n,,n=alice,r=abc"), BYTES("n,,n=nobody,r=abc")};
+	struct fixture *x = *state;
+	for (int i = 0; i < 2; i++) {
+		int fd = dial(x);
+		assert_int_equal(handshake(x, fd, 1, BYTES("SCRAM-SHA-512"))->error_code, 0);
+		struct kafka_sasl_authenticate_response *a = authenticate(x, fd, firsts[i]);
+		assert_int_equal(a->error_code, 0);
+		assert_true(a->auth_bytes.size > 40);
+		a = authenticate(x, fd, BYTES("c=biws,r=abc,p=AAAA"));
+		assert_int_equal(a->error_code, KAFKA_SASL_AUTHENTICATION_FAILED);
+		assert_true(bytes_equal(
+			a->error_message,
+			BYTES("Authentication failed during authentication due to invalid credentials with SASL mechanism SCRAM-SHA-512")));
+		assert_true(has_ended(fd));
+		close(fd);
+	}
+}
+
+static void another_mechanism_is_refused_with_those_that_are_there(void **state)
+{
+	struct fixture *x = *state;
+	int fd = dial(x);
+	struct kafka_sasl_handshake_response *h = handshake(x, fd, 1, BYTES("SCRAM-SHA-256"));
+	assert_int_equal(h->error_code, KAFKA_UNSUPPORTED_SASL_MECHANISM);
+	assert_int_equal(h->mechanisms_count, 2);
+	assert_true(has_ended(fd));
+	close(fd);
+}
+
+/* Ask without a login; the connection ends without an answer. */
+static void refused(struct fixture *x, int fd, int16_t key, int16_t version, const void *body)
+{
+	ask(x, fd, key, version, 77, body);
+	assert_null(answer(x, fd, key, version, 77));
+	close(fd);
+}
+
+static void nothing_is_answered_before_the_login(void **state)
+{
+	struct fixture *x = *state;
+	make_topic(x, "t", 1);
+	refused(x, dial(x), KAFKA_METADATA, 12, BODY(x, metadata_request));
+	refused(x, dial(x), KAFKA_PRODUCE, 9, produce_of(x, "t", 0, one_record(x, "v")));
+	refused(x, dial(x), KAFKA_SASL_AUTHENTICATE, 2, BODY(x, sasl_authenticate_request));
+	int fd = dial(x);
+	handshake(x, fd, 1, BYTES("PLAIN"));
+	refused(x, fd, KAFKA_METADATA, 12, BODY(x, metadata_request));
+	fd = dial(x);
+	handshake(x, fd, 1, BYTES("SCRAM-SHA-512"));
+	authenticate(x, fd, BYTES("n,,n=alice,r=abc"));
+	refused(x, fd, KAFKA_METADATA, 12, BODY(x, metadata_request));
+	fd = dial(x);
+	call(x, fd, KAFKA_API_VERSIONS, 3, BODY(x, api_versions_request));
+	refused(x, fd, KAFKA_API_VERSIONS, 3, BODY(x, api_versions_request));
+	assert_int_equal(x->log.appends, 0);
+}
+
+static void what_is_sent_behind_a_wrong_password_is_not_looked_at(void **state)
+{
+	struct fixture *x = *state;
+	make_topic(x, "t", 1);
+	int fd = dial(x);
+	handshake(x, fd, 1, BYTES("PLAIN"));
+	struct kafka_sasl_authenticate_request *q = BODY(x, sasl_authenticate_request);
+	q->auth_bytes = BYTES("\0alice\0nonsense");
+	ask(x, fd, KAFKA_SASL_AUTHENTICATE, 2, 1, q);
+	ask(x, fd, KAFKA_PRODUCE, 9, 2, produce_of(x, "t", 0, one_record(x, "v")));
+	struct kafka_sasl_authenticate_response *a = answer(x, fd, KAFKA_SASL_AUTHENTICATE, 2, 1);
+	assert_int_equal(a->error_code, KAFKA_SASL_AUTHENTICATION_FAILED);
+	assert_null(answer(x, fd, KAFKA_PRODUCE, 9, 2));
+	assert_int_equal(x->log.appends, 0);
+	close(fd);
+}
+
+static void a_large_frame_is_refused_before_the_login(void **state)
+{
+	struct fixture *x = *state;
+	uint8_t head[4];
+	int fd = dial(x);
+	be32_put(head, KAFKA_LOGIN_FRAME_MAX + 1);
+	send_all(fd, bytes_of(head, 4));
+	assert_true(has_ended(fd));
+	close(fd);
+}
+
+static void send_token(int fd, struct bytes token)
+{
+	uint8_t head[4];
+	be32_put(head, (uint32_t)token.size);
+	send_all(fd, bytes_of(head, 4));
+	send_all(fd, token);
+}
+
+static void after_handshake_0_messages_have_no_header(void **state)
+{
+	struct fixture *x = *state;
+	uint8_t head[4];
+	int fd = dial(x);
+	assert_int_equal(handshake(x, fd, 0, BYTES("PLAIN"))->error_code, 0);
+	send_token(fd, ALICE);
+	assert_true(receive_all(fd, head, 4));
+	assert_int_equal(be32_get(head), 0);
+	call(x, fd, KAFKA_METADATA, 12, BODY(x, metadata_request));
+	close(fd);
+	fd = dial(x);
+	handshake(x, fd, 0, BYTES("PLAIN"));
+	send_token(fd, BYTES("\0alice\0nonsense"));
+	assert_true(has_ended(fd));
+	close(fd);
+	/* Two at once, which begin as Produce requests do: the second waits for the first, and is then no login. */
+	fd = dial(x);
+	handshake(x, fd, 0, BYTES("PLAIN"));
+	send_token(fd, BYTES("\0\0\0\0"));
+	send_token(fd, BYTES("\0\0\0\0"));
+	assert_true(has_ended(fd));
+	close(fd);
+}
+
+static void a_login_that_is_done_is_not_repeated(void **state)
+{
+	struct fixture *x = *state;
+	int fd = dial(x);
+	handshake(x, fd, 1, BYTES("PLAIN"));
+	assert_int_equal(authenticate(x, fd, ALICE)->error_code, 0);
+	assert_int_equal(handshake(x, fd, 1, BYTES("PLAIN"))->error_code, KAFKA_ILLEGAL_SASL_STATE);
+	assert_int_equal(authenticate(x, fd, ALICE)->error_code, KAFKA_ILLEGAL_SASL_STATE);
+	call(x, fd, KAFKA_METADATA, 12, BODY(x, metadata_request));
+	close(fd);
+}
+
+static void wait_ms(uint32_t ms)
+{
+	poll(NULL, 0, (int)ms);
+}
+
+static void a_session_ends_unless_it_is_renewed(void **state)
+{
+	struct secured *s = *state;
+	struct fixture *x = &s->x;
+	kafka_server_free(x->server, 1000);
+	serve(s, 2200);
+	int renewed = dial(x), other = dial(x), changed = dial(x);
+	handshake(x, renewed, 1, BYTES("PLAIN"));
+	assert_int_equal(authenticate(x, renewed, ALICE)->session_lifetime_ms, 2200);
+	handshake(x, other, 1, BYTES("PLAIN"));
+	authenticate(x, other, ALICE);
+	handshake(x, changed, 1, BYTES("PLAIN"));
+	authenticate(x, changed, ALICE);
+	wait_ms(1200); /* not more often than once a second */
+	assert_int_equal(handshake(x, renewed, 1, BYTES("PLAIN"))->error_code, 0);
+	assert_int_equal(authenticate(x, renewed, ALICE)->error_code, 0);
+	handshake(x, changed, 1, BYTES("PLAIN"));
+	struct kafka_sasl_authenticate_response *a = authenticate(x, changed, BYTES("\0bob\0builder"));
+	assert_int_equal(a->error_code, KAFKA_SASL_AUTHENTICATION_FAILED);
+	assert_true(has_ended(changed));
+	wait_ms(1200);
+	call(x, renewed, KAFKA_METADATA, 12, BODY(x, metadata_request));
+	refused(x, other, KAFKA_METADATA, 12, BODY(x, metadata_request));
+	close(renewed);
+	close(changed);
+}
+
+static void without_sasl_a_login_is_out_of_place(void **state)
+{
+	struct fixture *x = *state;
+	int fd = dial(x);
+	struct kafka_sasl_handshake_response *h = handshake(x, fd, 1, BYTES("PLAIN"));
+	assert_int_equal(h->error_code, KAFKA_ILLEGAL_SASL_STATE);
+	assert_int_equal(authenticate(x, fd, ALICE)->error_code, KAFKA_ILLEGAL_SASL_STATE);
+	close(fd);
+}
+
+static void sasl_without_users_is_refused(void **state)
+{
+	struct fixture *x = *state;
+	struct sm_error error;
+	struct kafka_server *server;
+	struct kafka_listener_options listener = {.host = "127.0.0.1", .sasl = AUTH_BIT(AUTH_PLAIN)};
+	struct kafka_server_options options = {.system = x->system, .log = &x->log.log, .listeners = &listener, .listener_count = 1};
+	assert_int_equal(kafka_server_new(&options, &server, &error), SM_INVALID);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(a_login_opens_the_connection),
+		TEST(wrong_credentials_are_refused_later_and_the_connection_ends),
+		TEST(scram_fails_at_its_last_message_for_anyone),
+		TEST(another_mechanism_is_refused_with_those_that_are_there),
+		TEST(nothing_is_answered_before_the_login),
+		TEST(what_is_sent_behind_a_wrong_password_is_not_looked_at),
+		TEST(a_large_frame_is_refused_before_the_login),
+		TEST(after_handshake_0_messages_have_no_header),
+		TEST(a_login_that_is_done_is_not_repeated),
+		TEST(a_session_ends_unless_it_is_renewed),
+		cmocka_unit_test_setup_teardown(without_sasl_a_login_is_out_of_place, fixture_up, fixture_down),
+		cmocka_unit_test_setup_teardown(sasl_without_users_is_refused, fixture_up, fixture_down),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
