@@ -1,6 +1,7 @@
 #include "cli/config.h"
 #include "auth/auth.h"
 #include "base/io.h"
+#include "kafka/kafka_limits.h"
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
@@ -26,6 +27,7 @@ static const struct key global_keys[] = {
 #define X_topic(field, type, key, absent, help) {key, type, offsetof(struct config_topic, field), absent, help},
 #define X_stream(field, type, key, absent, help)
 #define X_job(field, type, key, absent, help)
+#define X_listener(field, type, key, absent, help)
 #define X(section, field, type, key, absent, help) X_##section(field, type, key, absent, help)
 static const struct key topic_keys[] = {
 #include "cli/config_sections.def"
@@ -47,6 +49,14 @@ static const struct key job_keys[] = {
 #include "cli/config_sections.def"
 	{0},
 };
+#undef X_job
+#undef X_listener
+#define X_job(field, type, key, absent, help)
+#define X_listener(field, type, key, absent, help) {key, type, offsetof(struct config_listener, field), absent, help},
+static const struct key listener_keys[] = {
+#include "cli/config_sections.def"
+	{0},
+};
 #undef X
 
 /* The kinds of named sections: where their items lie and how large they are. Each begins with its name. */
@@ -58,6 +68,8 @@ static const struct section {
 	{"topic", topic_keys, offsetof(struct config, topics), offsetof(struct config, topic_count), sizeof(struct config_topic)},
 	{"stream", stream_keys, offsetof(struct config, streams), offsetof(struct config, stream_count), sizeof(struct config_stream)},
 	{"job", job_keys, offsetof(struct config, jobs), offsetof(struct config, job_count), sizeof(struct config_job)},
+	{"listener", listener_keys, offsetof(struct config, listeners), offsetof(struct config, listener_count),
+	 sizeof(struct config_listener)},
 };
 #define SECTION_COUNT (sizeof sections / sizeof *sections)
 
@@ -352,6 +364,42 @@ enum sm_err config_read(struct config *c, const char *path, struct sm_error *ret
 	return err;
 }
 
+static bool is_loopback(const char *address)
+{
+	return strncmp(address, "127.", 4) == 0 || strcmp(address, "::1") == 0 || strcmp(address, "localhost") == 0;
+}
+
+static enum sm_err check_listener(const struct config *c, const char *name, const struct config_listener *l, struct sm_error *reterr)
+{
+	char host[HOST_BYTES_MAX + 1];
+	uint16_t port;
+	unsigned sasl;
+	if (*l->advertise && host_port_parse(l->advertise, host, &port))
+		return sm_fail(reterr, SM_INVALID,
+			       "%s: [listener %s]: advertise = %s: give HOST:PORT, as broker.example:9092 or [::1]:9092", name, l->name,
+			       l->advertise);
+	if (auth_mechanisms_parse(l->sasl, &sasl, reterr)) {
+		sm_error_prefix(reterr, "%s: [listener %s]: sasl", name, l->name);
+		return SM_INVALID;
+	}
+	if (sasl && !*c->users)
+		return sm_fail(reterr, SM_INVALID,
+			       "%s: [listener %s]: sasl = %s needs security.users = FILE; `smack user add` makes that file", name, l->name,
+			       l->sasl);
+	if (is_loopback(l->address))
+		return SM_OK;
+	if (!sasl)
+		return sm_fail(reterr, SM_DENIED,
+			       "%s: [listener %s]: address = %s: beyond loopback it must ask for credentials: add sasl = SCRAM-SHA-512",
+			       name, l->name, l->address);
+	if (sasl & AUTH_BIT(AUTH_PLAIN))
+		return sm_fail(
+			reterr, SM_DENIED,
+			"%s: [listener %s]: address = %s: PLAIN would send passwords readable over the network: use sasl = SCRAM-SHA-512",
+			name, l->name, l->address);
+	return SM_OK;
+}
+
 static enum sm_err check_kafka(const struct config *c, const char *name, struct sm_error *reterr)
 {
 	char host[HOST_BYTES_MAX + 1];
@@ -369,7 +417,12 @@ static enum sm_err check_kafka(const struct config *c, const char *name, struct 
 			       name, c->kafka_sasl);
 	if (c->kafka_session_ms > UINT32_MAX / 2)
 		return sm_fail(reterr, SM_INVALID, "%s: kafka.session is longer than 24 days", name);
-	return SM_OK;
+	if (c->listener_count + 1 > KAFKA_LISTENERS_MAX)
+		return sm_fail(reterr, SM_TOO_LARGE, "%s: more than %d sections [listener ...]", name, KAFKA_LISTENERS_MAX - 1);
+	enum sm_err err = SM_OK;
+	for (uint32_t i = 0; !err && i < c->listener_count; i++)
+		err = check_listener(c, name, &c->listeners[i], reterr);
+	return err;
 }
 
 enum sm_err cql_advertise_parse(const struct config *c, char ret_host[HOST_BYTES_MAX + 1], uint16_t *ret_port)
@@ -383,11 +436,12 @@ enum sm_err cql_advertise_parse(const struct config *c, char ret_host[HOST_BYTES
 enum sm_err config_check(const struct config *c, struct sm_error *reterr)
 {
 	const char *name = c->file ? c->file : "configuration";
-	if (strncmp(c->listen, "127.", 4) != 0 && strcmp(c->listen, "::1") != 0 && strcmp(c->listen, "localhost") != 0)
-		return sm_fail(reterr, SM_DENIED,
-			       "%s: listen = %s: loopback only for now (127.0.0.1 or ::1): a listener elsewhere needs credentials, which "
-			       "are not there yet",
-			       name, c->listen);
+	if (!is_loopback(c->listen))
+		return sm_fail(
+			reterr, SM_DENIED,
+			"%s: listen = %s: HTTP and CQL are there for loopback only (127.0.0.1 or ::1), since they ask for no credentials; "
+			"Kafka's clients elsewhere come in by a section [listener NAME] with sasl",
+			name, c->listen);
 	enum sm_err err = check_kafka(c, name, reterr);
 	if (err)
 		return err;

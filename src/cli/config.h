@@ -20,6 +20,7 @@ struct config_topic {
 #define X_topic(field, type) config_##type field;
 #define X_stream(field, type)
 #define X_job(field, type)
+#define X_listener(field, type)
 #include "cli/config_sections.def"
 #undef X_topic
 #undef X_stream
@@ -37,9 +38,18 @@ struct config_job {
 #define X_stream(field, type)
 #define X_job(field, type) config_##type field;
 #include "cli/config_sections.def"
+#undef X_job
+#undef X_listener
+};
+struct config_listener {
+	const char *name;
+#define X_job(field, type)
+#define X_listener(field, type) config_##type field;
+#include "cli/config_sections.def"
 #undef X_topic
 #undef X_stream
 #undef X_job
+#undef X_listener
 #undef X
 };
 struct config {
@@ -52,7 +62,8 @@ struct config {
 	struct config_topic topics[CONFIG_NAMED_MAX];
 	struct config_stream streams[CONFIG_NAMED_MAX];
 	struct config_job jobs[CONFIG_NAMED_MAX];
-	uint32_t topic_count, stream_count, job_count;
+	struct config_listener listeners[CONFIG_NAMED_MAX];
+	uint32_t topic_count, stream_count, job_count, listener_count;
 };
 
 /* Fill with the defaults. */

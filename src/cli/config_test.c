@@ -69,6 +69,11 @@ static void config_names_the_line_of_what_is_wrong(void **state)
 	expect("kafka.advertise = broker\n", "give HOST:PORT");
 	expect("kafka.sasl = GSSAPI\n", "kafka.sasl: 'GSSAPI' is no SASL mechanism");
 	expect("kafka.sasl = PLAIN\n", "needs security.users = FILE");
+	expect("[listener x]\naddress = 0.0.0.0\n", "[listener x]: address = 0.0.0.0: beyond loopback it must ask for credentials");
+	expect("security.users = u\n[listener x]\naddress = 0.0.0.0\nsasl = PLAIN\n", "PLAIN would send passwords readable");
+	expect("[listener x]\nsasl = SCRAM-SHA-512\n", "[listener x]: sasl = SCRAM-SHA-512 needs security.users");
+	expect("[listener x]\nsasl = NTLM\n", "[listener x]: sasl: 'NTLM' is no SASL mechanism");
+	expect("[listener x]\nadvertise = y\n", "[listener x]: advertise = y: give HOST:PORT");
 	expect("[job a]\nsql = x\n", "schedule is missing");
 	expect("[stream a]\ndedup = id\n", "sql = FILE is missing");
 	char line[400];

@@ -243,25 +243,35 @@ static void schema_changed(void *arg, const struct store_change *change)
 		cql_server_schema_changed(p->cql, verbs[change->kind], change->keyspace, change->table);
 }
 
+static enum sm_err fill_listener(const struct config_listener *from, char advertised[HOST_BYTES_MAX + 1], struct kafka_listener_options *to,
+				 struct sm_error *reterr)
+{
+	*to = (struct kafka_listener_options){.host = from->address, .port = from->port};
+	if (*from->advertise) {
+		if (host_port_parse(from->advertise, advertised, &to->advertised_port))
+			return sm_fail(reterr, SM_INVALID, "advertise = %s: give HOST:PORT", from->advertise);
+		to->advertised_host = advertised;
+	}
+	return auth_mechanisms_parse(from->sasl, &to->sasl, reterr);
+}
+
 static enum sm_err start_kafka(struct platform *p, struct sm_error *reterr)
 {
 	const struct config *c = p->config;
-	char path[4200], advertised[HOST_BYTES_MAX + 1];
-	struct kafka_listener_options listener = {.host = c->listen, .port = c->kafka_port};
-	enum sm_err err = auth_mechanisms_parse(c->kafka_sasl, &listener.sasl, reterr);
+	char path[4200], advertised[KAFKA_LISTENERS_MAX][HOST_BYTES_MAX + 1];
+	struct kafka_listener_options listeners[KAFKA_LISTENERS_MAX];
+	const struct config_listener first = {NULL, c->listen, c->kafka_port, c->kafka_advertise, c->kafka_sasl};
+	enum sm_err err = SM_OK;
+	for (uint32_t i = 0; !err && i <= c->listener_count; i++)
+		err = fill_listener(i ? &c->listeners[i - 1] : &first, advertised[i], &listeners[i], reterr);
 	if (!err && *c->users && (err = auth_users_open(config_path(c, c->users, path, sizeof path), &p->users, reterr)))
 		sm_error_prefix(reterr, "security.users");
 	if (err)
 		return err;
-	if (*c->kafka_advertise) {
-		if (host_port_parse(c->kafka_advertise, advertised, &listener.advertised_port))
-			return sm_fail(reterr, SM_INVALID, "kafka.advertise = %s: give HOST:PORT", c->kafka_advertise);
-		listener.advertised_host = advertised;
-	}
 	struct kafka_server_options kafka = {.system = p->system,
 					     .log = p->log,
-					     .listeners = &listener,
-					     .listener_count = 1,
+					     .listeners = listeners,
+					     .listener_count = c->listener_count + 1,
 					     .users = p->users,
 					     .session_max_ms = (uint32_t)c->kafka_session_ms,
 					     .group_initial_rebalance_delay_ms = 300};

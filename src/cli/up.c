@@ -32,9 +32,13 @@ int command_up(int argc, char **argv)
 	struct platform *platform;
 	if (server_options_apply(&server, &error) || platform_start(&config, &platform, &error))
 		return command_failed(&error);
-	printf("smack %s is ready after %.0f ms\n  http   %s\n  kafka  %s\n  cql    %s:%u\n  data   %s\n", SMACK_VERSION,
+	printf("smack %s is ready after %.0f ms\n  http   %s\n  kafka  %s\n  cql    %s:%u\n", SMACK_VERSION,
 	       (double)(platform->ready_ns - platform->started_ns) / 1e6, platform->url, platform->kafka_address, config.listen,
-	       cql_server_port(platform->cql), config.data);
+	       cql_server_port(platform->cql));
+	for (uint32_t i = 0; i < config.listener_count; i++)
+		printf(strchr(config.listeners[i].address, ':') ? "  listener %s  [%s]:%u\n" : "  listener %s  %s:%u\n",
+		       config.listeners[i].name, config.listeners[i].address, kafka_server_port(platform->kafka, i + 1));
+	printf("  data   %s\n", config.data);
 	fflush(stdout);
 	signals_wait();
 	enum sm_err err = platform_stop(platform, &error);

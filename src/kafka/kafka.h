@@ -12,7 +12,7 @@
 
 struct kafka_server;
 struct kafka_listener_options {
-	const char *host; /* loopback */
+	const char *host; /* an IP address; beyond loopback only with credentials */
 	uint16_t port;    /* 0: any free one */
 	/* What clients are told instead of the address that they connected to (Kafka's advertised.listeners); NULL: that address.
 	 * Copied; at most KAFKA_HOST_MAX bytes. */

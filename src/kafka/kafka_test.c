@@ -104,6 +104,42 @@ static void an_advertised_address_is_told_instead(void **state)
 	x->server = plain;
 }
 
+static void each_listener_tells_its_own_address(void **state)
+{
+	struct fixture *x = *state;
+	struct sm_error error;
+	struct kafka_server *plain = x->server;
+	struct kafka_listener_options listeners[] = {
+		{.host = "127.0.0.1", .advertised_host = "one.example", .advertised_port = 1001},
+		{.host = "127.0.0.2"},
+		{.host = "127.0.0.1", .advertised_host = "three.example", .advertised_port = 1003},
+	};
+	struct kafka_server_options options = {
+		.system = x->system, .log = &x->log.log, .listeners = listeners, .listener_count = 3, .node_id = 1};
+	if (kafka_server_new(&options, &x->server, &error))
+		fail_msg("%s", error.text);
+	static const char *const hosts[] = {"one.example", "127.0.0.2", "three.example"};
+	for (uint32_t i = 0; i < 3; i++) {
+		uint16_t ports[] = {1001, kafka_server_port(x->server, 1), 1003};
+		int fd = dial_at(listeners[i].host, kafka_server_port(x->server, i));
+		struct kafka_metadata_request *q = BODY(x, metadata_request);
+		q->topics_count = -1;
+		struct kafka_metadata_response *a = call(x, fd, KAFKA_METADATA, 12, q);
+		assert_true(bytes_equal(a->brokers[0].host, bytes_str(hosts[i])));
+		assert_int_equal(a->brokers[0].port, ports[i]);
+		close(fd);
+	}
+	kafka_server_free(x->server, 1000);
+	/* One that cannot listen takes the others with it, and no login means no address beyond loopback. */
+	struct kafka_server *none = NULL;
+	listeners[2].host = "192.0.2.1";
+	assert_int_equal(kafka_server_new(&options, &none, &error), SM_DENIED);
+	options.listener_count = 0;
+	assert_int_equal(kafka_server_new(&options, &none, &error), SM_TOO_LARGE);
+	assert_null(none);
+	x->server = plain;
+}
+
 static void an_advertised_host_is_bounded(void **state)
 {
 	struct fixture *x = *state;
@@ -387,6 +423,7 @@ int main(void)
 		TEST(requests_that_are_not_served_close_the_connection),
 		TEST(metadata_tells_the_address_that_the_client_connected_to),
 		TEST(an_advertised_address_is_told_instead),
+		TEST(each_listener_tells_its_own_address),
 		TEST(an_advertised_host_is_bounded),
 		TEST(metadata_makes_topics_only_when_asked_to),
 		TEST(what_was_produced_is_fetched),

@@ -36,6 +36,7 @@ static enum sm_err listener_start(struct kafka_listener *l, const struct kafka_l
 		.system = l->server->system,
 		.host = options->host,
 		.port = options->port,
+		.anywhere = options->sasl != 0,
 		.protocol = &kafka__protocol,
 		.arg = l,
 	};

@@ -380,13 +380,18 @@ static inline int fixture_down(void **state)
 
 #define ANSWER_MS 20000
 
-static inline int dial(struct fixture *x)
+static inline int dial_at(const char *host, uint16_t port)
 {
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
-	struct sockaddr_in to = {
-		.sin_family = AF_INET, .sin_port = htons(kafka_server_port(x->server, 0)), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
+	assert_int_equal(inet_pton(AF_INET, host, &to.sin_addr), 1);
 	assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
 	return fd;
+}
+
+static inline int dial(struct fixture *x)
+{
+	return dial_at("127.0.0.1", kafka_server_port(x->server, 0));
 }
 
 static inline void send_all(int fd, struct bytes data)

@@ -242,9 +242,9 @@ void net__address_text(const struct sockaddr *address, char *out, size_t out_siz
 	}
 }
 
-/* Only this machine may connect: there are no credentials yet. */
-static enum sm_err loopback_address(const char *host, uint16_t port, struct sockaddr_storage *out, socklen_t *ret_size,
-				    struct sm_error *reterr)
+/* Where nobody is asked for credentials, only this machine may connect. */
+static enum sm_err ip_address(const char *host, uint16_t port, bool anywhere, struct sockaddr_storage *out, socklen_t *ret_size,
+			      struct sm_error *reterr)
 {
 	struct sockaddr_in *in = (struct sockaddr_in *)out;
 	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)out;
@@ -263,11 +263,11 @@ static enum sm_err loopback_address(const char *host, uint16_t port, struct sock
 		*ret_size = sizeof *in6;
 		loopback = IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
 	} else {
-		return sm_fail(reterr, SM_INVALID, "cannot listen on \"%s\": it is not an IP address; use 127.0.0.1 or ::1", host);
+		return sm_fail(reterr, SM_INVALID, "cannot listen on \"%s\": it is not an IP address; use one as 127.0.0.1 or ::1", host);
 	}
-	if (!loopback)
+	if (!loopback && !anywhere)
 		return sm_fail(reterr, SM_DENIED,
-			       "cannot listen on %s: loopback only for now: a listener elsewhere needs credentials; use 127.0.0.1 or ::1",
+			       "cannot listen on %s: loopback only: a listener elsewhere must ask for credentials; use 127.0.0.1 or ::1",
 			       host);
 	return SM_OK;
 }
@@ -278,6 +278,9 @@ static enum sm_err listen_failed(struct net_listener *listener, const char *wher
 	if (os_errno == EADDRINUSE)
 		return sm_fail(reterr, SM_BUSY, "%s is in use by another program: stop that one, or choose another port (0: any free one)",
 			       where);
+	if (os_errno == EADDRNOTAVAIL)
+		return sm_fail(reterr, SM_NOT_FOUND,
+			       "cannot listen on %s: this machine has no such address; `ip address` shows those that it has", where);
 	if (os_errno == EACCES)
 		return sm_fail(reterr, SM_DENIED, "cannot listen on %s: the system does not allow it to this user%s", where,
 			       listener->unix_path ? "" : "; ports below 1024 need a right of their own: choose a higher one");
@@ -288,7 +291,7 @@ static enum sm_err listen_tcp(struct net_listener *listener, struct sm_error *re
 {
 	struct sockaddr_storage address = {0};
 	socklen_t size = 0;
-	enum sm_err err = loopback_address(listener->host, listener->options.port, &address, &size, reterr);
+	enum sm_err err = ip_address(listener->host, listener->options.port, listener->options.anywhere, &address, &size, reterr);
 	if (err)
 		return err;
 	char where[INET6_ADDRSTRLEN + 10];

@@ -2,7 +2,7 @@
  *
  * A listener accepts on one dispatcher and hands each connection to the next one in turn. A connection is an actor there:
  * its protocol's handlers, its timers and every message to it run on that dispatcher. Descriptors are plain non-blocking
- * sockets under the loop's poll, so that a region of a file leaves by sendfile(2). Loopback and Unix sockets only. */
+ * sockets under the loop's poll, so that a region of a file leaves by sendfile(2). Beyond loopback only who asks for credentials. */
 #ifndef NET_NET_H
 #define NET_NET_H
 
@@ -40,6 +40,7 @@ struct net_listener;
 struct net_listen_options {
 	struct sm_system *system;
 	const char *host;      /* "127.0.0.1", "::1"; NULL with unix_path */
+	bool anywhere;         /* the protocol asks for credentials: host may be an address beyond loopback */
 	uint16_t port;         /* 0: any free one */
 	const char *unix_path; /* made with mode 0600; a stale socket file is replaced */
 	const struct net_protocol *protocol;
@@ -47,7 +48,7 @@ struct net_listen_options {
 	uint32_t connections_max; /* 0: NET_CONNECTIONS_MAX; above, accepted and closed at once */
 	uint64_t idle_ms;         /* close after so long without a byte from the peer; 0: never */
 };
-/* Errors: SM_BUSY (the text names address and port, and what to do), SM_DENIED (an address beyond loopback), SM_IO. */
+/* Errors: SM_BUSY (the text names address and port, and what to do), SM_DENIED (an address beyond loopback without `anywhere`), SM_IO. */
 SM_MUST_CHECK enum sm_err net_listen(const struct net_listen_options *options, struct net_listener **ret_listener, struct sm_error *reterr);
 uint16_t net_listener_port(const struct net_listener *listener);
 /* Stop accepting; connections stay. */

@@ -391,7 +391,7 @@ static void an_address_beyond_loopback_is_denied(void **state)
 		struct net_listen_options options = {.system = sys, .host = cases[i].host, .protocol = &protocol};
 		assert_int_equal(net_listen(&options, &l, &error), cases[i].err);
 		if (cases[i].err == SM_DENIED)
-			assert_non_null(strstr(error.text, "loopback only for now: a listener elsewhere needs credentials"));
+			assert_non_null(strstr(error.text, "loopback only: a listener elsewhere must ask for credentials"));
 	}
 }
 

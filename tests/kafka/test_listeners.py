@@ -1,0 +1,94 @@
+#!/usr/bin/python3
+# platform: own
+"""Several listeners: each with its own address, what its clients are told, and what it asks of them."""
+import json
+import os
+import re
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'cluster'))
+from common import SMACK, Server, expect, run  # noqa: E402
+
+LISTENERS = '''
+security.users = users
+[listener second]
+address = 127.0.0.2
+[listener proxied]
+advertise = broker.example:19092
+[listener login]
+address = ::1
+sasl = SCRAM-SHA-512
+'''
+
+
+class Listening(Server):
+    def start(self):
+        with open(self.config, 'a', encoding='utf-8') as f:
+            f.write(LISTENERS)
+        subprocess.run([SMACK, 'user', 'add', 'alice', '--config', self.config], input='secret', text=True, check=True)
+        self.process = subprocess.Popen(
+            [SMACK, 'up', '--config', self.config, '--data', self.data, '--http', '0', '--kafka', '0', '--cql', '0'],
+            stdout=subprocess.PIPE, stderr=open(os.path.join(self.dir, 'stderr'), 'ab'), text=True)
+        self.at = {}
+        for line in self.process.stdout:
+            found = re.match(r'\s+(kafka|listener (\S+))\s+(\S+)', line)
+            if found:
+                self.at[found.group(2) or 'first'] = found.group(3)
+            if line.startswith('  data'):
+                return
+        sys.exit('the server did not start:\n' + self.log())
+
+
+def kcat(address, *words):
+    return subprocess.run(['kcat', '-b', address, '-L', '-J', '-m', '3', *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True, timeout=60, check=False)
+
+
+def brokers(address, *words):
+    done = kcat(address, *words)
+    expect(done.returncode == 0, '%s: %s' % (address, done.stderr))
+    return [b['name'] for b in json.loads(done.stdout)['brokers']]
+
+
+LOGIN = ['-X', 'security.protocol=SASL_PLAINTEXT', '-X', 'sasl.mechanism=SCRAM-SHA-512', '-X', 'sasl.username=alice', '-X',
+         'sasl.password=secret']
+
+
+def each_tells_its_own_address(server):
+    at = server.at
+    expect(sorted(at) == ['first', 'login', 'proxied', 'second'], at)
+    expect(at['second'].startswith('127.0.0.2:'), at)
+    expect(brokers(at['first']) == [at['first']], 'first')
+    expect(brokers(at['second']) == [at['second']], 'second')
+    expect(brokers(at['proxied']) == ['broker.example:19092'], 'proxied')
+    expect(brokers(at['login'], *LOGIN) == [at['login'].replace('[', '').replace(']', '')], 'login')
+
+
+def only_one_asks_for_a_login(server):
+    expect(kcat(server.at['login']).returncode != 0, 'without a login')
+    expect(kcat(server.at['first'], *LOGIN).returncode != 0, 'a login where nobody asks for one')
+
+
+def all_see_the_same_topics(server):
+    subprocess.run(['kcat', '-b', server.at['second'], '-P', '-t', 'shared'], input='one\n', text=True, check=True, timeout=60)
+    done = subprocess.run(['kcat', '-b', server.at['login'], *LOGIN, '-C', '-q', '-e', '-t', 'shared'], stdout=subprocess.PIPE, text=True,
+                          timeout=60, check=True)
+    expect(done.stdout == 'one\n', done.stdout)
+
+
+def beyond_loopback_credentials_are_asked_for(server):
+    server.stop()
+    users = '--set', 'security.users=users', '--kafka', '0', '--http', '0', '--cql', '0'
+    done = server.smack('up', '--config', server.config, '--set', 'listener.out.address=0.0.0.0', *users, status=1)
+    expect('beyond loopback it must ask for credentials' in done, done)
+    done = server.smack('up', '--config', server.config, '--set', 'listener.out.address=0.0.0.0', '--set', 'listener.out.sasl=PLAIN', *users,
+                        status=1)
+    expect('PLAIN would send passwords readable' in done, done)
+    # An address for documentation, which this machine has not: it is tried.
+    done = server.smack('up', '--config', server.config, '--set', 'listener.out.address=192.0.2.1', '--set',
+                        'listener.out.sasl=SCRAM-SHA-512', *users, status=1)
+    expect('this machine has no such address' in done, done)
+
+
+run([each_tells_its_own_address, only_one_asks_for_a_login, all_see_the_same_topics, beyond_loopback_credentials_are_asked_for], Listening())
