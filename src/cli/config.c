@@ -369,60 +369,89 @@ static bool is_loopback(const char *address)
 	return strncmp(address, "127.", 4) == 0 || strcmp(address, "::1") == 0 || strcmp(address, "localhost") == 0;
 }
 
-static enum sm_err check_listener(const struct config *c, const char *name, const struct config_listener *l, struct sm_error *reterr)
+struct config_listener config_first_listener(const struct config *c)
+{
+	return (struct config_listener){NULL,         c->listen, c->kafka_port, c->kafka_advertise, c->kafka_tls, c->kafka_client_auth,
+					c->kafka_sasl};
+}
+
+enum sm_err yes_no_parse(const char *text, bool *ret)
+{
+	*ret = strcmp(text, "yes") == 0;
+	return *ret || strcmp(text, "no") == 0 ? SM_OK : SM_INVALID;
+}
+
+enum sm_err client_auth_parse(const char *text, int *ret)
+{
+	static const char *const words[] = {"none", "requested", "required"};
+	for (*ret = 0; *ret < 3; ++*ret)
+		if (strcmp(text, words[*ret]) == 0)
+			return SM_OK;
+	return SM_INVALID;
+}
+
+/* What a listener asks of its clients. */
+static enum sm_err check_login(const struct config *c, const struct config_listener *l, unsigned *ret_sasl, bool *ret_tls, int *ret_clients,
+			       struct sm_error *reterr)
+{
+	if (auth_mechanisms_parse(l->sasl, ret_sasl, reterr)) {
+		sm_error_prefix(reterr, "sasl");
+		return SM_INVALID;
+	}
+	if (*ret_sasl && !*c->users)
+		return sm_fail(reterr, SM_INVALID, "sasl = %s needs security.users = FILE; `smack user add` makes that file", l->sasl);
+	if (yes_no_parse(l->tls, ret_tls))
+		return sm_fail(reterr, SM_INVALID, "tls = %s: must be yes or no", l->tls);
+	if (*ret_tls && (!*c->certificate || !*c->certificate_key))
+		return sm_fail(reterr, SM_INVALID, "tls = yes needs security.certificate = FILE and security.key = FILE");
+	if (client_auth_parse(l->client_auth, ret_clients))
+		return sm_fail(reterr, SM_INVALID, "client_auth = %s: must be none, requested or required", l->client_auth);
+	if (*ret_clients && !*ret_tls)
+		return sm_fail(reterr, SM_INVALID, "client_auth = %s needs tls = yes", l->client_auth);
+	if (*ret_clients && !*c->client_ca)
+		return sm_fail(reterr, SM_INVALID, "client_auth = %s needs security.client_ca = FILE", l->client_auth);
+	return SM_OK;
+}
+
+static enum sm_err check_listener(const struct config *c, const struct config_listener *l, struct sm_error *reterr)
 {
 	char host[HOST_BYTES_MAX + 1];
 	uint16_t port;
 	unsigned sasl;
+	bool tls = false;
+	int clients = 0;
 	if (*l->advertise && host_port_parse(l->advertise, host, &port))
-		return sm_fail(reterr, SM_INVALID,
-			       "%s: [listener %s]: advertise = %s: give HOST:PORT, as broker.example:9092 or [::1]:9092", name, l->name,
-			       l->advertise);
-	if (auth_mechanisms_parse(l->sasl, &sasl, reterr)) {
-		sm_error_prefix(reterr, "%s: [listener %s]: sasl", name, l->name);
-		return SM_INVALID;
-	}
-	if (sasl && !*c->users)
-		return sm_fail(reterr, SM_INVALID,
-			       "%s: [listener %s]: sasl = %s needs security.users = FILE; `smack user add` makes that file", name, l->name,
-			       l->sasl);
-	if (is_loopback(l->address))
-		return SM_OK;
-	if (!sasl)
-		return sm_fail(reterr, SM_DENIED,
-			       "%s: [listener %s]: address = %s: beyond loopback it must ask for credentials: add sasl = SCRAM-SHA-512",
-			       name, l->name, l->address);
-	if (sasl & AUTH_BIT(AUTH_PLAIN))
+		return sm_fail(reterr, SM_INVALID, "advertise = %s: give HOST:PORT, as broker.example:9092 or [::1]:9092", l->advertise);
+	enum sm_err err = check_login(c, l, &sasl, &tls, &clients, reterr);
+	if (err || is_loopback(l->address))
+		return err;
+	if (!sasl && clients < 2)
 		return sm_fail(
 			reterr, SM_DENIED,
-			"%s: [listener %s]: address = %s: PLAIN would send passwords readable over the network: use sasl = SCRAM-SHA-512",
-			name, l->name, l->address);
+			"address = %s: beyond loopback it must ask for credentials: add sasl = SCRAM-SHA-512, or client_auth = required",
+			l->address);
+	if ((sasl & AUTH_BIT(AUTH_PLAIN)) && !tls)
+		return sm_fail(reterr, SM_DENIED,
+			       "address = %s: PLAIN would send passwords readable over the network: use sasl = SCRAM-SHA-512, or tls = yes",
+			       l->address);
 	return SM_OK;
 }
 
 static enum sm_err check_kafka(const struct config *c, const char *name, struct sm_error *reterr)
 {
-	char host[HOST_BYTES_MAX + 1];
-	uint16_t port;
-	unsigned sasl;
-	if (*c->kafka_advertise && host_port_parse(c->kafka_advertise, host, &port))
-		return sm_fail(reterr, SM_INVALID, "%s: kafka.advertise = %s: give HOST:PORT, as broker.example:9092 or [::1]:9092", name,
-			       c->kafka_advertise);
-	if (auth_mechanisms_parse(c->kafka_sasl, &sasl, reterr)) {
-		sm_error_prefix(reterr, "%s: kafka.sasl", name);
-		return SM_INVALID;
-	}
-	if (sasl && !*c->users)
-		return sm_fail(reterr, SM_INVALID, "%s: kafka.sasl = %s needs security.users = FILE; `smack user add` makes that file",
-			       name, c->kafka_sasl);
 	if (c->kafka_session_ms > UINT32_MAX / 2)
 		return sm_fail(reterr, SM_INVALID, "%s: kafka.session is longer than 24 days", name);
 	if (c->listener_count + 1 > KAFKA_LISTENERS_MAX)
 		return sm_fail(reterr, SM_TOO_LARGE, "%s: more than %d sections [listener ...]", name, KAFKA_LISTENERS_MAX - 1);
-	enum sm_err err = SM_OK;
-	for (uint32_t i = 0; !err && i < c->listener_count; i++)
-		err = check_listener(c, name, &c->listeners[i], reterr);
-	return err;
+	const struct config_listener first = config_first_listener(c);
+	struct sm_error why;
+	enum sm_err err = check_listener(c, &first, &why);
+	if (err)
+		return sm_fail(reterr, err, "%s: kafka.%s", name, why.text);
+	for (uint32_t i = 0; i < c->listener_count; i++)
+		if ((err = check_listener(c, &c->listeners[i], &why)))
+			return sm_fail(reterr, err, "%s: [listener %s]: %s", name, c->listeners[i].name, why.text);
+	return SM_OK;
 }
 
 enum sm_err cql_advertise_parse(const struct config *c, char ret_host[HOST_BYTES_MAX + 1], uint16_t *ret_port)

@@ -5,6 +5,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include <smack/error.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef const char *config_TEXT;
@@ -77,6 +78,12 @@ SM_MUST_CHECK enum sm_err config_read_text(struct config *config, const char *na
 SM_MUST_CHECK enum sm_err config_set(struct config *config, const char *assignment, struct sm_error *reterr);
 /* What goes beyond one key: streams have SQL, jobs have SQL or a command, the address is loopback. */
 SM_MUST_CHECK enum sm_err config_check(const struct config *config, struct sm_error *reterr);
+/* The keys that the first listener (kafka.*) and the sections [listener NAME] share. Borrowed from config. */
+struct config_listener config_first_listener(const struct config *config);
+/* "yes" or "no". Errors: SM_INVALID. */
+SM_MUST_CHECK enum sm_err yes_no_parse(const char *text, bool *ret);
+/* "none" 0, "requested" 1, "required" 2, as enum net_tls_clients. Errors: SM_INVALID. */
+SM_MUST_CHECK enum sm_err client_auth_parse(const char *text, int *ret);
 /* Path of a file named in the configuration, in out. Thread: any. */
 const char *config_path(const struct config *config, const char *path, char *out, size_t size);
 /* Every key with its default and what it means, as a file that could be read back. */

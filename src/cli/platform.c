@@ -243,16 +243,40 @@ static void schema_changed(void *arg, const struct store_change *change)
 		cql_server_schema_changed(p->cql, verbs[change->kind], change->keyspace, change->table);
 }
 
-static enum sm_err fill_listener(const struct config_listener *from, char advertised[HOST_BYTES_MAX + 1], struct kafka_listener_options *to,
-				 struct sm_error *reterr)
+/* One for all listeners that ask the same of their clients. */
+static enum sm_err find_tls(struct platform *p, int clients, struct net_tls **ret_tls, struct sm_error *reterr)
 {
+	const struct config *c = p->config;
+	char certificate[4200], key[4200], client_ca[4200];
+	struct net_tls_options options = {
+		.system = p->system,
+		.certificate = config_path(c, c->certificate, certificate, sizeof certificate),
+		.key = config_path(c, c->certificate_key, key, sizeof key),
+		.client_ca = config_path(c, c->client_ca, client_ca, sizeof client_ca),
+		.clients = (enum net_tls_clients)clients,
+	};
+	enum sm_err err = p->tls[clients] ? SM_OK : net_tls_new(&options, &p->tls[clients], reterr);
+	*ret_tls = p->tls[clients];
+	return err;
+}
+
+/* The words were checked by config_check. */
+static enum sm_err fill_listener(struct platform *p, const struct config_listener *from, char advertised[HOST_BYTES_MAX + 1],
+				 struct kafka_listener_options *to, struct sm_error *reterr)
+{
+	bool tls;
+	int clients;
 	*to = (struct kafka_listener_options){.host = from->address, .port = from->port};
 	if (*from->advertise) {
 		if (host_port_parse(from->advertise, advertised, &to->advertised_port))
 			return sm_fail(reterr, SM_INVALID, "advertise = %s: give HOST:PORT", from->advertise);
 		to->advertised_host = advertised;
 	}
-	return auth_mechanisms_parse(from->sasl, &to->sasl, reterr);
+	if (yes_no_parse(from->tls, &tls) || client_auth_parse(from->client_auth, &clients))
+		return sm_fail(reterr, SM_INVALID, "tls = %s, client_auth = %s: give yes or no; none, requested or required", from->tls,
+			       from->client_auth);
+	enum sm_err err = tls ? find_tls(p, clients, &to->tls, reterr) : SM_OK;
+	return err ? err : auth_mechanisms_parse(from->sasl, &to->sasl, reterr);
 }
 
 static enum sm_err start_kafka(struct platform *p, struct sm_error *reterr)
@@ -260,10 +284,10 @@ static enum sm_err start_kafka(struct platform *p, struct sm_error *reterr)
 	const struct config *c = p->config;
 	char path[4200], advertised[KAFKA_LISTENERS_MAX][HOST_BYTES_MAX + 1];
 	struct kafka_listener_options listeners[KAFKA_LISTENERS_MAX];
-	const struct config_listener first = {NULL, c->listen, c->kafka_port, c->kafka_advertise, c->kafka_sasl};
+	const struct config_listener first = config_first_listener(c);
 	enum sm_err err = SM_OK;
 	for (uint32_t i = 0; !err && i <= c->listener_count; i++)
-		err = fill_listener(i ? &c->listeners[i - 1] : &first, advertised[i], &listeners[i], reterr);
+		err = fill_listener(p, i ? &c->listeners[i - 1] : &first, advertised[i], &listeners[i], reterr);
 	if (!err && *c->users && (err = auth_users_open(config_path(c, c->users, path, sizeof path), &p->users, reterr)))
 		sm_error_prefix(reterr, "security.users");
 	if (err)
@@ -411,6 +435,8 @@ enum sm_err platform_stop(struct platform *p, struct sm_error *reterr)
 	ingest_free(p->ingest);
 	signals_ending("Kafka's requests");
 	kafka_server_free(p->kafka, left_ms(deadline));
+	for (int i = 0; i < 3; i++)
+		net_tls_free(p->tls[i]);
 	auth_users_free(p->users);
 	signals_ending("CQL's requests");
 	cql_server_free(p->cql, left_ms(deadline));

@@ -13,6 +13,7 @@
 #include "kafka/kafka.h"
 #include "log/log.h"
 #include "net/http.h"
+#include "net/tls.h"
 #include "remote/remote.h"
 #include "store/store.h"
 #include "web/web.h"
@@ -42,6 +43,7 @@ struct platform {
 	struct http_server *http;
 	struct ingest *ingest;
 	struct auth_users *users; /* NULL: none are needed */
+	struct net_tls *tls[3];   /* by what is asked of clients (enum net_tls_clients); NULL: not needed */
 	struct kafka_server *kafka;
 	struct cql_server *cql;
 	struct remote_server *remote;

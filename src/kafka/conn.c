@@ -359,7 +359,7 @@ static enum sm_err on_open(struct net_conn *net, void *state, void *arg)
 	queue_init(&c->waiting);
 	queue_init(&c->underway);
 	net_conn_local(net, c->host, &c->port);
-	if (!kafka__session_init(&c->session, c->listener))
+	if (!kafka__session_init(&c->session, c->listener, net))
 		return SM_NO_MEMORY;
 	return c->listener->sasl ? sm_timer_start(net_conn_actor(net), LOGIN_TIMER, KAFKA_LOGIN_MS, 0) : SM_OK;
 }

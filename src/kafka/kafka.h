@@ -18,7 +18,8 @@ struct kafka_listener_options {
 	 * Copied; at most KAFKA_HOST_MAX bytes. */
 	const char *advertised_host;
 	uint16_t advertised_port;
-	unsigned sasl; /* the mechanisms of which one must be used (AUTH_BIT); 0: no login */
+	struct net_tls *tls; /* net/tls.h; outlives the server; NULL: plain */
+	unsigned sasl;       /* the mechanisms of which one must be used (AUTH_BIT); 0: no login */
 };
 struct kafka_server_options {
 	struct sm_system *system;

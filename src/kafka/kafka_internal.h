@@ -202,7 +202,7 @@ struct kafka_session {
 	uint64_t since_ns, expires_ns;     /* of the login; 0: there was none, it does not end */
 };
 /* false: no memory. */
-bool kafka__session_init(struct kafka_session *session, const struct kafka_listener *listener);
+bool kafka__session_init(struct kafka_session *session, const struct kafka_listener *listener, const struct net_conn *net);
 void kafka__session_done(struct kafka_session *session);
 /* What is to be done with a request that begins: handled, taken as a bare message of the login (kafka__sasl_token), or the connection
  * ended without an answer. */

@@ -36,10 +36,11 @@ void kafka__principal_unref(struct kafka_principal *p)
 		free(p);
 }
 
-bool kafka__session_init(struct kafka_session *s, const struct kafka_listener *listener)
+bool kafka__session_init(struct kafka_session *s, const struct kafka_listener *listener, const struct net_conn *net)
 {
 	*s = (struct kafka_session){.state = listener->sasl ? SESSION_BEGUN : SESSION_OPEN};
-	s->principal = kafka__principal_new("User", "ANONYMOUS");
+	const char *subject = net_conn_subject(net);
+	s->principal = kafka__principal_new("User", *subject ? subject : "ANONYMOUS");
 	return s->principal != NULL;
 }
 

@@ -1,4 +1,5 @@
 #include "kafka/kafka_internal.h"
+#include "net/tls.h"
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,7 +37,8 @@ static enum sm_err listener_start(struct kafka_listener *l, const struct kafka_l
 		.system = l->server->system,
 		.host = options->host,
 		.port = options->port,
-		.anywhere = options->sasl != 0,
+		.tls = options->tls,
+		.anywhere = options->sasl != 0 || (options->tls && net_tls_asks_clients(options->tls)),
 		.protocol = &kafka__protocol,
 		.arg = l,
 	};

@@ -3,8 +3,8 @@
  * The poll's callback and the actor's messages run on the same thread, so nothing here is locked. What a handler queues leaves
  * when the turn ends (turn.c). Closing is in two steps: net_conn_close marks the connection and stops the actor; the actor's
  * end calls the protocol's close and frees what is left, so that no handler ever runs on freed state. */
-#include "net/net_internal.h"
 #include "base/metrics.h"
+#include "net/tls_internal.h"
 #include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -13,8 +13,6 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-enum net_timer { NET_TIMER_IDLE = 0x7f000001, NET_TIMER_STALL, NET_TIMER_LINGER };
 
 struct conn_birth {
 	struct net_listener *listener;
@@ -112,9 +110,13 @@ static void keep(struct net_conn *conn, struct bytes left)
 static ssize_t receive_into(struct net_conn *conn, void *data, size_t size)
 {
 	ssize_t n;
-	do
-		n = recv(conn->fd, data, size, MSG_DONTWAIT);
-	while (n < 0 && errno == EINTR);
+	if (conn->tls && !conn->lingering) {
+		n = net__tls_read(conn, data, size);
+	} else {
+		do
+			n = recv(conn->fd, data, size, MSG_DONTWAIT);
+		while (n < 0 && errno == EINTR);
+	}
 	if (n > 0)
 		conn->read_ms = now_ms(conn);
 	return n;
@@ -222,6 +224,11 @@ static void read_ready(struct net_conn *conn)
 		peer_ended(conn);
 	else if (n < 0 && errno != EAGAIN)
 		net_conn_close(conn);
+	/* The socket says nothing of what TLS has taken from it already. */
+	if (n > 0 && !conn->closed && net__tls_pending(conn)) {
+		conn->more = true;
+		net__turn_mark(conn);
+	}
 }
 
 /* ---- output ---- */
@@ -230,7 +237,7 @@ static void flush(struct net_conn *conn)
 {
 	int os_errno = 0;
 	size_t before = conn->out.size;
-	enum net_flush result = net__out_flush(&conn->out, conn->turn, conn->fd, &os_errno);
+	enum net_flush result = conn->tls ? net__tls_flush(conn, &os_errno) : net__out_flush(&conn->out, conn->turn, conn->fd, &os_errno);
 	if (result == NET_FLUSH_FAILED) {
 		net_conn_close(conn);
 		return;
@@ -241,7 +248,7 @@ static void flush(struct net_conn *conn)
 		net_conn_close(conn);
 		return;
 	}
-	if (result == NET_FLUSH_EMPTY && conn->want_write)
+	if (result != NET_FLUSH_BLOCKED && conn->want_write)
 		sm_timer_stop(conn->actor, NET_TIMER_STALL);
 	conn->want_write = result == NET_FLUSH_BLOCKED;
 	if (conn->was_full && conn->out.size < NET_WRITE_LOW) {
@@ -254,6 +261,8 @@ static void flush(struct net_conn *conn)
 /* The queue has left and the connection is to end. */
 static void shut(struct net_conn *conn)
 {
+	if (conn->tls)
+		net__tls_shut(conn);
 	if (conn->eof || shutdown(conn->fd, SHUT_WR) != 0) {
 		net_conn_close(conn);
 		return;
@@ -276,10 +285,40 @@ void net__conn_turn_end(struct net_conn *conn)
 		if (buf_size(&conn->in) && buf_size(&conn->in) >= conn->need)
 			show_kept(conn);
 	}
-	if (!conn->closed && conn->out.first && !conn->want_write)
+	if (conn->more && !conn->closed && !conn->paused && !conn->finishing && !conn->eof) {
+		conn->more = false;
+		read_ready(conn);
+	}
+	if (!conn->closed && conn->out.first && !conn->want_write && !conn->handshake)
 		flush(conn);
 	if (!conn->closed && conn->finishing && !conn->out.first && !conn->lingering)
 		shut(conn);
+	update_poll(conn);
+}
+
+static void open_protocol(struct net_conn *conn)
+{
+	conn->opened = true;
+	if (conn->protocol->open && conn->protocol->open(conn, conn->state, conn->listener->options.arg))
+		net_conn_close(conn);
+}
+
+static void shake_hands(struct net_conn *conn)
+{
+	enum net_handshake result = net__tls_handshake(conn);
+	conn->want_write = result == NET_HANDSHAKE_WRITE;
+	if (result == NET_HANDSHAKE_FAILED) {
+		net_conn_close(conn);
+		return;
+	}
+	if (result == NET_HANDSHAKE_DONE) {
+		conn->handshake = false;
+		sm_timer_stop(conn->actor, NET_TIMER_HANDSHAKE);
+		open_protocol(conn);
+		/* The first request may have come with the end of the handshake. */
+		conn->more = true;
+		net__turn_mark(conn);
+	}
 	update_poll(conn);
 }
 
@@ -290,6 +329,10 @@ static void poll_ready(uv_poll_t *handle, int status, int events)
 		return;
 	if (status < 0) {
 		net_conn_close(conn);
+		return;
+	}
+	if (conn->handshake) {
+		shake_hands(conn);
 		return;
 	}
 	if (events & UV_WRITABLE) {
@@ -344,7 +387,9 @@ static void begin_drain(struct net_conn *conn)
 	if (conn->draining)
 		return;
 	conn->draining = true;
-	if (conn->finishing)
+	if (conn->handshake)
+		net_conn_close(conn);
+	else if (conn->finishing)
 		net__turn_mark(conn);
 	else if (conn->protocol->drain)
 		conn->protocol->drain(conn, conn->state);
@@ -372,9 +417,13 @@ static enum sm_err conn_init(struct sm_actor *self, void *state, void *arg)
 		net_conn_close(conn);
 		return SM_OK;
 	}
-	conn->opened = true;
-	if (conn->protocol->open && conn->protocol->open(conn, conn->state, listener->options.arg))
+	if (!listener->options.tls) {
+		open_protocol(conn);
+	} else if (net__tls_begin(conn) && sm_timer_start(self, NET_TIMER_HANDSHAKE, NET_TLS_HANDSHAKE_MS, 0) == SM_OK) {
+		conn->handshake = true;
+	} else {
 		net_conn_close(conn);
+	}
 	if (draining && !conn->closed)
 		begin_drain(conn);
 	update_poll(conn);
@@ -398,15 +447,24 @@ static enum sm_err conn_receive(struct sm_actor *self, void *state, struct sm_ms
 		begin_drain(conn);
 		return SM_OK;
 	}
+	if (msg->type == &net__msg_tls_read) {
+		if (net__tls_file_read(conn, msg))
+			net__turn_mark(conn);
+		else
+			net_conn_close(conn);
+		return SM_OK;
+	}
 	if (msg->type == &sm_msg_timer) {
 		uint32_t timer = ((struct sm_timer_msg *)msg)->timer;
 		if (timer == NET_TIMER_IDLE)
 			restart_or_close(conn, timer, conn->read_ms, conn->listener->options.idle_ms);
 		else if (timer == NET_TIMER_STALL && conn->want_write)
 			restart_or_close(conn, timer, conn->write_ms, NET_WRITE_STALL_MS);
-		else if (timer == NET_TIMER_LINGER)
+		else if (timer == NET_TIMER_LINGER || timer == NET_TIMER_HANDSHAKE)
 			net_conn_close(conn);
-		if (timer >= NET_TIMER_IDLE && timer <= NET_TIMER_LINGER)
+		else if (timer == NET_TIMER_FILE)
+			net__turn_mark(conn);
+		if (timer >= NET_TIMER_IDLE && timer <= NET_TIMER_FILE)
 			return SM_OK;
 	}
 	if (conn->protocol->receive && conn->protocol->receive(conn, conn->state, msg))
@@ -428,6 +486,7 @@ static void conn_done(struct sm_actor *self, void *state)
 			at = &(*at)->next_dirty;
 		*at = conn->next_dirty;
 	}
+	net__tls_done(conn);
 	net__out_done(&conn->out, conn->turn);
 	buf_done(&conn->in);
 	uv_poll_stop(&conn->poll);
@@ -480,6 +539,10 @@ void net_conn_need(struct net_conn *conn, size_t size)
 bool net_conn_write_full(const struct net_conn *conn)
 {
 	return conn->out.size > NET_WRITE_HIGH;
+}
+const char *net_conn_subject(const struct net_conn *conn)
+{
+	return net__tls_subject(conn);
 }
 const char *net_conn_peer(const struct net_conn *conn)
 {

@@ -11,12 +11,14 @@
 #include <smack/actor.h>
 
 struct net_conn;
+struct net_tls;
 
 /* What a protocol does with a connection. Handlers run on the connection's dispatcher. An error closes the connection. */
 struct net_protocol {
 	const char *name;  /* "kafka" */
 	size_t state_size; /* zeroed per connection */
 	uint32_t mailbox_max;
+	/* With TLS: when the handshake is done. If that fails, neither this nor close is called. */
 	enum sm_err (*open)(struct net_conn *conn, void *state, void *arg);
 	/* Bytes have arrived. Returns how many were consumed; the rest is shown again with more behind it. After a partial
 	 * consume, set net_conn_need to the size wanted, so that a large frame is not shown byte by byte. */
@@ -45,6 +47,7 @@ struct net_listen_options {
 	const char *unix_path; /* made with mode 0600; a stale socket file is replaced */
 	const struct net_protocol *protocol;
 	void *arg;                /* handed to open; lives as long as the listener */
+	struct net_tls *tls;      /* net/tls.h; outlives the listener; NULL: plain */
 	uint32_t connections_max; /* 0: NET_CONNECTIONS_MAX; above, accepted and closed at once */
 	uint64_t idle_ms;         /* close after so long without a byte from the peer; 0: never */
 };
@@ -69,7 +72,8 @@ void *net_conn_take(struct net_conn *conn, struct bytes part, uint8_t **ret_data
 void net_conn_write(struct net_conn *conn, struct bytes data);
 /* Queue bytes that are borrowed until release(arg) is called, exactly once. */
 void net_conn_write_ref(struct net_conn *conn, struct bytes data, void (*release)(void *arg), void *arg);
-/* Queue a region of a file (sendfile). release is called once when it has left or never will. */
+/* Queue a region of a file (sendfile; with TLS it is read on the pool). release is called once when it has left or never will; if a TLS
+ * connection ended while the file was read, on a thread of the pool. */
 void net_conn_write_file(struct net_conn *conn, int fd, uint64_t at, size_t size, void (*release)(void *arg), void *arg);
 bool net_conn_write_full(const struct net_conn *conn); /* more than NET_WRITE_HIGH is queued: produce no more */
 /* Stop and go on reading: back pressure to the peer. Counted: as many resumes as pauses. */
@@ -81,6 +85,9 @@ void net_conn_close(struct net_conn *conn); /* now */
 /* "127.0.0.1:40312", and the address that the client connected to. */
 const char *net_conn_peer(const struct net_conn *conn);
 void net_conn_local(const struct net_conn *conn, char host[46], uint16_t *ret_port);
+/* With TLS: the subject of the certificate that the client has shown and that a client_ca vouches for, as "CN=alice,O=Example"; else "".
+ * Lives as long as the connection. */
+const char *net_conn_subject(const struct net_conn *conn);
 bool net_conn_draining(const struct net_conn *conn);
 
 #endif

@@ -29,7 +29,7 @@ struct net__out {
 	size_t size;
 };
 struct net__turn;
-enum net_flush { NET_FLUSH_EMPTY, NET_FLUSH_BLOCKED, NET_FLUSH_FAILED };
+enum net_flush { NET_FLUSH_EMPTY, NET_FLUSH_BLOCKED, NET_FLUSH_WAITING, NET_FLUSH_FAILED };
 
 /* false: out of memory, the connection must be closed. */
 bool net__out_copy(struct net__out *out, struct net__turn *turn, struct bytes data);
@@ -37,6 +37,8 @@ bool net__out_node(struct net__out *out, enum net_node_kind kind, struct bytes d
 		   void *arg);
 /* Write what the socket takes. ret_errno is set when it failed. */
 enum net_flush net__out_flush(struct net__out *out, struct net__turn *turn, int fd, int *ret_errno);
+/* So many bytes have left. */
+void net__out_advance(struct net__out *out, struct net__turn *turn, size_t n);
 /* Release everything that is queued. */
 void net__out_done(struct net__out *out, struct net__turn *turn);
 
@@ -61,6 +63,8 @@ void net__turn_block_free(struct net__turn *turn, struct net__node *node);
 
 /* ---- a connection ---- */
 
+enum net_timer { NET_TIMER_IDLE = 0x7f000001, NET_TIMER_STALL, NET_TIMER_LINGER, NET_TIMER_HANDSHAKE, NET_TIMER_FILE };
+
 struct net_conn {
 	uv_poll_t poll;
 	struct sm_actor *actor;
@@ -68,12 +72,15 @@ struct net_conn {
 	const struct net_protocol *protocol;
 	void *state;
 	int fd;
-	int events; /* what the poll waits for */
+	int events;           /* what the poll waits for */
+	struct net__tls *tls; /* NULL: plain */
 	struct net__turn *turn;
 	struct net_conn *next_dirty;
 	bool dirty;
 	bool show; /* input that is there is to be shown again: reading was resumed */
 	bool want_write;
+	bool handshake; /* TLS is not agreed on yet */
+	bool more;      /* TLS holds bytes that are to be read */
 	bool was_full;
 	bool eof;       /* the peer has ended its side */
 	bool finishing; /* close when the queue has left */

@@ -15,6 +15,10 @@
 #define NET_LINGER_MS 1000          /* after the last answer the peer's bytes are read and thrown away for so long, */
 #define NET_LINGER_BYTES (1u << 20) /* and so many, so that a reset does not overtake the answer */
 #define NET_BACKLOG 1024
+#define NET_TLS_HANDSHAKE_MS 10000    /* a client that has not finished its handshake by then is closed */
+#define NET_TLS_FILE_PIECE (1u << 17) /* bytes of a file that are read for a TLS connection at a time */
+#define NET_TLS_RETRY_MS 5            /* while the pool is full */
+#define NET_TLS_LOOK_MS 10000         /* between two looks at the files of certificates */
 
 #define HTTP_LINE_MAX 8192           /* request line; above: 414 */
 #define HTTP_HEADER_BYTES_MAX 32768  /* all header lines; above: 431 */

@@ -82,7 +82,7 @@ static void pop(struct net__out *out, struct net__turn *turn)
 	node_free(node, turn);
 }
 
-static void advance(struct net__out *out, struct net__turn *turn, size_t n)
+void net__out_advance(struct net__out *out, struct net__turn *turn, size_t n)
 {
 	out->size -= n;
 	while (out->first && n >= out->first->size) {
@@ -131,7 +131,7 @@ enum net_flush net__out_flush(struct net__out *out, struct net__turn *turn, int 
 			*ret_errno = errno;
 			return NET_FLUSH_FAILED;
 		}
-		advance(out, turn, (size_t)n);
+		net__out_advance(out, turn, (size_t)n);
 	}
 	return NET_FLUSH_EMPTY;
 }
