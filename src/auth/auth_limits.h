@@ -11,5 +11,8 @@
 #define AUTH_SALT_BYTES 16              /* of a new user */
 #define AUTH_SALT_MAX 64                /* of one that another program made */
 #define AUTH_USERS_FILE_MAX (16u << 20) /* bytes of the file of users */
+#define AUTH_ACLS_MAX 10000             /* rules */
+#define AUTH_ACL_TEXT_MAX 4096          /* bytes of a rule's name, principal or host */
+#define AUTH_ACLS_FILE_MAX (64u << 20)  /* bytes of the file of rules */
 
 #endif
