@@ -439,6 +439,11 @@ static enum sm_err check_listener(const struct config *c, const struct config_li
 
 static enum sm_err check_kafka(const struct config *c, const char *name, struct sm_error *reterr)
 {
+	bool yes;
+	if (yes_no_parse(c->acls, &yes))
+		return sm_fail(reterr, SM_INVALID, "%s: security.acls = %s: must be yes or no", name, c->acls);
+	if (yes_no_parse(c->allow_without_acl, &yes))
+		return sm_fail(reterr, SM_INVALID, "%s: security.allow_without_acl = %s: must be yes or no", name, c->allow_without_acl);
 	if (c->kafka_session_ms > UINT32_MAX / 2)
 		return sm_fail(reterr, SM_INVALID, "%s: kafka.session is longer than 24 days", name);
 	if (c->listener_count + 1 > KAFKA_LISTENERS_MAX)

@@ -79,6 +79,7 @@ static void config_names_the_line_of_what_is_wrong(void **state)
 	expect("[listener x]\nclient_auth = required\n", "[listener x]: client_auth = required needs tls = yes");
 	expect("security.certificate = c\nsecurity.key = k\n[listener x]\ntls = yes\nclient_auth = required\n", "needs security.client_ca");
 	expect("security.certificate = c\nsecurity.key = k\n[listener x]\ntls = yes\naddress = ::\n", "must ask for credentials");
+	expect("security.acls = maybe\n", "security.acls = maybe: must be yes or no");
 	expect("[job a]\nsql = x\n", "schedule is missing");
 	expect("[stream a]\ndedup = id\n", "sql = FILE is missing");
 	char line[400];

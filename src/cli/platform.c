@@ -279,6 +279,20 @@ static enum sm_err fill_listener(struct platform *p, const struct config_listene
 	return err ? err : auth_mechanisms_parse(from->sasl, &to->sasl, reterr);
 }
 
+static enum sm_err open_acls(struct platform *p, struct sm_error *reterr)
+{
+	char path[4096];
+	bool wanted, allow;
+	if (yes_no_parse(p->config->acls, &wanted) || yes_no_parse(p->config->allow_without_acl, &allow))
+		return sm_fail(reterr, SM_INVALID, "security.acls, security.allow_without_acl: must be yes or no");
+	struct auth_acls_options options = {
+		.path = in_data(p, "log/acls", path, sizeof path), .super_users = p->config->super_users, .allow_without_rules = allow};
+	enum sm_err err = wanted ? auth_acls_open(&options, &p->acls, reterr) : SM_OK;
+	if (err)
+		sm_error_prefix(reterr, "security.acls");
+	return err;
+}
+
 static enum sm_err start_kafka(struct platform *p, struct sm_error *reterr)
 {
 	const struct config *c = p->config;
@@ -290,13 +304,14 @@ static enum sm_err start_kafka(struct platform *p, struct sm_error *reterr)
 		err = fill_listener(p, i ? &c->listeners[i - 1] : &first, advertised[i], &listeners[i], reterr);
 	if (!err && *c->users && (err = auth_users_open(config_path(c, c->users, path, sizeof path), &p->users, reterr)))
 		sm_error_prefix(reterr, "security.users");
-	if (err)
+	if (err || (err = open_acls(p, reterr)))
 		return err;
 	struct kafka_server_options kafka = {.system = p->system,
 					     .log = p->log,
 					     .listeners = listeners,
 					     .listener_count = c->listener_count + 1,
 					     .users = p->users,
+					     .acls = p->acls,
 					     .session_max_ms = (uint32_t)c->kafka_session_ms,
 					     .group_initial_rebalance_delay_ms = 300};
 	return kafka_server_new(&kafka, &p->kafka, reterr);
@@ -437,6 +452,7 @@ enum sm_err platform_stop(struct platform *p, struct sm_error *reterr)
 	kafka_server_free(p->kafka, left_ms(deadline));
 	for (int i = 0; i < 3; i++)
 		net_tls_free(p->tls[i]);
+	auth_acls_free(p->acls);
 	auth_users_free(p->users);
 	signals_ending("CQL's requests");
 	cql_server_free(p->cql, left_ms(deadline));

@@ -43,6 +43,7 @@ struct platform {
 	struct http_server *http;
 	struct ingest *ingest;
 	struct auth_users *users; /* NULL: none are needed */
+	struct auth_acls *acls;   /* NULL: everybody may everything */
 	struct net_tls *tls[3];   /* by what is asked of clients (enum net_tls_clients); NULL: not needed */
 	struct kafka_server *kafka;
 	struct cql_server *cql;

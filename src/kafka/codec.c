@@ -87,6 +87,22 @@ static size_t element_size(const struct kafka_field *field)
 	return field->kind == KIND_STRUCT ? field->of->size : kind_places[field->kind].size;
 }
 
+size_t kafka__element_size(const struct kafka_field *field)
+{
+	return element_size(field);
+}
+
+struct kafka_member kafka__member(const struct kafka_layout *layout, void *message, const char *name)
+{
+	size_t at = 0;
+	for (uint32_t i = 0; i < layout->field_count; i++) {
+		struct member m = member_next(&layout->fields[i], message, &at);
+		if (strcmp(layout->fields[i].name, name) == 0)
+			return (struct kafka_member){&layout->fields[i], m.value, m.count};
+	}
+	return (struct kafka_member){0};
+}
+
 static void set_absent(const struct kafka_field *field, struct member m)
 {
 	if (field->list) {

@@ -128,6 +128,15 @@ struct kafka_writer {
  * structure that must be there is NULL), SM_NO_MEMORY. */
 SM_MUST_CHECK enum sm_err kafka__encode(const struct kafka_layout *layout, struct kafka_version version, const void *message,
 					struct kafka_writer *w);
+/* A member by its name; field NULL: there is none. */
+struct kafka_member {
+	const struct kafka_field *field;
+	void *value;    /* the value, or the pointer of a list or structure */
+	int32_t *count; /* of a list */
+};
+struct kafka_member kafka__member(const struct kafka_layout *layout, void *message, const char *name);
+/* Of one element of a list. */
+size_t kafka__element_size(const struct kafka_field *field);
 /* Fill a message with its defaults. */
 void kafka__defaults(const struct kafka_layout *layout, void *message);
 

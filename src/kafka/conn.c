@@ -137,7 +137,7 @@ static void begin(struct kafka_conn *c)
 		kafka__abort(r);
 	} else if (answered) {
 		kafka__finish(r);
-	} else {
+	} else if (!r->server->acls || kafka__authorize(r)) {
 		r->api->handle(r);
 	}
 }
@@ -193,7 +193,7 @@ void kafka__finish(struct kafka_request *r)
 {
 	if (!r->conn || r->finished)
 		return;
-	if (!r->silent && !r->encoded && kafka__request_encode(r)) {
+	if ((r->server->acls && !r->encoded && !kafka__authorize_reply(r)) || (!r->silent && !r->encoded && kafka__request_encode(r))) {
 		kafka__abort(r);
 		return;
 	}

@@ -5,6 +5,7 @@
 #ifndef KAFKA_KAFKA_H
 #define KAFKA_KAFKA_H
 
+#include "auth/acl.h"
 #include "auth/auth.h"
 #include "base/clock.h"
 #include "kafka/kafka_limits.h"
@@ -28,6 +29,7 @@ struct kafka_server_options {
 	const struct kafka_listener_options *listeners; /* 1 to KAFKA_LISTENERS_MAX */
 	uint32_t listener_count;
 	struct auth_users *users; /* outlives the server; may be NULL when no listener has SASL */
+	struct auth_acls *acls;   /* outlives the server; NULL: everybody may everything */
 	/* A login must be repeated after so long, else the connection is closed; 0: it lasts as long as the connection (Kafka's
 	 * connections.max.reauth.ms). */
 	uint32_t session_max_ms;

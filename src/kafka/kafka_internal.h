@@ -11,6 +11,7 @@
 #ifndef KAFKA_KAFKA_INTERNAL_H
 #define KAFKA_KAFKA_INTERNAL_H
 
+#include "auth/acl.h"
 #include "auth/auth.h"
 #include "kafka/codec.h"
 #include "kafka/kafka.h"
@@ -72,6 +73,7 @@ struct kafka_server {
 	struct kafka_listener listeners[KAFKA_LISTENERS_MAX];
 	uint32_t listener_count;
 	struct auth_users *accounts;
+	struct auth_acls *acls; /* NULL: everybody may everything */
 	uint32_t session_max_ms;
 	atomic_int logins; /* steps of logins on the pool */
 	char cluster_id[64];
@@ -134,7 +136,8 @@ struct kafka_request {
 	void *body, *reply;              /* decoded request; reply with its defaults */
 	const struct log_topics *topics; /* kafka__topics; released with the request */
 	bool begun, finished, silent, stalled;
-	bool encoded; /* the handler has written `out` itself */
+	bool encoded;                 /* the handler has written `out` itself */
+	struct kafka_denial *denials; /* authorize.c: what was taken out of the request */
 	const struct kafka_listener *listener;
 	char host[46]; /* the address that the client connected to */
 	uint16_t port;
@@ -213,6 +216,13 @@ void kafka__session_told(struct kafka_request *request);
 void kafka__sasl_token(struct kafka_request *request);
 /* conn.c: the request's connection has one as long as request->conn is there. */
 struct kafka_session *kafka__session(struct kafka_request *request);
+
+/* ---- what a principal may ask (authorize.c); only with server->acls. Thread: the connection's dispatcher ---- */
+
+/* Before the handler: take out of the request what its principal may not touch. false: it is answered already, or its connection ends. */
+bool kafka__authorize(struct kafka_request *request);
+/* Before the reply is encoded: put back what was taken out, with its error. false: no memory, or no reply is wanted: end the connection. */
+bool kafka__authorize_reply(struct kafka_request *request);
 
 /* ---- for handlers ---- */
 

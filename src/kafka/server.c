@@ -72,6 +72,7 @@ enum sm_err kafka_server_new(const struct kafka_server_options *options, struct 
 	s->auto_create = !options->no_auto_create;
 	s->rebalance_delay_ms = options->group_initial_rebalance_delay_ms;
 	s->accounts = options->users;
+	s->acls = options->acls;
 	s->session_max_ms = options->session_max_ms;
 	snprintf(s->cluster_id, sizeof s->cluster_id, "%s", options->cluster_id ? options->cluster_id : DEFAULT_CLUSTER_ID);
 	pthread_mutex_init(&s->groups_lock, NULL);
