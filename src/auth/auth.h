@@ -57,7 +57,7 @@ enum auth_step auth_sasl_step(struct auth_sasl *sasl, struct bytes in, struct bu
 enum auth_mechanism auth_sasl_mechanism(const struct auth_sasl *sasl);
 /* After AUTH_COMPLETE. Lives as long as sasl. */
 const char *auth_sasl_user(const struct auth_sasl *sasl);
-/* After AUTH_FAILED: what may be told to the client, or NULL: only that it failed. Constant text. */
+/* After AUTH_FAILED: what may be told to the client, or NULL: only that it failed. Lives as long as sasl. */
 const char *auth_sasl_reason(const struct auth_sasl *sasl);
 
 #endif

@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <ctype.h>
 #include <openssl/crypto.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum state { BEGUN, CHALLENGED, ENDED };
@@ -13,6 +14,7 @@ struct auth_sasl {
 	enum auth_mechanism mechanism;
 	enum state state;
 	const char *reason;
+	char text[80]; /* of a reason that names a number */
 	const char *nonce_for_tests;
 	char user[AUTH_NAME_MAX + 1];
 	bool known; /* the user is in the file */
@@ -117,13 +119,17 @@ static enum auth_step plain(struct auth_sasl *s, struct bytes in)
 	for (size_t i = 0; i <= in.size; i++) {
 		if (i < in.size && in.data[i])
 			continue;
-		if (count == 3)
-			return fail(s, NULL);
-		parts[count++] = bytes_of(in.data + from, i - from);
+		if (count < 3)
+			parts[count] = bytes_of(in.data + from, i - from);
+		count++;
 		from = i + 1;
 	}
+	if (count != 3) {
+		snprintf(s->text, sizeof s->text, "Invalid SASL/PLAIN response: expected 3 tokens, got %zu", count);
+		return fail(s, s->text);
+	}
 	struct bytes authzid = parts[0], name = parts[1], password = parts[2];
-	if (count != 3 || name.size > AUTH_NAME_MAX || password.size > AUTH_PASSWORD_MAX)
+	if (name.size > AUTH_NAME_MAX || password.size > AUTH_PASSWORD_MAX)
 		return fail(s, NULL);
 	if (!name.size)
 		return fail(s, "Authentication failed: username not specified");

@@ -241,7 +241,6 @@ static void plain_takes_the_password_alone(void **state)
 	assert_int_equal(plain(*state, BYTES("\0user\0"), &reason), AUTH_FAILED);
 	assert_string_equal(reason, "Authentication failed: password not specified");
 	assert_int_equal(plain(*state, BYTES(""), &reason), AUTH_FAILED);
-	assert_null(reason);
 	assert_int_equal(plain(*state, BYTES("\0user"), &reason), AUTH_FAILED);
 	assert_int_equal(plain(*state, BYTES("\0user\0pencil\0"), &reason), AUTH_FAILED);
 	static uint8_t large[AUTH_TOKEN_MAX + 1];

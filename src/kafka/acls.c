@@ -39,13 +39,14 @@ static void put_acl(void *arg, const struct auth_acl *a)
 	struct kafka_describe_acls_response *reply = r->reply;
 	if (d->put == d->room) /* more than were counted: the rules have changed meanwhile */
 		return;
-	struct kafka_described_acls *last = reply->resources_count ? &reply->resources[reply->resources_count - 1] : NULL;
-	bool same = last && last->resource_type == a->resource && last->pattern_type == a->pattern &&
-		    bytes_equal(last->resource_name, bytes_str(a->name));
-	if (!same) {
-		last = &reply->resources[reply->resources_count++];
-		*last = (struct kafka_described_acls){a->resource, keep(r, a->name), a->pattern, &d->descriptions[d->put], 0};
+	int32_t at = reply->resources_count - 1;
+	if (at < 0 || reply->resources[at].resource_type != a->resource || reply->resources[at].pattern_type != a->pattern ||
+	    !bytes_equal(reply->resources[at].resource_name, bytes_str(a->name))) {
+		at = reply->resources_count++;
+		reply->resources[at] = (struct kafka_described_acls){a->resource, keep(r, a->name), a->pattern, &d->descriptions[d->put],
+								     0};
 	}
+	struct kafka_described_acls *last = &reply->resources[at];
 	struct kafka_acl_description *one = &d->descriptions[d->put++];
 	*one = (struct kafka_acl_description){keep(r, a->principal), keep(r, a->host), a->operation, a->permission};
 	last->acls_count++;
@@ -74,10 +75,11 @@ void kafka__describe_acls(struct kafka_request *r)
 		return;
 	}
 	if (!text_of(r, q->resource_name_filter, &f.name) || !text_of(r, q->principal_filter, &f.principal) ||
-	    !text_of(r, q->host_filter, &f.host) || !auth_acl_filter_ok(&f)) {
-		describe_error(r, KAFKA_INVALID_REQUEST, "The filter has an unknown type or a name with a zero byte.");
+	    !text_of(r, q->host_filter, &f.host)) {
+		describe_error(r, KAFKA_INVALID_REQUEST, "The filter has a name with a zero byte.");
 		return;
 	}
+	reply->error_message = KAFKA_EMPTY;
 	auth_acls_list(r->server->acls, &f, count_acl, &d);
 	reply->resources = kafka__alloc(r, (size_t)d.room, sizeof *reply->resources);
 	d.descriptions = kafka__alloc(r, (size_t)d.room, sizeof *d.descriptions);
@@ -127,7 +129,7 @@ static void create_prepare(struct kafka_request *r, struct creating *c, const st
 			       .pattern = q->resource_pattern_type,
 			       .operation = q->operation,
 			       .permission = q->permission_type};
-	*out = (struct kafka_acl_creation_result){0};
+	*out = (struct kafka_acl_creation_result){.error_message = KAFKA_EMPTY};
 	if (!text_of(r, q->resource_name, &a->name) || !text_of(r, q->principal, &a->principal) || !text_of(r, q->host, &a->host) ||
 	    !a->name || !a->principal || !a->host) {
 		create_refuse(out, KAFKA_INVALID_REQUEST, "A name, a principal or a host has a zero byte.");

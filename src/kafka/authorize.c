@@ -7,6 +7,7 @@
  * handler needs a line. */
 #include "kafka/authorize_internal.h"
 #include "base/logging.h"
+#include "log/record_batch.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -61,6 +62,17 @@ struct uuid *kafka__id_in(const struct kafka_field *list, void *item)
 	return list->kind == KIND_STRUCT ? kafka__member(list->of, item, "topic_id").value : NULL;
 }
 
+const char *kafka__denied_text(int16_t error)
+{
+	switch (error) {
+	case KAFKA_TOPIC_AUTHORIZATION_FAILED: return "Topic authorization failed.";
+	case KAFKA_GROUP_AUTHORIZATION_FAILED: return "Group authorization failed.";
+	case KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED: return "Transactional Id authorization failed.";
+	case KAFKA_CLUSTER_AUTHORIZATION_FAILED: return "Cluster authorization failed.";
+	default: return NULL;
+	}
+}
+
 static int16_t error_for(enum auth_acl_word resource)
 {
 	switch ((int)resource) {
@@ -99,6 +111,7 @@ struct gate {
 };
 
 static int16_t create_error(struct kafka_request *r, const struct kafka_field *list, void *item);
+static int16_t delete_error(struct kafka_request *r, const struct kafka_field *list, void *item);
 static int16_t metadata_error(struct kafka_request *r, const struct kafka_field *list, void *item);
 static int16_t coordinator_error(struct kafka_request *r, const struct kafka_field *list, void *item);
 static int16_t read_config_error(struct kafka_request *r, const struct kafka_field *list, void *item);
@@ -113,8 +126,8 @@ static const struct filter filters[] = {
 	{KAFKA_OFFSET_COMMIT, "topics", "topics", TOPIC(READ)},
 	{KAFKA_TXN_OFFSET_COMMIT, "topics", "topics", TOPIC(READ)},
 	{KAFKA_CREATE_TOPICS, "topics", "topics", 0, 0, create_error},
-	{KAFKA_DELETE_TOPICS, "topics", "topics", TOPIC(DELETE)},
-	{KAFKA_DELETE_TOPICS, "topic_names", "topics", TOPIC(DELETE)},
+	{KAFKA_DELETE_TOPICS, "topics", "topics", 0, 0, delete_error},
+	{KAFKA_DELETE_TOPICS, "topic_names", "topics", 0, 0, delete_error},
 	{KAFKA_DELETE_RECORDS, "topics", "topics", TOPIC(DELETE)},
 	{KAFKA_OFFSET_FOR_LEADER_EPOCH, "topics", "topics", TOPIC(DESCRIBE)},
 	{KAFKA_CREATE_PARTITIONS, "topics", "results", TOPIC(ALTER)},
@@ -163,6 +176,16 @@ static int16_t create_error(struct kafka_request *r, const struct kafka_field *l
 	bool ok = kafka__may_cluster(r, AUTH_OPERATION_CREATE) ||
 		  kafka__may(r, AUTH_OPERATION_CREATE, AUTH_RESOURCE_TOPIC, *kafka__name_in(list, item));
 	return ok ? KAFKA_NONE : KAFKA_TOPIC_AUTHORIZATION_FAILED;
+}
+
+/* That a topic is not there, may be told to who may describe it. */
+static int16_t delete_error(struct kafka_request *r, const struct kafka_field *list, void *item)
+{
+	struct bytes name = topic_name(r, list, item);
+	if (!name.data || kafka__may(r, AUTH_OPERATION_DELETE, AUTH_RESOURCE_TOPIC, name))
+		return KAFKA_NONE;
+	bool unknown = kafka__topics(r) && !kafka__topic(r, r->topics, name, NULL);
+	return unknown && kafka__may(r, AUTH_OPERATION_DESCRIBE, AUTH_RESOURCE_TOPIC, name) ? KAFKA_NONE : KAFKA_TOPIC_AUTHORIZATION_FAILED;
 }
 
 static int16_t metadata_error(struct kafka_request *r, const struct kafka_field *list, void *item)
@@ -402,6 +425,7 @@ static enum verdict find_coordinator(struct kafka_request *r)
 		return PASS;
 	reply->node_id = reply->port = -1;
 	reply->host = KAFKA_EMPTY;
+	reply->error_message = kafka__text(kafka__denied_text(error));
 	return refused(r, error);
 }
 
@@ -487,6 +511,19 @@ static const struct special {
 
 /* ---- before ---- */
 
+/* A transactional id that no batch makes use of is not looked at, as by Kafka. */
+static bool is_transactional(const struct kafka_produce_request *q)
+{
+	for (int32_t i = 0; i < q->topics_count; i++) {
+		for (int32_t k = 0; k < q->topics[i].partitions_count; k++) {
+			const struct kafka_records *records = &q->topics[i].partitions[k].records;
+			if (records->size > 23 && (be16_get(records->data + 21) & BATCH_TRANSACTIONAL))
+				return true;
+		}
+	}
+	return false;
+}
+
 static enum verdict pass_gates(struct kafka_request *r, bool *known)
 {
 	for (size_t i = 0; i < GATES; i++) {
@@ -494,6 +531,8 @@ static enum verdict pass_gates(struct kafka_request *r, bool *known)
 		if (g->api != r->api->key)
 			continue;
 		*known = true;
+		if (g->api == KAFKA_PRODUCE && !is_transactional(r->body))
+			continue;
 		struct bytes name = BYTES(AUTH_CLUSTER_NAME);
 		if (g->name)
 			name = *(struct bytes *)kafka__member(r->api->request, r->body, g->name).value;

@@ -9,6 +9,9 @@ bool kafka__may(struct kafka_request *request, enum auth_acl_word operation, enu
 bool kafka__may_cluster(struct kafka_request *request, enum auth_acl_word operation);
 bool kafka__may_somewhere(struct kafka_request *request, enum auth_acl_word operation, enum auth_acl_word resource);
 
+/* Kafka's text for such an error. */
+const char *kafka__denied_text(int16_t error);
+
 /* What an element of a list is called: itself if it is a string, else its member for that. NULL: it has none. */
 struct bytes *kafka__name_in(const struct kafka_field *list, void *item);
 struct uuid *kafka__id_in(const struct kafka_field *list, void *item);

@@ -44,6 +44,9 @@ static bool put_partitions(struct kafka_request *r, const struct kafka_field *as
 			if (offset.field)
 				*(int64_t *)offset.value = -1;
 		}
+		struct kafka_member metadata = kafka__member(layout, one, "metadata");
+		if (metadata.field)
+			*(struct bytes *)metadata.value = KAFKA_EMPTY;
 		struct kafka_member records = kafka__member(layout, one, "records");
 		if (records.field)
 			*(struct kafka_records *)records.value = (struct kafka_records){(const uint8_t *)"", 0, NULL};
@@ -51,6 +54,19 @@ static bool put_partitions(struct kafka_request *r, const struct kafka_field *as
 	*(uint8_t **)out.value = all;
 	*out.count = count;
 	return all != NULL;
+}
+
+/* Kafka says why in the answers to some requests, in others not. */
+static void set_text(const struct kafka_request *r, int16_t error, struct kafka_member text)
+{
+	switch (r->api->key) {
+	case KAFKA_CREATE_TOPICS: *(struct bytes *)text.value = BYTES("Authorization failed."); break;
+	case KAFKA_FIND_COORDINATOR:
+	case KAFKA_DESCRIBE_CONFIGS:
+	case KAFKA_ALTER_CONFIGS:
+	case KAFKA_INCREMENTAL_ALTER_CONFIGS: *(struct bytes *)text.value = kafka__text(kafka__denied_text(error)); break;
+	default: break;
+	}
 }
 
 /* One element of the reply: as the request named it, with its error, else as if nothing were known. */
@@ -67,11 +83,12 @@ static bool put_denied(struct kafka_request *r, const struct kafka_denial *d, in
 	struct kafka_member type = kafka__member(list->of, out, "resource_type");
 	if (type.field)
 		*(int8_t *)type.value = *(int8_t *)kafka__member(d->asked->of, item, "resource_type").value;
-	if (r->api->key == KAFKA_FIND_COORDINATOR)
+	if (r->api->key == KAFKA_FIND_COORDINATOR && to)
 		*(struct kafka_coordinator *)out = (struct kafka_coordinator){.key = *to, .node_id = -1, .host = KAFKA_EMPTY, .port = -1};
 	struct kafka_member error = kafka__member(list->of, out, "error_code");
 	if (error.field) {
 		*(int16_t *)error.value = d->errors[i];
+		set_text(r, d->errors[i], kafka__member(list->of, out, "error_message"));
 		return true;
 	}
 	return put_partitions(r, d->asked, item, kafka__member(list->of, out, "partitions"), d->errors[i]);

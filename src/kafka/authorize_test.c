@@ -186,7 +186,11 @@ static void transactional_ids_are_resources(void **state)
 	ALLOW(WRITE, TOPIC, "mine");
 	struct kafka_produce_request *q = produce_of(x, "mine", 0, one_record(x, "v"));
 	q->transactional_id = BYTES("t");
+	/* One that no batch makes use of is not looked at. */
 	struct kafka_produce_response *a = call(x, fd, KAFKA_PRODUCE, 9, q);
+	assert_int_equal(a->topics[0].partitions[0].error_code, 0);
+	((uint8_t *)(uintptr_t)q->topics->partitions->records.data)[22] |= BATCH_TRANSACTIONAL;
+	a = call(x, fd, KAFKA_PRODUCE, 9, q);
 	assert_int_equal(a->topics[0].partitions[0].error_code, KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED);
 	struct kafka_init_producer_id_request *i = BODY(x, init_producer_id_request);
 	i->transactional_id = BYTES("t");

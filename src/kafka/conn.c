@@ -130,11 +130,13 @@ static void begin(struct kafka_conn *c)
 		return;
 	}
 	bool answered;
-	enum sm_err err = admission == ADMIT ? kafka__request_parse(r, &answered) : SM_DENIED;
+	enum sm_err err = admission == ADMIT_NOT ? SM_DENIED : kafka__request_parse(r, &answered);
 	if (err) {
 		LOG_DEBUG("kafka", "connection %s closed: request of %zu bytes, %s", net_conn_peer(c->net), r->frame_size,
 			  sm_err_text(err));
 		kafka__abort(r);
+	} else if (admission == ADMIT_ILLEGAL) {
+		kafka__sasl_illegal(r);
 	} else if (answered) {
 		kafka__finish(r);
 	} else if (!r->server->acls || kafka__authorize(r)) {

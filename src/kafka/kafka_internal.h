@@ -208,12 +208,13 @@ struct kafka_session {
 bool kafka__session_init(struct kafka_session *session, const struct kafka_listener *listener, const struct net_conn *net);
 void kafka__session_done(struct kafka_session *session);
 /* What is to be done with a request that begins: handled, taken as a bare message of the login (kafka__sasl_token), or the connection
- * ended without an answer. */
-enum kafka_admission { ADMIT, ADMIT_TOKEN, ADMIT_NOT };
+ * ended, with an answer that says ILLEGAL_SASL_STATE if it has a place for that (kafka__sasl_illegal), or without one. */
+enum kafka_admission { ADMIT, ADMIT_TOKEN, ADMIT_ILLEGAL, ADMIT_NOT };
 enum kafka_admission kafka__session_admit(struct kafka_session *session, const struct kafka_request *request);
 /* ApiVersions is answered. */
 void kafka__session_told(struct kafka_request *request);
 void kafka__sasl_token(struct kafka_request *request);
+void kafka__sasl_illegal(struct kafka_request *request);
 /* conn.c: the request's connection has one as long as request->conn is there. */
 struct kafka_session *kafka__session(struct kafka_request *request);
 

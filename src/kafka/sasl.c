@@ -70,7 +70,7 @@ enum kafka_admission kafka__session_admit(struct kafka_session *s, const struct 
 		return ADMIT;
 	case SESSION_BEGUN: return key == KAFKA_API_VERSIONS || key == KAFKA_SASL_HANDSHAKE ? ADMIT : ADMIT_NOT;
 	case SESSION_TOLD: return key == KAFKA_SASL_HANDSHAKE ? ADMIT : ADMIT_NOT;
-	case SESSION_TOKENS: return s->raw ? ADMIT_TOKEN : key == KAFKA_SASL_AUTHENTICATE ? ADMIT : ADMIT_NOT;
+	case SESSION_TOKENS: return s->raw ? ADMIT_TOKEN : key == KAFKA_SASL_AUTHENTICATE ? ADMIT : ADMIT_ILLEGAL;
 	case SESSION_AGAIN:
 	case SESSION_REFUSED: break;
 	}
@@ -206,7 +206,7 @@ static const char *reason_of(struct kafka_request *r, const struct login *l)
 {
 	const char *told = auth_sasl_reason(l->sasl);
 	if (told)
-		return told;
+		return arena_string(&r->arena, told, strlen(told));
 	static const char before[] = "Authentication failed during authentication due to invalid credentials with SASL mechanism ";
 	const char *name = auth_mechanism_name(auth_sasl_mechanism(l->sasl));
 	char *text = kafka__alloc(r, 1, sizeof before + strlen(name));
@@ -248,6 +248,7 @@ static void answer(struct kafka_request *r, struct bytes token, int64_t lifetime
 		r->encoded = true;
 	} else {
 		struct kafka_sasl_authenticate_response *reply = r->reply;
+		reply->error_message = KAFKA_EMPTY;
 		reply->auth_bytes = token.size ? token : KAFKA_EMPTY;
 		reply->session_lifetime_ms = lifetime_ms;
 	}
@@ -293,6 +294,15 @@ static void take_step(struct kafka_request *r, struct bytes token, bool raw)
 void kafka__sasl_token(struct kafka_request *r)
 {
 	take_step(r, bytes_of(r->frame, r->frame_size), true);
+}
+
+void kafka__sasl_illegal(struct kafka_request *r)
+{
+	struct kafka_member error = kafka__member(r->api->response, r->reply, "error_code");
+	if (error.field)
+		*(int16_t *)error.value = KAFKA_ILLEGAL_SASL_STATE;
+	kafka__session(r)->state = SESSION_REFUSED;
+	kafka__later(r, KAFKA_LOGIN_FAILED_MS, kafka__finish_last);
 }
 
 void kafka__sasl_authenticate(struct kafka_request *r)
