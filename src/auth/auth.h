@@ -39,6 +39,23 @@ SM_MUST_CHECK enum sm_err auth_user_remove(const char *path, const char *name, s
 /* "NAME MECHANISM ITERATIONS" a line, in the order of the file, appended to out. */
 SM_MUST_CHECK enum sm_err auth_users_list(const char *path, struct buf *out, struct sm_error *reterr);
 
+/* What Kafka's admin clients do to it. */
+struct auth_credential {
+	const char *name;
+	enum auth_mechanism mechanism; /* one of SCRAM's */
+	uint32_t iterations;           /* 0: the credential is removed, and what follows is not looked at */
+	struct bytes salt, salted_password;
+};
+/* What is wrong with one that is to be put, in Kafka's words or our own; NULL: nothing. Constant text. */
+const char *auth_credential_wrong(const struct auth_credential *credential);
+/* All or none, and counted when it returns. Errors: those of auth_users_open, SM_IO. Blocks. */
+SM_MUST_CHECK enum sm_err auth_users_change(struct auth_users *users, const struct auth_credential *changes, uint32_t count,
+					    struct sm_error *reterr);
+/* The iterations of a user's credential, or 0: there is none. May block (a file that has changed is read). */
+uint32_t auth_users_iterations(struct auth_users *users, struct bytes name, enum auth_mechanism mechanism);
+/* The names of all users, in no order. visit runs under a lock. May block. */
+void auth_users_names(struct auth_users *users, void (*visit)(void *arg, struct bytes name), void *arg);
+
 /* ---- a login ---- */
 
 enum auth_step {

@@ -17,6 +17,8 @@ struct auth_keys {
 size_t auth__hash_size(enum auth_hash hash);
 /* Fill stored and server from the password and the salt and iterations that stand in keys. false: OpenSSL refuses (memory). */
 SM_MUST_CHECK bool auth__scram_keys(enum auth_hash hash, struct bytes password, struct auth_keys *keys);
+/* Fill stored and server from the salted password (of the hash's size). */
+void auth__scram_keys_of_salted(enum auth_hash hash, const uint8_t *salted, struct auth_keys *keys);
 void auth__hmac(enum auth_hash hash, struct bytes key, struct bytes data, uint8_t out[AUTH_HASH_MAX]);
 /* Does the proof show the client's key? AuthMessage is what RFC 5802 calls so. */
 bool auth__scram_proof_ok(enum auth_hash hash, const struct auth_keys *keys, struct bytes auth_message, struct bytes proof);

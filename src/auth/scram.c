@@ -30,19 +30,26 @@ static void hash_of(enum auth_hash hash, struct bytes data, uint8_t out[AUTH_HAS
 	assert(ok && size == auth__hash_size(hash));
 }
 
+void auth__scram_keys_of_salted(enum auth_hash hash, const uint8_t *salted, struct auth_keys *keys)
+{
+	uint8_t client[AUTH_HASH_MAX];
+	size_t size = auth__hash_size(hash);
+	auth__hmac(hash, bytes_of(salted, size), BYTES("Client Key"), client);
+	hash_of(hash, bytes_of(client, size), keys->stored);
+	auth__hmac(hash, bytes_of(salted, size), BYTES("Server Key"), keys->server);
+	OPENSSL_cleanse(client, sizeof client);
+}
+
 bool auth__scram_keys(enum auth_hash hash, struct bytes password, struct auth_keys *keys)
 {
-	uint8_t salted[AUTH_HASH_MAX], client[AUTH_HASH_MAX];
+	uint8_t salted[AUTH_HASH_MAX];
 	size_t size = auth__hash_size(hash);
 	static const char nothing[] = "";
 	if (!PKCS5_PBKDF2_HMAC(password.size ? (const char *)password.data : nothing, (int)password.size, keys->salt, (int)keys->salt_size,
 			       (int)keys->iterations, digest(hash), (int)size, salted))
 		return false;
-	auth__hmac(hash, bytes_of(salted, size), BYTES("Client Key"), client);
-	hash_of(hash, bytes_of(client, size), keys->stored);
-	auth__hmac(hash, bytes_of(salted, size), BYTES("Server Key"), keys->server);
+	auth__scram_keys_of_salted(hash, salted, keys);
 	OPENSSL_cleanse(salted, sizeof salted);
-	OPENSSL_cleanse(client, sizeof client);
 	return true;
 }
 

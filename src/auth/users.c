@@ -339,19 +339,24 @@ static enum sm_err write_back(const char *path, struct buf *out, struct sm_error
 	return io_write_file_atomic(&io_system, path, buf_bytes(out), reterr);
 }
 
+static void append_line(struct buf *out, const char *name, enum auth_hash hash, const struct auth_keys *keys)
+{
+	buf_printf(out, "%s %s %u ", name, hash_names[hash], keys->iterations);
+	auth__base64(out, bytes_of(keys->salt, keys->salt_size));
+	buf_u8(out, ' ');
+	auth__base64(out, bytes_of(keys->stored, auth__hash_size(hash)));
+	buf_u8(out, ' ');
+	auth__base64(out, bytes_of(keys->server, auth__hash_size(hash)));
+	buf_u8(out, '\n');
+}
+
 static bool append_keys(struct buf *out, const char *name, enum auth_hash hash, struct bytes password, uint32_t iterations)
 {
 	struct auth_keys keys = {.iterations = iterations, .salt_size = AUTH_SALT_BYTES};
 	random_bytes(keys.salt, AUTH_SALT_BYTES);
 	if (!auth__scram_keys(hash, password, &keys))
 		return false;
-	buf_printf(out, "%s %s %u ", name, hash_names[hash], iterations);
-	auth__base64(out, bytes_of(keys.salt, keys.salt_size));
-	buf_u8(out, ' ');
-	auth__base64(out, bytes_of(keys.stored, auth__hash_size(hash)));
-	buf_u8(out, ' ');
-	auth__base64(out, bytes_of(keys.server, auth__hash_size(hash)));
-	buf_u8(out, '\n');
+	append_line(out, name, hash, &keys);
 	OPENSSL_cleanse(&keys, sizeof keys);
 	return true;
 }
@@ -432,4 +437,95 @@ enum sm_err auth_users_list(const char *path, struct buf *out, struct sm_error *
 	}
 	text_free(text, size);
 	return SM_OK;
+}
+
+/* ---- what Kafka's admin clients do ---- */
+
+static enum auth_hash hash_of(enum auth_mechanism mechanism)
+{
+	return mechanism == AUTH_SCRAM_SHA_512 ? AUTH_SHA_512 : AUTH_SHA_256;
+}
+
+const char *auth_credential_wrong(const struct auth_credential *c)
+{
+	if (!*c->name)
+		return "Username must not be empty";
+	if (!auth__name_ok(bytes_str(c->name)))
+		return "A user's name has 1 to 255 bytes, none of them a blank or a control character, and does not begin with #";
+	if (c->iterations < AUTH_ITERATIONS_MIN)
+		return "Too few iterations";
+	if (c->iterations > AUTH_ITERATIONS_MAX)
+		return "Too many iterations";
+	if (!c->salt.size || c->salt.size > AUTH_SALT_MAX)
+		return "The salt must have 1 to 64 bytes";
+	if (c->salted_password.size != auth__hash_size(hash_of(c->mechanism)))
+		return "The salted password must have as many bytes as the mechanism's hash";
+	return NULL;
+}
+
+static bool is_changed(struct bytes line, const struct auth_credential *changes, uint32_t count)
+{
+	struct bytes name = next_word(&line), mechanism = next_word(&line);
+	for (uint32_t i = 0; i < count; i++)
+		if (bytes_equal(name, bytes_str(changes[i].name)) &&
+		    bytes_equal(mechanism, bytes_str(hash_names[hash_of(changes[i].mechanism)])))
+			return true;
+	return false;
+}
+
+static void append_change(struct buf *out, const struct auth_credential *c)
+{
+	struct auth_keys keys = {.iterations = c->iterations, .salt_size = c->salt.size};
+	if (!c->iterations)
+		return;
+	memcpy(keys.salt, c->salt.data, c->salt.size);
+	auth__scram_keys_of_salted(hash_of(c->mechanism), c->salted_password.data, &keys);
+	append_line(out, c->name, hash_of(c->mechanism), &keys);
+}
+
+enum sm_err auth_users_change(struct auth_users *u, const struct auth_credential *changes, uint32_t count, struct sm_error *reterr)
+{
+	uint8_t *text = NULL;
+	size_t size = 0;
+	struct buf out;
+	buf_init(&out);
+	pthread_mutex_lock(&u->lock);
+	enum sm_err err = read_or_begin(u->path, &text, &size, reterr);
+	struct bytes rest = bytes_of(text, err ? 0 : size), line;
+	while (next_line(&rest, &line)) {
+		if (is_changed(line, changes, count))
+			continue;
+		buf_append_bytes(&out, line);
+		buf_u8(&out, '\n');
+	}
+	for (uint32_t i = 0; !err && i < count; i++)
+		append_change(&out, &changes[i]);
+	if (!err && !(err = write_back(u->path, &out, reterr)))
+		look_again(u);
+	pthread_mutex_unlock(&u->lock);
+	buf_done(&out);
+	text_free(text, err ? 0 : size);
+	return err;
+}
+
+uint32_t auth_users_iterations(struct auth_users *u, struct bytes name, enum auth_mechanism mechanism)
+{
+	pthread_mutex_lock(&u->lock);
+	look_again(u);
+	const struct user *user = map_get(&u->users, name);
+	uint32_t iterations = user ? user->keys[hash_of(mechanism)].iterations : 0;
+	pthread_mutex_unlock(&u->lock);
+	return iterations;
+}
+
+void auth_users_names(struct auth_users *u, void (*visit)(void *arg, struct bytes name), void *arg)
+{
+	size_t pos = 0;
+	struct bytes name;
+	void *user;
+	pthread_mutex_lock(&u->lock);
+	look_again(u);
+	while (map_next(&u->users, &pos, &name, &user))
+		visit(arg, name);
+	pthread_mutex_unlock(&u->lock);
 }

@@ -166,6 +166,8 @@ static const struct gate gates[] = {
 	{KAFKA_DESCRIBE_ACLS, CLUSTER(DESCRIBE), NULL},
 	{KAFKA_CREATE_ACLS, CLUSTER(ALTER), NULL},
 	{KAFKA_DELETE_ACLS, CLUSTER(ALTER), NULL},
+	{KAFKA_DESCRIBE_USER_SCRAM_CREDENTIALS, CLUSTER(DESCRIBE), NULL},
+	{KAFKA_ALTER_USER_SCRAM_CREDENTIALS, CLUSTER(ALTER), NULL},
 };
 #define GATES (sizeof gates / sizeof *gates)
 
@@ -325,6 +327,8 @@ static bool refuse_all(struct kafka_request *r, int16_t error)
 		*(int16_t *)code.value = error;
 		return true;
 	}
+	if (r->api->key == KAFKA_ALTER_USER_SCRAM_CREDENTIALS)
+		return kafka__scram_refuse(r, error, kafka__denied_text(error));
 	if (r->api->key == KAFKA_CREATE_ACLS)
 		return refuse_each(r, "creations", "results", error);
 	if (r->api->key == KAFKA_DELETE_ACLS)

@@ -218,6 +218,9 @@ void kafka__sasl_illegal(struct kafka_request *request);
 /* conn.c: the request's connection has one as long as request->conn is there. */
 struct kafka_session *kafka__session(struct kafka_request *request);
 
+/* scram.c: the reply to AlterUserScramCredentials, refused as a whole. false: no memory. */
+bool kafka__scram_refuse(struct kafka_request *request, int16_t error, const char *text);
+
 /* ---- what a principal may ask (authorize.c); only with server->acls. Thread: the connection's dispatcher ---- */
 
 /* Before the handler: take out of the request what its principal may not touch. false: it is answered already, or its connection ends. */

@@ -11,6 +11,7 @@
 #define KAFKA_WAITING_BYTES_MAX (16u << 20) /* the same in bytes; one larger request is still taken */
 #define KAFKA_PRODUCES_MAX 32               /* Produce requests of one connection under way; other requests go one by one */
 #define KAFKA_LISTENERS_MAX 16              /* of one server */
+#define KAFKA_SCRAM_ITERATIONS_MAX 16384    /* that an admin client may set, as by Kafka */
 #define KAFKA_LOGIN_FRAME_MAX 524288        /* bytes of one request before the login; Kafka's sasl.server.max.receive.size */
 #define KAFKA_LOGIN_MS 30000                /* a connection that has not logged in by then is closed */
 #define KAFKA_LOGIN_FAILED_MS 100           /* before a refusal is told; Kafka's connection.failed.authentication.delay.ms */

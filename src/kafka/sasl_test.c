@@ -298,6 +298,109 @@ static void a_session_ends_unless_it_is_renewed(void **state)
 	close(changed);
 }
 
+/* ---- passwords by way of admin clients ---- */
+
+/* RFC 7677's example: the salted password of "pencil". */
+static const uint8_t salt[] = {0x5b, 0x6d, 0x99, 0x68, 0x9d, 0x12, 0x35, 0x8e, 0xec, 0xa0, 0x4b, 0x14, 0x12, 0x36, 0xfa, 0x81};
+static const uint8_t salted[] = {0xc4, 0xa4, 0x95, 0x10, 0x32, 0x3a, 0xb4, 0xf9, 0x52, 0xca, 0xc1, 0xfa, 0x99, 0x44, 0x19, 0x39,
+				 0xe7, 0x8e, 0xa7, 0x4d, 0x6b, 0xe8, 0x1d, 0xdf, 0x70, 0x96, 0xe8, 0x75, 0x13, 0xdc, 0x61, 0x5d};
+
+static struct kafka_scram_upsertion upsertion(const char *name, int8_t mechanism, int32_t iterations)
+{
+	return (struct kafka_scram_upsertion){bytes_str(name), mechanism, iterations, bytes_of(salt, sizeof salt),
+					      bytes_of(salted, sizeof salted)};
+}
+
+static void expect_altered(const struct kafka_alter_user_scram_credentials_response *a, int32_t i, const char *user, int16_t error)
+{
+	assert_true(i < a->results_count);
+	assert_true(bytes_equal(a->results[i].user, bytes_str(user)));
+	assert_int_equal(a->results[i].error_code, error);
+}
+
+static int admin(struct fixture *x)
+{
+	int fd = dial(x);
+	handshake(x, fd, 1, BYTES("PLAIN"));
+	assert_int_equal(authenticate(x, fd, ALICE)->error_code, 0);
+	return fd;
+}
+
+static void credentials_are_altered_over_the_wire(void **state)
+{
+	struct fixture *x = *state;
+	int fd = admin(x);
+	struct kafka_scram_deletion deletions[] = {{BYTES("bob"), 1}, {BYTES("nobody"), 1}, {BYTES("alice"), 3}};
+	struct kafka_scram_upsertion upsertions[] = {upsertion("carol", 1, 4096), upsertion("dave", 1, 100),   upsertion("dora", 1, 16385),
+						     upsertion("", 1, 4096),      upsertion("twice", 1, 4096), upsertion("twice", 1, 4096),
+						     upsertion("eve", 2, 4096)};
+	struct kafka_alter_user_scram_credentials_request *q = BODY(x, alter_user_scram_credentials_request);
+	q->deletions = deletions;
+	q->deletions_count = 3;
+	q->upsertions = upsertions;
+	q->upsertions_count = 7;
+	struct kafka_alter_user_scram_credentials_response *a = call(x, fd, KAFKA_ALTER_USER_SCRAM_CREDENTIALS, 0, q);
+	assert_int_equal(a->results_count, 9);
+	expect_altered(a, 0, "bob", 0);
+	expect_altered(a, 1, "nobody", KAFKA_RESOURCE_NOT_FOUND);
+	expect_altered(a, 2, "alice", KAFKA_UNSUPPORTED_SASL_MECHANISM);
+	expect_altered(a, 3, "carol", 0);
+	expect_altered(a, 4, "dave", KAFKA_UNACCEPTABLE_CREDENTIAL);
+	expect_altered(a, 5, "dora", KAFKA_UNACCEPTABLE_CREDENTIAL);
+	expect_altered(a, 6, "", KAFKA_UNACCEPTABLE_CREDENTIAL);
+	expect_altered(a, 7, "twice", KAFKA_DUPLICATE_RESOURCE);
+	expect_altered(a, 8, "eve", KAFKA_UNACCEPTABLE_CREDENTIAL); /* 32 bytes are no SHA-512 */
+	/* Carol's password is "pencil"; bob has kept that for SHA-512. */
+	int other = dial(x);
+	handshake(x, other, 1, BYTES("PLAIN"));
+	assert_int_equal(authenticate(x, other, BYTES("\0carol\0pencil"))->error_code, 0);
+	close(other);
+	other = dial(x);
+	handshake(x, other, 1, BYTES("PLAIN"));
+	assert_int_equal(authenticate(x, other, BYTES("\0bob\0builder"))->error_code, 0);
+	close(other);
+	close(fd);
+}
+
+static void credentials_are_described(void **state)
+{
+	struct fixture *x = *state;
+	int fd = admin(x);
+	struct kafka_describe_user_scram_credentials_request *q = BODY(x, describe_user_scram_credentials_request);
+	q->users_count = -1;
+	struct kafka_describe_user_scram_credentials_response *a = call(x, fd, KAFKA_DESCRIBE_USER_SCRAM_CREDENTIALS, 0, q);
+	assert_int_equal(a->results_count, 2);
+	assert_int_equal(a->results[0].credential_infos_count, 2);
+	assert_int_equal(a->results[0].credential_infos[1].mechanism, 2);
+	assert_int_equal(a->results[0].credential_infos[1].iterations, AUTH_ITERATIONS_MIN);
+	struct kafka_scram_user_name names[] = {{BYTES("bob")}, {BYTES("alice")}, {BYTES("nobody")}, {BYTES("alice")}};
+	q->users = names;
+	q->users_count = 4;
+	a = call(x, fd, KAFKA_DESCRIBE_USER_SCRAM_CREDENTIALS, 0, q);
+	assert_int_equal(a->results_count, 3);
+	assert_int_equal(a->results[0].error_code, 0);
+	assert_int_equal(a->results[0].credential_infos_count, 2);
+	assert_int_equal(a->results[1].error_code, KAFKA_DUPLICATE_RESOURCE);
+	assert_int_equal(a->results[2].error_code, KAFKA_RESOURCE_NOT_FOUND);
+	assert_true(bytes_equal(a->results[2].error_message, BYTES("Attempt to describe a user credential that does not exist: nobody")));
+	close(fd);
+}
+
+static void without_a_file_of_users_there_are_no_credentials(void **state)
+{
+	struct fixture *x = *state;
+	int fd = dial(x);
+	struct kafka_scram_upsertion one = upsertion("carol", 1, 4096);
+	struct kafka_alter_user_scram_credentials_request *q = BODY(x, alter_user_scram_credentials_request);
+	q->upsertions = &one;
+	q->upsertions_count = 1;
+	expect_altered(call(x, fd, KAFKA_ALTER_USER_SCRAM_CREDENTIALS, 0, q), 0, "carol", KAFKA_SECURITY_DISABLED);
+	struct kafka_describe_user_scram_credentials_response *a = call(x, fd, KAFKA_DESCRIBE_USER_SCRAM_CREDENTIALS, 0,
+									BODY(x, describe_user_scram_credentials_request));
+	assert_int_equal(a->error_code, KAFKA_SECURITY_DISABLED);
+	close(fd);
+}
+
 static void without_sasl_a_login_is_out_of_place(void **state)
 {
 	struct fixture *x = *state;
@@ -332,6 +435,9 @@ int main(void)
 		TEST(after_handshake_0_messages_have_no_header),
 		TEST(a_login_that_is_done_is_not_repeated),
 		TEST(a_session_ends_unless_it_is_renewed),
+		TEST(credentials_are_altered_over_the_wire),
+		TEST(credentials_are_described),
+		cmocka_unit_test_setup_teardown(without_a_file_of_users_there_are_no_credentials, fixture_up, fixture_down),
 		cmocka_unit_test_setup_teardown(without_sasl_a_login_is_out_of_place, fixture_up, fixture_down),
 		cmocka_unit_test_setup_teardown(sasl_without_users_is_refused, fixture_up, fixture_down),
 	};
