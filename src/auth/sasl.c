@@ -205,7 +205,7 @@ static bool nonce_ok(const struct auth_sasl *s, struct bytes given)
 {
 	struct bytes want = buf_bytes(&s->nonce);
 	size_t n = s->client_nonce;
-	if (given.size == want.size + n && memcmp(given.data, want.data, n) == 0)
+	if (given.size == want.size + n && bytes_equal(bytes_of(given.data, n), bytes_of(want.data, n)))
 		given = bytes_of(given.data + n, given.size - n);
 	return bytes_equal(given, want);
 }
