@@ -636,7 +636,10 @@ void net_conn_local(const struct net_conn *conn, char host[46], uint16_t *ret_po
 		*ret_port = ntohs(in->sin_port);
 	} else if (local.ss_family == AF_INET6) {
 		const struct sockaddr_in6 *in = (const struct sockaddr_in6 *)&local;
-		uv_ip6_name(in, host, 46);
+		if (IN6_IS_ADDR_V4MAPPED(&in->sin6_addr))
+			uv_inet_ntop(AF_INET, &in->sin6_addr.s6_addr[12], host, 46);
+		else
+			uv_ip6_name(in, host, 46);
 		*ret_port = ntohs(in->sin6_port);
 	}
 }

@@ -235,8 +235,10 @@ void net__address_text(const struct sockaddr *address, char *out, size_t out_siz
 		snprintf(out, out_size, "%s:%u", host, ntohs(in->sin_port));
 	} else if (address->sa_family == AF_INET6) {
 		const struct sockaddr_in6 *in = (const struct sockaddr_in6 *)address;
-		inet_ntop(AF_INET6, &in->sin6_addr, host, sizeof host);
-		snprintf(out, out_size, "[%s]:%u", host, ntohs(in->sin6_port));
+		/* An IPv4 peer of a listener for both is shown as what it is. */
+		bool v4 = IN6_IS_ADDR_V4MAPPED(&in->sin6_addr);
+		inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? &in->sin6_addr.s6_addr[12] : in->sin6_addr.s6_addr, host, sizeof host);
+		snprintf(out, out_size, v4 ? "%s:%u" : "[%s]:%u", host, ntohs(in->sin6_port));
 	} else {
 		snprintf(out, out_size, "unix");
 	}

@@ -76,6 +76,9 @@ static enum sm_err command(struct net_conn *conn, struct test_state *s, const ch
 		remember(conn);
 	} else if (strcmp(line, "later") == 0) {
 		remember(conn);
+	} else if (strcmp(line, "peer") == 0) {
+		net_conn_write(conn, bytes_str(net_conn_peer(conn)));
+		net_conn_write(conn, BYTES("\n"));
 	} else if (strcmp(line, "local") == 0) {
 		char host[46], text[64];
 		uint16_t port;
@@ -177,7 +180,7 @@ static struct net_listener *listen_with(struct net_listen_options options)
 	struct sm_error error;
 	options.system = sys;
 	options.protocol = &protocol;
-	if (!options.unix_path)
+	if (!options.unix_path && !options.host)
 		options.host = "127.0.0.1";
 	if (net_listen(&options, &listener, &error))
 		fail_msg("%s", error.text);
@@ -214,6 +217,23 @@ static void the_local_address_is_the_one_connected_to(void **state)
 	snprintf(want, sizeof want, "127.0.0.1 %u\n", net_listener_port(l));
 	client_send_str(fd, "local\n");
 	expect(fd, want);
+	close(fd);
+	net_listener_free(l, 1000);
+}
+
+/* As a listener on "::" sees it, here on loopback alone. */
+static void an_ipv4_address_stays_one_on_an_ipv6_socket(void **state)
+{
+	struct net_listener *l = listen_with((struct net_listen_options){.host = "::ffff:127.0.0.1", .anywhere = true});
+	int fd = client_connect(net_listener_port(l));
+	char want[64];
+	snprintf(want, sizeof want, "127.0.0.1 %u\n", net_listener_port(l));
+	client_send_str(fd, "local\n");
+	expect(fd, want);
+	client_send_str(fd, "peer\n");
+	char got[64];
+	client_read(fd, got, 10);
+	assert_memory_equal(got, "127.0.0.1:", 10);
 	close(fd);
 	net_listener_free(l, 1000);
 }
@@ -529,6 +549,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_connection_echoes_and_ends, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_local_address_is_the_one_connected_to, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(an_ipv4_address_stays_one_on_an_ipv6_socket, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(an_error_of_the_protocol_closes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_large_frame_is_shown_when_it_is_whole, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(bytes_one_by_one_are_gathered, set_up, tear_down),
