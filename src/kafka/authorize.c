@@ -134,6 +134,8 @@ static const struct filter filters[] = {
 	{KAFKA_DESCRIBE_PRODUCERS, "topics", "topics", TOPIC(READ)},
 	{KAFKA_DESCRIBE_TOPIC_PARTITIONS, "topics", "topics", TOPIC(DESCRIBE)},
 	{KAFKA_DESCRIBE_GROUPS, "groups", "groups", AUTH_RESOURCE_GROUP, AUTH_OPERATION_DESCRIBE, NULL},
+	{API_OFFSET_DELETE, "topics", "topics", TOPIC(READ)},
+	{API_CONSUMER_GROUP_DESCRIBE, "group_ids", "groups", AUTH_RESOURCE_GROUP, AUTH_OPERATION_DESCRIBE, NULL},
 	{KAFKA_DELETE_GROUPS, "group_names", "results", AUTH_RESOURCE_GROUP, AUTH_OPERATION_DELETE, NULL},
 	{KAFKA_DESCRIBE_TRANSACTIONS, "transactional_ids", "transaction_states", AUTH_RESOURCE_TRANSACTIONAL_ID, AUTH_OPERATION_DESCRIBE,
 	 NULL},
@@ -157,6 +159,8 @@ static const struct gate gates[] = {
 	{KAFKA_SYNC_GROUP, GROUP(READ), "group_id"},
 	{KAFKA_HEARTBEAT, GROUP(READ), "group_id"},
 	{KAFKA_LEAVE_GROUP, GROUP(READ), "group_id"},
+	{API_OFFSET_DELETE, GROUP(DELETE), "group_id"},
+	{API_CONSUMER_GROUP_HEARTBEAT, GROUP(READ), "group_id"},
 	{KAFKA_END_TXN, TXN(WRITE), "transactional_id"},
 	{KAFKA_ADD_OFFSETS_TO_TXN, TXN(WRITE), "transactional_id"},
 	{KAFKA_ADD_OFFSETS_TO_TXN, GROUP(READ), "group_id"},
@@ -434,6 +438,16 @@ static enum verdict find_coordinator(struct kafka_request *r)
 	return refused(r, error);
 }
 
+/* A member that names a topic which it may not see is refused as a whole. */
+static enum verdict consumer_heartbeat(struct kafka_request *r)
+{
+	struct kafka_member names = kafka__member(r->api->request, r->body, "subscribed_topic_names");
+	for (int32_t i = 0; names.field && i < *names.count; i++)
+		if (!kafka__may(r, AUTH_OPERATION_DESCRIBE, AUTH_RESOURCE_TOPIC, (*(struct bytes **)names.value)[i]))
+			return refused(r, KAFKA_TOPIC_AUTHORIZATION_FAILED);
+	return PASS;
+}
+
 /* The topics of a group's offsets; a null list asks for all, of which some are not shown (offset_topics_shown). */
 static void *offset_group_reply(struct kafka_request *r, int32_t index)
 {
@@ -506,6 +520,7 @@ static const struct special {
 	{KAFKA_DESCRIBE_CLUSTER, NULL},
 	{KAFKA_LIST_GROUPS, NULL},
 	{KAFKA_LIST_TRANSACTIONS, NULL},
+	{API_CONSUMER_GROUP_HEARTBEAT, consumer_heartbeat},
 	{KAFKA_INIT_PRODUCER_ID, init_producer_id},
 	{KAFKA_ADD_PARTITIONS_TO_TXN, add_partitions},
 	{KAFKA_WRITE_TXN_MARKERS, write_markers},

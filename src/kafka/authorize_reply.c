@@ -196,6 +196,33 @@ static void groups_seen(struct kafka_request *r)
 		cut_bits(r, &reply->groups[i].authorized_operations, AUTH_RESOURCE_GROUP, reply->groups[i].group_id);
 }
 
+/* A group whose members read what the principal may not see shows nothing but that. */
+static void consumer_group_seen(struct kafka_request *r, const struct kafka_field *list, void *group)
+{
+	struct kafka_member members = kafka__member(list->of, group, "members");
+	bool hidden = false;
+	for (int32_t i = 0; i < *members.count && !hidden; i++) {
+		void *one = *(uint8_t **)members.value + (size_t)i * kafka__element_size(members.field);
+		struct kafka_member names = kafka__member(members.field->of, one, "subscribed_topic_names");
+		for (int32_t k = 0; k < *names.count && !hidden; k++)
+			hidden = !kafka__may(r, AUTH_OPERATION_DESCRIBE, AUTH_RESOURCE_TOPIC, (*(struct bytes **)names.value)[k]);
+	}
+	if (hidden) {
+		*(int16_t *)kafka__member(list->of, group, "error_code").value = KAFKA_TOPIC_AUTHORIZATION_FAILED;
+		*(struct bytes *)kafka__member(list->of, group, "error_message").value = BYTES(
+			"The group has described topic(s) that the client is not authorized to describe.");
+		*members.count = 0;
+	}
+	cut_bits(r, kafka__member(list->of, group, "authorized_operations").value, AUTH_RESOURCE_GROUP, *kafka__name_in(list, group));
+}
+
+static void consumer_groups_seen(struct kafka_request *r)
+{
+	struct kafka_member groups = kafka__member(r->api->response, r->reply, "groups");
+	for (int32_t i = 0; i < *groups.count; i++)
+		consumer_group_seen(r, groups.field, *(uint8_t **)groups.value + (size_t)i * kafka__element_size(groups.field));
+}
+
 static void pages_seen(struct kafka_request *r)
 {
 	struct kafka_describe_topic_partitions_response *reply = r->reply;
@@ -211,6 +238,7 @@ static void cut_reply(struct kafka_request *r)
 	case KAFKA_OFFSET_FETCH: offset_topics_seen(r); break;
 	case KAFKA_DESCRIBE_TRANSACTIONS: transactions_seen(r); break;
 	case KAFKA_DESCRIBE_GROUPS: groups_seen(r); break;
+	case API_CONSUMER_GROUP_DESCRIBE: consumer_groups_seen(r); break;
 	case KAFKA_DESCRIBE_TOPIC_PARTITIONS: pages_seen(r); break;
 	case KAFKA_DESCRIBE_CLUSTER:
 		cut_cluster_bits(r, &((struct kafka_describe_cluster_response *)r->reply)->cluster_authorized_operations);
