@@ -88,7 +88,7 @@ static void a_login_opens_the_connection(void **state)
 {
 	struct fixture *x = *state;
 	int fd = dial(x);
-	struct kafka_api_versions_response *v = call(x, fd, KAFKA_API_VERSIONS, 3, BODY(x, api_versions_request));
+	struct kafka_api_versions_response *v = call(x, fd, KAFKA_API_VERSIONS, 2, BODY(x, api_versions_request));
 	assert_int_equal(v->api_keys_count, kafka__api_count);
 	struct kafka_sasl_handshake_response *h = handshake(x, fd, 1, BYTES("PLAIN"));
 	assert_int_equal(h->error_code, 0);
@@ -97,7 +97,7 @@ static void a_login_opens_the_connection(void **state)
 	struct kafka_sasl_authenticate_response *a = authenticate(x, fd, ALICE);
 	assert_int_equal(a->error_code, 0);
 	assert_int_equal(a->session_lifetime_ms, 0);
-	call(x, fd, KAFKA_API_VERSIONS, 3, BODY(x, api_versions_request));
+	call(x, fd, KAFKA_API_VERSIONS, 2, BODY(x, api_versions_request));
 	call(x, fd, KAFKA_METADATA, 12, BODY(x, metadata_request));
 	close(fd);
 }
@@ -188,8 +188,8 @@ static void nothing_is_answered_before_the_login(void **state)
 	assert_true(has_ended(fd));
 	close(fd);
 	fd = dial(x);
-	call(x, fd, KAFKA_API_VERSIONS, 3, BODY(x, api_versions_request));
-	refused(x, fd, KAFKA_API_VERSIONS, 3, BODY(x, api_versions_request));
+	call(x, fd, KAFKA_API_VERSIONS, 2, BODY(x, api_versions_request));
+	refused(x, fd, KAFKA_API_VERSIONS, 2, BODY(x, api_versions_request));
 	assert_int_equal(x->log.appends, 0);
 }
 
