@@ -9,8 +9,8 @@ bool kafka__may(struct kafka_request *request, enum auth_acl_word operation, enu
 bool kafka__may_cluster(struct kafka_request *request, enum auth_acl_word operation);
 bool kafka__may_somewhere(struct kafka_request *request, enum auth_acl_word operation, enum auth_acl_word resource);
 
-/* Requests that these tables know by their numbers: they say who may ask before apis.def has them, never after. */
-enum { API_OFFSET_DELETE = 47, API_CONSUMER_GROUP_HEARTBEAT = 68, API_CONSUMER_GROUP_DESCRIBE = 69 };
+/* A request that these tables know by its number: they say who may ask before apis.def has it. */
+enum { API_OFFSET_DELETE = 47 };
 
 /* Kafka's text for such an error. */
 const char *kafka__denied_text(int16_t error);

@@ -238,7 +238,7 @@ static void cut_reply(struct kafka_request *r)
 	case KAFKA_OFFSET_FETCH: offset_topics_seen(r); break;
 	case KAFKA_DESCRIBE_TRANSACTIONS: transactions_seen(r); break;
 	case KAFKA_DESCRIBE_GROUPS: groups_seen(r); break;
-	case API_CONSUMER_GROUP_DESCRIBE: consumer_groups_seen(r); break;
+	case KAFKA_CONSUMER_GROUP_DESCRIBE: consumer_groups_seen(r); break;
 	case KAFKA_DESCRIBE_TOPIC_PARTITIONS: pages_seen(r); break;
 	case KAFKA_DESCRIBE_CLUSTER:
 		cut_cluster_bits(r, &((struct kafka_describe_cluster_response *)r->reply)->cluster_authorized_operations);

@@ -268,6 +268,46 @@ static void groups_are_resources(void **state)
 	close(fd);
 }
 
+static void consumer_groups_need_the_group_and_the_topics(void **state)
+{
+	struct fixture *x = *state;
+	int fd = dial(x);
+	struct bytes topics[] = {BYTES("mine"), BYTES("other")}, groups[] = {BYTES("g"), BYTES("h")};
+	struct kafka_consumer_group_heartbeat_request *q = BODY(x, consumer_group_heartbeat_request);
+	q->group_id = BYTES("g");
+	q->member_id = BYTES("member");
+	q->rebalance_timeout_ms = 10000;
+	q->subscribed_topic_names = topics;
+	q->subscribed_topic_names_count = 2;
+	q->topic_partitions_count = 0;
+	struct kafka_consumer_group_heartbeat_response *a = call(x, fd, KAFKA_CONSUMER_GROUP_HEARTBEAT, 1, q);
+	assert_int_equal(a->error_code, KAFKA_GROUP_AUTHORIZATION_FAILED);
+	ALLOW(READ, GROUP, "g");
+	ALLOW(READ, TOPIC, "mine");
+	a = call(x, fd, KAFKA_CONSUMER_GROUP_HEARTBEAT, 1, q);
+	assert_int_equal(a->error_code, KAFKA_TOPIC_AUTHORIZATION_FAILED);
+	q->subscribed_topic_names_count = 1;
+	a = call(x, fd, KAFKA_CONSUMER_GROUP_HEARTBEAT, 1, q);
+	assert_int_equal(a->error_code, 0);
+	struct kafka_consumer_group_describe_request *d = BODY(x, consumer_group_describe_request);
+	d->group_ids = groups;
+	d->group_ids_count = 2;
+	d->include_authorized_operations = true;
+	struct kafka_consumer_group_describe_response *described = call(x, fd, KAFKA_CONSUMER_GROUP_DESCRIBE, 1, d);
+	assert_int_equal(described->groups_count, 2);
+	assert_int_equal(described->groups[0].error_code, 0);
+	assert_int_equal(described->groups[0].members_count, 1);
+	assert_int_equal(described->groups[0].authorized_operations, 1 << AUTH_OPERATION_READ | 1 << AUTH_OPERATION_DESCRIBE);
+	assert_true(bytes_equal(described->groups[1].group_id, BYTES("h")));
+	assert_int_equal(described->groups[1].error_code, KAFKA_GROUP_AUTHORIZATION_FAILED);
+	rule(AUTH_PERMISSION_DENY, AUTH_OPERATION_DESCRIBE, AUTH_RESOURCE_TOPIC, "mine");
+	d->group_ids_count = 1;
+	described = call(x, fd, KAFKA_CONSUMER_GROUP_DESCRIBE, 1, d);
+	assert_int_equal(described->groups[0].error_code, KAFKA_TOPIC_AUTHORIZATION_FAILED);
+	assert_int_equal(described->groups[0].members_count, 0);
+	close(fd);
+}
+
 static struct kafka_offset_commit_request *commit_of(struct fixture *x)
 {
 	struct kafka_offset_commit_partition *p = arena_alloc(&x->arena, 2 * sizeof *p);
@@ -465,6 +505,7 @@ int main(void)
 		TEST(transactional_ids_are_resources),
 		TEST(partitions_are_added_all_or_none),
 		TEST(groups_are_resources),
+		TEST(consumer_groups_need_the_group_and_the_topics),
 		TEST(offsets_need_the_group_and_the_topic),
 		TEST(topics_are_made_and_deleted_by_right),
 		TEST(configs_are_described_by_right),
