@@ -68,6 +68,35 @@ static void carry_out(struct kafka_request *r)
 
 /* ---- configs ---- */
 
+static struct bytes resource_key(struct kafka_request *r, int8_t type, struct bytes name)
+{
+	uint8_t *key = kafka__alloc(r, name.size + 1, 1);
+	if (!key)
+		return name;
+	key[0] = (uint8_t)type;
+	if (name.size)
+		memcpy(key + 1, name.data, name.size);
+	return bytes_of(key, name.size + 1);
+}
+
+/* A resource that stands in the request more than once is not changed at all. */
+static void carry_out_once(struct kafka_request *r, const struct bytes *keys)
+{
+	struct alter_state *s = r->state;
+	const uint32_t *firsts = keys ? kafka__firsts(r, keys, s->count) : NULL;
+	if (!firsts) {
+		kafka__abort(r);
+		return;
+	}
+	for (uint32_t i = 0; i < s->count; i++) {
+		if (firsts[i] == i)
+			continue;
+		refuse(&s->all[i], KAFKA_INVALID_REQUEST, "Each resource must appear at most once.");
+		refuse(&s->all[firsts[i]], KAFKA_INVALID_REQUEST, "Each resource must appear at most once.");
+	}
+	carry_out(r);
+}
+
 /* The topic that a resource names, or NULL: refused. */
 static const struct log_topic *resource_topic(struct kafka_request *r, struct alteration *a, int8_t type, struct bytes resource)
 {
@@ -78,6 +107,8 @@ static const struct log_topic *resource_topic(struct kafka_request *r, struct al
 		       "The broker's configs cannot be changed while it runs: they stand in smack's configuration.");
 	else if (type != RESOURCE_TOPIC)
 		refuse(a, KAFKA_INVALID_REQUEST, "Only topics have configs that can be changed here.");
+	else if (!resource.size)
+		refuse(a, KAFKA_INVALID_REQUEST, "Default topic resources are not allowed.");
 	else if (!name || !log_topic_name_ok(name))
 		refuse(a, KAFKA_INVALID_TOPIC_EXCEPTION, "The topic's name is not valid.");
 	else if (!topic)
@@ -131,9 +162,13 @@ void kafka__alter_configs(struct kafka_request *r)
 	if (!(reply->responses = prepare(r, q->resources_count, sizeof *reply->responses)))
 		return;
 	reply->responses_count = q->resources_count;
-	for (int32_t i = 0; i < q->resources_count; i++)
+	struct bytes *keys = kafka__alloc(r, (size_t)q->resources_count, sizeof *keys);
+	for (int32_t i = 0; i < q->resources_count; i++) {
 		alter_resource(r, &q->resources[i], &reply->responses[i], q->validate_only);
-	carry_out(r);
+		if (keys)
+			keys[i] = resource_key(r, q->resources[i].resource_type, q->resources[i].resource_name);
+	}
+	carry_out_once(r, keys);
 }
 
 /* ---- one config at a time ---- */
@@ -245,9 +280,13 @@ void kafka__incremental_alter_configs(struct kafka_request *r)
 	if (!(reply->responses = prepare(r, q->resources_count, sizeof *reply->responses)))
 		return;
 	reply->responses_count = q->resources_count;
-	for (int32_t i = 0; i < q->resources_count; i++)
+	struct bytes *keys = kafka__alloc(r, (size_t)q->resources_count, sizeof *keys);
+	for (int32_t i = 0; i < q->resources_count; i++) {
 		alter_increments(r, &q->resources[i], &reply->responses[i], q->validate_only);
-	carry_out(r);
+		if (keys)
+			keys[i] = resource_key(r, q->resources[i].resource_type, q->resources[i].resource_name);
+	}
+	carry_out_once(r, keys);
 }
 
 /* ---- partitions ---- */
@@ -265,8 +304,7 @@ static bool assigned_here(const struct kafka_request *r, const struct kafka_crea
 static void grow(struct kafka_request *r, const struct kafka_create_partitions_topic *q, struct kafka_create_partitions_result *out,
 		 bool check)
 {
-	struct alter_state *s = r->state;
-	struct alteration *a = &s->all[s->count++];
+	struct alteration *a = &((struct alter_state *)r->state)->all[out - ((struct kafka_create_partitions_response *)r->reply)->results];
 	const char *name = kafka__cstr(r, q->name);
 	const struct log_topic *topic = name ? log_topics_find(r->topics, name) : NULL;
 	*out = (struct kafka_create_partitions_result){.name = q->name};
@@ -286,14 +324,43 @@ static void grow(struct kafka_request *r, const struct kafka_create_partitions_t
 		a->change = (struct log_topic_change){.name = topic->name, .partitions = q->count, .check = check};
 }
 
+/* Close the gaps that topics which are named again leave; the count of those that remain. */
+static int32_t only_firsts(struct alter_state *s, const uint32_t *firsts, int32_t count, struct kafka_create_partitions_result *results)
+{
+	int32_t kept = 0;
+	for (int32_t i = 0; i < count; i++) {
+		if (firsts[i] != (uint32_t)i)
+			continue;
+		results[kept] = results[i];
+		s->all[i].error = &results[kept].error_code;
+		s->all[i].message = &results[kept].error_message;
+		kept++;
+	}
+	s->count = (uint32_t)count;
+	return kept;
+}
+
 void kafka__create_partitions(struct kafka_request *r)
 {
 	const struct kafka_create_partitions_request *q = r->body;
 	struct kafka_create_partitions_response *reply = r->reply;
 	if (!(reply->results = prepare(r, q->topics_count, sizeof *reply->results)))
 		return;
-	reply->results_count = q->topics_count;
-	for (int32_t i = 0; i < q->topics_count; i++)
-		grow(r, &q->topics[i], &reply->results[i], q->validate_only);
+	struct bytes *names = kafka__alloc(r, (size_t)q->topics_count, sizeof *names);
+	for (int32_t i = 0; names && i < q->topics_count; i++)
+		names[i] = q->topics[i].name;
+	const uint32_t *firsts = names ? kafka__firsts(r, names, (uint32_t)q->topics_count) : NULL;
+	if (!firsts) {
+		kafka__abort(r);
+		return;
+	}
+	struct alter_state *s = r->state;
+	for (int32_t i = 0; i < q->topics_count; i++) {
+		if (firsts[i] == (uint32_t)i)
+			grow(r, &q->topics[i], &reply->results[i], q->validate_only);
+		else
+			refuse(&s->all[firsts[i]], KAFKA_INVALID_REQUEST, "Duplicate topic name.");
+	}
+	reply->results_count = only_firsts(s, firsts, q->topics_count, reply->results);
 	carry_out(r);
 }

@@ -12,10 +12,10 @@ enum { TYPE_BOOLEAN = 1, TYPE_STRING = 2, TYPE_INT = 3, TYPE_LIST = 7 };
 struct config {
 	const char *name;
 	int8_t type;
-	const char *value;
+	const char *value, *synonym;
 };
 static const struct config topic_configs[] = {
-#define X(name, type, value) {name, type, value},
+#define X(name, type, value, synonym) {name, type, value, synonym},
 #include "kafka/configs.def"
 #undef X
 };
@@ -25,6 +25,7 @@ static const struct config topic_configs[] = {
 struct shown {
 	const char *name, *value;
 	int8_t type, source;
+	const struct config *listed; /* NULL: not in the list */
 };
 
 static bool listed(const char *name)
@@ -41,16 +42,16 @@ static uint32_t show(const struct log_config *set, uint32_t set_count, struct sh
 {
 	uint32_t n = 0;
 	for (size_t i = 0; i < TOPIC_CONFIGS; i++) {
-		out[n] = (struct shown){topic_configs[i].name, topic_configs[i].value, topic_configs[i].type, SOURCE_DEFAULT};
+		out[n] = (struct shown){topic_configs[i].name, topic_configs[i].value, topic_configs[i].type, SOURCE_DEFAULT, &topic_configs[i]};
 		for (uint32_t k = 0; k < set_count; k++) {
 			if (strcmp(set[k].name, out[n].name) == 0)
-				out[n] = (struct shown){out[n].name, set[k].value, out[n].type, SOURCE_TOPIC};
+				out[n] = (struct shown){out[n].name, set[k].value, out[n].type, SOURCE_TOPIC, &topic_configs[i]};
 		}
 		n++;
 	}
 	for (uint32_t k = 0; k < set_count; k++) {
 		if (!listed(set[k].name))
-			out[n++] = (struct shown){set[k].name, set[k].value, TYPE_STRING, SOURCE_TOPIC};
+			out[n++] = (struct shown){set[k].name, set[k].value, TYPE_STRING, SOURCE_TOPIC, NULL};
 	}
 	return n;
 }
@@ -84,6 +85,20 @@ static bool wanted(const struct kafka_describe_configs_resource *q, const char *
 	return false;
 }
 
+/* Where the value comes from: what was set, then the default, by the broker's name for it. */
+static bool put_synonyms(struct kafka_request *r, const struct shown *shown, struct kafka_described_config *c)
+{
+	c->synonyms = kafka__alloc(r, 2, sizeof *c->synonyms);
+	if (!c->synonyms)
+		return false;
+	if (shown->source != SOURCE_DEFAULT)
+		c->synonyms[c->synonyms_count++] = (struct kafka_config_synonym){c->name, c->value, c->config_source};
+	if (shown->listed && *shown->listed->synonym)
+		c->synonyms[c->synonyms_count++] =
+			(struct kafka_config_synonym){bytes_str(shown->listed->synonym), bytes_str(shown->listed->value), SOURCE_DEFAULT};
+	return true;
+}
+
 static bool answer(struct kafka_request *r, const struct kafka_describe_configs_resource *q, const struct shown *shown, uint32_t count,
 		   struct kafka_described_resource *out)
 {
@@ -102,13 +117,8 @@ static bool answer(struct kafka_request *r, const struct kafka_describe_configs_
 			.config_source = shown[i].source,
 			.config_type = shown[i].type,
 		};
-		if (!all->include_synonyms || c->config_source == SOURCE_DEFAULT)
-			continue;
-		c->synonyms = kafka__alloc(r, 1, sizeof *c->synonyms);
-		if (!c->synonyms)
+		if (all->include_synonyms && !put_synonyms(r, &shown[i], c))
 			return false;
-		c->synonyms[0] = (struct kafka_config_synonym){c->name, c->value, c->config_source};
-		c->synonyms_count = 1;
 	}
 	return true;
 }
@@ -138,17 +148,17 @@ static bool describe_broker(struct kafka_request *r, const struct kafka_describe
 		return true;
 	}
 	struct shown shown[] = {
-		{"broker.id", arena_printf(&r->arena, "%d", s->node_id), TYPE_INT, SOURCE_STATIC_BROKER},
-		{"node.id", arena_printf(&r->arena, "%d", s->node_id), TYPE_INT, SOURCE_STATIC_BROKER},
-		{"num.partitions", arena_printf(&r->arena, "%d", s->partitions), TYPE_INT, SOURCE_STATIC_BROKER},
-		{"default.replication.factor", "1", TYPE_INT, SOURCE_DEFAULT},
-		{"auto.create.topics.enable", s->auto_create ? "true" : "false", TYPE_BOOLEAN, SOURCE_STATIC_BROKER},
-		{"group.initial.rebalance.delay.ms", arena_printf(&r->arena, "%u", s->rebalance_delay_ms), TYPE_INT, SOURCE_STATIC_BROKER},
-		{"group.consumer.assignors", "uniform,range", TYPE_LIST, SOURCE_DEFAULT},
-		{"group.consumer.heartbeat.interval.ms", TEXT_OF(KAFKA_CONSUMER_HEARTBEAT_MS), TYPE_INT, SOURCE_DEFAULT},
-		{"group.consumer.migration.policy", "bidirectional", TYPE_STRING, SOURCE_DEFAULT},
-		{"group.consumer.session.timeout.ms", TEXT_OF(KAFKA_CONSUMER_SESSION_MS), TYPE_INT, SOURCE_DEFAULT},
-		{"message.max.bytes", "1048588", TYPE_INT, SOURCE_DEFAULT},
+		{"broker.id", arena_printf(&r->arena, "%d", s->node_id), TYPE_INT, SOURCE_STATIC_BROKER, NULL},
+		{"node.id", arena_printf(&r->arena, "%d", s->node_id), TYPE_INT, SOURCE_STATIC_BROKER, NULL},
+		{"num.partitions", arena_printf(&r->arena, "%d", s->partitions), TYPE_INT, SOURCE_STATIC_BROKER, NULL},
+		{"default.replication.factor", "1", TYPE_INT, SOURCE_DEFAULT, NULL},
+		{"auto.create.topics.enable", s->auto_create ? "true" : "false", TYPE_BOOLEAN, SOURCE_STATIC_BROKER, NULL},
+		{"group.initial.rebalance.delay.ms", arena_printf(&r->arena, "%u", s->rebalance_delay_ms), TYPE_INT, SOURCE_STATIC_BROKER, NULL},
+		{"group.consumer.assignors", "uniform,range", TYPE_LIST, SOURCE_DEFAULT, NULL},
+		{"group.consumer.heartbeat.interval.ms", TEXT_OF(KAFKA_CONSUMER_HEARTBEAT_MS), TYPE_INT, SOURCE_DEFAULT, NULL},
+		{"group.consumer.migration.policy", "bidirectional", TYPE_STRING, SOURCE_DEFAULT, NULL},
+		{"group.consumer.session.timeout.ms", TEXT_OF(KAFKA_CONSUMER_SESSION_MS), TYPE_INT, SOURCE_DEFAULT, NULL},
+		{"message.max.bytes", "1048588", TYPE_INT, SOURCE_DEFAULT, NULL},
 	};
 	uint32_t count = sizeof shown / sizeof shown[0];
 	for (uint32_t i = 0; i < count; i++) {

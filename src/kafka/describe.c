@@ -47,6 +47,7 @@ static bool put_topic(struct kafka_request *r, struct pages *p, const struct log
 	out->name = bytes_str(t->name);
 	out->topic_id = t->id;
 	out->is_internal = t->internal;
+	out->topic_authorized_operations = KAFKA_OPERATIONS_TOPIC;
 	if (count > p->left) {
 		count = p->left;
 		struct kafka_topic_cursor *cursor = kafka__alloc(r, 1, sizeof *cursor);
@@ -80,6 +81,33 @@ static const char **names_in_order(struct kafka_request *r, const struct log_top
 	return names;
 }
 
+static bool cursor_ok(const struct kafka_describe_topic_partitions_request *q)
+{
+	bool named = q->topics_count == 0;
+	for (int32_t i = 0; i < q->topics_count && !named; i++)
+		named = bytes_equal(q->topics[i].name, q->cursor->topic_name);
+	return named && q->cursor->partition_index >= 0;
+}
+
+/* A cursor that points nowhere: every topic that was asked for has the error. */
+static void refuse_pages(struct kafka_request *r)
+{
+	const struct kafka_describe_topic_partitions_request *q = r->body;
+	struct kafka_describe_topic_partitions_response *reply = r->reply;
+	reply->topics = kafka__alloc(r, (size_t)q->topics_count, sizeof *reply->topics);
+	if (!reply->topics) {
+		kafka__abort(r);
+		return;
+	}
+	reply->topics_count = q->topics_count;
+	for (int32_t i = 0; i < q->topics_count; i++) {
+		kafka__defaults(&kafka_layout_described_topic_partitions, &reply->topics[i]);
+		reply->topics[i].name = q->topics[i].name;
+		reply->topics[i].error_code = KAFKA_INVALID_REQUEST;
+	}
+	kafka__finish(r);
+}
+
 void kafka__describe_topic_partitions(struct kafka_request *r)
 {
 	const struct kafka_describe_topic_partitions_request *q = r->body;
@@ -88,11 +116,17 @@ void kafka__describe_topic_partitions(struct kafka_request *r)
 	uint32_t count;
 	if (!topics)
 		return;
-	if (p.left < 1 || p.left > 2000)
+	if (p.left < 1)
+		p.left = 1;
+	if (p.left > 2000)
 		p.left = 2000; /* Kafka's max.request.partition.size.limit */
+	if (q->cursor && !cursor_ok(q)) {
+		refuse_pages(r);
+		return;
+	}
 	if (q->cursor) {
 		p.from_topic = kafka__cstr(r, q->cursor->topic_name);
-		p.from_partition = q->cursor->partition_index < 0 ? 0 : q->cursor->partition_index;
+		p.from_partition = q->cursor->partition_index;
 	}
 	const char **names = names_in_order(r, topics, &count);
 	p.reply->topics = names ? kafka__alloc(r, count, sizeof *p.reply->topics) : NULL;
@@ -183,7 +217,18 @@ void kafka__list_partition_reassignments(struct kafka_request *r)
 	kafka__finish(r);
 }
 
-enum { RESOURCE_TOPIC = 2, RESOURCE_BROKER = 4, RESOURCE_CLIENT_METRICS = 16 };
+enum { RESOURCE_TOPIC = 2, RESOURCE_BROKER = 4, RESOURCE_BROKER_LOGGER = 8, RESOURCE_CLIENT_METRICS = 16, RESOURCE_GROUP = 32 };
+
+static bool types_known(const struct kafka_list_config_resources_request *q)
+{
+	for (int32_t i = 0; i < q->resource_types_count; i++) {
+		int8_t type = q->resource_types[i];
+		if (type != RESOURCE_TOPIC && type != RESOURCE_BROKER && type != RESOURCE_BROKER_LOGGER && type != RESOURCE_CLIENT_METRICS &&
+		    type != RESOURCE_GROUP)
+			return false;
+	}
+	return true;
+}
 
 static bool type_asked(const struct kafka_list_config_resources_request *q, int16_t version, int8_t type)
 {
@@ -202,7 +247,12 @@ void kafka__list_config_resources(struct kafka_request *r)
 	const struct log_topics *topics = take_topics(r);
 	if (!topics)
 		return;
-	reply->config_resources = kafka__alloc(r, topics->count + 1, sizeof *reply->config_resources);
+	if (!types_known(q)) {
+		reply->error_code = KAFKA_UNSUPPORTED_VERSION;
+		kafka__finish(r);
+		return;
+	}
+	reply->config_resources = kafka__alloc(r, topics->count + 2, sizeof *reply->config_resources);
 	const char *id = arena_printf(&r->arena, "%d", r->server->node_id);
 	if (!reply->config_resources || !id) {
 		kafka__abort(r);
@@ -211,8 +261,9 @@ void kafka__list_config_resources(struct kafka_request *r)
 	for (uint32_t i = 0; i < topics->count && type_asked(q, r->version.version, RESOURCE_TOPIC); i++)
 		reply->config_resources[reply->config_resources_count++] = (struct kafka_listed_config_resource){
 			bytes_str(topics->items[i].name), RESOURCE_TOPIC};
-	if (type_asked(q, r->version.version, RESOURCE_BROKER))
-		reply->config_resources[reply->config_resources_count++] = (struct kafka_listed_config_resource){bytes_str(id),
-														 RESOURCE_BROKER};
+	for (int8_t type = RESOURCE_BROKER; type <= RESOURCE_BROKER_LOGGER; type *= 2)
+		if (type_asked(q, r->version.version, type))
+			reply->config_resources[reply->config_resources_count++] =
+				(struct kafka_listed_config_resource){bytes_str(id), type};
 	kafka__finish(r);
 }

@@ -264,6 +264,8 @@ static inline struct bytes kafka__text(const char *text)
 }
 #define KAFKA_EMPTY ((struct bytes){(const uint8_t *)"", 0})
 bool kafka__uuid_is_zero(const struct uuid *id);
+/* For each key the place where it stands first, in the arena. NULL: no memory. */
+const uint32_t *kafka__firsts(struct kafka_request *request, const struct bytes *keys, uint32_t count);
 /* The picture of all topics as they are now, in place of one taken before; valid as long as the request. NULL: no memory. */
 const struct log_topics *kafka__topics(struct kafka_request *request);
 /* A topic by name, or by id where there is one (NULL: not there). */
@@ -276,6 +278,10 @@ int16_t kafka__partition_error(const struct log_topic *topic, bool by_id, int32_
 #define X(NAME, name, key, advertised, min, max, flexible, handler) void handler(struct kafka_request *request);
 #include "kafka/apis.def"
 #undef X
+
+/* Bits of Kafka's operations (AclOperation's numbers) that a client without restrictions may do with a topic: READ WRITE CREATE DELETE
+ * ALTER DESCRIBE DESCRIBE_CONFIGS ALTER_CONFIGS */
+#define KAFKA_OPERATIONS_TOPIC 0x00000df8
 
 /* ---- connections ---- */
 extern const struct net_protocol kafka__protocol;

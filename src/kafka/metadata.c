@@ -1,9 +1,9 @@
 /* ApiVersions, Metadata, DescribeCluster, FindCoordinator: who the broker is and what it has. */
 #include "kafka/kafka_internal.h"
+#include <ctype.h>
 #include <stdlib.h>
 
 /* Bits of Kafka's operations that a client without restrictions may do (AclOperation's numbers). */
-#define OPERATIONS_TOPIC 0x00000df8   /* READ WRITE CREATE DELETE ALTER DESCRIBE DESCRIBE_CONFIGS ALTER_CONFIGS */
 #define OPERATIONS_CLUSTER 0x00001fa0 /* CREATE ALTER DESCRIBE CLUSTER_ACTION DESCRIBE_CONFIGS ALTER_CONFIGS IDEMPOTENT_WRITE */
 
 /* group.version 1: consumer groups of the new protocol (KIP-848). transaction.version 2: Produce adds its partitions to the transaction,
@@ -14,9 +14,27 @@ static const struct {
 } features[] = {{"group.version", 1}, {"transaction.version", 2}};
 #define FEATURES (int32_t)(sizeof features / sizeof *features)
 
+/* KIP-511: letters, digits, and between them dots and hyphens. */
+static bool software_ok(struct bytes text)
+{
+	for (size_t i = 0; i < text.size; i++) {
+		int c = text.data[i];
+		bool inner = (c == '.' || c == '-') && i > 0 && i + 1 < text.size;
+		if (c > 127 || (!isalnum(c) && !inner))
+			return false;
+	}
+	return text.size > 0;
+}
+
 void kafka__api_versions(struct kafka_request *r)
 {
+	const struct kafka_api_versions_request *q = r->body;
 	struct kafka_api_versions_response *reply = r->reply;
+	if (r->version.version >= 3 && !(software_ok(q->client_software_name) && software_ok(q->client_software_version))) {
+		reply->error_code = KAFKA_INVALID_REQUEST;
+		kafka__finish(r);
+		return;
+	}
 	reply->api_keys = kafka__alloc(r, kafka__api_count, sizeof *reply->api_keys);
 	if (!reply->api_keys) {
 		kafka__abort(r);
@@ -38,7 +56,9 @@ void kafka__api_versions(struct kafka_request *r)
 		reply->supported_features[i] = (struct kafka_supported_feature){name, 0, features[i].level};
 		reply->finalized_features[i] = (struct kafka_finalized_feature){name, features[i].level, features[i].level};
 	}
-	reply->supported_features_count = reply->finalized_features_count = FEATURES;
+	/* A client of version 3 takes no feature that begins at 0. */
+	reply->supported_features_count = r->version.version >= 4 ? FEATURES : 0;
+	reply->finalized_features_count = FEATURES;
 	reply->finalized_features_epoch = 1;
 	kafka__session_told(r);
 	kafka__finish(r);
@@ -65,7 +85,7 @@ static bool fill_topic(struct kafka_request *r, const struct log_topic *topic, b
 	out->topic_id = topic->id;
 	out->is_internal = topic->internal;
 	if (operations)
-		out->topic_authorized_operations = OPERATIONS_TOPIC;
+		out->topic_authorized_operations = KAFKA_OPERATIONS_TOPIC;
 	out->partitions = kafka__alloc(r, (size_t)topic->partitions, sizeof *out->partitions);
 	if (!out->partitions)
 		return false;
@@ -101,25 +121,40 @@ static const struct log_topic *asked_topic(struct kafka_request *r, const struct
 	return kafka__topic(r, r->topics, asked->name, by_id ? &asked->topic_id : NULL);
 }
 
+/* Topics that are asked for twice are answered once. NULL: no memory. */
+static const uint32_t *first_asked(struct kafka_request *r)
+{
+	const struct kafka_metadata_request *q = r->body;
+	uint32_t count = q->topics_count > 0 ? (uint32_t)q->topics_count : 0;
+	struct bytes *keys = kafka__alloc(r, count, sizeof *keys);
+	for (uint32_t i = 0; keys && i < count; i++)
+		keys[i] = kafka__uuid_is_zero(&q->topics[i].topic_id) ? q->topics[i].name
+								      : bytes_of(&q->topics[i].topic_id, sizeof q->topics[i].topic_id);
+	return keys ? kafka__firsts(r, keys, count) : NULL;
+}
+
 static bool fill_topics(struct kafka_request *r, struct kafka_metadata_response *reply, bool all)
 {
 	const struct kafka_metadata_request *q = r->body;
 	uint32_t count = all ? r->topics->count : (uint32_t)q->topics_count;
+	const uint32_t *firsts = first_asked(r);
 	reply->topics = kafka__alloc(r, count, sizeof *reply->topics);
-	if (!reply->topics)
+	if (!reply->topics || !firsts)
 		return false;
-	reply->topics_count = (int32_t)count;
 	for (uint32_t i = 0; i < count; i++) {
 		const struct log_topic *topic = all ? &r->topics->items[i] : asked_topic(r, &q->topics[i]);
+		if (!all && firsts[i] != i)
+			continue;
+		struct kafka_metadata_topic *out = &reply->topics[reply->topics_count++];
 		if (topic) {
-			if (!fill_topic(r, topic, q->include_topic_authorized_operations, &reply->topics[i]))
+			if (!fill_topic(r, topic, q->include_topic_authorized_operations, out))
 				return false;
 			continue;
 		}
-		kafka__defaults(&kafka_layout_metadata_topic, &reply->topics[i]);
-		reply->topics[i].error_code = missing_error(r, &q->topics[i]);
-		reply->topics[i].name = q->topics[i].name;
-		reply->topics[i].topic_id = q->topics[i].topic_id;
+		kafka__defaults(&kafka_layout_metadata_topic, out);
+		out->error_code = missing_error(r, &q->topics[i]);
+		out->name = q->topics[i].name;
+		out->topic_id = q->topics[i].topic_id;
 	}
 	return true;
 }
@@ -130,6 +165,14 @@ static bool wants_all(const struct kafka_request *r)
 	return q->topics_count < 0 || (r->version.version == 0 && q->topics_count == 0);
 }
 
+static bool asks_by_id(const struct kafka_metadata_request *q)
+{
+	for (int32_t i = 0; i < q->topics_count; i++)
+		if (!q->topics[i].name.data || !kafka__uuid_is_zero(&q->topics[i].topic_id))
+			return true;
+	return false;
+}
+
 static void metadata_answer(struct kafka_request *r)
 {
 	const struct kafka_metadata_request *q = r->body;
@@ -137,6 +180,10 @@ static void metadata_answer(struct kafka_request *r)
 	struct kafka_metadata_broker *broker = kafka__alloc(r, 1, sizeof *broker);
 	if (!broker || !kafka__topics(r) || !fill_topics(r, reply, wants_all(r))) {
 		kafka__abort(r);
+		return;
+	}
+	if (r->version.version < 12 && asks_by_id(q)) { /* refused as a whole: the field was there before its meaning (KIP-516) */
+		kafka__finish(r);
 		return;
 	}
 	*broker = (struct kafka_metadata_broker){r->server->node_id, our_host(r), our_port(r), {0}};
@@ -237,7 +284,7 @@ void kafka__find_coordinator(struct kafka_request *r)
 		.host = error ? KAFKA_EMPTY : our_host(r),
 		.port = error ? -1 : our_port(r),
 		.error_code = error,
-		.error_message = kafka__text(error ? "There is no coordinator for keys of this type." : NULL),
+		.error_message = kafka__text(error ? "There is no coordinator for keys of this type." : r->version.version >= 4 ? "" : "NONE"),
 	};
 	reply->error_code = us.error_code;
 	reply->error_message = us.error_message;

@@ -184,6 +184,21 @@ bool kafka__uuid_is_zero(const struct uuid *id)
 	return memcmp(id, &zero, sizeof zero) == 0;
 }
 
+const uint32_t *kafka__firsts(struct kafka_request *r, const struct bytes *keys, uint32_t count)
+{
+	uint32_t *firsts = kafka__alloc(r, count, sizeof *firsts);
+	struct map places; /* each of firsts, which says of itself where it stands */
+	map_init(&places);
+	for (uint32_t i = 0; firsts && i < count; i++) {
+		const uint32_t *first = map_get(&places, keys[i]);
+		firsts[i] = first ? *first : i;
+		if (!first && map_put(&places, keys[i], &firsts[i], NULL))
+			firsts = NULL;
+	}
+	map_done(&places);
+	return firsts;
+}
+
 const struct log_topics *kafka__topics(struct kafka_request *r)
 {
 	struct sm_log *log = r->server->log;

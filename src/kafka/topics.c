@@ -141,16 +141,6 @@ static void topic_made(void *arg, const struct sm_error *error)
 	kafka__part_end(r);
 }
 
-/* How often topic `at` stands in the request before and after it. */
-static void occurrences(const struct kafka_create_topics_request *q, int32_t at, int *ret_before, int *ret_after)
-{
-	*ret_before = *ret_after = 0;
-	for (int32_t i = 0; i < q->topics_count; i++) {
-		if (i != at && bytes_equal(q->topics[i].name, q->topics[at].name))
-			*(i < at ? ret_before : ret_after) += 1;
-	}
-}
-
 static bool create_prepare(struct kafka_request *r)
 {
 	const struct kafka_create_topics_request *q = r->body;
@@ -163,26 +153,31 @@ static bool create_prepare(struct kafka_request *r)
 	reply->topics = kafka__alloc(r, (size_t)q->topics_count, sizeof *reply->topics);
 	if (!s->parts || !reply->topics || !kafka__topics(r))
 		return false;
-	for (int32_t i = 0; i < q->topics_count; i++) {
-		int before, after;
-		occurrences(q, i, &before, &after);
-		if (before) /* one answer for both */
+	struct bytes *names = kafka__alloc(r, (size_t)q->topics_count, sizeof *names);
+	for (int32_t i = 0; names && i < q->topics_count; i++)
+		names[i] = q->topics[i].name;
+	const uint32_t *firsts = names ? kafka__firsts(r, names, (uint32_t)q->topics_count) : NULL;
+	for (int32_t i = 0; firsts && i < q->topics_count; i++) {
+		struct create_part *p = &s->parts[i];
+		if (firsts[i] != (uint32_t)i) { /* one answer for both */
+			p = &s->parts[firsts[i]];
+			refuse(p->reply, KAFKA_INVALID_REQUEST, "The topic is in the request more than once.");
+			p->open = false;
 			continue;
-		struct create_part *p = &s->parts[s->count++];
+		}
 		*p = (struct create_part){.request = r, .asked = &q->topics[i], .reply = &reply->topics[reply->topics_count++]};
 		kafka__defaults(&kafka_layout_created_topic, p->reply);
 		p->reply->name = q->topics[i].name;
-		if (after)
-			refuse(p->reply, KAFKA_INVALID_REQUEST, "The topic is in the request more than once.");
-		else if (check(r, p))
+		p->spec.check = q->validate_only;
+		if (check(r, p))
 			check_configs(r, p);
 	}
-	return true;
+	s->count = (uint32_t)q->topics_count;
+	return firsts != NULL;
 }
 
 void kafka__create_topics(struct kafka_request *r)
 {
-	const struct kafka_create_topics_request *q = r->body;
 	if (!create_prepare(r)) {
 		kafka__abort(r);
 		return;
@@ -190,11 +185,8 @@ void kafka__create_topics(struct kafka_request *r)
 	struct create_state *s = r->state;
 	struct sm_log *log = r->server->log;
 	uint32_t open = 0;
-	for (uint32_t i = 0; i < s->count; i++) {
-		if (q->validate_only && s->parts[i].open)
-			describe(r, &s->parts[i]);
-		open += s->parts[i].open && !q->validate_only;
-	}
+	for (uint32_t i = 0; i < s->count; i++)
+		open += s->parts[i].open;
 	if (!open) {
 		kafka__finish(r);
 		return;
@@ -250,6 +242,29 @@ static void delete_check(struct kafka_request *r, struct delete_part *p, struct 
 	}
 }
 
+/* What is named twice, by name or id, is refused, with one answer for all. The number of those that go. */
+static uint32_t delete_once(struct delete_part *parts, int32_t count, const uint32_t *firsts, struct kafka_delete_topics_response *reply)
+{
+	uint32_t open = 0;
+	for (int32_t i = 0; i < count; i++) {
+		if (firsts[i] == (uint32_t)i)
+			continue;
+		struct delete_part *first = &parts[firsts[i]];
+		first->reply->error_code = KAFKA_INVALID_REQUEST;
+		first->reply->error_message = kafka__text("The topic is in the request more than once.");
+		first->name = parts[i].name = NULL;
+		parts[i].reply = NULL;
+	}
+	for (int32_t i = 0; i < count; i++) {
+		if (!parts[i].reply)
+			continue;
+		reply->topics[reply->topics_count] = *parts[i].reply;
+		parts[i].reply = &reply->topics[reply->topics_count++];
+		open += parts[i].name != NULL;
+	}
+	return open;
+}
+
 void kafka__delete_topics(struct kafka_request *r)
 {
 	const struct kafka_delete_topics_request *q = r->body;
@@ -259,17 +274,23 @@ void kafka__delete_topics(struct kafka_request *r)
 	int32_t count = states ? q->topics_count : q->topic_names_count;
 	struct delete_part *parts = kafka__alloc(r, (size_t)count, sizeof *parts);
 	reply->topics = kafka__alloc(r, (size_t)count, sizeof *reply->topics);
-	if (!parts || !reply->topics || !kafka__topics(r)) {
+	struct bytes *names = kafka__alloc(r, (size_t)count, sizeof *names);
+	if (!parts || !reply->topics || !names || !kafka__topics(r)) {
 		kafka__abort(r);
 		return;
 	}
-	reply->topics_count = count;
-	uint32_t open = 0;
 	for (int32_t i = 0; i < count; i++) {
 		parts[i].reply = &reply->topics[i];
 		delete_check(r, &parts[i], states ? q->topics[i].name : q->topic_names[i], states ? &q->topics[i].topic_id : NULL);
-		open += parts[i].name != NULL;
+		names[i] = reply->topics[i].name.data ? reply->topics[i].name
+						      : bytes_of(&reply->topics[i].topic_id, sizeof reply->topics[i].topic_id);
 	}
+	const uint32_t *firsts = kafka__firsts(r, names, (uint32_t)count);
+	if (!firsts) {
+		kafka__abort(r);
+		return;
+	}
+	uint32_t open = delete_once(parts, count, firsts, reply);
 	r->step = kafka__finish;
 	kafka__parts_begin(r, open);
 	for (int32_t i = 0; i < count; i++) {

@@ -30,6 +30,7 @@ struct log_topic_spec {
 	const struct log_config *configs;
 	uint32_t config_count;
 	bool internal; /* written by the server alone; its name begins with "__" */
+	bool check;    /* only say whether it can be made */
 };
 /* What to change of a topic that is there. */
 struct log_topic_change {

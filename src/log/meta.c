@@ -27,6 +27,7 @@ struct request {
 	struct log_topic_change change; /* its texts are copies in the arena */
 	struct arena arena;
 	int32_t kept; /* partitions that were there before the change */
+	bool check;   /* nothing is made */
 	void (*done)(void *arg, const struct sm_error *error);
 	void (*done_id)(void *arg, enum sm_err err, int64_t producer_id, int16_t epoch);
 	void *arg;
@@ -179,7 +180,7 @@ static void create_start(struct meta *m)
 {
 	struct engine *e = m->engine;
 	struct request *r = m->now;
-	struct sm_error error;
+	struct sm_error error = {.code = SM_OK};
 	pthread_mutex_lock(&e->lock);
 	bool there = map_get(&e->topics, bytes_str(r->topic->name)) != NULL;
 	size_t count = e->topics.count;
@@ -188,11 +189,11 @@ static void create_start(struct meta *m)
 		(void)!sm_fail(&error, SM_EXISTS, "topic %s is there already", r->topic->name);
 	else if (count >= LOG_TOPICS_MAX)
 		(void)!sm_fail(&error, SM_TOO_LARGE, "there are %zu topics, and no more than %d may be", count, LOG_TOPICS_MAX);
-	else {
+	else if (!r->check) {
 		pool_start(m);
 		return;
 	}
-	request_end(m, &error);
+	request_end(m, error.code ? &error : NULL);
 }
 
 static void create_end(struct meta *m)
@@ -470,6 +471,7 @@ void log__meta_topic_create(struct engine *engine, const struct log_topic_spec *
 		return;
 	}
 	r->kind = REQUEST_CREATE;
+	r->check = spec->check;
 	r->done = topic_done;
 	r->arg = arg;
 	request_send(engine, r);

@@ -2,6 +2,7 @@
 #include "log/log_internal.h"
 #include <errno.h>
 #include <stdlib.h>
+#include <strings.h>
 
 enum kind { NUMBER, RATIO, FLAG, TEXT };
 enum use { APPLIED, KEPT, ABSENT };
@@ -21,12 +22,18 @@ static enum sm_err bad_value(const struct log_config *c, const char *want, struc
 	return sm_fail(reterr, SM_INVALID, "%s is \"%s\", it must be %s", c->name, c->value, want);
 }
 
+/* As in Kafka, spaces around a number or a flag do not count. */
+static bool only_spaces(const char *text)
+{
+	return !text[strspn(text, " \t\r\n")];
+}
+
 static enum sm_err number(const struct log_config *c, const struct known *k, int64_t *ret, struct sm_error *reterr)
 {
 	char *end;
 	errno = 0;
 	long long value = strtoll(c->value, &end, 10);
-	if (errno || end == c->value || *end || value < k->least || value > k->most)
+	if (errno || end == c->value || !only_spaces(end) || value < k->least || value > k->most)
 		return sm_fail(reterr, SM_INVALID, "%s is \"%s\", it must be a whole number from %lld to %lld", c->name, c->value,
 			       (long long)k->least, (long long)k->most);
 	*ret = value;
@@ -71,6 +78,25 @@ static enum sm_err compression_type(struct topic_settings *set, const struct log
 	return bad_value(c, "producer, uncompressed, gzip, snappy, lz4 or zstd", reterr);
 }
 
+/* "*" or a list of PARTITION:BROKER. */
+static enum sm_err throttled_replicas(const struct log_config *c, struct sm_error *reterr)
+{
+	const char *at = c->value;
+	bool good = strcmp(at, "*") == 0 || !*at;
+	while (!good) {
+		size_t partition = strspn(at, "0123456789"), broker = at[partition] == ':' ? strspn(at + partition + 1, "0123456789") : 0;
+		if (!partition || !broker)
+			break;
+		at += partition + 1 + broker;
+		good = !*at;
+		if (*at == ',')
+			at += 1 + strspn(at + 1, " ");
+		else if (*at)
+			break;
+	}
+	return good ? SM_OK : bad_value(c, "* or a list of PARTITION:BROKER", reterr);
+}
+
 static enum sm_err text(struct topic_settings *set, const struct log_config *c, struct sm_error *reterr)
 {
 	if (strcmp(c->name, "cleanup.policy") == 0)
@@ -82,6 +108,8 @@ static enum sm_err text(struct topic_settings *set, const struct log_config *c, 
 		return set->log_append_time || strcmp(c->value, "CreateTime") == 0 ? SM_OK
 										   : bad_value(c, "CreateTime or LogAppendTime", reterr);
 	}
+	if (strstr(c->name, ".throttled.replicas"))
+		return throttled_replicas(c, reterr);
 	return SM_OK;
 }
 
@@ -127,7 +155,7 @@ static enum sm_err ratio(struct topic_settings *set, const struct log_config *c,
 {
 	char *end;
 	double value = strtod(c->value, &end);
-	if (end == c->value || *end || !(value >= 0 && value <= 1))
+	if (end == c->value || !only_spaces(end) || !(value >= 0 && value <= 1))
 		return bad_value(c, "a number from 0 to 1", reterr);
 	set->cleanable_ratio_min = value; /* the one ratio that there is */
 	return SM_OK;
@@ -135,8 +163,9 @@ static enum sm_err ratio(struct topic_settings *set, const struct log_config *c,
 
 static enum sm_err flag(const struct known *k, const struct log_config *c, struct sm_error *reterr)
 {
-	bool set = strcmp(c->value, "true") == 0;
-	if (!set && strcmp(c->value, "false") != 0)
+	const char *word = c->value + strspn(c->value, " \t\r\n");
+	bool set = strncasecmp(word, "true", 4) == 0;
+	if ((!set && strncasecmp(word, "false", 5) != 0) || !only_spaces(word + (set ? 4 : 5)))
 		return bad_value(c, "true or false", reterr);
 	return set && k->use == ABSENT ? sm_fail(reterr, SM_UNSUPPORTED, "%s is not there yet", c->name) : SM_OK;
 }
@@ -147,11 +176,6 @@ static const struct known *find(const char *name)
 		if (strcmp(known[i].name, name) == 0)
 			return &known[i];
 	return NULL;
-}
-
-bool log__config_known(const char *name)
-{
-	return find(name) != NULL;
 }
 
 void log__config_defaults(struct topic_settings *settings, uint64_t segment_bytes, int64_t retention_ms)

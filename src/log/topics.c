@@ -104,10 +104,6 @@ enum sm_err log__topic_changed(const struct engine *engine, const struct topic *
 	if (change->partitions && change->partitions < t->partition_count)
 		return sm_fail(reterr, SM_INVALID, "topic %s has %d partitions, which cannot become %d: records would be lost", t->name,
 			       t->partition_count, change->partitions);
-	/* A config that is taken back must be one that exists, too. */
-	for (uint32_t i = 0; i < change->config_count; i++)
-		if (!change->configs[i].value && !log__config_known(change->configs[i].name))
-			return sm_fail(reterr, SM_INVALID, "there is no topic config named \"%s\"", change->configs[i].name);
 	struct log_topic_spec spec = {.name = t->name,
 				      .partitions = change->partitions ? change->partitions : t->partition_count,
 				      .replication_factor = t->replication_factor};

@@ -2,6 +2,7 @@
 
 First what each broker gives out itself (ids, times, addresses), by API and field; then lists whose order means nothing; then ALLOWED:
 real differences, each with its reason. A difference of ALLOWED that a client could notice stands in doc/compatibility.md too."""
+import re
 from collections import Counter
 
 # (API or *, field) -> rule. "ignore"; "id KIND": the same id on one side is the same on the other; "set or not"; "null or not".
@@ -75,6 +76,87 @@ def allow(why):
         ALLOWED.append((why, function))
         return function
     return add
+
+
+def names(found, name):
+    return re.sub(r"\[\d+\]", "", found.path).rsplit(".", 1)[-1] == name
+
+
+def at(answer, path):
+    """The dict that holds what a difference's path names. Only for lists that are in the same order on both sides."""
+    for step in re.findall(r"[^.\[\]]+", path.rsplit(".", 1)[0] if "." in path else ""):
+        try:
+            answer = answer[int(step)] if step.isdigit() else answer[step]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return answer
+
+
+def error_codes(answer):
+    if isinstance(answer, dict):
+        for key, value in answer.items():
+            if key == "error_code":
+                yield value
+            else:
+                yield from error_codes(value)
+    elif isinstance(answer, list):
+        for item in answer:
+            yield from error_codes(item)
+
+
+@allow("Kafka fails with UNKNOWN_SERVER_ERROR, without a text, where smack names the fault")
+def _(api, version, request, found, left, right):
+    return -1 in error_codes(left) and -1 not in error_codes(right) and any(error_codes(right))
+
+
+@allow("smack says in words what is wrong where Kafka gives the code only")
+def _(api, version, request, found, left, right):
+    return names(found, "error_message") and found.left is None and any(error_codes(left)) and any(error_codes(right))
+
+
+@allow("Kafka never answers, since a thread of its own failed; smack refuses")
+def _(api, version, request, found, left, right):
+    return left == "says nothing" and (any(error_codes(right)) or right == "closes the connection")
+
+
+@allow("smack's own defaults: segments of 128 MiB, which are kept for ever unless log.retention says otherwise; flushed at once")
+def _(api, version, request, found, left, right):
+    return api in ("describe_configs", "create_topics") and names(found, "value") and (found.left, found.right) in (
+        ("1073741824", "134217728"), ("604800000", "-1"), ("9223372036854775807", "0"), ("9223372036854775807", "1"))
+
+
+@allow("min.insync.replicas is a default of the cluster in Kafka (KIP-966), of the broker in smack")
+def _(api, version, request, found, left, right):
+    return (names(found, "config_source") and (found.left, found.right) == (3, 5)) or (
+        names(found, "synonyms[]") and found.left and found.left[0]["name"] == "min.insync.replicas")
+
+
+@allow("the broker's configs are read-only in smack, and fewer")
+def _(api, version, request, found, left, right):
+    return api == "describe_configs" and any(r["resource_type"] == 4 for r in request["resources"]) and (
+        names(found, "read_only") or names(found, "config_source"))
+
+
+@allow("a topic that is only checked gets an id in Kafka's answer, which nobody ever sees again")
+def _(api, version, request, found, left, right):
+    return api == "create_topics" and request.get("validate_only") and names(found, "topic_id") and found.right == bytes(16)
+
+
+@allow("Kafka 4.1 refuses segment.bytes below 1 MiB, smack below 14")
+def _(api, version, request, found, left, right):
+    return api in ("create_topics", "alter_configs", "incremental_alter_configs") and "'segment.bytes'" in str(request) and (
+        "'13'" in str(request))
+
+
+@allow("a topic that Metadata makes is in that answer; Kafka answers once that it is unknown")
+def _(api, version, request, found, left, right):
+    return api == "metadata" and request.get("allow_auto_topic_creation", True) and request["topics"] is not None and (
+        3 in error_codes(left))
+
+
+@allow("a topic has at most 10,000 partitions in smack")
+def _(api, version, request, found, left, right):
+    return api == "create_partitions" and "20000" in str(request)
 
 
 class Rules:
