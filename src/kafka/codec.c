@@ -151,8 +151,10 @@ static enum sm_err decode_length(struct decoder *d, bool wide, int64_t *ret_leng
 		n = (int16_t)reader_be16(d->in);
 	if (d->in->failed)
 		return SM_TRUNCATED;
-	if (n < -1 || n > INT32_MAX)
+	if (n > INT32_MAX)
 		return SM_CORRUPT;
+	if (n < -1)
+		n = -1; /* every negative length is null, as to Kafka */
 	/* No element takes less than a byte: what claims more elements than bytes is refused before memory is taken for it. */
 	if (n > (int64_t)reader_left(d->in))
 		return SM_TRUNCATED;
@@ -265,15 +267,12 @@ static enum sm_err decode_tag(struct decoder *d, const struct kafka_layout *layo
 
 static enum sm_err decode_tags(struct decoder *d, const struct kafka_layout *layout, void *out)
 {
-	uint64_t count = reader_uvarint(d->in), last = 0;
+	uint64_t count = reader_uvarint(d->in);
 	for (uint64_t i = 0; i < count; i++) {
 		uint64_t tag = reader_uvarint(d->in), size = reader_uvarint(d->in);
 		const uint8_t *p = reader_take(d->in, size);
 		if (!p)
 			return SM_TRUNCATED;
-		if (i > 0 && tag <= last)
-			return SM_CORRUPT;
-		last = tag;
 		enum sm_err err = decode_tag(d, layout, out, tag, bytes_of(p, size));
 		if (err)
 			return err;

@@ -108,6 +108,12 @@ void kafka__group_refuse(struct kafka_request *r, int16_t error)
 	case KAFKA_LEAVE_GROUP: ((struct kafka_leave_group_response *)r->reply)->error_code = error; break;
 	case KAFKA_OFFSET_COMMIT:
 	case KAFKA_TXN_OFFSET_COMMIT: kafka__offsets_refuse(r, error); break;
+	case KAFKA_OFFSET_DELETE: {
+		struct kafka_offset_delete_response *reply = r->reply;
+		reply->error_code = error;
+		reply->topics_count = 0;
+		break;
+	}
 	case KAFKA_DESCRIBE_GROUPS: kafka__described_group(r)->error_code = error; break;
 	case KAFKA_DELETE_GROUPS: *kafka__deleted_group_error(r) = error; break;
 	case KAFKA_CONSUMER_GROUP_HEARTBEAT: ((struct kafka_consumer_group_heartbeat_response *)r->reply)->error_code = error; break;
@@ -291,6 +297,7 @@ static void describe_unknown(struct kafka_request *r)
 		out->error_code = kafka__error_of(v->err);
 	} else if (!found && r->version.version >= 6) {
 		out->error_code = KAFKA_GROUP_ID_NOT_FOUND;
+		out->authorized_operations = INT32_MIN;
 		out->error_message = bytes_str(
 			arena_printf(&r->arena, "Group %.*s not found.", (int)out->group_id.size, (const char *)out->group_id.data));
 	}
@@ -444,8 +451,13 @@ void kafka__delete_groups(struct kafka_request *r)
 		kafka__abort(r);
 		return;
 	}
-	reply->results_count = q->group_names_count;
+	const uint32_t *firsts = kafka__firsts(r, q->group_names, (uint32_t)q->group_names_count);
+	if (!firsts) {
+		kafka__abort(r);
+		return;
+	}
 	for (int32_t i = 0; i < q->group_names_count; i++)
-		reply->results[i].group_id = q->group_names[i];
+		if (firsts[i] == (uint32_t)i)
+			reply->results[reply->results_count++].group_id = q->group_names[i];
 	delete_next(r);
 }

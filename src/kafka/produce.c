@@ -40,12 +40,26 @@ static int16_t batch_error(struct kafka_request *r, const struct kafka_records *
 		*ret_message = "A Produce request must have one record batch for each partition.";
 		return KAFKA_INVALID_RECORD;
 	}
+	if (err == SM_VERSION && data.data[16] > 1) {
+		*ret_message = "The record batch has a magic that there is not.";
+		return KAFKA_CORRUPT_MESSAGE;
+	}
 	if (err == SM_VERSION) {
 		*ret_message = "Only record batches of magic 2 are accepted by this version of Produce.";
 		return KAFKA_INVALID_RECORD;
 	}
-	if (err)
+	if (err == SM_CORRUPT && be32_get(data.data + 8) >= LOG_BATCH_OVERHEAD - 12 && be32_get(data.data + 8) <= INT32_MAX) {
+		*ret_message = "The record batch's counts cannot be.";
+		return KAFKA_INVALID_RECORD;
+	}
+	if (err) {
+		*ret_message = "The record batch is corrupt.";
 		return kafka__error_of(err);
+	}
+	if (info.base_offset) {
+		*ret_message = "The base offset of a batch that a client sends is 0.";
+		return KAFKA_INVALID_RECORD;
+	}
 	if (info.size != data.size) {
 		*ret_message = "A Produce request must have exactly one record batch for each partition.";
 		return KAFKA_INVALID_RECORD;
@@ -58,9 +72,13 @@ static int16_t batch_error(struct kafka_request *r, const struct kafka_records *
 		*ret_message = "Clients do not write control records.";
 		return KAFKA_INVALID_RECORD;
 	}
-	bool named = ((const struct kafka_produce_request *)r->body)->transactional_id.size > 0;
-	if (info.attributes & BATCH_TRANSACTIONAL && (!named || info.producer_id < 0)) {
-		*ret_message = "A transactional batch needs a transactional id and a producer id.";
+	bool named = ((const struct kafka_produce_request *)r->body)->transactional_id.data;
+	if (info.attributes & BATCH_TRANSACTIONAL && !named) {
+		*ret_message = "A transactional batch needs a transactional id.";
+		return KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+	}
+	if (info.attributes & BATCH_TRANSACTIONAL && info.producer_id < 0) {
+		*ret_message = "A transactional batch needs a producer id.";
 		return KAFKA_INVALID_PRODUCER_ID_MAPPING;
 	}
 	return KAFKA_NONE;
@@ -137,7 +155,8 @@ static void submit(struct kafka_request *r)
 	kafka__parts_begin(r, open);
 	for (uint32_t i = 0; i < s->count; i++) {
 		struct produce_part *p = &s->parts[i];
-		unsigned flags = (q->acks == 0 ? LOG_ACKS_NONE : 0) | (p->transactional ? LOG_TXN : 0);
+		unsigned flags = (q->acks == 0 ? LOG_ACKS_NONE : 0) | (p->transactional ? LOG_TXN : 0) |
+				 (p->transactional && r->version.version >= 12 ? LOG_FROM_ZERO : 0);
 		if (p->open)
 			log->ops->append(log, p->topic, p->partition, p->batch, p->size, flags, append_done, p);
 	}
@@ -150,6 +169,7 @@ static void refuse_records(struct kafka_request *r, struct produce_part *p)
 	const struct batch_refused *refused = &p->result.refused;
 	bool times = refused->why == BATCH_TIME_OUT_OF_RANGE;
 	struct kafka_record_error *errors = kafka__alloc(r, refused->count, sizeof *errors);
+	p->reply->log_start_offset = p->result.log_start_offset;
 	refuse(r, p->reply, times ? KAFKA_INVALID_TIMESTAMP : KAFKA_INVALID_RECORD,
 	       times ? "One or more records have been rejected due to invalid timestamp." : "One or more records have been rejected.");
 	for (uint32_t i = 0; errors && i < refused->count; i++) {
@@ -161,6 +181,19 @@ static void refuse_records(struct kafka_request *r, struct produce_part *p)
 	p->reply->record_errors_count = errors ? (int32_t)refused->count : 0;
 }
 
+/* The errors with which Kafka tells where the log begins: a producer sees whether its last records have only grown old. */
+static bool tells_start(int16_t error)
+{
+	switch (error) {
+	case KAFKA_INVALID_RECORD:
+	case KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER:
+	case KAFKA_INVALID_PRODUCER_EPOCH:
+	case KAFKA_UNKNOWN_PRODUCER_ID:
+	case KAFKA_INVALID_TXN_STATE: return true;
+	default: return false;
+	}
+}
+
 static void answer_part(struct kafka_request *r, struct produce_part *p)
 {
 	const struct log_append_result *result = &p->result;
@@ -170,11 +203,12 @@ static void answer_part(struct kafka_request *r, struct produce_part *p)
 	}
 	if (result->err) {
 		/* What is wrong with a batch but not with its bytes: counts, timestamps, sequence fields. */
-		refuse(r, p->reply,
-		       result->err == SM_INVALID    ? KAFKA_INVALID_RECORD
-		       : result->err == SM_CONFLICT ? KAFKA_INVALID_TXN_STATE
-						    : kafka__error_of(result->err),
-		       NULL);
+		int16_t error = result->err == SM_INVALID    ? KAFKA_INVALID_RECORD
+				: result->err == SM_CONFLICT ? KAFKA_INVALID_TXN_STATE
+							     : kafka__error_of(result->err);
+		refuse(r, p->reply, error, NULL);
+		if (tells_start(error))
+			p->reply->log_start_offset = result->log_start_offset;
 		return;
 	}
 	p->reply->base_offset = result->base_offset;
@@ -219,11 +253,14 @@ static void txn_answered(struct kafka_request *r)
 {
 	struct produce_state *s = r->state;
 	int16_t error = kafka__txn_error(r, INT16_MAX); /* no version of Produce knows PRODUCER_FENCED */
+	bool missing = error == KAFKA_INVALID_TXN_STATE && r->txn.verify;
+	if (missing && r->version.version >= 11)
+		error = KAFKA_TRANSACTION_ABORTABLE;
 	for (uint32_t i = 0; error && i < s->count; i++) {
 		if (!s->parts[i].transactional)
 			continue;
 		s->parts[i].open = false;
-		refuse(r, s->parts[i].reply, error, NULL);
+		refuse(r, s->parts[i].reply, error, missing ? "The partition was not added to the transaction." : NULL);
 	}
 	r->step = produce_joined;
 	submit(r);

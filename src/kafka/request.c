@@ -112,8 +112,6 @@ enum sm_err kafka__request_parse(struct kafka_request *r, bool *ret_answer)
 		return answer_unknown_api_versions(r);
 	}
 	int16_t client_size = (int16_t)reader_be16(&in);
-	if (client_size < -1)
-		return SM_CORRUPT;
 	if (client_size > 0)
 		r->client_id = bytes_of(reader_take(&in, (size_t)client_size), (size_t)client_size);
 	if (in.failed)

@@ -152,6 +152,8 @@ static bool producers_topic(struct kafka_request *r, const struct kafka_txn_topi
 {
 	struct producers_state *s = r->state;
 	const struct log_topic *topic = kafka__topic(r, r->topics, q->name, NULL);
+	const char *name = kafka__cstr(r, q->name);
+	bool named = name && log_topic_name_ok(name);
 	out->name = q->name;
 	out->partitions = kafka__alloc(r, (size_t)q->partitions_count, sizeof *out->partitions);
 	if (!out->partitions)
@@ -161,8 +163,10 @@ static bool producers_topic(struct kafka_request *r, const struct kafka_txn_topi
 		struct kafka_described_producers *p = &out->partitions[i];
 		kafka__defaults(&kafka_layout_described_producers, p);
 		p->partition_index = q->partitions[i];
-		p->error_code = kafka__partition_error(topic, false, p->partition_index);
-		if (!p->error_code)
+		p->error_code = named ? kafka__partition_error(topic, false, p->partition_index) : KAFKA_INVALID_TOPIC_EXCEPTION;
+		if (p->error_code)
+			p->error_message = kafka__text(named ? "This server does not host this topic-partition." : "The topic's name is not valid.");
+		else
 			s->parts[s->count++] = (struct producers_part){.request = r, .reply = p, .topic = topic->name};
 	}
 	return true;

@@ -72,7 +72,7 @@ static bool wanted(const struct kafka_list_transactions_request *q, const struct
 		producer = q->producer_id_filters[i] == t->is.producer_id;
 	if (!state || !producer || !t->stored)
 		return false;
-	if (q->duration_filter >= 0 && (t->is.start_ms < 0 || now_ms - t->is.start_ms <= q->duration_filter))
+	if (q->duration_filter >= 0 && now_ms - t->is.start_ms <= q->duration_filter)
 		return false;
 	regmatch_t match;
 	return !pattern || (regexec(pattern, t->id, 1, &match, 0) == 0 && match.rm_so == 0 && (size_t)match.rm_eo == strlen(t->id));

@@ -121,11 +121,11 @@ static void add_answered(struct kafka_request *r)
 		return;
 	}
 	struct kafka_add_partitions_result *out = &reply->transactions[s->at++];
-	/* Not in the transaction: since version 5 the client is to abort it. */
+	/* Not in the transaction: the client is to abort it. */
 	int16_t error = r->txn.error;
-	if (r->txn.verify && error == KAFKA_INVALID_TXN_STATE && r->version.version >= 5)
+	if (r->txn.verify && error == KAFKA_INVALID_TXN_STATE)
 		error = KAFKA_TRANSACTION_ABORTABLE;
-	add_set_errors(out->topics, out->topics_count, error == KAFKA_PRODUCER_FENCED ? KAFKA_INVALID_PRODUCER_EPOCH : error);
+	add_set_errors(out->topics, out->topics_count, error);
 	add_next(r);
 }
 
@@ -305,6 +305,8 @@ static void commit_is_allowed(struct kafka_request *r)
 {
 	const struct kafka_txn_offset_commit_request *q = r->body;
 	int16_t error = r->txn.error == KAFKA_PRODUCER_FENCED ? KAFKA_INVALID_PRODUCER_EPOCH : r->txn.error;
+	if (error == KAFKA_INVALID_TXN_STATE && r->version.version >= 4)
+		error = KAFKA_TRANSACTION_ABORTABLE;
 	if (!error && !(error = kafka__commit_send(r, q->group_id, q->generation_id)))
 		return;
 	kafka__offsets_refuse(r, error);

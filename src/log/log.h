@@ -164,7 +164,8 @@ struct log_ops {
 	/* Append record batches, as a Kafka Produce request carries them. They are checked (magic, CRC, counts, sizes, what the topic
 	 * asks of keys and times, idempotent producer's epoch and sequence) and, if the topic has a codec of its own, brought into that;
 	 * offsets and leader epoch are set in place; the bytes are borrowed until done. flags: LOG_ACKS_NONE answers without waiting for
-	 * the sync; LOG_TXN: transactional batches may come, their transaction's coordinator knows of this partition.
+	 * the sync; LOG_TXN: transactional batches may come, their transaction's coordinator knows of this partition; LOG_FROM_ZERO: their
+	 * producer, if it is unknown, begins with sequence 0.
 	 * Results: SM_NOT_FOUND, SM_CORRUPT, SM_VERSION (magic 0 or 1), SM_TOO_LARGE, SM_FULL (behind: try later), SM_STALE_EPOCH,
 	 * SM_SEQUENCE_GAP, SM_INVALID, SM_CONFLICT (transactional without LOG_TXN, or a plain batch in an open transaction), SM_NO_SPACE
 	 * (try later), SM_IO (the partition is read-only until the next start), SM_CLOSED. An unknown producer may begin with any sequence,
@@ -223,7 +224,7 @@ struct log_ops {
 struct sm_log {
 	const struct log_ops *ops;
 };
-enum log_append_flags { LOG_ACKS_NONE = 1, LOG_TXN = 2 };
+enum log_append_flags { LOG_ACKS_NONE = 1, LOG_TXN = 2, LOG_FROM_ZERO = 4 };
 struct batch_info;
 
 void log_slice_done(struct log_slice *slice);

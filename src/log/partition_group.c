@@ -14,8 +14,12 @@ void log__append_finish(struct append *a, enum sm_err err)
 {
 	struct partition *p = a->partition;
 	a->result.err = err;
-	if (err)
+	if (err) {
 		a->result.base_offset = -1;
+		pthread_mutex_lock(&p->lock);
+		a->result.log_start_offset = p->log_start_offset;
+		pthread_mutex_unlock(&p->lock);
+	}
 	atomic_fetch_sub(&p->pending_bytes, a->size);
 	if (a->done)
 		a->done(a->arg, &a->result);
@@ -148,6 +152,7 @@ static enum sm_err append_send(struct partition *p, uint8_t *bytes, size_t size,
 	a->owned = owned;
 	if (marker)
 		a->marker = *marker;
+	a->from_zero = flags & LOG_FROM_ZERO;
 	if (flags & LOG_ACKS_NONE) {
 		if (!owned && !(a->owned = malloc(size))) {
 			free(a);
@@ -291,6 +296,9 @@ static enum sm_err producer_check(struct partition_writer *w, struct append *a, 
 {
 	struct producer_batch there;
 	enum sm_err err = log__producers_check(&w->producers, info, &there);
+	/* Its epoch is this transaction's own (KIP-890): what came before it here was lost on the way. */
+	if (!err && a->from_zero && info->base_sequence > 0 && !log__producer_find(&w->producers, info->producer_id))
+		return SM_SEQUENCE_GAP;
 	if (err == SM_DUPLICATE) {
 		a->result.base_offset = there.base_offset;
 		a->result.log_append_time_ms = there.timestamp_ms;

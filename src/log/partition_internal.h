@@ -14,6 +14,7 @@ struct append {
 	size_t size;
 	uint8_t *owned; /* the bytes, when nobody waits for the sync, or they were made or brought into another codec here */
 	int64_t max_timestamp_ms;
+	bool from_zero;               /* LOG_FROM_ZERO */
 	bool duplicate;               /* it is answered with its group, but has no bytes in it */
 	struct log_txn_marker marker; /* what its control batch says, if it is one */
 	log_append_done done;         /* NULL: answered already */

@@ -9,8 +9,9 @@
  *      20     4  crc32c of everything after
  *      24        for each producer: 8 id, 2 epoch, 8 last seen in ms, since version 2: 4 coordinator epoch of its last marker (-1: none),
  *                8 first offset of its open transaction (-1: none), then 1 number of batches (128: none is known, any sequence may come),
- * and for each batch: 4 first sequence, 4 last sequence, 8 first offset, 8 last offset, 8 append time (-1: none) Source: Kafka KIP-98 and
- * KIP-360. */
+ *                and for each batch: 4 first sequence, 4 last sequence, 8 first offset, 8 last offset, 8 append time, else the batch's
+ *                (-1: none)
+ * Source: Kafka KIP-98 and KIP-360. */
 #include "base/hash.h"
 #include "log/log_internal.h"
 #include <limits.h>
@@ -180,7 +181,7 @@ enum sm_err log__producers_add(struct producers *p, const struct batch_info *inf
 		.last_sequence = last_sequence(info),
 		.base_offset = base_offset,
 		.last_offset = base_offset + info->last_offset_delta,
-		.timestamp_ms = append_time_ms,
+		.timestamp_ms = append_time_ms >= 0 ? append_time_ms : info->max_timestamp_ms, /* what a repeated batch is told */
 	};
 	return SM_OK;
 }

@@ -374,6 +374,8 @@ enum sm_err batch_check(struct bytes data, const struct batch_info *info, const 
 		return err;
 	err = records_check(&reader, rules, &refused);
 	batch_reader_done(&reader);
+	if (err == SM_CORRUPT) /* the bytes are those that were sent: to send them again is of no use */
+		err = SM_INVALID;
 	if (err == SM_INVALID && refused.why)
 		*ret_refused = refused;
 	return err;

@@ -107,7 +107,8 @@ struct batch_refused {
 };
 /* All that a log asks of a batch from a producer: CRC, attributes, counts, the structure of each record (undoing the
  * compression), and the rules. data: the whole batch, info: from batch_parse. ret_refused is written for SM_INVALID: why is
- * BATCH_NOT_REFUSED if it is the batch as a whole. Errors: SM_CORRUPT, SM_INVALID, SM_TOO_LARGE. */
+ * BATCH_NOT_REFUSED if it is the batch as a whole. Errors: SM_CORRUPT (the CRC, or bytes that cannot be decompressed), SM_INVALID,
+ * SM_TOO_LARGE. */
 SM_MUST_CHECK enum sm_err batch_check(struct bytes data, const struct batch_info *info, const struct batch_rules *rules,
 				      struct batch_refused *ret_refused);
 /* The batch with its records in another codec, appended to out. Errors: SM_CORRUPT, SM_TOO_LARGE, SM_NO_MEMORY. */

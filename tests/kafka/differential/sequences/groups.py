@@ -1,10 +1,21 @@
 """Consumer groups of the classic protocol and their offsets."""
+import struct
+
 from sequences.topics import create
 
 
-def protocols(conn):
+def subscription(topics, user_data):
+    """What consumers say of themselves: ConsumerProtocolSubscription 0. Kafka never answers one that it cannot read."""
+    out = struct.pack(">hi", 0, len(topics))
+    for topic in topics:
+        out += struct.pack(">h", len(topic)) + topic.encode()
+    return out + struct.pack(">i", len(user_data)) + user_data
+
+
+def protocols(conn, topics=()):
     """Each member's own, so that it can be told from others whose ids differ."""
-    return [{"name": "range", "metadata": b"range " + conn.encode()}, {"name": "roundrobin", "metadata": b"robin"}]
+    return [{"name": "range", "metadata": subscription(topics, conn.encode())},
+            {"name": "roundrobin", "metadata": subscription(topics, b"")}]
 
 
 def join(s, group, version, member="", conn="main", wait=True, **more):
@@ -71,7 +82,7 @@ def alone(s, rng, names):
         beat(s, group, min(version, 4), 1, member)
         beat(s, group, min(version, 4), 2, member)
         sync(s, group, min(version, 5), 2, member, [(member, b"again")])
-        for wrong in ({"protocol_type": "other"}, {"protocols": [{"name": "other", "metadata": b""}]}, {"protocols": []},
+        for wrong in ({"protocol_type": "other"}, {"protocols": [{"name": "other", "metadata": subscription([], b"")}]}, {"protocols": []},
                       {"protocol_type": ""}, {"session_timeout_ms": 100}, {"session_timeout_ms": 2 ** 31 - 1}, {"member_id": "nobody"}):
             join(s, group, version, **wrong)
         s.call("list_groups", min(version, 5), {})
@@ -250,8 +261,7 @@ def offset_deleted(s, rng, names):
     delete(group, [(topic, [0])])
     delete(group, [])
     delete(group, [(topic, [])])
-    consumer = b"\0\0" + b"\0\0\0\1" + len(topic).to_bytes(2, "big") + topic.encode() + b"\xff\xff\xff\xff"
-    member = joined(s, group, 5, protocols=[{"name": "range", "metadata": consumer}])
+    member = joined(s, group, 5, protocols=protocols("main", [topic]))
     sync(s, group, 3, 1, member, [(member, b"x")])
     delete(group, [(topic, [1]), (other, [0])])
     committed(s, group, 7, None)

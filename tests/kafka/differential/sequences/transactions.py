@@ -9,14 +9,14 @@ class Producer:
     """A transactional id, with the producer id and epoch that it was given last."""
 
     def __init__(self, s, txn, version=4, timeout_ms=60000):
-        self.s, self.txn, self.timeout_ms, self.sequence = s, txn, timeout_ms, 0
+        self.s, self.txn, self.timeout_ms, self.sequences = s, txn, timeout_ms, {}
         self.init(version)
 
     def init(self, version, **more):
         answer = self.s.call("init_producer_id", version, {
             "transactional_id": self.txn, "transaction_timeout_ms": self.timeout_ms, **more})
         if answer.at("error_code") == 0:
-            self.id, self.epoch, self.sequence = answer.at("producer_id"), answer.at("producer_epoch"), 0
+            self.id, self.epoch, self.sequences = answer.at("producer_id"), answer.at("producer_epoch"), {}
 
     def who(self, **more):
         return {"transactional_id": self.txn, "producer_id": self.id, "producer_epoch": self.epoch, **more}
@@ -32,21 +32,22 @@ class Producer:
         else:
             self.s.call("add_partitions_to_txn", version, {"transactions": [{**who, "topics": parts, "verify_only": verify}]})
 
-    def send(self, topic, version=9, partition=0, txn=None, epoch=None, attributes=records.TRANSACTIONAL):
+    def send(self, topic, version=9, partition=0, txn=None, epoch=None, attributes=records.TRANSACTIONAL, ahead=0):
         epoch = self.epoch if epoch is None else epoch
+        sequence = self.sequences.get(partition, 0) + ahead
 
         def make(number):
-            return records.batch([(b"k", b"v%d" % self.sequence)], 1000, producer_id=number, epoch=epoch, sequence=self.sequence,
+            return records.batch([(b"k", b"v%d" % sequence)], 1000, producer_id=number, epoch=epoch, sequence=sequence,
                                  attributes=attributes)
         data = self.id.map(make) if hasattr(self.id, "map") else make(self.id)
         answer = produce(self.s, topic, data, version, partition=partition, txn=self.txn if txn is None else txn)
         if answer.at("topics", 0, "partitions", 0, "error_code") == 0:
-            self.sequence += 1
+            self.sequences[partition] = sequence + 1
 
     def end(self, version, commit, who=None):
         answer = self.s.call("end_txn", version, {**(who or self.who()), "committed": commit})
         if version >= 5 and answer.at("error_code") == 0:
-            self.id, self.epoch, self.sequence = answer.at("producer_id"), answer.at("producer_epoch"), 0
+            self.id, self.epoch, self.sequences = answer.at("producer_id"), answer.at("producer_epoch"), {}
 
 
 def describe(s, *ids):
@@ -134,6 +135,11 @@ def implicit(s, rng, names):
     topic = names("txn")
     create(s, topic, 2)
     p = Producer(s, names("id"), 5)
+    p.send(topic, 12, 0, ahead=3)
+    p.send(topic, 12, 0)
+    p.send(topic, 11, 1, ahead=3)
+    p.send(topic, 12, 0, ahead=1)
+    p.end(5, False)
     for commit in (True, False, True):
         for version in (12, 12, 11):
             p.send(topic, version, rng.randrange(2))
