@@ -144,6 +144,11 @@ static void alter_resource(struct kafka_request *r, const struct kafka_alter_con
 	if (!configs)
 		return;
 	for (int32_t i = 0; i < q->configs_count; i++) {
+		for (int32_t k = 0; k < i; k++)
+			if (bytes_equal(q->configs[k].name, q->configs[i].name)) {
+				refuse(a, KAFKA_INVALID_REQUEST, "Error due to duplicate config keys");
+				return;
+			}
 		if (!q->configs[i].value.data) {
 			refuse(a, KAFKA_INVALID_REQUEST, "Null value not supported for: a config is taken back by leaving it out.");
 			return;

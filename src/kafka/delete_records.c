@@ -30,6 +30,8 @@ static bool prepare_topic(struct kafka_request *r, const struct kafka_delete_rec
 		kafka__defaults(&kafka_layout_deleted_records_partition, d->reply);
 		d->reply->partition_index = q->partitions[i].partition_index;
 		d->reply->error_code = kafka__partition_error(topic, false, q->partitions[i].partition_index);
+		if (kafka__topic_internal(q->name))
+			d->reply->error_code = KAFKA_INVALID_TOPIC_EXCEPTION; /* the offsets of groups, the states of transactions */
 		if (!d->reply->error_code && d->offset < -1)
 			d->reply->error_code = KAFKA_OFFSET_OUT_OF_RANGE;
 		if (!d->reply->error_code)

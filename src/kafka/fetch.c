@@ -224,6 +224,8 @@ static bool prepare_topic(struct kafka_request *r, const struct kafka_fetch_topi
 		/* The one leader's epoch is 0 for ever. */
 		if (!p->error && p->asked->current_leader_epoch > 0)
 			p->error = KAFKA_UNKNOWN_LEADER_EPOCH;
+		else if (!p->error && p->asked->last_fetched_epoch > 0)
+			p->error = KAFKA_OFFSET_OUT_OF_RANGE; /* nothing was ever written in such an epoch */
 		if (p->error)
 			s->failed = true;
 		else
@@ -236,7 +238,8 @@ void kafka__fetch(struct kafka_request *r)
 {
 	const struct kafka_fetch_request *q = r->body;
 	struct kafka_fetch_response *reply = r->reply;
-	if (q->session_id != 0 || q->session_epoch > 0) {
+	/* A whole request (epoch -1 or 0) needs no session, whatever it calls it. */
+	if (q->session_epoch > 0 || q->session_epoch < -1) {
 		reply->error_code = KAFKA_FETCH_SESSION_ID_NOT_FOUND;
 		kafka__finish(r);
 		return;

@@ -271,6 +271,8 @@ const struct log_topics *kafka__topics(struct kafka_request *request);
 /* A topic by name, or by id where there is one (NULL: not there). */
 const struct log_topic *kafka__topic(struct kafka_request *request, const struct log_topics *topics, struct bytes name,
 				     const struct uuid *id);
+/* One of the server's own topics, made or not yet. */
+bool kafka__topic_internal(struct bytes name);
 /* The partition's error before the log is asked: topic by name or id, and index. */
 int16_t kafka__partition_error(const struct log_topic *topic, bool by_id, int32_t partition);
 

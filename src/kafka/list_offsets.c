@@ -156,6 +156,10 @@ static void end_of_epoch(struct kafka_request *r, const struct log_topic *topic,
 	out->error_code = kafka__partition_error(topic, false, q->partition);
 	if (!out->error_code && (q->current_leader_epoch > 0))
 		out->error_code = KAFKA_UNKNOWN_LEADER_EPOCH;
+	if (!out->error_code && q->leader_epoch < -1) { /* before all epochs: ends where the first one begins */
+		out->leader_epoch = q->leader_epoch;
+		out->end_offset = 0;
+	}
 	if (out->error_code || q->leader_epoch != 0)
 		return;
 	int64_t offset, timestamp;

@@ -84,20 +84,20 @@ static int16_t batch_error(struct kafka_request *r, const struct kafka_records *
 	return KAFKA_NONE;
 }
 
-static int16_t partition_error(struct kafka_request *r, const struct log_topic *topic, const struct kafka_produce_partition *q,
-			       const char **ret_message)
+static int16_t partition_error(struct kafka_request *r, struct bytes name, const struct log_topic *topic,
+			       const struct kafka_produce_partition *q, const char **ret_message)
 {
 	const struct kafka_produce_request *all = r->body;
 	*ret_message = NULL;
 	if (all->acks < -1 || all->acks > 1)
 		return KAFKA_INVALID_REQUIRED_ACKS;
-	int16_t error = kafka__partition_error(topic, r->version.version >= 13, q->index);
-	if (error)
-		return error;
-	if (topic->internal) {
+	if (kafka__topic_internal(topic ? bytes_str(topic->name) : name)) {
 		*ret_message = "This topic is written by the broker only.";
 		return KAFKA_INVALID_TOPIC_EXCEPTION;
 	}
+	int16_t error = kafka__partition_error(topic, r->version.version >= 13, q->index);
+	if (error)
+		return error;
 	return batch_error(r, &q->records, ret_message);
 }
 
@@ -118,7 +118,7 @@ static bool prepare_topic(struct kafka_request *r, const struct kafka_produce_to
 		kafka__defaults(&kafka_layout_produce_partition_response, reply);
 		reply->index = p->index;
 		const char *message;
-		int16_t error = partition_error(r, topic, p, &message);
+		int16_t error = partition_error(r, q->name, topic, p, &message);
 		if (error) {
 			refuse(r, reply, error, message);
 			continue;

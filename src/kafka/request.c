@@ -218,6 +218,11 @@ const struct log_topic *kafka__topic(struct kafka_request *r, const struct log_t
 	return NULL;
 }
 
+bool kafka__topic_internal(struct bytes name)
+{
+	return bytes_equal(name, BYTES("__consumer_offsets")) || bytes_equal(name, BYTES("__transaction_state"));
+}
+
 int16_t kafka__partition_error(const struct log_topic *topic, bool by_id, int32_t partition)
 {
 	if (!topic)

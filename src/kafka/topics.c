@@ -206,6 +206,7 @@ struct delete_part {
 	struct kafka_request *request;
 	struct kafka_deleted_topic *reply;
 	const char *name; /* NULL: refused already */
+	bool by_id;
 };
 
 static void topic_deleted(void *arg, const struct sm_error *error)
@@ -221,6 +222,7 @@ static void delete_check(struct kafka_request *r, struct delete_part *p, struct 
 	bool by_id = !name.data && id && !kafka__uuid_is_zero(id);
 	const struct log_topic *topic = kafka__topic(r, r->topics, name, by_id ? id : NULL);
 	p->request = r;
+	p->by_id = by_id;
 	kafka__defaults(&kafka_layout_deleted_topic, p->reply);
 	p->reply->name = name;
 	if (id)
@@ -253,6 +255,9 @@ static uint32_t delete_once(struct delete_part *parts, int32_t count, const uint
 		first->reply->error_code = KAFKA_INVALID_REQUEST;
 		first->reply->error_message = kafka__text("The topic is in the request more than once.");
 		first->name = parts[i].name = NULL;
+		first->by_id |= parts[i].by_id;
+		if (!first->by_id)
+			memset(&first->reply->topic_id, 0, sizeof first->reply->topic_id);
 		parts[i].reply = NULL;
 	}
 	for (int32_t i = 0; i < count; i++) {

@@ -112,8 +112,8 @@ SM_MUST_CHECK enum sm_err log__segment_walk(struct segment *segment,
 					    void *arg);
 /* The first offset at or after `offset` whose batch is right; past damage if need be. The segment is loaded. Errors: SM_END (none here). */
 SM_MUST_CHECK enum sm_err log__segment_readable(struct segment *segment, int64_t offset, int64_t *ret_offset);
-/* First record at or after timestamp_ms. Errors: SM_END (none), as read. */
-SM_MUST_CHECK enum sm_err log__segment_find_time(struct segment *segment, int64_t timestamp_ms, int64_t *ret_offset,
+/* First record at or after timestamp_ms, of those from offset `from` on. Errors: SM_END (none), as read. */
+SM_MUST_CHECK enum sm_err log__segment_find_time(struct segment *segment, int64_t timestamp_ms, int64_t from, int64_t *ret_offset,
 						 int64_t *ret_timestamp_ms);
 /* "DIR/00000000000000000042.log" -> 42; -1: not such a name. */
 int64_t log__segment_name_parse(const char *name, const char *suffix);

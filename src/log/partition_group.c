@@ -54,7 +54,16 @@ struct arriving {
 	struct batch_refused refused;
 };
 
-static enum sm_err batches_check(struct arriving *in, int64_t now_ms, const uint8_t *data, size_t size, unsigned flags)
+/* A time in the header that is not that of the records would hide them from those who look for a time. */
+static void times_set(const struct topic_settings *set, uint8_t *batch, struct batch_info *info, int64_t newest_ms)
+{
+	if (set->log_append_time || (info->max_timestamp_ms == newest_ms && !(info->attributes & BATCH_TIMESTAMP_LOG_APPEND)))
+		return;
+	batch_set_create_time(batch, info->size, newest_ms);
+	info->max_timestamp_ms = newest_ms;
+}
+
+static enum sm_err batches_check(struct arriving *in, int64_t now_ms, uint8_t *data, size_t size, unsigned flags)
 {
 	const struct topic_settings *set = &in->settings;
 	const struct batch_rules rules = {
@@ -82,8 +91,10 @@ static enum sm_err batches_check(struct arriving *in, int64_t now_ms, const uint
 			return SM_CONFLICT;
 		if (info.attributes & BATCH_TRANSACTIONAL && info.producer_id < 0)
 			return SM_INVALID;
-		if ((err = batch_check(bytes_of(rest.data, info.size), &info, &rules, &in->refused)))
+		int64_t newest_ms;
+		if ((err = batch_check(bytes_of(rest.data, info.size), &info, &rules, &in->refused, &newest_ms)))
 			return err;
+		times_set(set, data + at, &info, newest_ms);
 		in->recode |= set->recode && BATCH_CODEC(info.attributes) != set->codec;
 		if (info.max_timestamp_ms > in->max_timestamp_ms)
 			in->max_timestamp_ms = info.max_timestamp_ms;

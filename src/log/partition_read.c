@@ -185,13 +185,13 @@ static int64_t newest_of(struct segment *s)
 	return newest;
 }
 
-static enum sm_err find_time(struct segment **segments, uint32_t count, int64_t timestamp_ms, int64_t *ret_offset,
+static enum sm_err find_time(struct segment **segments, uint32_t count, int64_t timestamp_ms, int64_t from, int64_t *ret_offset,
 			     int64_t *ret_timestamp_ms)
 {
 	for (uint32_t i = 0; i < count; i++) {
 		enum sm_err err = log__segment_load(segments[i], NULL);
 		if (!err && newest_of(segments[i]) >= timestamp_ms &&
-		    (err = log__segment_find_time(segments[i], timestamp_ms, ret_offset, ret_timestamp_ms)) != SM_END)
+		    (err = log__segment_find_time(segments[i], timestamp_ms, from, ret_offset, ret_timestamp_ms)) != SM_END)
 			return err;
 		if (err && err != SM_END)
 			return err;
@@ -236,7 +236,7 @@ static enum sm_err offset_for_once(struct partition *p, int64_t what, int64_t *r
 		if (what == LOG_MAX_TIMESTAMP)
 			err = newest_time(segments, count, &what);
 		if (!err)
-			err = find_time(segments, count, what, &offset, &timestamp_ms);
+			err = find_time(segments, count, what, now.log_start_offset, &offset, &timestamp_ms);
 		if (err == SM_END) {
 			err = SM_OK;
 			offset = timestamp_ms = -1;

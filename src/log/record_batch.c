@@ -223,6 +223,13 @@ void batch_set_offset(uint8_t *batch, int64_t base_offset, int32_t leader_epoch)
 	be32_put(batch + AT_LEADER_EPOCH, (uint32_t)leader_epoch);
 }
 
+void batch_set_create_time(uint8_t *batch, uint32_t size, int64_t max_timestamp_ms)
+{
+	be16_put(batch + AT_ATTRIBUTES, (uint16_t)(be16_get(batch + AT_ATTRIBUTES) & ~BATCH_TIMESTAMP_LOG_APPEND));
+	be64_put(batch + AT_MAX_TIMESTAMP, (uint64_t)max_timestamp_ms);
+	crc_set(batch, size);
+}
+
 void batch_set_log_append_time(uint8_t *batch, uint32_t size, int64_t now_ms)
 {
 	be16_put(batch + AT_ATTRIBUTES, be16_get(batch + AT_ATTRIBUTES) | BATCH_TIMESTAMP_LOG_APPEND);
@@ -341,13 +348,16 @@ static enum batch_refusal rules_check(const struct batch_rules *rules, const str
 	return BATCH_NOT_REFUSED;
 }
 
-static enum sm_err records_check(struct batch_reader *reader, const struct batch_rules *rules, struct batch_refused *refused)
+static enum sm_err records_check(struct batch_reader *reader, const struct batch_rules *rules, struct batch_refused *refused,
+				 int64_t *newest_ms)
 {
 	struct record record;
 	enum sm_err err;
 	for (int32_t delta = 0; !(err = batch_next(reader, &record)); delta++) {
 		if (record.offset - reader->info.base_offset != delta)
 			return SM_INVALID;
+		if (record.timestamp_ms > *newest_ms)
+			*newest_ms = record.timestamp_ms;
 		enum batch_refusal why = rules_check(rules, &record);
 		if (why && refused->count < LOG_REFUSED_RECORDS_MAX)
 			refused->records[refused->count++] = delta;
@@ -358,9 +368,10 @@ static enum sm_err records_check(struct batch_reader *reader, const struct batch
 }
 
 enum sm_err batch_check(struct bytes data, const struct batch_info *info, const struct batch_rules *rules,
-			struct batch_refused *ret_refused)
+			struct batch_refused *ret_refused, int64_t *ret_max_timestamp_ms)
 {
 	struct batch_refused refused = {.why = BATCH_NOT_REFUSED};
+	int64_t newest_ms = -1;
 	struct batch_reader reader;
 	if (!batch_crc_ok(data, info))
 		return SM_CORRUPT;
@@ -372,12 +383,14 @@ enum sm_err batch_check(struct bytes data, const struct batch_info *info, const 
 	enum sm_err err = batch_reader_init(&reader, data);
 	if (err)
 		return err;
-	err = records_check(&reader, rules, &refused);
+	err = records_check(&reader, rules, &refused, &newest_ms);
 	batch_reader_done(&reader);
 	if (err == SM_CORRUPT) /* the bytes are those that were sent: to send them again is of no use */
 		err = SM_INVALID;
 	if (err == SM_INVALID && refused.why)
 		*ret_refused = refused;
+	if (!err)
+		*ret_max_timestamp_ms = newest_ms;
 	return err;
 }
 

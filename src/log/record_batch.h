@@ -93,6 +93,8 @@ bool batch_crc_ok(struct bytes data, const struct batch_info *info);
 void batch_set_offset(uint8_t *batch, int64_t base_offset, int32_t leader_epoch);
 /* Stamp the batch as the log's own time (message.timestamp.type=LogAppendTime) and set its CRC anew. */
 void batch_set_log_append_time(uint8_t *batch, uint32_t size, int64_t now_ms);
+/* Say that the records' times are their own, the newest of them this one, and set the CRC anew. */
+void batch_set_create_time(uint8_t *batch, uint32_t size, int64_t max_timestamp_ms);
 /* What a topic asks of each record beyond its structure. */
 struct batch_rules {
 	bool keyed;                   /* no record without a key */
@@ -107,10 +109,11 @@ struct batch_refused {
 };
 /* All that a log asks of a batch from a producer: CRC, attributes, counts, the structure of each record (undoing the
  * compression), and the rules. data: the whole batch, info: from batch_parse. ret_refused is written for SM_INVALID: why is
- * BATCH_NOT_REFUSED if it is the batch as a whole. Errors: SM_CORRUPT (the CRC, or bytes that cannot be decompressed), SM_INVALID,
+ * BATCH_NOT_REFUSED if it is the batch as a whole. ret_max_timestamp_ms: the newest of the records, whatever the header says.
+ * Errors: SM_CORRUPT (the CRC, or bytes that cannot be decompressed), SM_INVALID,
  * SM_TOO_LARGE. */
 SM_MUST_CHECK enum sm_err batch_check(struct bytes data, const struct batch_info *info, const struct batch_rules *rules,
-				      struct batch_refused *ret_refused);
+				      struct batch_refused *ret_refused, int64_t *ret_max_timestamp_ms);
 /* The batch with its records in another codec, appended to out. Errors: SM_CORRUPT, SM_TOO_LARGE, SM_NO_MEMORY. */
 SM_MUST_CHECK enum sm_err batch_recode(struct bytes data, const struct batch_info *info, enum codec codec, int level, struct buf *out);
 

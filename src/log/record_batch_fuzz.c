@@ -10,8 +10,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (batch_parse(in, &info))
 		return 0;
 	struct batch_refused refused;
+	int64_t newest_ms;
 	struct buf out;
-	(void)!batch_check(in, &info, &(struct batch_rules){.keyed = true, .newest_ms = INT64_MAX}, &refused);
+	(void)!batch_check(in, &info, &(struct batch_rules){.keyed = true, .newest_ms = INT64_MAX}, &refused, &newest_ms);
 	buf_init(&out);
 	(void)!batch_recode(in, &info, CODEC_LZ4, 0, &out);
 	buf_done(&out);

@@ -32,7 +32,8 @@ static const uint8_t gzip_by_kafka_python[] = {
 static enum sm_err check(struct bytes data, const struct batch_info *info)
 {
 	struct batch_refused refused;
-	return batch_check(data, info, &(struct batch_rules){.oldest_ms = INT64_MIN, .newest_ms = INT64_MAX}, &refused);
+	int64_t newest_ms;
+	return batch_check(data, info, &(struct batch_rules){.oldest_ms = INT64_MIN, .newest_ms = INT64_MAX}, &refused, &newest_ms);
 }
 
 static void assert_bytes(struct bytes got, const char *want)

@@ -92,7 +92,7 @@ static void read_all(struct segment *s, int64_t next_offset)
 	}
 	if (log__segment_load(s, NULL))
 		abort();
-	(void)!log__segment_find_time(s, 1, &found, &time);
+	(void)!log__segment_find_time(s, 1, 0, &found, &time);
 	free(buffer);
 }
 

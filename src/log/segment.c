@@ -504,7 +504,7 @@ static int64_t time_lookup(struct segment *s, int64_t timestamp_ms)
 }
 
 /* First record of a batch at or after a time; SM_END: none. */
-static enum sm_err find_in_batch(struct bytes batch, int64_t timestamp_ms, int64_t *ret_offset, int64_t *ret_timestamp_ms)
+static enum sm_err find_in_batch(struct bytes batch, int64_t timestamp_ms, int64_t from, int64_t *ret_offset, int64_t *ret_timestamp_ms)
 {
 	struct batch_reader reader;
 	struct record record;
@@ -512,7 +512,7 @@ static enum sm_err find_in_batch(struct bytes batch, int64_t timestamp_ms, int64
 	if (err)
 		return err;
 	while (!(err = batch_next(&reader, &record)))
-		if (record.timestamp_ms >= timestamp_ms) {
+		if (record.timestamp_ms >= timestamp_ms && record.offset >= from) {
 			*ret_offset = record.offset;
 			*ret_timestamp_ms = record.timestamp_ms;
 			break;
@@ -521,14 +521,14 @@ static enum sm_err find_in_batch(struct bytes batch, int64_t timestamp_ms, int64
 	return err;
 }
 
-enum sm_err log__segment_find_time(struct segment *s, int64_t timestamp_ms, int64_t *ret_offset, int64_t *ret_timestamp_ms)
+enum sm_err log__segment_find_time(struct segment *s, int64_t timestamp_ms, int64_t from, int64_t *ret_offset, int64_t *ret_timestamp_ms)
 {
 	struct window window = {.size = 0};
 	struct batch_info info;
 	uint64_t position, end = end_of(s);
 	enum sm_err err = find_batch(s, time_lookup(s, timestamp_ms), end, &window, &position, &info);
 	while (!err) {
-		if (info.max_timestamp_ms >= timestamp_ms) {
+		if (info.max_timestamp_ms >= timestamp_ms && info.base_offset + info.last_offset_delta >= from) {
 			struct log_slice slice;
 			struct bytes batch;
 			uint8_t *buffer = NULL;
@@ -536,7 +536,7 @@ enum sm_err log__segment_find_time(struct segment *s, int64_t timestamp_ms, int6
 			if ((err = log__segment_read(s, info.base_offset, 1, &slice, NULL)))
 				return err;
 			if (!(err = log_slice_bytes(&slice, &buffer, &cap, &batch)))
-				err = find_in_batch(batch, timestamp_ms, ret_offset, ret_timestamp_ms);
+				err = find_in_batch(batch, timestamp_ms, from, ret_offset, ret_timestamp_ms);
 			free(buffer);
 			log_slice_done(&slice);
 			if (err != SM_END) /* a header that promises more than its records hold: look on */

@@ -56,7 +56,7 @@ NAMES = by("name", "topic", "group_id", "transactional_id", "resource_type", "re
            "api_key", "error_code")
 ORDERS = {
     ("join_group", "members"): by("metadata"),
-    ("describe_groups", "groups.members"): by("member_metadata"),
+    ("describe_groups", "groups.members"): by("member_assignment", "member_metadata"),
     # Both give out ids in the order in which they are asked for them.
     ("describe_producers", "topics.partitions.active_producers"): lambda item: item["producer_id"],
     ("write_txn_markers", "markers"): by("topics"),
@@ -137,7 +137,13 @@ def _(api, version, request, found, left, right):
 
 @allow("the time of a marker is that of the broker's clock")
 def _(api, version, request, found, left, right):
-    return api == "list_offsets" and names(found, "timestamp") and abs(found.left - found.right) < 60000
+    return api == "list_offsets" and names(found, "timestamp") and min(found.left, found.right) > 10 ** 12 and (
+        abs(found.left - found.right) < 60000)
+
+
+@allow("the record with the newest time is in smack one that is still readable after DeleteRecords")
+def _(api, version, request, found, left, right):
+    return api == "list_offsets" and "trimmed" in str(request) and "'timestamp': -3" in str(request) and names(found, "offset")
 
 
 @allow("__consumer_offsets has 8 partitions in smack, 50 in Kafka; __transaction_state 1 and 50")
@@ -158,6 +164,26 @@ def _(api, version, request, found, left, right):
 @allow("a Fetch answer ends with whole batches; Kafka's may end with a part of one")
 def _(api, version, request, found, left, right):
     return names(found, "cut") and found.right == 0
+
+
+@allow("what no reader could make sense of, smack refuses: bytes behind the batch, unknown attributes, offsets that do not count up")
+def _(api, version, request, found, left, right):
+    return api == "produce" and "-unread-" in str(request)
+
+
+@allow("what smack refuses before it asks the log is refused without the log's start")
+def _(api, version, request, found, left, right):
+    return api == "produce" and names(found, "log_start_offset") and found.right == -1 and 87 in codes(right)
+
+
+@allow("an offset below 0 takes a commit back in smack; Kafka keeps the number")
+def _(api, version, request, found, left, right):
+    return api == "offset_fetch" and "-5" in str(left) and (names(found, "committed_offset") or names(found, "partitions[]"))
+
+
+@allow("a partition that one ListOffsets asks for twice is answered twice by smack, refused by Kafka")
+def _(api, version, request, found, left, right):
+    return api == "list_offsets" and names(found, "partitions[]") and 42 in codes(left)
 
 
 @allow("a topic has at most 10,000 partitions in smack")

@@ -11,7 +11,7 @@ import time
 import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from client import CLIENT_ID  # noqa: E402,F401
+from client import Closed, Connection, Silent  # noqa: E402
 from compare import Comparer, short  # noqa: E402
 from layouts import APIS  # noqa: E402
 from rules import Rules  # noqa: E402
@@ -19,9 +19,28 @@ from sequences import SEQUENCES  # noqa: E402
 from session import Both, Session  # noqa: E402
 
 
+START_S = 120
+
+
 def address(text):
     host, port = text.rsplit(":", 1)
     return host.strip("[]"), int(port)
+
+
+def wait_for(where):
+    """Until the broker listens and knows itself."""
+    end = time.monotonic() + START_S
+    while True:
+        try:
+            c = Connection(where)
+            c.send(APIS["metadata"], 4, {"topics": [], "allow_auto_topic_creation": False})
+            if c.receive(5)["brokers"]:
+                return
+        except (OSError, Closed, Silent):
+            pass
+        if time.monotonic() > end:
+            sys.exit(f"differential: no broker answers at {where[0]}:{where[1]}")
+        time.sleep(0.1)
 
 
 def begin(s):
@@ -41,7 +60,7 @@ def play(s, function, seed, run):
 
     def names(word):
         count[0] += 1
-        return f"{run}-{seed}-{function.__name__}-{word}-{count[0]}"
+        return f"{run}-{seed}-{name}-{word}-{count[0]}"
     try:
         function(s, random.Random(f"{seed} {name}"), names)
     except Exception:  # pylint: disable=broad-except
@@ -78,6 +97,8 @@ def main():
     o = parser.parse_args()
     rules = Rules()
     s = Session([address(o.kafka), address(o.smack)], Comparer(rules), o.verbose)
+    for where in s.addresses:
+        wait_for(where)
     started = time.monotonic()
     begin(s)
     run = f"{int(time.time()) % 100000:x}"
