@@ -42,7 +42,8 @@ static uint32_t show(const struct log_config *set, uint32_t set_count, struct sh
 {
 	uint32_t n = 0;
 	for (size_t i = 0; i < TOPIC_CONFIGS; i++) {
-		out[n] = (struct shown){topic_configs[i].name, topic_configs[i].value, topic_configs[i].type, SOURCE_DEFAULT, &topic_configs[i]};
+		out[n] = (struct shown){topic_configs[i].name, topic_configs[i].value, topic_configs[i].type, SOURCE_DEFAULT,
+					&topic_configs[i]};
 		for (uint32_t k = 0; k < set_count; k++) {
 			if (strcmp(set[k].name, out[n].name) == 0)
 				out[n] = (struct shown){out[n].name, set[k].value, out[n].type, SOURCE_TOPIC, &topic_configs[i]};
@@ -94,8 +95,8 @@ static bool put_synonyms(struct kafka_request *r, const struct shown *shown, str
 	if (shown->source != SOURCE_DEFAULT)
 		c->synonyms[c->synonyms_count++] = (struct kafka_config_synonym){c->name, c->value, c->config_source};
 	if (shown->listed && *shown->listed->synonym)
-		c->synonyms[c->synonyms_count++] =
-			(struct kafka_config_synonym){bytes_str(shown->listed->synonym), bytes_str(shown->listed->value), SOURCE_DEFAULT};
+		c->synonyms[c->synonyms_count++] = (struct kafka_config_synonym){bytes_str(shown->listed->synonym),
+										 bytes_str(shown->listed->value), SOURCE_DEFAULT};
 	return true;
 }
 

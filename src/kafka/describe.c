@@ -223,8 +223,8 @@ static bool types_known(const struct kafka_list_config_resources_request *q)
 {
 	for (int32_t i = 0; i < q->resource_types_count; i++) {
 		int8_t type = q->resource_types[i];
-		if (type != RESOURCE_TOPIC && type != RESOURCE_BROKER && type != RESOURCE_BROKER_LOGGER && type != RESOURCE_CLIENT_METRICS &&
-		    type != RESOURCE_GROUP)
+		if (type != RESOURCE_TOPIC && type != RESOURCE_BROKER && type != RESOURCE_BROKER_LOGGER &&
+		    type != RESOURCE_CLIENT_METRICS && type != RESOURCE_GROUP)
 			return false;
 	}
 	return true;
@@ -263,7 +263,7 @@ void kafka__list_config_resources(struct kafka_request *r)
 			bytes_str(topics->items[i].name), RESOURCE_TOPIC};
 	for (int8_t type = RESOURCE_BROKER; type <= RESOURCE_BROKER_LOGGER; type *= 2)
 		if (type_asked(q, r->version.version, type))
-			reply->config_resources[reply->config_resources_count++] =
-				(struct kafka_listed_config_resource){bytes_str(id), type};
+			reply->config_resources[reply->config_resources_count++] = (struct kafka_listed_config_resource){bytes_str(id),
+															 type};
 	kafka__finish(r);
 }

@@ -5,7 +5,10 @@ static void api_versions_lists_what_is_served(void **state)
 {
 	struct fixture *x = *state;
 	int fd = dial(x);
-	struct kafka_api_versions_response *a = call(x, fd, KAFKA_API_VERSIONS, 3, BODY(x, api_versions_request));
+	struct kafka_api_versions_request *q = BODY(x, api_versions_request);
+	q->client_software_name = BYTES("a-client");
+	q->client_software_version = BYTES("1.0");
+	struct kafka_api_versions_response *a = call(x, fd, KAFKA_API_VERSIONS, 4, q);
 	assert_int_equal(a->error_code, 0);
 	assert_int_equal(a->api_keys_count, kafka__api_count);
 	assert_int_equal(a->api_keys[0].api_key, KAFKA_PRODUCE);
@@ -27,8 +30,12 @@ static void api_versions_of_an_unknown_version_is_answered_in_version_0(void **s
 	assert_int_equal(a->error_code, KAFKA_UNSUPPORTED_VERSION);
 	assert_int_equal(a->api_keys_count, 1);
 	assert_int_equal(a->api_keys[0].max_version, 4);
+	/* A client that does not say who it is; then one of the old versions, which need not. */
+	a = call(x, fd, KAFKA_API_VERSIONS, 4, BODY(x, api_versions_request));
+	assert_int_equal(a->error_code, KAFKA_INVALID_REQUEST);
+	assert_int_equal(a->api_keys_count, 0);
 	assert_int_equal(
-		((struct kafka_api_versions_response *)call(x, fd, KAFKA_API_VERSIONS, 4, BODY(x, api_versions_request)))->error_code, 0);
+		((struct kafka_api_versions_response *)call(x, fd, KAFKA_API_VERSIONS, 2, BODY(x, api_versions_request)))->error_code, 0);
 	close(fd);
 }
 

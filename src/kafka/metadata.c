@@ -284,7 +284,9 @@ void kafka__find_coordinator(struct kafka_request *r)
 		.host = error ? KAFKA_EMPTY : our_host(r),
 		.port = error ? -1 : our_port(r),
 		.error_code = error,
-		.error_message = kafka__text(error ? "There is no coordinator for keys of this type." : r->version.version >= 4 ? "" : "NONE"),
+		.error_message = kafka__text(error                     ? "There is no coordinator for keys of this type."
+					     : r->version.version >= 4 ? ""
+								       : "NONE"),
 	};
 	reply->error_code = us.error_code;
 	reply->error_message = us.error_message;

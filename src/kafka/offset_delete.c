@@ -146,7 +146,8 @@ void kafka__offset_delete(struct kafka_request *r)
 		kafka__pool(r, count_offsets);
 	} else {
 		refuse(r, err == SM_INVALID ? KAFKA_INVALID_GROUP_ID
-					    : err == SM_FULL ? KAFKA_COORDINATOR_LOAD_IN_PROGRESS : KAFKA_COORDINATOR_NOT_AVAILABLE);
+			  : err == SM_FULL  ? KAFKA_COORDINATOR_LOAD_IN_PROGRESS
+					    : KAFKA_COORDINATOR_NOT_AVAILABLE);
 		kafka__finish(r);
 	}
 }

@@ -62,7 +62,7 @@ static inline void fake_topic_create(struct sm_log *log, const struct log_topic_
 	pthread_mutex_lock(&f->lock);
 	if (fake_find(f, spec->name)) {
 		error.code = SM_EXISTS;
-	} else {
+	} else if (!spec->check) {
 		uint32_t at = f->topic_count++;
 		while (at > 0 && strcmp(f->topics[at - 1].name, spec->name) > 0) {
 			f->topics[at] = f->topics[at - 1];

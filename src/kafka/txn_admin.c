@@ -165,7 +165,8 @@ static bool producers_topic(struct kafka_request *r, const struct kafka_txn_topi
 		p->partition_index = q->partitions[i];
 		p->error_code = named ? kafka__partition_error(topic, false, p->partition_index) : KAFKA_INVALID_TOPIC_EXCEPTION;
 		if (p->error_code)
-			p->error_message = kafka__text(named ? "This server does not host this topic-partition." : "The topic's name is not valid.");
+			p->error_message = kafka__text(named ? "This server does not host this topic-partition."
+							     : "The topic's name is not valid.");
 		else
 			s->parts[s->count++] = (struct producers_part){.request = r, .reply = p, .topic = topic->name};
 	}

@@ -234,17 +234,29 @@ static void each_end_gives_a_newer_epoch(void **state)
 	assert_int_equal(next.epoch, again.epoch + 1);
 }
 
+/* KIP-890: an epoch is one transaction's own, so that a first batch with another sequence follows one that was lost. */
+static void a_transaction_begins_with_its_first_batch(void **state)
+{
+	struct setup *s = *state;
+	struct who w = begin(s);
+	assert_int_equal(produce(s, 12, 0, w, 3), KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER);
+	assert_int_equal(produce(s, 12, 0, w, 0), 0);
+	assert_int_equal(add(s, TOPIC, 1, w), 0);
+	assert_int_equal(produce(s, 11, 1, w, 3), 0); /* older clients keep their sequences over transactions */
+}
+
 static void older_clients_keep_their_epoch(void **state)
 {
 	struct setup *s = *state;
 	struct who w = begin(s), unused;
 	/* No transaction is begun by a batch that nobody has announced: nobody would end it. */
-	assert_int_equal(produce(s, 11, 0, w, 0), KAFKA_INVALID_TXN_STATE);
+	assert_int_equal(produce(s, 10, 0, w, 0), KAFKA_INVALID_TXN_STATE);
+	assert_int_equal(produce(s, 11, 0, w, 0), KAFKA_TRANSACTION_ABORTABLE);
 	assert_int_equal(stable(s, 0), 0);
 	assert_int_equal(add(s, TOPIC, 0, w), 0);
 	assert_int_equal(add(s, "no-such-topic", 0, w), KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
 	assert_int_equal(produce(s, 11, 0, w, 0), 0);
-	assert_int_equal(produce(s, 11, 1, w, 0), KAFKA_INVALID_TXN_STATE);
+	assert_int_equal(produce(s, 11, 1, w, 0), KAFKA_TRANSACTION_ABORTABLE);
 	assert_int_equal(end(s, 3, w, true, &unused), 0);
 	assert_int_equal(end(s, 3, w, true, &unused), 0);
 	assert_int_equal(end(s, 3, w, false, &unused), KAFKA_INVALID_TXN_STATE);
@@ -412,7 +424,8 @@ static void offsets_count_when_the_transaction_is_committed(void **state)
 {
 	struct setup *s = *state;
 	struct who w = begin(s);
-	assert_int_equal(commit_offset(s, 4, w, -1, ""), KAFKA_INVALID_TXN_STATE); /* AddOffsetsToTxn was left out */
+	assert_int_equal(commit_offset(s, 3, w, -1, ""), KAFKA_INVALID_TXN_STATE); /* AddOffsetsToTxn was left out */
+	assert_int_equal(commit_offset(s, 4, w, -1, ""), KAFKA_TRANSACTION_ABORTABLE);
 	assert_int_equal(commit_offset(s, 5, w, -1, ""), 0);
 	assert_int_equal(fetch_offset(s, true).error_code, KAFKA_UNSTABLE_OFFSET_COMMIT);
 	assert_int_equal(fetch_offset(s, false).committed_offset, -1);
@@ -550,6 +563,7 @@ int main(void)
 		TEST(a_newer_producer_fences_the_older),
 		TEST(a_producer_that_names_itself_keeps_its_place),
 		TEST(each_end_gives_a_newer_epoch),
+		TEST(a_transaction_begins_with_its_first_batch),
 		TEST(older_clients_keep_their_epoch),
 		TEST(a_transaction_whose_time_is_up_is_aborted),
 		TEST(an_open_transaction_goes_on_after_a_restart),

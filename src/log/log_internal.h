@@ -335,7 +335,6 @@ void log__config_defaults(struct topic_settings *settings, uint64_t segment_byte
 /* Check one config, and take it over. Errors: SM_INVALID (unknown name, bad value), SM_UNSUPPORTED. */
 SM_MUST_CHECK enum sm_err log__config_apply(struct topic_settings *settings, const struct log_config *config, struct sm_error *reterr);
 
-
 /* As log__txn_aborted, without a look at other segments or the disk. False: that is needed, or there is an error. */
 bool log__txn_aborted_known(struct segment *s, int64_t from, int64_t to, struct log_aborted **ret_aborted, uint32_t *ret_count,
 			    enum sm_err *ret_err);

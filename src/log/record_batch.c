@@ -413,7 +413,7 @@ enum sm_err batch_recode(struct bytes data, const struct batch_info *info, enum 
 	uint8_t *batch = out->data + out->start + start;
 	size_t size = buf_size(out) - start;
 	be32_put(batch + AT_LENGTH, (uint32_t)(size - LENGTH_FROM));
-	be16_put(batch + AT_ATTRIBUTES, (uint16_t)((info->attributes & ~7u) | codec));
+	be16_put(batch + AT_ATTRIBUTES, (uint16_t)((info->attributes & ~(7u | BATCH_DELETE_HORIZON)) | codec));
 	crc_set(batch, size);
 done:
 	buf_done(&plain);

@@ -12,6 +12,7 @@ KAFKA, SMACK = 0, 1
 # Kafka answers these while its own parts have not heard of each other yet; a client asks again.
 NOT_YET = {6, 14, 15, 16, 51}  # NOT_LEADER_OR_FOLLOWER, COORDINATOR_LOAD_IN_PROGRESS, _NOT_AVAILABLE, NOT_COORDINATOR, CONCURRENT_TRANSACTIONS
 PATIENCE_S = 20
+SILENCE_S = 3  # Kafka never answers some wrong requests; this long after smack has refused one it is taken as silent
 
 
 class Both:
@@ -94,9 +95,11 @@ class Session:
         except Wrong as error:
             return f"says what cannot be read: {error}"
 
-    def take(self, conn="main", timeout_s=8, again=True):
+    def take(self, conn="main", timeout_s=30, again=True):
         name, version, body = self.sent[conn].pop(0)
-        left, right = (self.outcome(c, timeout_s) for c in self.pair(conn))
+        right = self.outcome(self.pair(conn)[SMACK], timeout_s)
+        refused = isinstance(right, str) or any(codes(right))
+        left = self.outcome(self.pair(conn)[KAFKA], min(timeout_s, SILENCE_S) if refused else timeout_s)
         end = time.monotonic() + PATIENCE_S
         while again and NOT_YET.intersection(codes(left)) - set(codes(right)) and time.monotonic() < end:
             time.sleep(0.02)
@@ -110,7 +113,7 @@ class Session:
             self.sent.pop(conn, None)
         return Both(left, right)
 
-    def call(self, name, version, body, conn="main", timeout_s=8, again=True):
+    def call(self, name, version, body, conn="main", timeout_s=30, again=True):
         self.post(name, version, body, conn)
         return self.take(conn, timeout_s, again)
 

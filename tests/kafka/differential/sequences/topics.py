@@ -17,12 +17,15 @@ def versions(s, rng, names):
 
 
 def metadata(s, rng, names):
-    topic, missing = names("meta"), names("none")
+    topic = names("meta")
     topic_id = create(s, topic, 3)
     for version in range(14):
         s.call("metadata", version, {"topics": [{"name": topic}], "allow_auto_topic_creation": False})
+        missing = names("none")
         s.call("metadata", version, {"topics": [{"name": missing}, {"name": topic}, {"name": "not/valid"}, {"name": ""}],
                                      "allow_auto_topic_creation": False})
+        if version < 4:  # made all the same
+            s.topic_there(missing, 1)
         s.call("metadata", version, {"topics": [], "allow_auto_topic_creation": False})
         s.call("metadata", version, {"topics": [{"name": topic}, {"name": topic}], "allow_auto_topic_creation": False})
         s.call("metadata", version, {"topics": None, "allow_auto_topic_creation": False})
