@@ -260,7 +260,7 @@ static void older_clients_keep_their_epoch(void **state)
 	assert_int_equal(end(s, 3, w, true, &unused), 0);
 	assert_int_equal(end(s, 3, w, true, &unused), 0);
 	assert_int_equal(end(s, 3, w, false, &unused), KAFKA_INVALID_TXN_STATE);
-	assert_int_equal(produce(s, 11, 0, w, 1), KAFKA_INVALID_TXN_STATE); /* late, after the marker */
+	assert_int_equal(produce(s, 11, 0, w, 1), KAFKA_TRANSACTION_ABORTABLE); /* late, after the marker */
 	assert_int_equal(stable(s, 0), 2);
 	assert_int_equal(add(s, TOPIC, 0, w), 0);
 	assert_int_equal(produce(s, 11, 0, w, 1), 0);
