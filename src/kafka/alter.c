@@ -68,6 +68,17 @@ static void carry_out(struct kafka_request *r)
 
 /* ---- configs ---- */
 
+/* Does the name that lies at `at` strides from names stand before it, too? */
+static bool named_before(const struct bytes *names, size_t stride, int32_t at)
+{
+	const uint8_t *first = (const uint8_t *)names;
+	for (int32_t k = 0; k < at; k++)
+		if (bytes_equal(*(const struct bytes *)(const void *)(first + (size_t)k * stride),
+				*(const struct bytes *)(const void *)(first + (size_t)at * stride)))
+			return true;
+	return false;
+}
+
 static struct bytes resource_key(struct kafka_request *r, int8_t type, struct bytes name)
 {
 	uint8_t *key = kafka__alloc(r, name.size + 1, 1);
@@ -139,20 +150,21 @@ static void alter_resource(struct kafka_request *r, const struct kafka_alter_con
 			   bool check)
 {
 	struct alteration *a = next_alteration(r, out, q->resource_type, q->resource_name);
+	for (int32_t i = 0; i < q->configs_count; i++) {
+		if (named_before(&q->configs[0].name, sizeof q->configs[0], i)) {
+			refuse(a, KAFKA_INVALID_REQUEST, "Error due to duplicate config keys");
+			return;
+		}
+		if (!q->configs[i].value.data) {
+			refuse(a, KAFKA_INVALID_REQUEST, "Null value not supported for: a config is taken back by leaving it out.");
+			return;
+		}
+	}
 	const struct log_topic *topic = resource_topic(r, a, q->resource_type, q->resource_name);
 	struct log_config *configs = topic ? kafka__alloc(r, (size_t)q->configs_count, sizeof *configs) : NULL;
 	if (!configs)
 		return;
 	for (int32_t i = 0; i < q->configs_count; i++) {
-		for (int32_t k = 0; k < i; k++)
-			if (bytes_equal(q->configs[k].name, q->configs[i].name)) {
-				refuse(a, KAFKA_INVALID_REQUEST, "Error due to duplicate config keys");
-				return;
-			}
-		if (!q->configs[i].value.data) {
-			refuse(a, KAFKA_INVALID_REQUEST, "Null value not supported for: a config is taken back by leaving it out.");
-			return;
-		}
 		if (!put_config(r, a, &configs[i], q->configs[i].name, q->configs[i].value))
 			return;
 	}
@@ -251,25 +263,28 @@ static bool apply_operation(struct kafka_request *r, struct alteration *a, const
 		break;
 	default: refuse(a, KAFKA_INVALID_REQUEST, "Unknown config operation: 0 sets, 1 deletes, 2 appends, 3 subtracts."); return false;
 	}
-	if (!config->value)
-		refuse(a, KAFKA_INVALID_REQUEST, arena_printf(&r->arena, "Null value not supported for : %s", config->name));
-	return config->value != NULL;
+	return config->value != NULL; /* NULL: no memory */
 }
 
 static void alter_increments(struct kafka_request *r, const struct kafka_incremental_resource *q, struct kafka_altered_resource *out,
 			     bool check)
 {
 	struct alteration *a = next_alteration(r, out, q->resource_type, q->resource_name);
+	for (int32_t i = 0; i < q->configs_count; i++) {
+		if (named_before(&q->configs[0].name, sizeof q->configs[0], i)) {
+			refuse(a, KAFKA_INVALID_REQUEST, "Error due to duplicate config keys");
+			return;
+		}
+		if (!q->configs[i].value.data && q->configs[i].config_operation != OPERATION_DELETE) {
+			refuse(a, KAFKA_INVALID_REQUEST, "Null value not supported: only a config that is deleted has none.");
+			return;
+		}
+	}
 	const struct log_topic *topic = resource_topic(r, a, q->resource_type, q->resource_name);
 	struct log_config *configs = topic ? kafka__alloc(r, (size_t)q->configs_count, sizeof *configs) : NULL;
 	if (!configs)
 		return;
 	for (int32_t i = 0; i < q->configs_count; i++) {
-		for (int32_t k = 0; k < i; k++)
-			if (bytes_equal(q->configs[k].name, q->configs[i].name)) {
-				refuse(a, KAFKA_INVALID_REQUEST, "Error due to duplicate config keys");
-				return;
-			}
 		if (!put_config(r, a, &configs[i], q->configs[i].name, q->configs[i].value) ||
 		    !apply_operation(r, a, topic, &q->configs[i], &configs[i]))
 			return;

@@ -146,6 +146,7 @@ void kafka__describe_topic_partitions(struct kafka_request *r)
 			struct kafka_described_topic_partitions *out = &p.reply->topics[p.reply->topics_count++];
 			kafka__defaults(&kafka_layout_described_topic_partitions, out);
 			out->name = bytes_str(names[i]);
+			out->topic_authorized_operations = KAFKA_OPERATIONS_TOPIC;
 			out->error_code = log_topic_name_ok(names[i]) ? KAFKA_UNKNOWN_TOPIC_OR_PARTITION : KAFKA_INVALID_TOPIC_EXCEPTION;
 		}
 	}

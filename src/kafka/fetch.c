@@ -12,6 +12,7 @@ struct fetch_part {
 	const char *topic;
 	int16_t error; /* found before any read */
 	enum sm_err err;
+	bool diverged;                 /* the reader is past the end of what it has read */
 	struct log_read_result result; /* its slice has moved to `slice` */
 };
 struct fetch_state {
@@ -35,6 +36,23 @@ static void fetch_done(struct kafka_request *r)
 
 /* ---- reading, on the pool ---- */
 
+/* A reader that says in which epoch it read last is told where that epoch ends, if it stands behind it: records that it has are lost
+ * here (KIP-595). */
+static bool has_diverged(struct kafka_request *r, struct fetch_part *p)
+{
+	const struct log_ops *ops = r->server->log->ops;
+	const char *topic = p->topic;
+	int32_t partition = p->asked->partition;
+	struct log_read_result *now = &p->result;
+	if (r->version.version < 12 || p->asked->last_fetched_epoch < 0)
+		return false;
+	if (ops->offset_for(r->server->log, topic, partition, LOG_HIGH_WATERMARK, &now->high_watermark, NULL) ||
+	    ops->offset_for(r->server->log, topic, partition, LOG_LATEST, &now->last_stable_offset, NULL) ||
+	    ops->offset_for(r->server->log, topic, partition, LOG_EARLIEST, &now->log_start_offset, NULL))
+		return false;
+	return p->asked->fetch_offset > now->high_watermark;
+}
+
 static void read_part(struct kafka_request *r, struct fetch_part *p, size_t *left)
 {
 	struct fetch_state *s = r->state;
@@ -47,6 +65,7 @@ static void read_part(struct kafka_request *r, struct fetch_part *p, size_t *lef
 	size_t room = most < *left ? most : *left;
 	p->err = (s->committed ? log->ops->read : log->ops->read_uncommitted)(log, p->topic, p->asked->partition, p->asked->fetch_offset,
 									      room, &p->result);
+	p->diverged = p->err == SM_OUT_OF_RANGE && has_diverged(r, p);
 	if (p->err) {
 		s->failed = true;
 		return;
@@ -159,11 +178,11 @@ static bool answer_aborted(struct kafka_request *r, struct fetch_part *p)
 static bool answer_part(struct kafka_request *r, struct fetch_part *p, bool committed_only)
 {
 	struct kafka_fetch_partition_response *out = p->reply;
-	out->error_code = p->error ? p->error : kafka__error_of(p->err);
+	out->error_code = p->error ? p->error : p->diverged ? KAFKA_NONE : kafka__error_of(p->err);
 	out->records = (struct kafka_records){(const uint8_t *)"", 0, NULL};
 	/* Null unless asked for, but empty in Kafka's answer for a partition that is not there. */
 	bool there = p->error != KAFKA_UNKNOWN_TOPIC_OR_PARTITION && p->error != KAFKA_UNKNOWN_TOPIC_ID;
-	out->aborted_transactions_count = (committed_only && !out->error_code) || !there ? 0 : -1;
+	out->aborted_transactions_count = (committed_only && !out->error_code && !p->diverged) || !there ? 0 : -1;
 	if (out->error_code) {
 		out->high_watermark = out->last_stable_offset = out->log_start_offset = -1;
 		return true;
@@ -171,9 +190,14 @@ static bool answer_part(struct kafka_request *r, struct fetch_part *p, bool comm
 	out->high_watermark = p->result.high_watermark;
 	out->last_stable_offset = p->result.last_stable_offset;
 	out->log_start_offset = p->result.log_start_offset;
+	if (p->diverged) {
+		if (!(out->diverging_epoch = kafka__alloc(r, 1, sizeof *out->diverging_epoch)))
+			return false;
+		*out->diverging_epoch = (struct kafka_epoch_end_offset){0, p->result.high_watermark};
+	}
 	if (p->slice.slice.size)
 		out->records = (struct kafka_records){NULL, p->slice.slice.size, &p->slice};
-	return !committed_only || answer_aborted(r, p);
+	return !committed_only || p->diverged || answer_aborted(r, p);
 }
 
 static void fetch_answer(struct kafka_request *r)

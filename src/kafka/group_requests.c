@@ -297,7 +297,7 @@ static void join_known(struct group *g, struct kafka_request *r)
 	const struct kafka_join_group_request *q = r->body;
 	struct member *m = NULL;
 	int16_t error = find_member(g, q->member_id, q->group_instance_id, &m);
-	if (!error && !protocols_fit(g, m, q))
+	if (!protocols_fit(g, error ? NULL : m, q))
 		error = KAFKA_INCONSISTENT_GROUP_PROTOCOL;
 	if (error) {
 		group__answer_join_error(r, error);

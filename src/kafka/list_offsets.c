@@ -94,11 +94,10 @@ static void list_partition(struct kafka_request *r, const struct log_topic *topi
 	struct sm_log *log = r->server->log;
 	kafka__defaults(&kafka_layout_list_offsets_partition_response, out);
 	out->partition_index = q->partition_index;
-	out->error_code = kafka__partition_error(topic, false, q->partition_index);
+	out->error_code = version_knows(r->version.version, q->timestamp) ? kafka__partition_error(topic, false, q->partition_index)
+									  : KAFKA_UNSUPPORTED_VERSION;
 	if (!out->error_code && q->current_leader_epoch > 0)
 		out->error_code = KAFKA_UNKNOWN_LEADER_EPOCH;
-	if (!out->error_code && !version_knows(r->version.version, q->timestamp))
-		out->error_code = KAFKA_UNSUPPORTED_VERSION;
 	if (out->error_code || q->timestamp == LATEST_TIERED) /* nothing is tiered: no offset */
 		return;
 	/* All that there is, is local. */

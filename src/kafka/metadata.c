@@ -153,8 +153,9 @@ static bool fill_topics(struct kafka_request *r, struct kafka_metadata_response 
 		}
 		kafka__defaults(&kafka_layout_metadata_topic, out);
 		out->error_code = missing_error(r, &q->topics[i]);
-		out->name = q->topics[i].name;
 		out->topic_id = q->topics[i].topic_id;
+		if (r->version.version < 12 || kafka__uuid_is_zero(&out->topic_id)) /* asked for by its id, it has no name */
+			out->name = q->topics[i].name;
 	}
 	return true;
 }

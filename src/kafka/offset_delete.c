@@ -100,7 +100,7 @@ static void are_counted(struct kafka_request *r)
 
 /* ---- the request ---- */
 
-static bool prepare(struct kafka_request *r, uint32_t *ret_open)
+static bool prepare(struct kafka_request *r)
 {
 	const struct kafka_offset_delete_request *q = r->body;
 	struct kafka_offset_delete_response *reply = r->reply;
@@ -109,7 +109,6 @@ static bool prepare(struct kafka_request *r, uint32_t *ret_open)
 	if (!r->state || !reply->topics || !kafka__topics(r))
 		return false;
 	r->done = give_back;
-	*ret_open = 0;
 	for (int32_t i = 0; i < q->topics_count; i++) {
 		const struct kafka_offset_delete_topic *asked = &q->topics[i];
 		struct kafka_deleted_offsets_topic *out = &reply->topics[i];
@@ -121,7 +120,6 @@ static bool prepare(struct kafka_request *r, uint32_t *ret_open)
 		for (int32_t k = 0; k < asked->partitions_count; k++) {
 			int16_t error = kafka__partition_error(topic, false, asked->partitions[k].partition_index);
 			out->partitions[k] = (struct kafka_deleted_offset){asked->partitions[k].partition_index, error};
-			*ret_open += !error;
 		}
 	}
 	reply->topics_count = q->topics_count;
@@ -131,17 +129,14 @@ static bool prepare(struct kafka_request *r, uint32_t *ret_open)
 void kafka__offset_delete(struct kafka_request *r)
 {
 	const struct kafka_offset_delete_request *q = r->body;
-	uint32_t open;
-	if (!prepare(r, &open)) {
+	if (!prepare(r)) {
 		kafka__abort(r);
 		return;
 	}
-	enum sm_err err = !q->group_id.size ? SM_INVALID : open ? kafka__group_send(r, q->group_id, GROUP_FIND) : SM_NOT_FOUND;
+	enum sm_err err = q->group_id.size ? kafka__group_send(r, q->group_id, GROUP_FIND) : SM_INVALID;
 	if (!err)
 		return;
-	if (err == SM_NOT_FOUND && !open) {
-		kafka__finish(r);
-	} else if (err == SM_NOT_FOUND) {
+	if (err == SM_NOT_FOUND) {
 		r->step = are_counted;
 		kafka__pool(r, count_offsets);
 	} else {

@@ -127,6 +127,10 @@ void kafka__offset_commit(struct kafka_request *r)
 		kafka__abort(r);
 		return;
 	}
+	if (!((struct kafka_commit *)r->state)->count) { /* nothing of it can be committed: no group is asked, or made */
+		kafka__finish(r);
+		return;
+	}
 	int16_t error = kafka__commit_send(r, q->group_id, q->generation_id);
 	if (!error)
 		return;

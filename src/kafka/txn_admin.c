@@ -43,6 +43,8 @@ static bool marker_replies(struct kafka_request *r, const struct kafka_txn_marke
 		for (int32_t k = 0; k < t->partitions_count; k++) {
 			int32_t number = q->topics[i].partitions[k];
 			t->partitions[k] = (struct kafka_txn_partition_result){number, kafka__partition_error(topic, false, number)};
+			if (!t->partitions[k].error_code && q->producer_epoch < 0)
+				t->partitions[k].error_code = KAFKA_INVALID_PRODUCER_EPOCH;
 			if (!t->partitions[k].error_code)
 				parts[(*count)++] = (struct marker_part){r, &t->partitions[k], topic->name, q};
 		}

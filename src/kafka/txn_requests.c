@@ -133,10 +133,10 @@ static void add_answered(struct kafka_request *r)
 static void add_ask(struct kafka_request *r, struct bytes id, struct kafka_txn_topic_result *results, int32_t count)
 {
 	r->txn.op = TXN_ADD;
-	if (!set_id(r, id))
-		r->txn.error = KAFKA_INVALID_REQUEST;
-	else if (!add_parts(r, results, count))
+	if (!add_parts(r, results, count))
 		r->txn.error = KAFKA_OPERATION_NOT_ATTEMPTED;
+	else if (!set_id(r, id))
+		r->txn.error = KAFKA_INVALID_REQUEST;
 	else {
 		kafka__txn_ask(r);
 		return;
@@ -321,6 +321,10 @@ void kafka__txn_offset_commit(struct kafka_request *r)
 		return;
 	}
 	struct kafka_commit *c = r->state;
+	if (!c->count) { /* nothing of it can be committed: it begins no transaction */
+		kafka__finish(r);
+		return;
+	}
 	r->step = commit_is_allowed;
 	r->txn.op = TXN_ADD;
 	r->txn.producer_id = q->producer_id;

@@ -59,6 +59,8 @@ class Comparer:
                 found.append(Difference(at, left, right))
 
     def plain(self, rule, path, left, right):
+        if rule == "id topic" and left == right and left in self.aliases.pairs.get("topic", ({}, {}))[1]:
+            return True  # renamed already
         if rule and rule.startswith("id ") and self.is_id(left) and self.is_id(right):
             return self.aliases.same(rule[3:], left, right)
         if rule == "set or not":
@@ -67,6 +69,12 @@ class Comparer:
             return (left is None) == (right is None)
         return left == right
 
+    def renamed(self, item):
+        """With the id of its topic as smack calls it: lists are sorted by that."""
+        if isinstance(item, dict) and "topic_id" in item and "topic" in self.aliases.pairs:
+            item = dict(item, topic_id=self.aliases.pairs["topic"][0].get(item["topic_id"], item["topic_id"]))
+        return item
+
     @staticmethod
     def is_id(value):
         return value not in (None, "", -1, bytes(16))
@@ -74,6 +82,7 @@ class Comparer:
     def lists(self, rule, api, path, at, left, right, found):
         key = self.rules.order(api, path)
         left, right = merged(told(api, left)), merged(told(api, right))
+        left = [self.renamed(i) for i in left]
         if key and all(isinstance(i, dict) for i in left + right):
             left, right = sorted(left, key=key), sorted(right, key=key)
         elif key and not rule:
@@ -93,12 +102,17 @@ LISTS = {"metadata", "describe_log_dirs", "list_config_resources", "describe_top
 OWN = {"__consumer_offsets", "__transaction_state"}
 
 
+def says_nothing(item):
+    lists = [item[n] for n in ("partitions", "topics") if isinstance(item.get(n), list)]
+    return lists and not any(codes(item)) and all(isinstance(i, dict) and says_nothing(i) for one in lists for i in one)
+
+
 def told(api, items):
     """Without the topics of which nothing is said, which Kafka mostly leaves out, and without the broker's own in lists of all."""
     out = []
     for item in items:
         if isinstance(item, dict):
-            if (item.get("partitions") == [] or item.get("topics") == []) and not any(codes(item)):
+            if says_nothing(item):
                 continue
             if api in LISTS and (item.get("name") in OWN or item.get("resource_name") in OWN):
                 continue
@@ -151,6 +165,8 @@ def opened(data):
         return data
     batches, left = records.parse(data)
     for b in batches:
+        if b["attributes"] & records.CONTROL:
+            b["base_timestamp"] = b["max_timestamp"] = "the broker's clock"
         # Packed by another hand: what is in them counts.
         if b["attributes"] & 7 == records.GZIP:
             b["records"], b["length"] = gzip.decompress(b["records"]), "packed"

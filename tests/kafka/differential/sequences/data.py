@@ -116,6 +116,7 @@ def mixed(s, rng, names):
         s.call("list_offsets", version, {"replica_id": -1, "topics": [{"name": a, "partitions": [
             {"partition_index": 0, "timestamp": -1}, {"partition_index": 0, "timestamp": -2}]}]})
         s.call("list_offsets", version, {"replica_id": -1, "topics": []})
+    s.call("describe_log_dirs", 4, {"topics": [{"topic": a, "partitions": [0, 1]}, {"topic": b, "partitions": [0, 1]}]})
     for body in ({"acks": -1, "topics": []}, {"acks": 1, "topics": [{"name": a, "partitions": []}]},
                  {"acks": 2, "topics": []}, {"acks": 1, "transactional_id": "", "topics": []}):
         s.call("produce", 9, {"timeout_ms": 5000, **body})

@@ -20,7 +20,7 @@ class World:
         self.groups = [names("g1"), names("g2"), names("g3")]
         self.producers = [Producer(s, names(f"txn{i}"), 5) for i in range(2)]
         self.names = names
-        rare = [names("none"), "a/b", ""]
+        rare = [names("none"), "a/" + names("b"), ""]
         p = self.producers
         numbers = [0, 1, 2, 0, 1, -1, 7]
         self.pools = {
@@ -43,7 +43,7 @@ class World:
             "state_filters": ["Ongoing", "Empty"], "states_filter": ["Empty", "Stable"], "types_filter": ["classic"],
             "duration_filter": [-1, 10 ** 9], "transactional_id_pattern": [None, "", ".*txn.*"],
             "key": self.groups, "coordinator_keys": self.groups, "key_type": [0, 1, 0, 3],
-            "resource_type": [2], "resource_name": self.topics * 2 + rare, "configuration_keys": ["retention.ms", "cleanup.policy", "no"],
+            "resource_type": [2], "resource_name": self.topics * 2 + rare[:2], "configuration_keys": ["retention.ms", "cleanup.policy", "no"],
             "resource_types": [2, 4, 16], "config_operation": [0, 1, 2, 3], "value": ["1000", "compact", None, "x"],
             "num_partitions": [1, 2, -1, 0], "replication_factor": [1, -1, 0], "broker_ids": [s.node, 99], "count": [2, 3, 4, 0],
             "response_partition_limit": [1, 2, 4, 2000], "endpoint_type": [1], "timeout_ms": [5000], "session_timeout_ms": [10000, 1],
@@ -118,6 +118,9 @@ def step(w):
         body["topics"] = [{"name": w.names("none")}]
     if api.name == "join_group":
         body["member_id"] = "nobody"  # none is made, so that nothing waits
+        body["protocols"] = body["protocols"] or [{"name": "range", "metadata": b""}]
+    if api.name == "add_partitions_to_txn" and not body.get("transactions", True):
+        return  # Kafka never answers none
     s.call(api.name, version, body)
     if api.name in ("end_txn", "init_producer_id", "write_txn_markers"):
         for p in w.producers:
