@@ -51,7 +51,8 @@ static void what_is_named_twice_is_answered_once(void **state)
 	close(fd);
 }
 
-static struct kafka_describe_topic_partitions_response *page(struct fixture *x, int fd, const char *cursor, int32_t partition, int32_t limit)
+static struct kafka_describe_topic_partitions_response *page(struct fixture *x, int fd, const char *cursor, int32_t partition,
+							     int32_t limit)
 {
 	struct kafka_describe_topic_partitions_request *q = BODY(x, describe_topic_partitions_request);
 	q->topics = BODY(x, topic_partitions_topic);
@@ -239,14 +240,10 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_up, fixture_down)
 	const struct CMUnitTest tests[] = {
-		TEST(what_is_named_twice_is_answered_once),
-		TEST(a_cursor_that_points_nowhere_is_refused),
-		TEST(configs_name_what_they_are_taken_from),
-		TEST(a_whole_fetch_needs_no_session),
-		TEST(the_servers_own_records_are_not_deleted),
-		TEST(offsets_are_taken_back),
-		TEST(offsets_of_what_members_read_stay),
-		TEST(a_group_that_is_not_of_consumers_must_be_empty),
+		TEST(what_is_named_twice_is_answered_once),    TEST(a_cursor_that_points_nowhere_is_refused),
+		TEST(configs_name_what_they_are_taken_from),   TEST(a_whole_fetch_needs_no_session),
+		TEST(the_servers_own_records_are_not_deleted), TEST(offsets_are_taken_back),
+		TEST(offsets_of_what_members_read_stay),       TEST(a_group_that_is_not_of_consumers_must_be_empty),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -128,4 +128,7 @@ void group__classic_join(struct group *g, struct kafka_request *r);
 void group__classic_sync(struct group *g, struct kafka_request *r);
 void group__classic_heartbeat(struct group *g, struct kafka_request *r);
 
+/* ---- offset_delete.c ---- */
+void group__delete_offsets(struct group *g, struct kafka_request *r);
+
 #endif

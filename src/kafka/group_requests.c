@@ -552,39 +552,6 @@ static void delete_group(struct group *g, struct kafka_request *r)
 	kafka__resume(r);
 }
 
-/* ---- OffsetDelete ---- */
-
-/* Does the member's subscription (ConsumerProtocolSubscription: version, then topics) name the topic? One that cannot be read may. */
-static bool subscribes(const struct member_protocol *p, struct bytes topic)
-{
-	struct byte_reader in = byte_reader(bytes_of(p->metadata, p->metadata_size));
-	reader_be16(&in);
-	uint32_t count = reader_be32(&in);
-	for (uint32_t i = 0; i < count && !in.failed; i++) {
-		size_t size = reader_be16(&in);
-		const uint8_t *name = reader_take(&in, size);
-		if (name && bytes_equal(bytes_of(name, size), topic))
-			return true;
-	}
-	return in.failed;
-}
-
-static void delete_offsets(struct group *g, struct kafka_request *r)
-{
-	struct kafka_offset_delete_response *reply = r->reply;
-	bool consumers = g->protocol_type && strcmp(g->protocol_type, "consumer") == 0;
-	for (int32_t i = 0; consumers && i < reply->topics_count; i++) {
-		bool read = false;
-		for (const struct member *m = g->members; m && !read; m = m->next) {
-			const struct member_protocol *p = chosen(g, m);
-			read = p && !m->pending && subscribes(p, reply->topics[i].name);
-		}
-		if (read)
-			kafka__offset_delete_keep(&reply->topics[i]);
-	}
-	kafka__offset_delete_store(r, g->state == GROUP_EMPTY || consumers ? KAFKA_NONE : KAFKA_NON_EMPTY_GROUP);
-}
-
 /* ---- all of them ---- */
 
 void group__handle(struct group *g, struct kafka_request *r)
@@ -613,7 +580,7 @@ void group__handle(struct group *g, struct kafka_request *r)
 	case KAFKA_DELETE_GROUPS: delete_group(g, r); break;
 	case KAFKA_CONSUMER_GROUP_DESCRIBE: group__consumer_describe(g, r); break;
 	case KAFKA_OFFSET_FETCH: kafka__resume(r); break; /* a classic group asks nobody who reads its offsets */
-	case KAFKA_OFFSET_DELETE: delete_offsets(g, r); break;
+	case KAFKA_OFFSET_DELETE: group__delete_offsets(g, r); break;
 	default:
 		kafka__group_refuse(r, KAFKA_INVALID_REQUEST);
 		kafka__resume(r);

@@ -333,12 +333,6 @@ void kafka__offsets_refuse(struct kafka_request *request, int16_t error);
 const struct kafka_offset_fetch_group *kafka__fetched_group(const struct kafka_request *request);
 int16_t *kafka__fetched_group_error(struct kafka_request *request);
 
-/* ---- OffsetDelete (offset_delete.c) ---- */
-/* The partitions of a topic that the group's members read keep their offsets. */
-void kafka__offset_delete_keep(struct kafka_deleted_offsets_topic *topic);
-/* Take back the offsets that have no error yet, or answer with error alone, and resume: takes one reference. Thread: the coordinator's. */
-void kafka__offset_delete_store(struct kafka_request *request, int16_t error);
-
 /* ---- transactions: txn.c is the coordinator, txn_requests.c the way to it ---- */
 /* Read what __transaction_state holds and start the coordinator, which goes on with transactions that were about to end. Blocks. */
 SM_MUST_CHECK enum sm_err kafka__txns_new(struct kafka_server *server, struct sm_error *reterr);

@@ -1,6 +1,6 @@
 /* OffsetDelete: committed offsets are taken back, with tombstones, unless the group's members read the topic. A group without a
  * coordinator may still have offsets: then it is an empty group. */
-#include "kafka/kafka_internal.h"
+#include "kafka/group_internal.h"
 
 struct deletion {
 	void *hold;
@@ -21,13 +21,6 @@ static void refuse(struct kafka_request *r, int16_t error)
 	struct kafka_offset_delete_response *reply = r->reply;
 	reply->error_code = error;
 	reply->topics_count = 0;
-}
-
-void kafka__offset_delete_keep(struct kafka_deleted_offsets_topic *topic)
-{
-	for (int32_t i = 0; i < topic->partitions_count; i++)
-		if (!topic->partitions[i].error_code)
-			topic->partitions[i].error_code = KAFKA_GROUP_SUBSCRIBED_TO_TOPIC;
 }
 
 /* ---- the tombstones ---- */
@@ -62,7 +55,8 @@ static struct log_group_offset *tombstones(struct kafka_request *r, uint32_t *re
 	return out;
 }
 
-void kafka__offset_delete_store(struct kafka_request *r, int16_t error)
+/* Take back the offsets that have no error yet, or answer with error alone, and resume: takes one reference. */
+static void store(struct kafka_request *r, int16_t error)
 {
 	const struct kafka_offset_delete_request *q = r->body;
 	struct sm_log *log = r->server->log;
@@ -80,6 +74,46 @@ void kafka__offset_delete_store(struct kafka_request *r, int16_t error)
 		kafka__resume(r);
 }
 
+/* ---- a group with a coordinator, in its actor ---- */
+
+/* Does the member's subscription (ConsumerProtocolSubscription: version, then topics) name the topic? One that cannot be read may. */
+static bool subscribes(const struct member_protocol *p, struct bytes topic)
+{
+	struct byte_reader in = byte_reader(bytes_of(p->metadata, p->metadata_size));
+	reader_be16(&in);
+	uint32_t count = reader_be32(&in);
+	for (uint32_t i = 0; i < count && !in.failed; i++) {
+		size_t size = reader_be16(&in);
+		const uint8_t *name = reader_take(&in, size);
+		if (name && bytes_equal(bytes_of(name, size), topic))
+			return true;
+	}
+	return in.failed;
+}
+
+static bool is_read(const struct group *g, struct bytes topic)
+{
+	for (const struct member *m = g->members; m; m = m->next)
+		for (int32_t i = 0; !m->pending && g->protocol && i < m->protocol_count; i++)
+			if (strcmp(m->protocols[i].name, g->protocol) == 0 && subscribes(&m->protocols[i], topic))
+				return true;
+	return false;
+}
+
+void group__delete_offsets(struct group *g, struct kafka_request *r)
+{
+	struct kafka_offset_delete_response *reply = r->reply;
+	bool consumers = g->protocol_type && strcmp(g->protocol_type, "consumer") == 0;
+	for (int32_t i = 0; consumers && i < reply->topics_count; i++) {
+		struct kafka_deleted_offsets_topic *topic = &reply->topics[i];
+		bool keep = is_read(g, topic->name);
+		for (int32_t k = 0; keep && k < topic->partitions_count; k++)
+			if (!topic->partitions[k].error_code)
+				topic->partitions[k].error_code = KAFKA_GROUP_SUBSCRIBED_TO_TOPIC;
+	}
+	store(r, g->state == GROUP_EMPTY || consumers ? KAFKA_NONE : KAFKA_NON_EMPTY_GROUP);
+}
+
 /* ---- a group without a coordinator ---- */
 
 static void count_offsets(struct kafka_request *r)
@@ -95,7 +129,7 @@ static void are_counted(struct kafka_request *r)
 {
 	const struct deletion *d = r->state;
 	int16_t error = d->err ? kafka__error_of(d->err) : d->found ? KAFKA_NONE : KAFKA_GROUP_ID_NOT_FOUND;
-	kafka__offset_delete_store(kafka__request_ref(r), error);
+	store(kafka__request_ref(r), error);
 }
 
 /* ---- the request ---- */

@@ -10,7 +10,9 @@ from layouts import APIS
 
 KAFKA, SMACK = 0, 1
 # Kafka answers these while its own parts have not heard of each other yet; a client asks again.
-NOT_YET = {6, 14, 15, 16, 51}  # NOT_LEADER_OR_FOLLOWER, COORDINATOR_LOAD_IN_PROGRESS, _NOT_AVAILABLE, NOT_COORDINATOR, CONCURRENT_TRANSACTIONS
+# NOT_LEADER_OR_FOLLOWER, COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR, NOT_ENOUGH_REPLICAS (a transaction is not
+# verified yet), CONCURRENT_TRANSACTIONS
+NOT_YET = {6, 14, 15, 16, 19, 51}
 PATIENCE_S = 20
 SILENCE_S = 3  # Kafka never answers some wrong requests; this long after smack has refused one it is taken as silent
 

@@ -49,7 +49,7 @@ def metadata(s, rng, names):
 CREATE_CONFIGS = [
     ("retention.ms", "1000"), ("retention.ms", "-2"), ("retention.ms", "x"), ("cleanup.policy", "compact"), ("cleanup.policy", "never"),
     ("cleanup.policy", "compact,delete"), ("compression.type", "lz4"), ("compression.type", "LZ4"), ("compression.type", "brotli"),
-    ("max.message.bytes", "1000"), ("max.message.bytes", "-1"), ("segment.bytes", "1048576"), ("segment.bytes", "13"),
+    ("max.message.bytes", "1000"), ("max.message.bytes", "-1"), ("segment.bytes", "1048576"), ("segment.bytes", "13"), ("segment.bytes", "100000"),
     ("min.insync.replicas", "0"), ("min.insync.replicas", "2"), ("message.timestamp.type", "LogAppendTime"),
     ("message.timestamp.type", "log"), ("no.such.config", "1"), ("preallocate", "true"), ("preallocate", "yes"),
     ("retention.bytes", "1048576"), ("min.cleanable.dirty.ratio", "0.1"), ("min.cleanable.dirty.ratio", "1.1"), ("segment.ms", "0"),
@@ -195,7 +195,8 @@ def altered(s, rng, names):
             alter([("retention.ms", "1000")], kind=kind, name=name, check=True)
         alter([("retention.ms", "1"), ("retention.ms", "2")], check=True)
         one = {"resource_type": 2, "resource_name": topic, "configs": [{"name": "retention.ms", "value": "7"}]}
-        s.call("alter_configs", version, {"resources": [one, one]})
+        if version == 2:  # Kafka never answers
+            s.call("alter_configs", version, {"resources": [one, one]})
         s.call("alter_configs", version, {"resources": []})
 
 

@@ -8,7 +8,7 @@ from sequences.topics import create
 class Producer:
     """A transactional id, with the producer id and epoch that it was given last."""
 
-    def __init__(self, s, txn, version=4, timeout_ms=60000):
+    def __init__(self, s, txn, version=4, timeout_ms=600000):
         self.s, self.txn, self.timeout_ms, self.sequences = s, txn, timeout_ms, {}
         self.init(version)
 

@@ -39,7 +39,7 @@ class World:
             "protocol_type": ["consumer"], "protocol_name": ["range"], "reason": [None, "why"],
             "transactional_id": [p[0].txn, p[1].txn, names("notxn"), ""], "transactional_ids": [p[0].txn, p[1].txn, "x"],
             "producer_id": [p[0].id, p[1].id, 424242], "producer_epoch": [0, 0, 1, -1], "producer_id_filters": [p[0].id, 5],
-            "transaction_timeout_ms": [60000, 60000, 0], "coordinator_epoch": [0], "verify_only": [False],
+            "transaction_timeout_ms": [600000, 600000, 0], "coordinator_epoch": [0], "verify_only": [False],
             "state_filters": ["Ongoing", "Empty"], "states_filter": ["Empty", "Stable"], "types_filter": ["classic"],
             "duration_filter": [-1, 10 ** 9], "transactional_id_pattern": [None, "", ".*txn.*"],
             "key": self.groups, "coordinator_keys": self.groups, "key_type": [0, 1, 0, 3],
