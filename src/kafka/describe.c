@@ -262,9 +262,9 @@ void kafka__list_config_resources(struct kafka_request *r)
 	for (uint32_t i = 0; i < topics->count && type_asked(q, r->version.version, RESOURCE_TOPIC); i++)
 		reply->config_resources[reply->config_resources_count++] = (struct kafka_listed_config_resource){
 			bytes_str(topics->items[i].name), RESOURCE_TOPIC};
-	for (int8_t type = RESOURCE_BROKER; type <= RESOURCE_BROKER_LOGGER; type *= 2)
-		if (type_asked(q, r->version.version, type))
+	for (int type = RESOURCE_BROKER; type <= RESOURCE_BROKER_LOGGER; type *= 2)
+		if (type_asked(q, r->version.version, (int8_t)type))
 			reply->config_resources[reply->config_resources_count++] = (struct kafka_listed_config_resource){bytes_str(id),
-															 type};
+															 (int8_t)type};
 	kafka__finish(r);
 }

@@ -199,7 +199,7 @@ def _(api, version, request, found, left, right):
 
 class Rules:
     def __init__(self):
-        self.used = Counter()
+        self.used, self.apis = Counter(), {}
 
     @staticmethod
     def of(api, path):
@@ -221,6 +221,7 @@ class Rules:
         for why, function in ALLOWED:
             if function(api, version, request, difference, left, right):
                 self.used[why] += 1
+                self.apis.setdefault(why, set()).add(api)
                 return True
         return False
 

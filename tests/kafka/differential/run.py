@@ -113,7 +113,7 @@ def main():
     if not o.only and missing:
         print("not covered:", ", ".join(missing), file=sys.stderr)
     for why, count in rules.used.most_common():
-        print(f"  {count:6} allowed: {why}")
+        print(f"  {count:6} allowed: {why} ({', '.join(sorted(rules.apis[why]))})")
     if not o.only:
         for why in rules.unused():
             print(f"       0 allowed, never seen: {why}")

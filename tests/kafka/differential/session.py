@@ -206,6 +206,16 @@ class Session:
                     raise RuntimeError(f"group {group} never came to {state}")
                 time.sleep(0.01)
 
+    def ends_agree(self, topic, partition):
+        """Until both partitions end at the same offset: of records that nobody answers for."""
+        query = {"replica_id": -1, "topics": [{"name": topic, "partitions": [{"partition_index": partition, "timestamp": -1}]}]}
+        end = time.monotonic() + PATIENCE_S
+        while True:
+            a, b = (self.ask(c, "list_offsets", 1, query)["topics"][0]["partitions"][0]["offset"] for c in self.pair("settle"))
+            if a == b or time.monotonic() > end:
+                return
+            time.sleep(0.01)
+
     def txn_settles(self, txn):
         """Until no transaction of this id is being ended, on both sides."""
         end = time.monotonic() + PATIENCE_S

@@ -56,6 +56,7 @@ def produced(s, rng, names):
                     rng.randrange(2), topic_id)
     produce(s, topic, records.batch([(b"k", b"v")]), 9, acks=0)
     s.call("api_versions", 0, {})
+    s.ends_agree(topic, 0)
     for version in range(4, 19):
         for offset in (0, 3, 10000, -1, 55):
             fetch(s, topic, offset, version, rng.randrange(3), topic_id)
