@@ -141,9 +141,12 @@ static bool fill_topics(struct kafka_request *r, struct kafka_metadata_response 
 	reply->topics = kafka__alloc(r, count, sizeof *reply->topics);
 	if (!reply->topics || !firsts)
 		return false;
+	bool by_id = false; /* where one topic is asked for by its id, those that are not are left out */
+	for (uint32_t i = 0; !all && r->version.version >= 12 && i < count && !by_id; i++)
+		by_id = !kafka__uuid_is_zero(&q->topics[i].topic_id);
 	for (uint32_t i = 0; i < count; i++) {
 		const struct log_topic *topic = all ? &r->topics->items[i] : asked_topic(r, &q->topics[i]);
-		if (!all && firsts[i] != i)
+		if (!all && (firsts[i] != i || (by_id && kafka__uuid_is_zero(&q->topics[i].topic_id))))
 			continue;
 		struct kafka_metadata_topic *out = &reply->topics[reply->topics_count++];
 		if (topic) {
@@ -156,6 +159,8 @@ static bool fill_topics(struct kafka_request *r, struct kafka_metadata_response 
 		out->topic_id = q->topics[i].topic_id;
 		if (r->version.version < 12 || kafka__uuid_is_zero(&out->topic_id)) /* asked for by its id, it has no name */
 			out->name = q->topics[i].name;
+		if (q->include_topic_authorized_operations && kafka__uuid_is_zero(&out->topic_id))
+			out->topic_authorized_operations = KAFKA_OPERATIONS_TOPIC;
 	}
 	return true;
 }

@@ -3,6 +3,8 @@
 #include "log/record_batch.h"
 #include <stdlib.h>
 
+#define KAFKA_RECORD_OVERHEAD 14 /* bytes of the least that was ever called a record, without its size */
+
 struct produce_part {
 	struct kafka_request *request;
 	const char *topic;
@@ -19,6 +21,9 @@ struct produce_state {
 	uint32_t count;
 	uint64_t deadline_ns;
 	bool failed; /* some partition was refused */
+	/* Of the request as a whole. */
+	int16_t error;
+	const char *message;
 };
 
 static void refuse(struct kafka_request *r, struct kafka_produce_partition_response *reply, int16_t error, const char *message)
@@ -39,10 +44,6 @@ static int16_t batch_error(struct kafka_request *r, const struct kafka_records *
 	if (!data.size || err == SM_TRUNCATED) {
 		*ret_message = "A Produce request must have one record batch for each partition.";
 		return KAFKA_INVALID_RECORD;
-	}
-	if (err == SM_VERSION && data.data[16] > 1) {
-		*ret_message = "The record batch has a magic that there is not.";
-		return KAFKA_CORRUPT_MESSAGE;
 	}
 	if (err == SM_VERSION) {
 		*ret_message = "Only record batches of magic 2 are accepted by this version of Produce.";
@@ -72,11 +73,6 @@ static int16_t batch_error(struct kafka_request *r, const struct kafka_records *
 		*ret_message = "Clients do not write control records.";
 		return KAFKA_INVALID_RECORD;
 	}
-	bool named = ((const struct kafka_produce_request *)r->body)->transactional_id.data;
-	if (info.attributes & BATCH_TRANSACTIONAL && !named) {
-		*ret_message = "A transactional batch needs a transactional id.";
-		return KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
-	}
 	if (info.attributes & BATCH_TRANSACTIONAL && info.producer_id < 0) {
 		*ret_message = "A transactional batch needs a producer id.";
 		return KAFKA_INVALID_PRODUCER_ID_MAPPING;
@@ -84,11 +80,39 @@ static int16_t batch_error(struct kafka_request *r, const struct kafka_records *
 	return KAFKA_NONE;
 }
 
+/* What Kafka sees in one partition's records and refuses all for: a magic that there is not, a transaction without its id. */
+static void look_at(struct kafka_request *r, const struct kafka_records *records)
+{
+	struct produce_state *s = r->state;
+	struct batch_info info;
+	enum sm_err err = batch_parse(bytes_of(records->data, records->size), &info);
+	bool named = ((const struct kafka_produce_request *)r->body)->transactional_id.data;
+	bool bad_magic = err == SM_VERSION && records->data[16] > 1;
+	if (bad_magic || (err == SM_CORRUPT && (int32_t)be32_get(records->data + 8) < KAFKA_RECORD_OVERHEAD)) {
+		s->error = KAFKA_CORRUPT_MESSAGE;
+		s->message = bad_magic ? "A record batch has a magic that there is not." : "A record batch is shorter than any can be.";
+	} else if (!err && info.attributes & BATCH_TRANSACTIONAL && !named && !s->error) {
+		s->error = KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+		s->message = "A transactional batch needs a transactional id.";
+	}
+}
+
+static void look_at_all(struct kafka_request *r)
+{
+	const struct kafka_produce_request *q = r->body;
+	for (int32_t i = 0; i < q->topics_count; i++)
+		for (int32_t k = 0; k < q->topics[i].partitions_count; k++)
+			look_at(r, &q->topics[i].partitions[k].records);
+}
+
 static int16_t partition_error(struct kafka_request *r, struct bytes name, const struct log_topic *topic,
 			       const struct kafka_produce_partition *q, const char **ret_message)
 {
 	const struct kafka_produce_request *all = r->body;
-	*ret_message = NULL;
+	const struct produce_state *s = r->state;
+	*ret_message = s->message;
+	if (s->error)
+		return s->error;
 	if (all->acks < -1 || all->acks > 1)
 		return KAFKA_INVALID_REQUIRED_ACKS;
 	if (kafka__topic_internal(topic ? bytes_str(topic->name) : name)) {
@@ -313,6 +337,7 @@ void kafka__produce(struct kafka_request *r)
 	r->state = s;
 	s->deadline_ns = clock_monotonic_ns(&clock_system) + (uint64_t)(q->timeout_ms > 0 ? q->timeout_ms : 0) * 1000000;
 	reply->topics_count = q->topics_count;
+	look_at_all(r);
 	bool ok = kafka__topics(r) != NULL;
 	for (int32_t i = 0; ok && i < q->topics_count; i++)
 		ok = prepare_topic(r, &q->topics[i], &reply->topics[i]);

@@ -207,7 +207,7 @@ void kafka__add_offsets_to_txn(struct kafka_request *r)
 {
 	const struct kafka_add_offsets_to_txn_request *q = r->body;
 	struct kafka_txn_part *part = kafka__alloc(r, 1, sizeof *part);
-	const char *group = q->group_id.size ? kafka__cstr(r, q->group_id) : NULL;
+	const char *group = kafka__cstr(r, q->group_id); /* "" too, as to Kafka: the commit refuses it */
 	r->step = add_offsets_answer;
 	r->txn.op = TXN_ADD;
 	r->txn.producer_id = q->producer_id;
@@ -332,10 +332,10 @@ void kafka__txn_offset_commit(struct kafka_request *r)
 	r->txn.lease = true;
 	r->txn.verify = r->version.version < 5; /* before, AddOffsetsToTxn has come */
 	r->txn.client_version = 2;
-	if (!set_id(r, q->transactional_id))
-		r->txn.error = KAFKA_INVALID_REQUEST;
-	else if (!c->group)
+	if (!c->group)
 		r->txn.error = KAFKA_INVALID_GROUP_ID;
+	else if (!set_id(r, q->transactional_id))
+		r->txn.error = KAFKA_INVALID_REQUEST;
 	if (r->txn.error) {
 		kafka__offsets_refuse(r, r->txn.error);
 		kafka__finish(r);

@@ -103,6 +103,8 @@ OWN = {"__consumer_offsets", "__transaction_state"}
 
 
 def says_nothing(item):
+    if set(item) - {"name", "topic", "topic_id", "producer_id", "partitions", "topics"}:
+        return False
     lists = [item[n] for n in ("partitions", "topics") if isinstance(item.get(n), list)]
     return lists and not any(codes(item)) and all(isinstance(i, dict) and says_nothing(i) for one in lists for i in one)
 

@@ -151,11 +151,6 @@ def _(api, version, request, found, left, right):
     return api == "describe_transactions" and names(found, "partitions") | names(found, "partitions[]") and "__consumer_offsets" in str(right)
 
 
-@allow("a group without a name has no transactional offsets: smack refuses at once, Kafka at the commit")
-def _(api, version, request, found, left, right):
-    return api == "add_offsets_to_txn" and request["group_id"] == "" and found.right == 24
-
-
 @allow("patterns are POSIX's in smack, RE2's in Kafka: some that one takes the other refuses")
 def _(api, version, request, found, left, right):
     return api == "list_transactions" and "{" in (request.get("transactional_id_pattern") or "")
@@ -194,7 +189,8 @@ def _(api, version, request, found, left, right):
 @allow("of several faults in one item another one is named")
 def _(api, version, request, found, left, right):
     return "walk.walk" in str(request) and api in ("create_topics", "alter_configs", "incremental_alter_configs", "create_partitions") and (
-        names(found, "error_code") and found.left and found.right)
+        names(found, "error_code") and found.left and found.right) or (
+            api == "txn_offset_commit" and (found.left, found.right) == (47, 49))
 
 
 class Rules:

@@ -2,7 +2,7 @@
 import time
 
 import records
-from sequences.topics import create
+from sequences.topics import kept
 
 BIG = 1 << 30
 
@@ -48,7 +48,7 @@ def some_pairs(rng, count=None):
 def produced(s, rng, names):
     """Right batches of all versions and codecs, and what is read back in all versions."""
     topic = names("log")
-    topic_id = create(s, topic, 3)
+    topic_id = kept(s, topic, 3)
     now = int(time.time() * 1000)
     for version in range(3, 14):
         for codec in range(5):
@@ -94,8 +94,8 @@ def produced(s, rng, names):
 def mixed(s, rng, names):
     """Several topics and partitions in one request, some of them wrong."""
     a, b = names("mixed.a"), names("mixed.b")
-    create(s, a, 2)
-    create(s, b, 2)
+    kept(s, a, 2)
+    kept(s, b, 2)
     for version in (3, 7, 8, 12):
         for _ in range(4):
             topics = []
@@ -189,19 +189,19 @@ TAKEN = {"too long", "unused attributes", "offset deltas", "offset delta"}
 def refused(s, rng, names):
     """Wrong batches: what is answered, and that nothing of them is there afterwards."""
     topic = names("wrong")
-    topic_id = create(s, topic, 1)
+    topic_id = kept(s, topic, 1)
     compact = names("compact")
-    compact_id = create(s, compact, 1, [("cleanup.policy", "compact")])
+    compact_id = kept(s, compact, 1, [("cleanup.policy", "compact")])
     small = names("small")
-    create(s, small, 1, [("max.message.bytes", "200")])
+    kept(s, small, 1, [("max.message.bytes", "200")])
     old = names("old")
-    create(s, old, 1, [("message.timestamp.before.max.ms", "1000")])
+    kept(s, old, 1, [("message.timestamp.before.max.ms", "1000")])
     stamped = names("stamped")
-    create(s, stamped, 1, [("message.timestamp.type", "LogAppendTime")])
+    kept(s, stamped, 1, [("message.timestamp.type", "LogAppendTime")])
     packed = names("packed")
-    create(s, packed, 1, [("compression.type", "gzip")])
+    kept(s, packed, 1, [("compression.type", "gzip")])
     unread = names("unread")
-    create(s, unread, 1)
+    kept(s, unread, 1)
     for what, make in WRONG.items():
         s.note = what
         if what in TAKEN:
@@ -241,7 +241,7 @@ def refused(s, rng, names):
 
 def idempotent(s, rng, names):
     topic = names("idem")
-    create(s, topic, 2)
+    kept(s, topic, 2)
     producer = s.call("init_producer_id", 4, {"transactional_id": None, "transaction_timeout_ms": 60000}).at("producer_id")
 
     def send(sequence, count=1, epoch=0, who=producer, partition=0, version=9):
@@ -279,7 +279,7 @@ def idempotent(s, rng, names):
 
 def trimmed(s, rng, names):
     topic = names("trim")
-    create(s, topic, 2)
+    kept(s, topic, 2)
     for _ in range(6):
         produce(s, topic, records.batch(some_pairs(rng, 3)))
 
@@ -314,7 +314,7 @@ def trimmed(s, rng, names):
 def waited(s, rng, names):
     """Long polls: what a wait for bytes ends with."""
     topic = names("wait")
-    create(s, topic)
+    kept(s, topic)
     fetch(s, topic, 0, wait_ms=50)
     produce(s, topic, records.batch(some_pairs(rng, 2)))
     fetch(s, topic, 0, least=10 ** 6, wait_ms=50)

@@ -9,6 +9,11 @@ def create(s, name, partitions=1, configs=(), version=7):
     return answer.at("topics", 0, "topic_id")
 
 
+def kept(s, name, partitions=1, configs=()):
+    """A topic whose records have old times, which Kafka's retention would find in the middle of a run."""
+    return create(s, name, partitions, [("retention.ms", "-1"), *configs])
+
+
 def versions(s, rng, names):
     for version in range(5):
         s.call("api_versions", version, {"client_software_name": "test", "client_software_version": "1.0"})

@@ -2,7 +2,7 @@
 import records
 from sequences.data import fetch, list_offsets, produce
 from sequences.groups import committed
-from sequences.topics import create
+from sequences.topics import kept
 
 
 class Producer:
@@ -90,7 +90,7 @@ def inits(s, rng, names):
 def lives(s, rng, names):
     """Transactions in the old and the new protocol: commit, abort, nothing, with wrong steps between."""
     topic = names("txn")
-    create(s, topic, 3)
+    kept(s, topic, 3)
     for version in range(6):
         txn = names("id")
         p = Producer(s, txn, min(version, 5))
@@ -133,7 +133,7 @@ def lives(s, rng, names):
 def implicit(s, rng, names):
     """transaction.version 2: Produce adds the partitions, each EndTxn gives a new epoch."""
     topic = names("txn")
-    create(s, topic, 2)
+    kept(s, topic, 2)
     p = Producer(s, names("id"), 5)
     p.send(topic, 12, 0, ahead=3)
     p.send(topic, 12, 0)
@@ -162,7 +162,7 @@ def implicit(s, rng, names):
 
 def offsets(s, rng, names):
     topic = names("t")
-    create(s, topic, 2)
+    kept(s, topic, 2)
     for version in range(6):
         group = names("group")
         p = Producer(s, names("id"), 4)
@@ -197,7 +197,7 @@ def offsets(s, rng, names):
 
 def listed(s, rng, names):
     topic = names("t")
-    create(s, topic)
+    kept(s, topic)
     p = Producer(s, names("id"), 4)
     p.add(3, [(topic, [0])])
     describe(s, p.txn, names("none"), "")
@@ -220,7 +220,7 @@ def listed(s, rng, names):
 
 def markers(s, rng, names):
     topic = names("t")
-    create(s, topic, 2)
+    kept(s, topic, 2)
     p = Producer(s, names("id"), 4)
 
     def mark(topics, epoch=None, commit=False, coordinator=0, number=None):

@@ -2,7 +2,7 @@
 import records
 from layouts import APIS, STRUCTURES
 from sequences.data import TAKEN, WRONG, produce, some_pairs
-from sequences.topics import create
+from sequences.topics import kept
 from sequences.transactions import Producer
 
 STEPS = 250
@@ -16,7 +16,7 @@ class World:
     def __init__(self, s, rng, names):
         self.s, self.rng = s, rng
         self.topics = [names("one"), names("two")]
-        self.ids = [create(s, t, 3) for t in self.topics]
+        self.ids = [kept(s, t, 3) for t in self.topics]
         self.groups = [names("g1"), names("g2"), names("g3")]
         self.producers = [Producer(s, names(f"txn{i}"), 5) for i in range(2)]
         self.names = names
