@@ -122,6 +122,52 @@ static void a_whole_fetch_needs_no_session(void **state)
 	close(fd);
 }
 
+static void a_reader_past_the_end_is_told_where_its_epoch_ends(void **state)
+{
+	struct fixture *x = *state;
+	int fd = dial(x);
+	make_topic(x, "t", 1);
+	struct kafka_fetch_request *q = fetch_of(x, "t", 0, 9);
+	q->max_wait_ms = 0;
+	q->isolation_level = 1;
+	struct kafka_fetch_response *a = call(x, fd, KAFKA_FETCH, 12, q);
+	assert_int_equal(a->topics[0].partitions[0].error_code, KAFKA_OFFSET_OUT_OF_RANGE);
+	q->topics->partitions->last_fetched_epoch = 0;
+	a = call(x, fd, KAFKA_FETCH, 12, q);
+	const struct kafka_fetch_partition_response *p = &a->topics[0].partitions[0];
+	assert_int_equal(p->error_code, 0);
+	assert_int_equal(p->high_watermark, 0);
+	assert_int_equal(p->aborted_transactions_count, -1);
+	assert_non_null(p->diverging_epoch);
+	assert_int_equal(p->diverging_epoch->epoch, 0);
+	assert_int_equal(p->diverging_epoch->end_offset, 0);
+	close(fd);
+}
+
+static void a_metadata_request_with_an_id_is_about_ids(void **state)
+{
+	struct fixture *x = *state;
+	int fd = dial(x);
+	make_topic(x, "a", 1);
+	make_topic(x, "b", 1);
+	struct kafka_metadata_request *q = BODY(x, metadata_request);
+	q->topics = arena_alloc(&x->arena, 3 * sizeof *q->topics);
+	q->topics_count = 3;
+	q->topics[0] = (struct kafka_metadata_request_topic){.name = BYTES("a")};
+	q->topics[1] = (struct kafka_metadata_request_topic){.topic_id = fake_find(&x->log, "b")->id};
+	q->topics[2] = (struct kafka_metadata_request_topic){.topic_id = {{7}}, .name = BYTES("c")};
+	struct kafka_metadata_response *a = call(x, fd, KAFKA_METADATA, 12, q);
+	assert_int_equal(a->topics_count, 2);
+	assert_true(bytes_equal(a->topics[0].name, BYTES("b")));
+	assert_int_equal(a->topics[1].error_code, KAFKA_UNKNOWN_TOPIC_ID);
+	assert_null(a->topics[1].name.data);
+	a = call(x, fd, KAFKA_METADATA, 11, q); /* ids had a field before they had a meaning */
+	assert_int_equal(a->brokers_count, 0);
+	assert_int_equal(a->topics_count, 3);
+	assert_int_equal(a->topics[0].error_code, KAFKA_INVALID_REQUEST);
+	close(fd);
+}
+
 static void the_servers_own_records_are_not_deleted(void **state)
 {
 	struct fixture *x = *state;
@@ -240,10 +286,16 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_up, fixture_down)
 	const struct CMUnitTest tests[] = {
-		TEST(what_is_named_twice_is_answered_once),    TEST(a_cursor_that_points_nowhere_is_refused),
-		TEST(configs_name_what_they_are_taken_from),   TEST(a_whole_fetch_needs_no_session),
-		TEST(the_servers_own_records_are_not_deleted), TEST(offsets_are_taken_back),
-		TEST(offsets_of_what_members_read_stay),       TEST(a_group_that_is_not_of_consumers_must_be_empty),
+		TEST(what_is_named_twice_is_answered_once),
+		TEST(a_cursor_that_points_nowhere_is_refused),
+		TEST(configs_name_what_they_are_taken_from),
+		TEST(a_whole_fetch_needs_no_session),
+		TEST(a_reader_past_the_end_is_told_where_its_epoch_ends),
+		TEST(a_metadata_request_with_an_id_is_about_ids),
+		TEST(the_servers_own_records_are_not_deleted),
+		TEST(offsets_are_taken_back),
+		TEST(offsets_of_what_members_read_stay),
+		TEST(a_group_that_is_not_of_consumers_must_be_empty),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

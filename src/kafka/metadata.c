@@ -105,10 +105,8 @@ static bool fill_topic(struct kafka_request *r, const struct log_topic *topic, b
 
 static int16_t missing_error(struct kafka_request *r, const struct kafka_metadata_request_topic *asked)
 {
-	if (!kafka__uuid_is_zero(&asked->topic_id))
-		return r->version.version < 12 ? KAFKA_INVALID_REQUEST : KAFKA_UNKNOWN_TOPIC_ID;
-	if (!asked->name.data)
-		return r->version.version < 12 ? KAFKA_INVALID_REQUEST : KAFKA_UNKNOWN_TOPIC_ID;
+	if (!kafka__uuid_is_zero(&asked->topic_id) || !asked->name.data)
+		return KAFKA_UNKNOWN_TOPIC_ID;
 	const char *name = kafka__cstr(r, asked->name);
 	return name && log_topic_name_ok(name) ? KAFKA_UNKNOWN_TOPIC_OR_PARTITION : KAFKA_INVALID_TOPIC_EXCEPTION;
 }
@@ -116,8 +114,6 @@ static int16_t missing_error(struct kafka_request *r, const struct kafka_metadat
 static const struct log_topic *asked_topic(struct kafka_request *r, const struct kafka_metadata_request_topic *asked)
 {
 	bool by_id = !kafka__uuid_is_zero(&asked->topic_id);
-	if (by_id && r->version.version < 12)
-		return NULL;
 	return kafka__topic(r, r->topics, asked->name, by_id ? &asked->topic_id : NULL);
 }
 
@@ -157,7 +153,7 @@ static bool fill_topics(struct kafka_request *r, struct kafka_metadata_response 
 		kafka__defaults(&kafka_layout_metadata_topic, out);
 		out->error_code = missing_error(r, &q->topics[i]);
 		out->topic_id = q->topics[i].topic_id;
-		if (r->version.version < 12 || kafka__uuid_is_zero(&out->topic_id)) /* asked for by its id, it has no name */
+		if (kafka__uuid_is_zero(&out->topic_id)) /* asked for by its id, it has no name */
 			out->name = q->topics[i].name;
 		if (q->include_topic_authorized_operations && kafka__uuid_is_zero(&out->topic_id))
 			out->topic_authorized_operations = KAFKA_OPERATIONS_TOPIC;
@@ -179,6 +175,26 @@ static bool asks_by_id(const struct kafka_metadata_request *q)
 	return false;
 }
 
+/* The field was there before its meaning (KIP-516): refused as a whole, with the topics as they were asked for. */
+static void refuse_ids(struct kafka_request *r)
+{
+	const struct kafka_metadata_request *q = r->body;
+	struct kafka_metadata_response *reply = r->reply;
+	reply->topics = kafka__alloc(r, (size_t)q->topics_count, sizeof *reply->topics);
+	if (!reply->topics) {
+		kafka__abort(r);
+		return;
+	}
+	for (int32_t i = 0; i < q->topics_count; i++) {
+		struct kafka_metadata_topic *out = &reply->topics[reply->topics_count++];
+		kafka__defaults(&kafka_layout_metadata_topic, out);
+		out->name = q->topics[i].name.data ? q->topics[i].name : KAFKA_EMPTY;
+		out->topic_id = q->topics[i].topic_id;
+		out->error_code = KAFKA_INVALID_REQUEST;
+	}
+	kafka__finish(r);
+}
+
 static void metadata_answer(struct kafka_request *r)
 {
 	const struct kafka_metadata_request *q = r->body;
@@ -186,10 +202,6 @@ static void metadata_answer(struct kafka_request *r)
 	struct kafka_metadata_broker *broker = kafka__alloc(r, 1, sizeof *broker);
 	if (!broker || !kafka__topics(r) || !fill_topics(r, reply, wants_all(r))) {
 		kafka__abort(r);
-		return;
-	}
-	if (r->version.version < 12 && asks_by_id(q)) { /* refused as a whole: the field was there before its meaning (KIP-516) */
-		kafka__finish(r);
 		return;
 	}
 	*broker = (struct kafka_metadata_broker){r->server->node_id, our_host(r), our_port(r), {0}};
@@ -234,7 +246,9 @@ void kafka__metadata(struct kafka_request *r)
 {
 	const struct kafka_metadata_request *q = r->body;
 	r->step = metadata_answer;
-	if (wants_all(r) || !q->allow_auto_topic_creation || !r->server->auto_create)
+	if (r->version.version < 12 && asks_by_id(q))
+		refuse_ids(r);
+	else if (wants_all(r) || !q->allow_auto_topic_creation || !r->server->auto_create)
 		metadata_answer(r);
 	else
 		make_missing(r);

@@ -41,6 +41,10 @@ def metadata(s, rng, names):
             for name in (None, topic):
                 s.call("metadata", version, {"topics": [{"name": name, "topic_id": topic_id}], "allow_auto_topic_creation": False})
             s.call("metadata", version, {"topics": [{"name": None, "topic_id": b"\7" * 16}], "allow_auto_topic_creation": False})
+            s.call("metadata", version, {"topics": [{"name": topic}, {"name": names("x"), "topic_id": b"\7" * 16}],
+                                         "allow_auto_topic_creation": False})
+            s.call("metadata", version, {"topics": [{"name": topic}, {"name": None, "topic_id": topic_id}],
+                                         "allow_auto_topic_creation": False})
             s.call("metadata", version, {"topics": [{"name": None}], "allow_auto_topic_creation": False})
     auto = names("auto")
     for version in (4, 9, 13):
