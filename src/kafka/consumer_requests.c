@@ -474,6 +474,7 @@ bool group__consumer_handle(struct group *g, struct kafka_request *r)
 	case KAFKA_OFFSET_FETCH: check_fetch(g, r); break;
 	case KAFKA_DESCRIBE_GROUPS: describe_as_classic(r); break;
 	case KAFKA_DELETE_GROUPS: delete_group(g, r); break;
+	case KAFKA_OFFSET_DELETE: group__delete_offsets(g, r); break;
 	default: refuse(r, KAFKA_INVALID_REQUEST); break;
 	}
 	return true;

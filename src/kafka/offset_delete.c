@@ -100,13 +100,27 @@ static bool is_read(const struct group *g, struct bytes topic)
 	return false;
 }
 
+/* By name, or by a pattern when it was looked up last. */
+static bool is_read_by_consumers(const struct consumer_group *c, const struct log_topic *topic)
+{
+	for (uint32_t i = 0; c->members && topic && i < c->subscribed_count; i++)
+		if (memcmp(&c->subscribed[i].id, &topic->id, sizeof topic->id) == 0)
+			return true;
+	for (const struct consumer_member *m = c->members; topic && m; m = m->next)
+		for (uint32_t i = 0; i < m->about.name_count; i++)
+			if (strcmp(m->about.names[i], topic->name) == 0)
+				return true;
+	return false;
+}
+
 void group__delete_offsets(struct group *g, struct kafka_request *r)
 {
 	struct kafka_offset_delete_response *reply = r->reply;
-	bool consumers = g->protocol_type && strcmp(g->protocol_type, "consumer") == 0;
+	bool consumers = g->consumer || (g->protocol_type && strcmp(g->protocol_type, "consumer") == 0);
 	for (int32_t i = 0; consumers && i < reply->topics_count; i++) {
 		struct kafka_deleted_offsets_topic *topic = &reply->topics[i];
-		bool keep = is_read(g, topic->name);
+		bool keep = g->consumer ? is_read_by_consumers(g->consumer, kafka__topic(r, r->topics, topic->name, NULL))
+					: is_read(g, topic->name);
 		for (int32_t k = 0; keep && k < topic->partitions_count; k++)
 			if (!topic->partitions[k].error_code)
 				topic->partitions[k].error_code = KAFKA_GROUP_SUBSCRIBED_TO_TOPIC;

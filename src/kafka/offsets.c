@@ -134,9 +134,6 @@ void kafka__offset_commit(struct kafka_request *r)
 	int16_t error = kafka__commit_send(r, q->group_id, q->generation_id);
 	if (!error)
 		return;
-	/* No group to be a member of; known by that name since version 9. */
-	if (error == KAFKA_ILLEGAL_GENERATION && r->version.version >= 9)
-		error = KAFKA_GROUP_ID_NOT_FOUND;
 	kafka__offsets_refuse(r, error);
 	kafka__finish(r);
 }

@@ -4,6 +4,8 @@ Nothing is checked when encoding, so that wrong requests can be made: None is wr
 class Raw as its bytes."""
 import struct
 
+from layouts import FOREVER
+
 PACK = {"BOOL": ">?", "I8": ">b", "I16": ">h", "I32": ">i", "I64": ">q"}
 
 
@@ -61,7 +63,7 @@ class Writer:
             self.length(None if value is None else len(value), True)
             for item in value or []:
                 self.value(field, item)
-        elif field.kind == "STRUCT" and field.tag is None:
+        elif field.kind == "STRUCT" and field.tag is None and field.null_since < FOREVER:
             self.parts.append(b"\xff" if value is None else b"\x01")
             if value is not None:
                 self.structure(field.of, value)
@@ -145,7 +147,7 @@ class Reader:
             if n < 0 and not field.may_be_null(self.version) and field.tag is None:
                 raise Wrong(f"{field.name} is null")
             return None if n < 0 else [self.value(field) for _ in range(n)]
-        if field.kind == "STRUCT" and field.tag is None and self.take(1)[0] >= 0x80:
+        if field.kind == "STRUCT" and field.tag is None and field.null_since < FOREVER and self.take(1)[0] >= 0x80:
             return None
         return self.value(field)
 

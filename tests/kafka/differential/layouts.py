@@ -60,8 +60,8 @@ def field_of(letter, a, structures):
         return Field(a[1], a[0], number(a[2]), number(a[3]), number(a[4]), many=True)
     if letter == "A":
         return Field(a[1], "STRUCT", number(a[2]), number(a[3]), number(a[4]), many=True, of=structures[a[0]])
-    if letter == "O":
-        return Field(a[1], "STRUCT", number(a[2]), FOREVER, 0, of=structures[a[0]])
+    if letter in ("O", "N"):
+        return Field(a[1], "STRUCT", number(a[2]), FOREVER, 0 if letter == "O" else FOREVER, of=structures[a[0]])
     if letter == "T":
         return Field(a[1], a[0], number(a[2]), FOREVER, number(a[4]), tag=number(a[3]), absent=number(a[5]))
     if letter in ("TO", "TA"):

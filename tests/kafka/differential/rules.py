@@ -151,6 +151,11 @@ def _(api, version, request, found, left, right):
     return api == "describe_transactions" and names(found, "partitions") | names(found, "partitions[]") and "__consumer_offsets" in str(right)
 
 
+@allow("a member of a group that is not known is told UNKNOWN_MEMBER_ID, so that consumers join again after a restart of smack")
+def _(api, version, request, found, left, right):
+    return api == "offset_commit" and version >= 9 and (found.left, found.right) == (69, 25)
+
+
 @allow("patterns are POSIX's in smack, RE2's in Kafka: some that one takes the other refuses")
 def _(api, version, request, found, left, right):
     return api == "list_transactions" and "{" in (request.get("transactional_id_pattern") or "")

@@ -268,6 +268,16 @@ def offset_deleted(s, rng, names):
     leave(s, group, 3, member)
     delete(group, [(topic, [1])])
     committed(s, group, 7, None)
+    group = names("new")  # of the new protocol (KIP-848)
+    commit(s, group, 7, [(topic, [(0, 3, {})]), (other, [(0, 5, {})])])
+    new = {"group_id": group, "member_id": "new-member", "rebalance_timeout_ms": 30000, "subscribed_topic_names": [topic],
+           "topic_partitions": []}
+    s.call("consumer_group_heartbeat", 1, {**new, "member_epoch": 0})
+    delete(group, [(topic, [0]), (other, [0])])
+    committed(s, group, 9, None)
+    s.call("consumer_group_heartbeat", 1, {**new, "member_epoch": -1})
+    delete(group, [(topic, [0])])
+    committed(s, group, 9, None)
     group = names("connect")
     commit(s, group, 7, [(topic, [(0, 3, {})])])
     member = joined(s, group, 5, protocol_type="connect")
