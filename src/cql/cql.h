@@ -14,10 +14,10 @@
 struct cql_server;
 struct cql_server_options {
 	struct sm_system *system;
-	struct sm_store *store;   /* borrowed until cql_server_free */
-	struct clock *clock;      /* NULL: clock_system */
-	const char *host;         /* "127.0.0.1" */
-	uint16_t port;            /* 0: any free one */
+	struct sm_store *store; /* borrowed until cql_server_free */
+	struct clock *clock;    /* NULL: clock_system */
+	const char *host;       /* "127.0.0.1" */
+	uint16_t port;          /* 0: any free one */
 	/* Where drivers are told to connect (rpc_address, rpc_port): an IP address, copied; NULL: where they connected to. */
 	const char *advertised_host;
 	uint16_t advertised_port;
