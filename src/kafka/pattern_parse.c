@@ -81,7 +81,8 @@ static int hex(struct parser *p)
 	int value = 0, digits = 0;
 	while (p->at < p->end && isxdigit(*p->at) && (braces ? digits < 8 : digits < 2)) {
 		int c = *p->at++;
-		value = value * 16 + (isdigit(c) ? c - '0' : tolower(c) - 'a' + 10);
+		if (value < 128) /* all above are alike */
+			value = value * 16 + (isdigit(c) ? c - '0' : tolower(c) - 'a' + 10);
 		digits++;
 	}
 	if (!digits || (braces ? !take(p, "}") : digits != 2))

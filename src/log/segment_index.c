@@ -71,17 +71,18 @@ static enum sm_err file_write(struct io *io, const char *path, const char *magic
 			      struct sm_error *reterr)
 {
 	uint8_t header[INDEX_HEADER];
+	struct bytes body = buf_bytes(entries);
 	memcpy(header, magic, 4);
 	be32_put(header + 4, 1);
 	be64_put(header + 8, (uint64_t)base_offset);
 	be32_put(header + 16, count);
-	be32_put(header + 20, crc32c(0, entries->data + entries->start, buf_size(entries)));
-	struct iovec iov[2] = {{header, sizeof header}, {entries->data + entries->start, buf_size(entries)}};
+	be32_put(header + 20, crc32c(0, body.data, body.size));
+	struct iovec iov[2] = {{header, sizeof header}, {(void *)(uintptr_t)body.data, body.size}};
 	struct io_file file;
 	enum sm_err err = io->ops->open(io, path, IO_WRITE | IO_CREATE | IO_TRUNCATE, &file, reterr);
 	if (err)
 		return err;
-	err = io->ops->pwritev(io, &file, iov, buf_size(entries) ? 2 : 1, 0, reterr);
+	err = io->ops->pwritev(io, &file, iov, body.size ? 2 : 1, 0, reterr);
 	io->ops->close(io, &file);
 	return err;
 }
