@@ -173,18 +173,6 @@ void group__consumer_left(struct group *g, int32_t epoch)
 
 /* ---- requests of classic members ---- */
 
-static void answer(struct kafka_request *r)
-{
-	r->step = kafka__finish;
-	kafka__resume(r);
-}
-
-static void refuse(struct kafka_request *r, int16_t error)
-{
-	kafka__group_refuse(r, error);
-	kafka__resume(r);
-}
-
 static bool names(const struct consumer_classic *classic, struct bytes protocol)
 {
 	for (int32_t i = 0; i < classic->protocol_count; i++) {
@@ -302,7 +290,7 @@ void group__classic_join(struct group *g, struct kafka_request *r)
 	} else if (unknown && !q->group_instance_id.data && r->version.version >= 4) {
 		reply->error_code = KAFKA_MEMBER_ID_REQUIRED;
 		reply->member_id = kafka__text(id);
-		answer(r);
+		group__answer(r);
 		return;
 	} else {
 		error = join(g, r, id, &a);
@@ -316,7 +304,7 @@ void group__classic_join(struct group *g, struct kafka_request *r)
 	if (error)
 		group__answer_join_error(r, error);
 	else
-		answer(r);
+		group__answer(r);
 }
 
 static int16_t find(const struct consumer_group *c, struct bytes id, struct bytes instance, int32_t generation,
@@ -357,7 +345,7 @@ void group__classic_sync(struct group *g, struct kafka_request *r)
 		error = KAFKA_REBALANCE_IN_PROGRESS;
 	}
 	if (error) {
-		refuse(r, error);
+		group__refuse(r, error);
 		return;
 	}
 	m->classic->sync_deadline_ns = 0;
@@ -370,9 +358,9 @@ void group__classic_sync(struct group *g, struct kafka_request *r)
 	reply->assignment = bytes_of(copy, buf_size(&out));
 	buf_done(&out);
 	if (copy)
-		answer(r);
+		group__answer(r);
 	else
-		refuse(r, KAFKA_UNKNOWN_SERVER_ERROR);
+		group__refuse(r, KAFKA_UNKNOWN_SERVER_ERROR);
 }
 
 void group__classic_heartbeat(struct group *g, struct kafka_request *r)
@@ -386,7 +374,7 @@ void group__classic_heartbeat(struct group *g, struct kafka_request *r)
 		await_join(m);
 		error = KAFKA_REBALANCE_IN_PROGRESS;
 	}
-	refuse(r, error);
+	group__refuse(r, error);
 }
 
 /* ---- a classic group becomes a consumer group ---- */

@@ -80,24 +80,6 @@ void kafka__consumer_group_describe(struct kafka_request *r)
 
 /* ---- in the coordinator ---- */
 
-static void answer(struct kafka_request *r)
-{
-	r->step = kafka__finish;
-	kafka__resume(r);
-}
-
-static void refuse(struct kafka_request *r, int16_t error)
-{
-	kafka__group_refuse(r, error);
-	kafka__resume(r);
-}
-
-static void out_of_memory(struct kafka_request *r)
-{
-	r->step = kafka__abort;
-	kafka__resume(r);
-}
-
 static struct bytes keep(struct kafka_request *r, const char *text)
 {
 	return text ? kafka__text(arena_string(&r->arena, text, strlen(text))) : (struct bytes){0};
@@ -249,9 +231,9 @@ void group__consumer_heartbeat(struct group *g, struct kafka_request *r)
 	fill_heartbeat(r, &a);
 	bool lost = a.assignment && a.member && !((struct kafka_consumer_group_heartbeat_response *)r->reply)->assignment;
 	if (lost)
-		out_of_memory(r);
+		group__out_of_memory(r);
 	else
-		answer(r);
+		group__answer(r);
 	if (!g->used)
 		group__end(g);
 }
@@ -355,7 +337,7 @@ void group__consumer_describe(struct group *g, struct kafka_request *r)
 		out->error_code = KAFKA_GROUP_ID_NOT_FOUND;
 		out->error_message = kafka__text(arena_printf(&r->arena, "Group %.*s is not a consumer group.", TEXT(out->group_id)));
 	} else if (!describe(g->consumer, r)) {
-		out_of_memory(r);
+		group__out_of_memory(r);
 		return;
 	}
 	kafka__resume(r);
@@ -390,7 +372,7 @@ static void leave_group(struct group *g, struct kafka_request *r)
 	struct consumer_member *m, **leaving = kafka__alloc(r, one ? 1 : (size_t)q->members_count, sizeof(struct consumer_member *));
 	int32_t count = 0, epoch = c->epoch;
 	if (!leaving) {
-		out_of_memory(r);
+		group__out_of_memory(r);
 		return;
 	}
 	if (one && !(reply->error_code = find_leaving(c, q->member_id, (struct bytes){0}, &m)))
@@ -405,7 +387,7 @@ static void leave_group(struct group *g, struct kafka_request *r)
 		consumer_group__fence(c, leaving[i]);
 	c->epoch = count ? epoch + 1 : epoch;
 	group__consumer_left(g, epoch);
-	answer(r);
+	group__answer(r);
 }
 
 /* Offsets without a member are an administrator's, who may set them while nobody is there. */
@@ -475,7 +457,7 @@ bool group__consumer_handle(struct group *g, struct kafka_request *r)
 	case KAFKA_DESCRIBE_GROUPS: describe_as_classic(r); break;
 	case KAFKA_DELETE_GROUPS: delete_group(g, r); break;
 	case KAFKA_OFFSET_DELETE: group__delete_offsets(g, r); break;
-	default: refuse(r, KAFKA_INVALID_REQUEST); break;
+	default: group__refuse(r, KAFKA_INVALID_REQUEST); break;
 	}
 	return true;
 }

@@ -72,6 +72,23 @@ static inline uint64_t group__after(int64_t ms)
 }
 
 /* ---- group.c ---- */
+/* The request goes back to its connection: with its reply, with an error, or to end it for want of memory. */
+static inline void group__answer(struct kafka_request *r)
+{
+	r->step = kafka__finish;
+	kafka__resume(r);
+}
+static inline void group__refuse(struct kafka_request *r, int16_t error)
+{
+	kafka__group_refuse(r, error);
+	kafka__resume(r);
+}
+static inline void group__out_of_memory(struct kafka_request *r)
+{
+	r->step = kafka__abort;
+	kafka__resume(r);
+}
+
 struct member *group__find(const struct group *g, struct bytes id);
 struct member *group__find_instance(const struct group *g, struct bytes instance);
 /* A new member, in the list. NULL: no memory. */

@@ -5,18 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static void answer(struct kafka_request *r)
-{
-	r->step = kafka__finish;
-	kafka__resume(r);
-}
-
-static void out_of_memory(struct kafka_request *r)
-{
-	r->step = kafka__abort;
-	kafka__resume(r);
-}
-
 static struct bytes keep(struct kafka_request *r, const void *data, size_t size)
 {
 	return bytes_of(size ? arena_copy(&r->arena, data, size) : (const void *)"", size);
@@ -35,7 +23,7 @@ void group__answer_join_error(struct kafka_request *r, int16_t error)
 	struct kafka_join_group_response *reply = r->reply;
 	reply->error_code = error;
 	reply->member_id = q->member_id;
-	answer(r);
+	group__answer(r);
 }
 
 static const struct member_protocol *chosen(const struct group *g, const struct member *m)
@@ -76,9 +64,9 @@ static void answer_join_as(struct group *g, struct member *m, struct kafka_reque
 	reply->member_id = keep_text(r, m->id);
 	reply->skip_assignment = skip;
 	if (with_members && !list_members(g, r))
-		out_of_memory(r);
+		group__out_of_memory(r);
 	else
-		answer(r);
+		group__answer(r);
 }
 
 void group__answer_join(struct group *g, struct member *m, struct kafka_request *r)
@@ -262,7 +250,7 @@ static void ask_to_come_back(struct group *g, struct kafka_request *r)
 	m->deadline_ns = group__after(q->session_timeout_ms);
 	reply->error_code = KAFKA_MEMBER_ID_REQUIRED;
 	reply->member_id = bytes_str(id);
-	answer(r);
+	group__answer(r);
 }
 
 static void join_unknown(struct group *g, struct kafka_request *r)
@@ -322,7 +310,7 @@ static void join_known(struct group *g, struct kafka_request *r)
 void group__answer_sync_error(struct kafka_request *r, int16_t error)
 {
 	((struct kafka_sync_group_response *)r->reply)->error_code = error;
-	answer(r);
+	group__answer(r);
 }
 
 void group__answer_sync(struct group *g, struct member *m, struct kafka_request *r)
@@ -332,9 +320,9 @@ void group__answer_sync(struct group *g, struct member *m, struct kafka_request 
 	reply->protocol_name = keep_text(r, g->protocol);
 	reply->assignment = keep(r, m->assignment, m->assignment_size);
 	if (m->assignment_size && !reply->assignment.data)
-		out_of_memory(r);
+		group__out_of_memory(r);
 	else
-		answer(r);
+		group__answer(r);
 }
 
 static bool names_differ(struct bytes given, const char *ours)
@@ -443,7 +431,7 @@ static void heartbeat(struct group *g, struct kafka_request *r)
 		if (g->state == GROUP_PREPARING)
 			reply->error_code = KAFKA_REBALANCE_IN_PROGRESS;
 	}
-	answer(r);
+	group__answer(r);
 }
 
 /* An administrator removes a static member by its instance alone. */
@@ -467,13 +455,13 @@ static void leave_group(struct group *g, struct kafka_request *r)
 	struct kafka_leave_group_response *reply = r->reply;
 	if (r->version.version < 3) {
 		reply->error_code = leave_one(g, q->member_id, (struct bytes){0});
-		answer(r);
+		group__answer(r);
 		return;
 	}
 	reply->members_count = q->members_count; /* groups.c has made room for them */
 	for (int32_t i = 0; i < q->members_count; i++)
 		reply->members[i].error_code = leave_one(g, q->members[i].member_id, q->members[i].group_instance_id);
-	answer(r);
+	group__answer(r);
 }
 
 /* ---- OffsetCommit ---- */
@@ -533,7 +521,7 @@ static void describe(struct group *g, struct kafka_request *r)
 	out->protocol_data = g->state == GROUP_STABLE ? keep_text(r, g->protocol) : KAFKA_EMPTY;
 	out->members = kafka__alloc(r, (size_t)g->member_count, sizeof *out->members);
 	if (!out->members) {
-		out_of_memory(r);
+		group__out_of_memory(r);
 		return;
 	}
 	for (const struct member *m = g->members; m; m = m->next) {

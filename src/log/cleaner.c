@@ -39,26 +39,6 @@ static bool is_compacted(const struct topic *t)
 	return t->settings.compact && !t->deleting;
 }
 
-static enum sm_err collect(struct cleaner *c)
-{
-	struct engine *e = c->engine;
-	size_t pos = 0, want = 0;
-	struct bytes key;
-	void *value;
-	pthread_mutex_lock(&e->lock);
-	while (map_next(&e->topics, &pos, &key, &value))
-		if (is_compacted(value))
-			want += (size_t)((struct topic *)value)->partition_count;
-	c->partitions = calloc(want + 1, sizeof(struct partition *));
-	for (pos = 0; c->partitions && map_next(&e->topics, &pos, &key, &value);) {
-		const struct topic *t = value;
-		for (int32_t i = 0; is_compacted(t) && i < t->partition_count; i++)
-			c->partitions[c->count++] = log__partition_ref(t->partitions[i]);
-	}
-	pthread_mutex_unlock(&e->lock);
-	return !c->partitions ? SM_NO_MEMORY : want ? SM_OK : SM_NOT_FOUND;
-}
-
 void log__cleaner_start(struct engine *engine)
 {
 	bool idle = false;
@@ -72,6 +52,7 @@ void log__cleaner_start(struct engine *engine)
 	c->engine = engine;
 	c->work.run = run;
 	atomic_fetch_add(&engine->live, 1);
-	if (atomic_load(&engine->closing) || collect(c) || sm_pool_run(engine->system, &c->work))
+	if (atomic_load(&engine->closing) || !(c->partitions = log__topics_partitions(engine, is_compacted, &c->count)) || !c->count ||
+	    sm_pool_run(engine->system, &c->work))
 		cleaner_free(c);
 }

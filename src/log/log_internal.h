@@ -508,6 +508,8 @@ struct topic *log__topics_find(struct engine *engine, const char *name);
 struct topic *log__topics_take(struct engine *engine, const char *name); /* out of the table; NULL: not there */
 /* Counted; NULL: not there. */
 struct partition *log__topics_partition(struct engine *engine, const char *topic, int32_t number);
+/* The partitions of all topics that are wanted (NULL: all), counted; *ret is malloc'ed. NULL: no memory. */
+struct partition **log__topics_partitions(struct engine *engine, bool (*wanted)(const struct topic *t), uint32_t *ret_count);
 const struct log_topics *log__topics_picture(struct engine *engine);
 void log__topics_picture_release(const struct log_topics *topics);
 void log__topics_done(struct engine *engine);

@@ -47,25 +47,11 @@ void log__scrubber_free(struct engine *engine)
 	engine->scrubber = NULL;
 }
 
-static enum sm_err pass_begin(struct scrubber *s)
+static bool pass_begin(struct scrubber *s)
 {
-	struct engine *e = s->engine;
-	size_t pos = 0, want = 0;
-	struct bytes key;
-	void *value;
-	pthread_mutex_lock(&e->lock);
-	while (map_next(&e->topics, &pos, &key, &value))
-		want += (size_t)((struct topic *)value)->partition_count;
-	s->partitions = calloc(want + 1, sizeof(struct partition *));
-	for (pos = 0; s->partitions && map_next(&e->topics, &pos, &key, &value);) {
-		const struct topic *t = value;
-		for (int32_t i = 0; i < t->partition_count; i++)
-			s->partitions[s->count++] = log__partition_ref(t->partitions[i]);
-	}
-	pthread_mutex_unlock(&e->lock);
 	s->segment = 0;
 	s->position = 0;
-	return s->partitions ? SM_OK : SM_NO_MEMORY;
+	return (s->partitions = log__topics_partitions(s->engine, NULL, &s->count)) != NULL;
 }
 
 /* The first sealed segment of the partition from `from` on, counted; NULL: none is left. */
@@ -137,7 +123,7 @@ static bool segment_look(struct scrubber *s, struct segment *segment, uint64_t *
 void log__scrub_some(struct engine *engine, uint64_t budget)
 {
 	struct scrubber *s = engine->scrubber;
-	if (!s->partitions && pass_begin(s))
+	if (!s->partitions && !pass_begin(s))
 		return;
 	while (budget && s->at < s->count && !atomic_load(&engine->closing)) {
 		struct segment *segment = sealed_from(s->partitions[s->at], s->segment);

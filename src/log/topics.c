@@ -268,6 +268,26 @@ struct partition *log__topics_partition(struct engine *engine, const char *topic
 	return p;
 }
 
+struct partition **log__topics_partitions(struct engine *engine, bool (*wanted)(const struct topic *t), uint32_t *ret_count)
+{
+	size_t pos = 0, want = 0;
+	struct bytes key;
+	void *value;
+	uint32_t count = 0;
+	pthread_mutex_lock(&engine->lock);
+	while (map_next(&engine->topics, &pos, &key, &value))
+		want += (size_t)((struct topic *)value)->partition_count;
+	struct partition **out = calloc(want + 1, sizeof(struct partition *));
+	for (pos = 0; out && map_next(&engine->topics, &pos, &key, &value);) {
+		const struct topic *t = value;
+		for (int32_t i = 0; (!wanted || wanted(t)) && i < t->partition_count; i++)
+			out[count++] = log__partition_ref(t->partitions[i]);
+	}
+	pthread_mutex_unlock(&engine->lock);
+	*ret_count = count;
+	return out;
+}
+
 const struct log_topics *log__topics_picture(struct engine *engine)
 {
 	pthread_mutex_lock(&engine->lock);

@@ -3,7 +3,6 @@
 """Several listeners: each with its own address, what its clients are told, and what it asks of them."""
 import json
 import os
-import re
 import subprocess
 import sys
 
@@ -27,17 +26,7 @@ class Listening(Server):
         with open(self.config, 'a', encoding='utf-8') as f:
             f.write(LISTENERS)
         subprocess.run([SMACK, 'user', 'add', 'alice', '--config', self.config], input='secret', text=True, check=True)
-        self.process = subprocess.Popen(
-            [SMACK, 'up', '--config', self.config, '--data', self.data, '--http', '0', '--kafka', '0', '--cql', '0'],
-            stdout=subprocess.PIPE, stderr=open(os.path.join(self.dir, 'stderr'), 'ab'), text=True)
-        self.at = {}
-        for line in self.process.stdout:
-            found = re.match(r'\s+(kafka|listener (\S+))\s+(\S+)', line)
-            if found:
-                self.at[found.group(2) or 'first'] = found.group(3)
-            if line.startswith('  data'):
-                return
-        sys.exit('the server did not start:\n' + self.log())
+        super().start()
 
 
 def kcat(address, *words):
