@@ -12,7 +12,7 @@ struct cleaner {
 static void cleaner_free(struct cleaner *c)
 {
 	struct engine *e = c->engine;
-	for (uint32_t i = 0; i < c->count; i++)
+	for (uint32_t i = 0; c->partitions && i < c->count; i++)
 		log__partition_unref(c->partitions[i]);
 	free(c->partitions);
 	free(c);
