@@ -124,8 +124,15 @@ class Kafka(Broker):
                               stdout=subprocess.PIPE, text=True).stdout
 
     def create(self, name, partitions):
-        self.tool('TopicCommand', '--bootstrap-server', '127.0.0.1:%d' % self.port, '--create', '--topic', name, '--partitions',
-                  str(partitions))
+        words = ['--bootstrap-server', '127.0.0.1:%d' % self.port, '--create', '--if-not-exists', '--topic', name, '--partitions', str(partitions)]
+        for attempt in range(10):  # its first seconds it may still be fenced
+            try:
+                self.tool('TopicCommand', *words)
+                return
+            except subprocess.CalledProcessError as e:
+                said = e.output
+                time.sleep(1)
+        sys.exit('bench: Kafka made no topic %s: %s' % (name, said))
 
     def delete(self, name):
         self.made.discard(name)

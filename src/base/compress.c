@@ -238,6 +238,9 @@ static enum sm_err snappy_in(struct bytes in, size_t size_max, struct buf *out)
 
 /* ---- LZ4 ---- */
 
+#define LZ4_ROOM_MIN (64u << 10)
+#define LZ4_ROOM_MAX (4u << 20)
+
 static enum sm_err lz4_out(int level, struct bytes in, struct buf *out)
 {
 	LZ4F_preferences_t how = {.compressionLevel = level};
@@ -260,12 +263,13 @@ static enum sm_err lz4_in(struct bytes in, size_t size_max, struct buf *out)
 	enum sm_err err = SM_OK;
 	size_t before = buf_size(out), hint = 1;
 	while (in.size && !err) {
-		uint8_t *p = buf_reserve(out, STEP);
+		/* Room for many blocks: what does not fit goes through a copy inside of the library. */
+		size_t made = in.size < LZ4_ROOM_MAX / 4 ? in.size * 4 + LZ4_ROOM_MIN : LZ4_ROOM_MAX, used = in.size;
+		uint8_t *p = buf_reserve(out, made);
 		if (!p) {
 			err = SM_NO_MEMORY;
 			break;
 		}
-		size_t made = STEP, used = in.size;
 		hint = LZ4F_decompress(ctx, p, &made, in.data, &used, NULL);
 		if (LZ4F_isError(hint)) {
 			err = SM_CORRUPT;

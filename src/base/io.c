@@ -14,6 +14,7 @@ static enum sm_err system_open(struct io *io, const char *path, unsigned how, st
 	flags |= how & IO_CREATE ? O_CREAT : 0;
 	flags |= how & IO_EXCLUSIVE ? O_EXCL : 0;
 	flags |= how & IO_TRUNCATE ? O_TRUNC : 0;
+	flags |= how & IO_DIRECT ? O_DIRECT : 0;
 	int fd = open(path, flags, 0600); /* events are nobody else's business, whatever the umask */
 	if (fd < 0)
 		return sm_fail_errno(reterr, errno, "cannot open %s", path);

@@ -13,7 +13,9 @@ struct io_file {
 	void *twin;
 };
 
-enum io_open { IO_READ = 1, IO_WRITE = 2, IO_CREATE = 4, IO_EXCLUSIVE = 8, IO_TRUNCATE = 16 };
+/* IO_DIRECT: past the page cache. What is read and written lies on whole pages of 4 KiB, in memory and in the file; SM_INVALID where the
+ * file system cannot do it. The fault twin ignores it. */
+enum io_open { IO_READ = 1, IO_WRITE = 2, IO_CREATE = 4, IO_EXCLUSIVE = 8, IO_TRUNCATE = 16, IO_DIRECT = 32 };
 
 struct io;
 struct io_ops {

@@ -275,7 +275,7 @@ static enum sm_err fault_open(struct io *io, const char *path, unsigned how, str
 	bool creates = !existed && how & IO_CREATE, truncates = existed && how & IO_TRUNCATE && st.st_size > 0;
 	enum sm_err err = creates || truncates ? changing(f, "open", reterr) : SM_OK;
 	/* The truncation is made here, after what it destroys has been remembered. */
-	if (!err && !(err = io_system.ops->open(&io_system, path, how & ~(unsigned)IO_TRUNCATE, &file, reterr))) {
+	if (!err && !(err = io_system.ops->open(&io_system, path, how & ~(unsigned)(IO_TRUNCATE | IO_DIRECT), &file, reterr))) {
 		struct node *node = fstat(file.fd, &st) ? NULL : node_get(f, &st, path);
 		if (creates)
 			entry_add(f, ENTRY_CREATE, path, NULL);

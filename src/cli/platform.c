@@ -76,6 +76,7 @@ static enum sm_err open_engines(struct platform *p, struct sm_error *reterr)
 		.dir = in_data(p, "log", path, sizeof path),
 		.segment_bytes = p->config->segment_bytes,
 		.retention_ms = p->config->retention_ms,
+		.direct_bytes = p->config->direct_bytes < UINT32_MAX ? (uint32_t)p->config->direct_bytes : UINT32_MAX,
 		.scrub_interval_ms = p->config->scrub_ms,
 		.sync_interval_ms = strcmp(p->config->durability, "interval") == 0 ? (uint32_t)p->config->sync_interval_ms : 0,
 		.notice = log_notice,

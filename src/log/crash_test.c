@@ -110,6 +110,7 @@ static void restart_and_check(struct bench_log *b, const struct acked *acked, co
 }
 
 static uint64_t checkpoint_bytes; /* 0: as always */
+static uint32_t direct_bytes;     /* groups from this size on go past the page cache; 0: none */
 
 /* Run the whole with the Nth changing call failing; gives whether it was reached. */
 static bool run_with_fault(struct bench_log *b, const struct io_fault_plan *plan, struct acked *acked, struct io **ret_io)
@@ -119,6 +120,7 @@ static bool run_with_fault(struct bench_log *b, const struct io_fault_plan *plan
 	memset(acked, 0, sizeof *acked);
 	b->options.io = io;
 	b->options.segment_bytes = 24000;
+	b->options.direct_bytes = direct_bytes;
 	if (testing_try_open(b, &error) == SM_OK) {
 		struct log_topic_spec spec = {TOPIC, 1, 1, NULL, 0};
 		if (checkpoint_bytes)
@@ -167,6 +169,13 @@ static void lose_nothing(uint64_t step)
 static void process_death_and_power_loss_at_every_call_lose_nothing_acknowledged(void **state)
 {
 	lose_nothing(1);
+}
+
+static void nor_past_the_page_cache(void **state)
+{
+	direct_bytes = 1;
+	lose_nothing(3);
+	direct_bytes = 0;
 }
 
 static void nor_with_a_checkpoint_every_few_batches(void **state)
@@ -415,6 +424,7 @@ int main(void)
 		cmocka_unit_test(crash_in_the_recovery_from_a_crash_loses_nothing_either),
 		cmocka_unit_test(interval_loses_the_end_to_power_loss_alone),
 		cmocka_unit_test(process_death_and_power_loss_at_every_call_lose_nothing_acknowledged),
+		cmocka_unit_test(nor_past_the_page_cache),
 		cmocka_unit_test(nor_with_a_checkpoint_every_few_batches),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -329,6 +329,7 @@ static enum sm_err engine_close(struct engine *e, struct sm_error *reterr)
 	if (e->lock_file.fd >= 0)
 		e->io->ops->close(e->io, &e->lock_file);
 	log__files_done(&e->files);
+	log__bulk_done(&e->bulk);
 	pthread_mutex_destroy(&e->lock);
 	pthread_mutex_destroy(&e->waits_lock);
 	pthread_mutex_destroy(&e->notice_lock);
@@ -406,6 +407,7 @@ enum sm_err log_embedded_open(const struct log_embedded_options *options, struct
 	e->compact_keys_max = LOG_COMPACT_KEYS_MAX;
 	e->checkpoint_bytes = LOG_CHECKPOINT_BYTES;
 	log__files_init(&e->files, options->files_max);
+	log__bulk_init(&e->bulk, options->direct_bytes);
 	e->lock_file.fd = -1;
 	map_init(&e->topics);
 	pthread_mutex_init(&e->lock, NULL);

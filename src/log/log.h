@@ -96,7 +96,8 @@ struct log_producer {
 struct log_hold {
 	void (*release)(struct log_hold *hold);
 };
-/* Where whole record batches lie. Either in memory (data) or in a file region that sendfile can take (fd, file_at).
+/* Where whole record batches lie. Either in memory (data; of the embedded engine, file_at tells where in the segment) or in a file region
+ * that sendfile can take (fd, file_at).
  * The slice holds a reference to what it points into until log_slice_done. The first batch may begin before the offset
  * that was asked for. */
 struct log_slice {
@@ -260,6 +261,8 @@ struct log_embedded_options {
 	/* 0: an append is answered after the sync that covers it. Else after its write, and its partition is synced so long after the first
 	 * write that is not: a loss of power may take what was answered since. The death of the process takes nothing. */
 	uint32_t sync_interval_ms;
+	/* Groups from this size on are written past the page cache; 0: none. */
+	uint32_t direct_bytes;
 	/* Called for what an operator should know: records that are lost, a partition that is offline. One thread at a time. May be NULL.
 	 */
 	void (*notice)(void *arg, const char *text);

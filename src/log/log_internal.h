@@ -69,6 +69,7 @@ struct segment {
 	atomic_uint refs;
 	struct io *io;
 	char *path;
+	uint64_t id; /* no other of this process has it */
 	int64_t base_offset;
 	pthread_mutex_t lock; /* of what follows; taken for a few instructions, or once to load the segment */
 	bool loaded;
@@ -76,8 +77,11 @@ struct segment {
 	bool kept;    /* its file is not closed by readers: it is being written */
 	bool dropped; /* the partition has let go of it: all references are readers' */
 	struct io_file file;
-	uint64_t end;        /* batches end here; all before is synced */
-	int64_t next_offset; /* first offset after end */
+	struct io_file direct;   /* the same past the page cache, once it was needed */
+	struct bulk_cache *bulk; /* large groups are among its batches, NULL: none */
+	int64_t bulk_next;       /* the offset after the last of them */
+	uint64_t end;            /* batches end here; all before is synced */
+	int64_t next_offset;     /* first offset after end */
 	int64_t max_timestamp_ms;
 	uint64_t checked_from; /* this process wrote or checked all batches from here on; the rest is checked when first read */
 	uint64_t verified_from, verified_to; /* what was checked so of the rest */
@@ -106,6 +110,8 @@ SM_MUST_CHECK enum sm_err log__segment_read(struct segment *segment, int64_t off
  * next offset). The segment is loaded. Errors: as log__segment_read. */
 SM_MUST_CHECK enum sm_err log__segment_position(struct segment *segment, int64_t offset, uint64_t *ret_position);
 SM_MUST_CHECK enum sm_err log__segment_offset(struct segment *segment, uint64_t position, int64_t *ret_offset);
+/* A position at or before the batch that holds offset, as the index knows it, and the offset there. */
+void log__segment_near(struct segment *segment, int64_t offset, uint64_t *ret_position, int64_t *ret_offset);
 /* The headers of all batches, in order, until `each` says otherwise. The segment is loaded. */
 SM_MUST_CHECK enum sm_err log__segment_walk(struct segment *segment,
 					    enum sm_err (*each)(void *arg, struct segment *segment, const struct batch_info *info),
@@ -117,6 +123,36 @@ SM_MUST_CHECK enum sm_err log__segment_find_time(struct segment *segment, int64_
 						 int64_t *ret_timestamp_ms);
 /* "DIR/00000000000000000042.log" -> 42; -1: not such a name. */
 int64_t log__segment_name_parse(const char *name, const char *suffix);
+
+/* ---- bulk.c: large groups, past the page cache ---- */
+
+struct bulk; /* a piece of a segment in memory */
+struct bulk_list {
+	struct bulk *first, **last; /* oldest first */
+	size_t bytes, most;
+};
+struct bulk_cache {
+	uint32_t from_bytes; /* groups from this size on; 0: none */
+	atomic_bool refused; /* the file system does not do it */
+	pthread_mutex_t lock;
+	struct bulk_list written, read;
+	bool used; /* since the last look */
+};
+void log__bulk_init(struct bulk_cache *cache, uint32_t from_bytes);
+void log__bulk_done(struct bulk_cache *cache);
+/* Called now and then: give back what was not used since the last call. */
+void log__bulk_rest(struct bulk_cache *cache);
+/* Is a group of that size written so? cache may be NULL. Opens the segment's second descriptor. */
+bool log__bulk_wants(struct bulk_cache *cache, struct segment *segment, size_t size);
+/* Write a group's batches at a position; each iov is whole batches. The sync is the caller's; after it the pieces are for readers
+ * (log__bulk_written), or it has failed. Errors: as pwritev; any part may have been written then. */
+SM_MUST_CHECK enum sm_err log__bulk_write(struct bulk_cache *cache, struct segment *segment, const struct iovec *iov, int count,
+					  uint64_t at, struct bulk **ret_pieces, struct sm_error *reterr);
+void log__bulk_written(struct bulk_cache *cache, struct segment *segment, struct bulk *pieces, int64_t next_offset);
+void log__bulk_failed(struct bulk *pieces);
+/* As log__segment_read, from memory. Any error: read it through the page cache. */
+SM_MUST_CHECK enum sm_err log__bulk_read(struct segment *segment, int64_t offset, size_t bytes_max, struct log_slice *ret_slice,
+					 int64_t *ret_next);
 
 /* ---- segment_list.c ---- */
 
@@ -186,8 +222,9 @@ struct group_write {
 	int64_t next_offset;
 	int64_t max_timestamp_ms;
 	uint64_t segment_bytes;
-	bool no_sync; /* a file that nobody reads before it is finished; a planted fault */
-	bool later;   /* log__writer_sync follows in time: until then the group has no mark */
+	struct bulk_cache *bulk; /* NULL: through the page cache */
+	bool no_sync;            /* a file that nobody reads before it is finished; a planted fault */
+	bool later;              /* log__writer_sync follows in time: until then the group has no mark */
 };
 /* Write and sync one group. *ret_retry: it failed, but may be tried again (no space); else nothing may be acknowledged on
  * this file any more. */
@@ -598,6 +635,7 @@ struct engine {
 	bool meta_runs; /* its actor was started */
 	struct group_offsets *offsets;
 	struct open_files files;
+	struct bulk_cache bulk;
 	struct scrubber *scrubber;
 	atomic_bool scrubbing;
 	uint64_t scrub_interval_ms;

@@ -388,9 +388,10 @@ static enum sm_err receive(struct sm_actor *self, void *state, struct sm_msg *ms
 	} else if (msg->type == &partitions_gone_type) {
 		delete_end(m);
 	} else if (msg->type == &sm_msg_timer) {
-		if (((struct sm_timer_msg *)msg)->timer == CLEANER_TIMER)
+		if (((struct sm_timer_msg *)msg)->timer == CLEANER_TIMER) {
 			log__cleaner_start(m->engine);
-		else {
+			log__bulk_rest(&m->engine->bulk);
+		} else {
 			janitor(m);
 			log__scrubber_tick(m->engine);
 		}

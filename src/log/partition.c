@@ -83,6 +83,7 @@ static enum sm_err job_group(struct partition_writer *w, struct sm_error *reterr
 		.next_offset = w->group.next_offset,
 		.max_timestamp_ms = w->group.max_timestamp_ms,
 		.segment_bytes = w->partition->settings.segment_bytes,
+		.bulk = &w->partition->engine->bulk,
 		.later = syncs_later(w->partition),
 #ifdef SMACK_PLANT_FAULTS
 		.no_sync = w->partition->engine->ack_before_sync,

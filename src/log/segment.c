@@ -33,7 +33,9 @@ struct segment *log__segment_new(struct io *io, const char *dir, int64_t base_of
 	s->base_offset = base_offset;
 	s->next_offset = -1;
 	s->max_timestamp_ms = -1;
-	s->file.fd = -1;
+	s->file.fd = s->direct.fd = -1;
+	static atomic_uint_fast64_t ids;
+	s->id = atomic_fetch_add(&ids, 1);
 	pthread_mutex_init(&s->lock, NULL);
 	return s;
 }
@@ -44,12 +46,20 @@ struct segment *log__segment_ref(struct segment *s)
 	return s;
 }
 
+static void file_close(struct segment *s)
+{
+	if (s->file.fd >= 0)
+		s->io->ops->close(s->io, &s->file);
+	if (s->direct.fd >= 0)
+		s->io->ops->close(s->io, &s->direct);
+	s->file.fd = s->direct.fd = -1;
+}
+
 void log__segment_unref(struct segment *s)
 {
 	if (!s || atomic_fetch_sub(&s->refs, 1) != 1)
 		return;
-	if (s->file.fd >= 0)
-		s->io->ops->close(s->io, &s->file);
+	file_close(s);
 	log__index_done(&s->index);
 	log__txn_index_done(&s->txns);
 	pthread_mutex_destroy(&s->lock);
@@ -81,12 +91,6 @@ static enum sm_err know_locked(struct segment *s, struct sm_error *reterr)
 	s->checked_from = s->end;
 	s->loaded = true;
 	return SM_OK;
-}
-
-static void file_close(struct segment *s)
-{
-	s->io->ops->close(s->io, &s->file);
-	s->file.fd = -1;
 }
 
 static enum sm_err load(struct segment *s, bool keep, struct sm_error *reterr)
@@ -238,6 +242,14 @@ static void walk_from(struct segment *s, int64_t offset, uint64_t end, struct wi
 		*ret_position = entry.position;
 		*ret_next = info.base_offset;
 	}
+}
+
+void log__segment_near(struct segment *s, int64_t offset, uint64_t *ret_position, int64_t *ret_offset)
+{
+	struct index_entry entry;
+	bool found = offset > s->base_offset && index_lookup(s, BY_OFFSET, (uint64_t)(offset - s->base_offset), &entry);
+	*ret_position = found ? entry.position : SEGMENT_HEADER;
+	*ret_offset = s->base_offset + (found ? entry.offset : 0);
 }
 
 /* The first batch from position on that is right and ends at or after offset; next is the offset at position. SM_END: none. */
@@ -409,6 +421,8 @@ enum sm_err log__segment_read(struct segment *s, int64_t offset, size_t bytes_ma
 	struct batch_info first;
 	struct extent extent = {0, offset};
 	uint64_t position, end = end_of(s);
+	if (!log__bulk_read(s, offset, bytes_max, ret_slice, ret_next))
+		return SM_OK;
 	enum sm_err err = find_batch(s, offset, end, &window, &position, &first);
 	if (err)
 		return err;

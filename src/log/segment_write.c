@@ -38,7 +38,7 @@
 
 #define FILL_MIN (64u << 10)
 #define FILL_MAX (4u << 20)
-#define EXTEND_MIN (256u << 10) /* a group from this size on */
+#define EXTEND_MIN (256u << 10) /* a group from this size on, and each that is written past the page cache */
 
 static uint8_t zeros[64u << 10];
 
@@ -228,15 +228,23 @@ enum sm_err log__writer_group(struct segment_writer *w, const struct group_write
 	if (w->torn && (err = untear(w, reterr)))
 		return err;
 	w->unclean = true;
-	bool extend = group->size >= EXTEND_MIN;
+	bool bulk = !group->later && log__bulk_wants(group->bulk, w->segment, group->size);
+	bool extend = bulk || group->size >= EXTEND_MIN;
+	struct bulk *pieces = NULL;
 	if (end > w->filled && !extend && (err = fill(w, fill_target(end, group->segment_bytes), reterr)))
 		goto torn;
 	if (!group->later && (err = mark_write(w, MARK_GROUP, w->end, end, group->next_offset, newest, reterr)))
 		goto torn;
-	if ((err = io->ops->pwritev(io, file, group->iov, group->iov_count, w->end, reterr)))
+	err = bulk ? log__bulk_write(group->bulk, w->segment, group->iov, group->iov_count, w->end, &pieces, reterr)
+		   : io->ops->pwritev(io, file, group->iov, group->iov_count, w->end, reterr);
+	if (err)
 		goto torn;
-	if (!group->later && !group->no_sync && (err = io->ops->fdatasync(io, file, reterr)))
+	if (!group->later && !group->no_sync && (err = io->ops->fdatasync(io, file, reterr))) {
+		log__bulk_failed(pieces);
 		return err; /* never again on this file: the kernel may have dropped the pages and call the next sync good */
+	}
+	if (bulk)
+		log__bulk_written(group->bulk, w->segment, pieces, group->next_offset);
 	w->end = end;
 	if (w->filled < end)
 		w->filled = end;

@@ -101,7 +101,8 @@ class Server:
         self.errors = open(os.path.join(self.work, "stderr"), "ab")
         self.process = subprocess.Popen(
             [self.program, "up", "--data", self.data, "--config", self.config, "--http", "0", "--kafka", "0", "--cql", "0",
-             "--set", "stream.daily.interval=100ms", "--set", "logging.level=warn"] + self.arguments,
+             "--set", "stream.daily.interval=100ms", "--set", "logging.level=warn",
+             "--set", "log.direct=" + self.random.choice(("1", "256KiB"))] + self.arguments,
             stdout=subprocess.PIPE, stderr=self.errors, env=env, text=True)
         self.errors.close()
         found = {}

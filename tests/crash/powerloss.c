@@ -240,7 +240,8 @@ static void keep_bytes(struct entry *e, int fd, uint64_t from, uint64_t to)
 		refuse("the journal is full");
 	while (got < size) {
 		ssize_t n = syscall(SYS_pread64, own >= 0 ? own : fd, data + got, size - got, from + got);
-		if (n < 0 && errno == EBADF && own < 0) { /* opened for writing only */
+		/* Opened for writing only, or past the page cache, where only whole pages can be read. */
+		if (n < 0 && (errno == EBADF || errno == EINVAL) && own < 0) {
 			snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
 			if ((own = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC)) < 0)
 				refuse("cannot read what is to be overwritten");
