@@ -10,6 +10,7 @@ import queue
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -74,7 +75,8 @@ class Week:
 class Server:
     """One data directory and the process on it, with powerloss.c beneath it if power_loss is set."""
 
-    def __init__(self, program=None, power_loss=False, seed=0, env=None, config=None, arguments=()):
+    def __init__(self, program=None, power_loss=False, seed=0, env=None, arguments=(), bare=False):
+        """bare: a platform without an application, whose Kafka port stays the same over all starts."""
         self.program = program or binary()
         self.work = tempfile.mkdtemp(prefix="smack-crash-")
         self.data = os.path.join(self.work, "data")
@@ -82,8 +84,14 @@ class Server:
         self.power_loss, self.mode = power_loss, None
         self.random = random.Random(seed)
         self.env = dict(os.environ, **(env or {}))
-        self.config = config or os.path.join(EXAMPLE, "smack.conf")
         self.arguments = list(arguments)
+        self.kafka_port = 0
+        if bare:
+            with socket.socket() as s:
+                s.bind(("127.0.0.1", 0))
+                self.kafka_port = s.getsockname()[1]
+        else:
+            self.arguments += ["--config", os.path.join(EXAMPLE, "smack.conf"), "--set", "stream.daily.interval=100ms"]
         self.process = None
         self.starts, self.start_ms_max = 0, 0.0
         self.undone = {}
@@ -100,9 +108,8 @@ class Server:
         began = time.monotonic()
         self.errors = open(os.path.join(self.work, "stderr"), "ab")
         self.process = subprocess.Popen(
-            [self.program, "up", "--data", self.data, "--config", self.config, "--http", "0", "--kafka", "0", "--cql", "0",
-             "--set", "stream.daily.interval=100ms", "--set", "logging.level=warn",
-             "--set", "log.direct=" + self.random.choice(("1", "256KiB"))] + self.arguments,
+            [self.program, "up", "--data", self.data, "--http", "0", "--kafka", str(self.kafka_port), "--cql", "0",
+             "--set", "logging.level=warn", "--set", "log.direct=" + self.random.choice(("1", "256KiB"))] + self.arguments,
             stdout=subprocess.PIPE, stderr=self.errors, env=env, text=True)
         self.errors.close()
         found = {}

@@ -1,8 +1,10 @@
 """The long forms, run by `./dev test-crash`: the whole week each time, more kills, every way of losing power."""
 import os
+import random
 import subprocess
 
 import harness
+import history
 
 
 def fifty_kills_of_the_week_five_times():
@@ -34,5 +36,11 @@ def a_segment_cut_at_every_byte_and_flipped_in_every_bit():
     return "log/image_test"
 
 
+def histories_over_a_thousand_kills_and_two_thousand_losses_of_power():
+    seeds = [random.SystemRandom().getrandbits(32) for _ in range(6)]
+    return "; ".join(history.run(500, seed, power_loss=i >= 2) for i, seed in enumerate(seeds))
+
+
 harness.main(a_segment_cut_at_every_byte_and_flipped_in_every_bit, fifty_kills_of_the_week_five_times, fifty_kills_while_the_week_is_sent_twice, two_hundred_and_forty_losses_of_power,
-             sixty_losses_of_power_while_the_week_is_sent_twice, every_way_of_losing_power)
+             sixty_losses_of_power_while_the_week_is_sent_twice, every_way_of_losing_power,
+             histories_over_a_thousand_kills_and_two_thousand_losses_of_power)
