@@ -339,11 +339,20 @@ static enum sm_err analyse_modifications(struct cql_analysis *a, const struct cq
 			return err;
 	}
 	for (uint32_t i = 0; i < count; i++) {
-		enum sm_err err = cql__analyse_modify(a, &statements[i], batch, &plan->modify[i]);
+		enum sm_err err = cql__analyse_modify(a, &statements[i], &plan->modify[i]);
 		if (!err && plan->timestamp && plan->modify[i].timestamp)
 			err = cql__fail(a->c->err, CQL_INVALID, "Timestamp must be set either on BATCH or individual statements");
 		if (err)
 			return err;
+	}
+	if (batch && cql__is_conditional(plan)) {
+		if (plan->timestamp)
+			return cql__fail(a->c->err, CQL_INVALID, "Cannot provide custom timestamp for conditional BATCH");
+		for (uint32_t i = 1; i < count; i++) {
+			enum sm_err err = cql__check_conditional_batch(a->c->err, &plan->modify[0], &plan->modify[i]);
+			if (err)
+				return err;
+		}
 	}
 	return count ? key_binds(a, &plan->modify[0].where, plan->modify[0].table) : SM_OK;
 }

@@ -25,12 +25,16 @@ static enum sm_err add_cell(struct cql_analysis *a, struct cql_modify_plan *plan
 	return SM_OK;
 }
 
+/* What is written and what is asked for are static columns. */
 static bool only_statics(const struct cql_modify_plan *plan)
 {
 	for (uint32_t i = 0; i < plan->count; i++)
 		if (plan->columns[i]->kind != STORE_STATIC)
 			return false;
-	return plan->count > 0;
+	for (uint32_t i = 0; i < plan->condition_count; i++)
+		if (plan->conditions[i].column->kind != STORE_STATIC)
+			return false;
+	return plan->count + plan->condition_count > 0;
 }
 
 static enum sm_err missing(struct cql_analysis *a, const char *what, const bool *present, uint16_t first, uint16_t count)
@@ -108,16 +112,7 @@ static enum sm_err insert(struct cql_analysis *a, const struct cql_modify *m, st
 	}
 	if ((err = insert_keys(a, m, plan)))
 		return err;
-	if (m->if_not_exists)
-		return cql__fail(c->err, CQL_INVALID, "Conditional statements (IF NOT EXISTS) are not supported yet");
 	return usings(a, m, plan);
-}
-
-static enum sm_err refuse_conditions(struct cql_analysis *a, const struct cql_modify *m)
-{
-	if (m->if_exists || m->conditions)
-		return cql__fail(a->c->err, CQL_INVALID, "Conditional statements (IF ...) are not supported yet");
-	return SM_OK;
 }
 
 static bool whole_row(const struct cql_modify_plan *plan)
@@ -140,6 +135,15 @@ static enum sm_err missing_clustering(struct cql_analysis *a, const struct cql_m
 			if (plan->where.restrictions[i].columns[k]->kind == STORE_CLUSTERING)
 				present[plan->where.restrictions[i].columns[k]->position] = true;
 	return missing(a, "clustering keys", present, t->partition_key_count, t->clustering_count);
+}
+
+/* Rows are named, and nothing but what the partition shares is changed. */
+static enum sm_err check_static_rows(struct cql_analysis *a, const struct cql_modify_plan *plan, const char *statement)
+{
+	if (!only_statics(plan) || plan->where.clustering_count == 0)
+		return SM_OK;
+	return cql__fail(a->c->err, CQL_INVALID,
+			 "Invalid restrictions on clustering columns since the %s statement modifies only static columns", statement);
 }
 
 static enum sm_err update(struct cql_analysis *a, const struct cql_modify *m, struct cql_modify_plan *plan)
@@ -167,60 +171,75 @@ static enum sm_err update(struct cql_analysis *a, const struct cql_modify *m, st
 	}
 	if (err || (err = cql__analyse_where(a, m->where, m->where_count, CQL_FOR_UPDATE, false, &plan->where)))
 		return err;
-	plan->statics_only = only_statics(plan) && plan->where.clustering_count == 0 && a->table->clustering_count > 0;
-	if (!plan->statics_only && !whole_row(plan) && (err = missing_clustering(a, plan)))
+	if ((err = check_static_rows(a, plan, "UPDATE")))
 		return err;
-	return refuse_conditions(a, m);
+	plan->statics_only = only_statics(plan) && a->table->clustering_count > 0;
+	return plan->statics_only || whole_row(plan) ? SM_OK : missing_clustering(a, plan);
 }
 
-static enum sm_err delete (struct cql_analysis *a, const struct cql_modify *m, struct cql_modify_plan *plan) {
-	struct cql_context *c = a->c; enum sm_err err = usings(a, m, plan); for (uint32_t i = 0; !err && i < m->assign_count; i++){
-		const struct store_column * column; if ((err = cql__column(a, m->assigns[i].column, &column))) return err;
-		if (column->kind <= STORE_CLUSTERING) return cql__fail(
-			c->err, CQL_INVALID, "Invalid identifier %s for deletion (should not be a PRIMARY KEY part)", column->name);
-		if (m->assigns[i].kind != CQL_SET_VALUE) return cql__fail(c->err, CQL_INVALID,
-									  "Invalid deletion operation for non collection column %s",
-									  column->name);
-		err = add_cell(a, plan, column, NULL);}
-if (err || (err = cql__analyse_where(a, m->where, m->where_count, CQL_FOR_DELETE, false, &plan->where))) return err;
-if (plan->count) {
-	plan->mutation = STORE_DELETE_CELLS;
-	plan->statics_only = only_statics(plan) && plan->where.clustering_count == 0 && a->table->clustering_count > 0;
-	if (!plan->statics_only && !whole_row(plan)) {
+static enum sm_err deleted_columns(struct cql_analysis *a, const struct cql_modify *m, struct cql_modify_plan *plan)
+{
+	struct cql_context *c = a->c;
+	enum sm_err err = usings(a, m, plan);
+	for (uint32_t i = 0; !err && i < m->assign_count; i++) {
+		const struct store_column *column;
+		if ((err = cql__column(a, m->assigns[i].column, &column)))
+			return err;
+		if (column->kind <= STORE_CLUSTERING)
+			return cql__fail(c->err, CQL_INVALID, "Invalid identifier %s for deletion (should not be a PRIMARY KEY part)",
+					 column->name);
+		if (m->assigns[i].kind != CQL_SET_VALUE)
+			return cql__fail(c->err, CQL_INVALID, "Invalid deletion operation for non collection column %s", column->name);
+		err = add_cell(a, plan, column, NULL);
+	}
+	return err;
+}
+
+static enum sm_err deletion(struct cql_analysis *a, const struct cql_modify *m, struct cql_modify_plan *plan)
+{
+	struct cql_context *c = a->c;
+	enum sm_err err = deleted_columns(a, m, plan);
+	if (err || (err = cql__analyse_where(a, m->where, m->where_count, CQL_FOR_DELETE, false, &plan->where)))
+		return err;
+	if (plan->count) {
+		if ((err = check_static_rows(a, plan, "DELETE")))
+			return err;
+		plan->mutation = STORE_DELETE_CELLS;
+		plan->statics_only = only_statics(plan) && a->table->clustering_count > 0;
+		if (plan->statics_only || whole_row(plan) || plan->condition_kind) /* condition.c has other words for it */
+			return SM_OK;
 		if (plan->where.clustering_count && !plan->where.clustering[plan->where.clustering_count - 1].equal)
 			return cql__fail(c->err, CQL_INVALID, "Range deletions are not supported for specific columns");
-		if ((err = missing_clustering(a, plan)))
-			return err;
+		return missing_clustering(a, plan);
 	}
-} else if (plan->where.clustering_count == 0 && a->table->clustering_count) {
-	plan->mutation = STORE_DELETE_PARTITION;
-} else if (whole_row(plan)) {
-	plan->mutation = a->table->clustering_count ? STORE_DELETE_ROW : STORE_DELETE_PARTITION;
-} else {
-	plan->mutation = STORE_DELETE_RANGE;
-}
-return refuse_conditions(a, m);
+	if (plan->where.clustering_count == 0 && a->table->clustering_count)
+		plan->mutation = STORE_DELETE_PARTITION;
+	else if (whole_row(plan))
+		plan->mutation = a->table->clustering_count ? STORE_DELETE_ROW : STORE_DELETE_PARTITION;
+	else
+		plan->mutation = STORE_DELETE_RANGE;
+	return SM_OK;
 }
 
-enum sm_err cql__analyse_modify(struct cql_analysis *a, const struct cql_modify *m, bool in_batch, struct cql_modify_plan *plan)
+enum sm_err cql__analyse_modify(struct cql_analysis *a, const struct cql_modify *m, struct cql_modify_plan *plan)
 {
 	const char *keyspace;
 	bool is_virtual;
 	enum sm_err err = cql__keyspace_of(a->c, &m->table, &keyspace);
 	if (err || (err = cql__table(a->c, &m->table, &plan->table, &is_virtual)) || (err = cql__check_user_keyspace(a->c, keyspace)))
 		return err;
-	if (in_batch && (m->if_not_exists || m->if_exists || m->conditions))
-		return cql__fail(a->c->err, CQL_INVALID, "Conditional statements (IF ...) are not supported yet");
 	a->table = plan->table;
 	plan->kind = m->kind;
 	plan->columns = cql__new(a, sizeof *plan->columns * m->assign_count);
 	plan->values = cql__new(a, sizeof *plan->values * m->assign_count);
 	if (!plan->columns || !plan->values)
 		return SM_NO_MEMORY;
+	if ((err = cql__analyse_conditions(a, m, plan)))
+		return err;
 	switch (m->kind) {
-	case CQL_INSERT: return insert(a, m, plan);
-	case CQL_UPDATE: return update(a, m, plan);
-	case CQL_DELETE: return delete (a, m, plan);
+	case CQL_INSERT: err = insert(a, m, plan); break;
+	case CQL_UPDATE: err = update(a, m, plan); break;
+	case CQL_DELETE: err = deletion(a, m, plan); break;
 	}
-	return SM_INVALID;
+	return err ? err : cql__check_conditions(a, plan);
 }

@@ -134,7 +134,7 @@ static enum sm_err resolve_values(struct where_analysis *w, const struct cql_rel
 		*list = (struct store_type){STORE_LIST, 1, &out->columns[0]->type};
 		return cql__term(w->a, r->value, list, name, &out->list);
 	}
-	out->value_count = r->op == CQL_IN ? r->value_count : 1;
+	out->value_count = r->op == CQL_IN ? r->value_count : 1; /* = (a) too */
 	out->values = cql__new(w->a, sizeof *out->values * width * out->value_count);
 	if (!out->values)
 		return SM_NO_MEMORY;
@@ -273,7 +273,8 @@ static enum sm_err merge_other(struct where_analysis *w, struct cql_restriction 
 static enum sm_err add_relation(struct where_analysis *w, const struct cql_relation *r)
 {
 	struct cql_restriction *out = &w->where->restrictions[w->where->count];
-	*out = (struct cql_restriction){.op = r->op, .token = r->token};
+	bool one = r->op == CQL_IN && !r->value && r->value_count == 1; /* IN (a) is = a */
+	*out = (struct cql_restriction){.op = one ? CQL_EQ : r->op, .token = r->token};
 	enum sm_err err = resolve_columns(w, r, out);
 	if (err)
 		return err;

@@ -112,7 +112,9 @@ struct cql_modify {
 	uint32_t value_count; /* INSERT: values written (may differ from the columns) */
 	struct cql_relation *where;
 	uint32_t where_count;
-	bool json, if_not_exists, if_exists, conditions;
+	struct cql_relation *conditions; /* IF a = 1 AND b > 2 */
+	uint32_t condition_count;
+	bool json, if_not_exists, if_exists;
 };
 enum cql_batch_kind { CQL_LOGGED, CQL_UNLOGGED, CQL_COUNTER };
 struct cql_batch {

@@ -237,10 +237,7 @@ static bool where_and_if(struct parser *p, struct cql_modify *m)
 		return false;
 	if (!parse__skip_word(p, "if"))
 		return !p->failed;
-	struct cql_relation *conditions = NULL;
-	uint32_t count = 0;
-	m->conditions = true;
-	return parse__where(p, &conditions, &count);
+	return parse__conditions(p, &m->conditions, &m->condition_count);
 }
 
 static bool update(struct parser *p, struct cql_modify *m)
@@ -312,8 +309,11 @@ bool parse__batch(struct parser *p, struct cql_batch *b)
 		b->kind = CQL_LOGGED;
 	if (!parse__take_word(p, "batch"))
 		return false;
-	if (parse__skip_word(p, "using") && !using(p, &b->timestamp, NULL))
+	struct cql_term *ttl = NULL;
+	if (parse__skip_word(p, "using") && !using(p, &b->timestamp, &ttl))
 		return false;
+	if (ttl)
+		return parse__fail(p, CQL_INVALID, "Global TTL on the BATCH statement is not supported.");
 	while (!parse__at_word(p, "apply")) {
 		if (b->count == CQL_BATCH_STATEMENTS_MAX)
 			return parse__fail(p, CQL_INVALID, "Too many statements in a batch (maximum %d)", CQL_BATCH_STATEMENTS_MAX);

@@ -43,6 +43,7 @@ bool parse__type(struct parser *p, struct cql_type_name **ret_type);
 bool parse__term(struct parser *p, struct cql_term **ret_term);
 bool parse__selection(struct parser *p, struct cql_term **ret_term);
 bool parse__where(struct parser *p, struct cql_relation **ret_relations, uint32_t *ret_count);
+bool parse__conditions(struct parser *p, struct cql_relation **ret_conditions, uint32_t *ret_count); /* of IF */
 bool parse__integer_or_marker(struct parser *p, const char *what, struct cql_term **ret_term);
 
 bool parse__select(struct parser *p, struct cql_select *ret_select);

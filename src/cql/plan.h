@@ -153,6 +153,15 @@ struct cql_select_plan {
 	uint16_t group_count; /* key columns of GROUP BY */
 	struct cql_expr *limit, *partition_limit;
 };
+enum cql_if { CQL_IF_NOTHING, CQL_IF_NOT_EXISTS, CQL_IF_EXISTS, CQL_IF_COLUMNS };
+/* IF column op value. */
+struct cql_condition {
+	const struct store_column *column;
+	enum cql_operator op;
+	struct cql_expr **values; /* IN: any number */
+	uint32_t value_count;
+	struct cql_expr *list; /* IN ? */
+};
 struct cql_modify_plan {
 	const struct store_table *table;
 	enum cql_modify_kind kind;
@@ -163,6 +172,9 @@ struct cql_modify_plan {
 	uint32_t count;
 	bool statics_only;
 	struct cql_expr *timestamp, *ttl;
+	enum cql_if condition_kind;
+	struct cql_condition *conditions;
+	uint32_t condition_count;
 };
 enum cql_plan_kind { CQL_PLAN_SELECT, CQL_PLAN_MODIFY, CQL_PLAN_DDL, CQL_PLAN_USE, CQL_PLAN_DESCRIBE };
 struct cql_plan {
@@ -204,7 +216,7 @@ void *cql__new(struct cql_analysis *a, size_t size); /* NULL: c->err is filled, 
 enum sm_err cql__analyse_where(struct cql_analysis *a, const struct cql_relation *relations, uint32_t count, enum cql_where_use use,
 			       bool allow_filtering, struct cql_where *where);
 enum sm_err cql__analyse_select(struct cql_analysis *a, const struct cql_select *s, struct cql_select_plan *plan);
-enum sm_err cql__analyse_modify(struct cql_analysis *a, const struct cql_modify *m, bool in_batch, struct cql_modify_plan *plan);
+enum sm_err cql__analyse_modify(struct cql_analysis *a, const struct cql_modify *m, struct cql_modify_plan *plan);
 enum sm_err cql__type_resolve(struct cql_context *c, const char *keyspace, const struct cql_type_name *name, struct store_type *ret_type);
 const char *cql__type_text(const struct store_type *type, struct arena *arena); /* "map<text, int>" */
 
@@ -259,6 +271,29 @@ struct cql_mutations {
 };
 SM_MUST_CHECK enum sm_err cql__build_mutations(struct cql_context *c, const struct cql_plan *plan, const struct cql_options *options,
 					       int64_t now_us, struct cql_mutations *mutations);
+/* ---- conditional statements (condition.c, cas.c) ---- */
+
+bool cql__is_conditional(const struct cql_plan *plan);
+/* What IF says of m, into plan; the table is known, nothing else. */
+enum sm_err cql__analyse_conditions(struct cql_analysis *a, const struct cql_modify *m, struct cql_modify_plan *plan);
+/* After the rest of the plan is there: do the keys go with the conditions? */
+enum sm_err cql__check_conditions(struct cql_analysis *a, const struct cql_modify_plan *plan);
+/* What batches may not have. conditional: any of its statements is. */
+enum sm_err cql__check_conditional_batch(struct cql_error *err, const struct cql_modify_plan *first, const struct cql_modify_plan *plan);
+/* A condition with its values, and whether a cell meets it. values: value_count cells, -1 null. Errors: a comparison with null. */
+enum sm_err cql__condition_values(struct cql_eval *eval, const struct cql_condition *condition, struct store_cell **ret_values,
+				  uint32_t *ret_count);
+bool cql__condition_holds(const struct cql_condition *condition, const struct store_cell *values, uint32_t count, struct store_cell cell);
+
+/* A conditional statement or batch under way: made from its statements, run by the store. It lives in c's arena; result is filled when the
+ * store has run the transaction: [applied], and when it was not, the rows that stood against it. */
+struct cql_cas;
+SM_MUST_CHECK enum sm_err cql__cas_new(struct cql_context *c, bool batch, struct cql_result *result, struct cql_cas **ret_cas);
+SM_MUST_CHECK enum sm_err cql__cas_add(struct cql_cas *cas, const struct cql_plan *plan, const struct cql_options *options);
+SM_MUST_CHECK enum sm_err cql__cas_ready(struct cql_cas *cas, const struct store_transaction **ret_transaction);
+/* After the store has run it; err is what it said. Errors: of the statement's texts. */
+enum sm_err cql__cas_end(struct cql_cas *cas, enum sm_err err);
+
 /* The change that a DDL statement means; ret_change->kind is not touched and *ret_nothing true when IF [NOT] EXISTS makes it none. */
 struct cql_change {
 	struct store_change change;

@@ -76,7 +76,8 @@ static bool answer_result(struct request *r)
 {
 	for (uint32_t i = 0; r->plan && i < r->plan->warning_count; i++)
 		r->result.warnings[r->result.warning_count++] = r->plan->warnings[i];
-	cql__put_result(&r->out, r->header.stream, &r->result, r->parameters.skip_metadata && r->prepared);
+	/* The columns of a conditional statement's answer are known only now. */
+	cql__put_result(&r->out, r->header.stream, &r->result, r->parameters.skip_metadata && r->prepared && !r->cas);
 	if (r->out.failed) {
 		(void)cql__fail_store(&r->error, SM_NO_MEMORY, NULL);
 		r->out.failed = false;
@@ -151,8 +152,27 @@ static bool start_write(struct request *r)
 	return false;
 }
 
+static bool start_transaction(struct request *r)
+{
+	const struct store_transaction *transaction;
+	if (cql__cas_ready(r->cas, &transaction) != SM_OK)
+		return answer_error(r);
+	r->waiting = REQUEST_CAS;
+	r->server->engine.store->ops->transact(r->server->engine.store, transaction, write_done, r);
+	return false;
+}
+
+static bool start_conditional(struct request *r)
+{
+	if (cql__cas_new(&r->context, r->plan->batch, &r->result, &r->cas) != SM_OK || cql__cas_add(r->cas, r->plan, &r->options) != SM_OK)
+		return answer_error(r);
+	return start_transaction(r);
+}
+
 static bool start_modify(struct request *r)
 {
+	if (cql__is_conditional(r->plan))
+		return start_conditional(r);
 	int64_t now = r->options.timestamp_us != INT64_MIN ? r->options.timestamp_us : cql__timestamp_us(&r->server->engine);
 	if (cql__build_mutations(&r->context, r->plan, &r->options, now, &r->mutations) != SM_OK)
 		return answer_error(r);
@@ -190,6 +210,13 @@ void request__finish(struct request *r)
 {
 	if (r->waiting == REQUEST_READ)
 		return;
+	if (r->waiting == REQUEST_CAS) {
+		if (cql__cas_end(r->cas, r->failure.code) != SM_OK)
+			answer_error(r);
+		else
+			answer_result(r);
+		return;
+	}
 	if (r->failure.code) {
 		if (r->waiting == REQUEST_CHANGE)
 			(void)cql__change_failed(&r->context, &r->change, &r->failure);
@@ -230,6 +257,39 @@ static enum sm_err check_consistency(struct request *r, uint16_t level, bool wri
 		r->error.alive = 1;
 		return cql__fail(&r->error, CQL_UNAVAILABLE, "Cannot achieve consistency level %s", consistency_names[level]);
 	}
+	return SM_OK;
+}
+
+/* Of a conditional statement: what its outcome is written with, and what decides it. */
+static enum sm_err check_conditional(struct request *r, uint16_t level, uint16_t serial)
+{
+	if (serial != CQL_SERIAL && serial != CQL_LOCAL_SERIAL)
+		return cql__fail(&r->error, CQL_INVALID,
+				 "Invalid consistency for conditional update. Must be one of SERIAL or LOCAL_SERIAL");
+	if (level == CQL_SERIAL || level == CQL_LOCAL_SERIAL)
+		return cql__fail(&r->error, CQL_INVALID,
+				 "%s is not supported as conditional update commit consistency. Use ANY if you mean \"make sure it is "
+				 "accepted but I don't care how many replicas commit it for non-SERIAL reads\"",
+				 consistency_names[level]);
+	const struct cql_modify_plan *p = r->plan ? r->plan->modify : NULL;
+	const struct store_keyspace *k = p ? store_find_keyspace(r->schema, p->table->keyspace) : NULL;
+	for (uint32_t i = 0; level == CQL_EACH_QUORUM && k && i < k->replication_count; i++)
+		if (strcmp(k->replication[i].name, "class") == 0 && !strstr(k->replication[i].value, "NetworkTopologyStrategy"))
+			return cql__fail(&r->error, CQL_INVALID,
+					 "consistency level EACH_QUORUM not compatible with replication strategy "
+					 "(org.apache.cassandra.locator.SimpleStrategy)");
+	return check_consistency(r, level, true);
+}
+
+/* A read that must see all conditional writes before it is of one partition. */
+static enum sm_err check_serial_read(struct request *r, uint16_t level, const struct cql_select_plan *p)
+{
+	bool many = false;
+	for (uint16_t i = 0; p->where.partition && i < p->table->partition_key_count; i++)
+		many |= p->where.partition[i]->op == CQL_IN;
+	if (many && (level == CQL_SERIAL || level == CQL_LOCAL_SERIAL))
+		return cql__fail(&r->error, CQL_INVALID,
+				 "SERIAL/LOCAL_SERIAL consistency may only be requested for one partition at a time");
 	return SM_OK;
 }
 
@@ -286,7 +346,9 @@ static bool run_plan(struct request *r)
 {
 	struct cql_parameters *p = &r->parameters;
 	bool write = r->plan->kind == CQL_PLAN_MODIFY;
-	if (check_consistency(r, p->consistency, write) != SM_OK ||
+	bool conditional = cql__is_conditional(r->plan);
+	if ((conditional ? check_conditional(r, p->consistency, p->serial_consistency) : check_consistency(r, p->consistency, write)) !=
+		    SM_OK ||
 	    (p->names && order_values(r, r->plan, &p->values, p->names, &p->value_count) != SM_OK) ||
 	    check_values(r, r->plan, p->values, p->value_count, r->prepared != NULL) != SM_OK)
 		return answer_error(r);
@@ -296,7 +358,10 @@ static bool run_plan(struct request *r)
 					  .paging_state = p->paging_state,
 					  .timestamp_us = p->timestamp_us};
 	switch (r->plan->kind) {
-	case CQL_PLAN_SELECT: return start_select(r);
+	case CQL_PLAN_SELECT:
+		if (check_serial_read(r, p->consistency, r->plan->select) != SM_OK)
+			return answer_error(r);
+		return start_select(r);
 	case CQL_PLAN_MODIFY: return start_modify(r);
 	case CQL_PLAN_DDL: return start_change(r);
 	case CQL_PLAN_USE: return start_use(r);
@@ -390,18 +455,37 @@ static enum sm_err read_batch(struct request *r, struct byte_reader *in, struct 
 	return SM_OK;
 }
 
-static enum sm_err read_batch_end(struct request *r, struct byte_reader *in, int64_t *ret_timestamp)
+static enum sm_err read_batch_end(struct request *r, struct byte_reader *in, bool conditional, int64_t *ret_timestamp)
 {
-	uint16_t consistency = reader_be16(in);
+	uint16_t consistency = reader_be16(in), serial = CQL_SERIAL;
 	uint8_t flags = reader_u8(in);
 	*ret_timestamp = INT64_MIN;
 	if (flags & 0x10)
-		(void)reader_be16(in);
+		serial = reader_be16(in);
 	if (flags & 0x20)
 		*ret_timestamp = (int64_t)reader_be64(in);
 	if (in->failed)
 		return cql__fail(&r->error, CQL_PROTOCOL_ERROR, "The frame's body ends too early or has a bad length");
-	return check_consistency(r, consistency, true);
+	return conditional ? check_conditional(r, consistency, serial) : check_consistency(r, consistency, true);
+}
+
+static bool is_conditional(const struct batch_item *items, uint16_t count)
+{
+	for (uint16_t i = 0; i < count; i++)
+		if (cql__is_conditional(items[i].plan))
+			return true;
+	return false;
+}
+
+static bool start_conditional_batch(struct request *r, const struct batch_item *items, uint16_t count)
+{
+	enum sm_err err = cql__cas_new(&r->context, true, &r->result, &r->cas);
+	for (uint16_t i = 0; i < count && !err; i++) {
+		struct cql_options o = {.values = items[i].values, .value_count = items[i].count, .timestamp_us = INT64_MIN};
+		if (!(err = cql__check_conditional_batch(&r->error, items[0].plan->modify, items[i].plan->modify)))
+			err = cql__cas_add(r->cas, items[i].plan, &o);
+	}
+	return err ? answer_error(r) : start_transaction(r);
 }
 
 static bool start_batch(struct request *r, struct byte_reader *in)
@@ -415,13 +499,15 @@ static bool start_batch(struct request *r, struct byte_reader *in)
 	if (!err)
 		err = read_batch(r, in, items, count);
 	if (!err)
-		err = read_batch_end(r, in, &now);
+		err = read_batch_end(r, in, is_conditional(items, count), &now);
 	if (!err && type > 2)
 		err = cql__fail(&r->error, CQL_PROTOCOL_ERROR, "Invalid batch type %u", type);
 	if (!err && type == 2 && count)
 		err = cql__fail(&r->error, CQL_INVALID, "Cannot include non-counter statement in a counter batch");
 	if (err)
 		return answer_error(r);
+	if (is_conditional(items, count))
+		return start_conditional_batch(r, items, count);
 	if (now == INT64_MIN)
 		now = cql__timestamp_us(&r->server->engine);
 	for (uint16_t i = 0; i < count; i++) {

@@ -84,10 +84,11 @@ struct request {
 	struct cql_parameters parameters;
 	struct cql_options options;
 	struct cql_mutations mutations;
+	struct cql_cas *cas; /* of a conditional statement */
 	struct store_batch batch;
 	struct cql_change change;
 	/* what waits */
-	enum { REQUEST_READ, REQUEST_WRITE, REQUEST_CHANGE } waiting;
+	enum { REQUEST_READ, REQUEST_WRITE, REQUEST_CAS, REQUEST_CHANGE } waiting;
 	struct sm_error failure; /* of the store */
 	const char *use;         /* USE succeeded: the connection's new keyspace */
 	struct cql_result result;

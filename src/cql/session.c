@@ -116,10 +116,26 @@ static enum sm_err run_describe(struct step *s)
 	return err ? err : show_rows(s);
 }
 
+static enum sm_err run_conditional(struct step *s)
+{
+	struct cql_options options = {.timestamp_us = INT64_MIN};
+	const struct store_transaction *transaction;
+	struct cql_cas *cas;
+	enum sm_err err = cql__cas_new(&s->c, s->plan->batch, &s->result, &cas);
+	if (err || (err = cql__cas_add(cas, s->plan, &options)) || (err = cql__cas_ready(cas, &transaction)) ||
+	    (err = cql__cas_end(cas, store_transact_wait(s->c.engine->store, transaction))))
+		return err;
+	s->rows = 0;
+	err = show_columns(s);
+	return err ? err : show_rows(s);
+}
+
 static enum sm_err run_modify(struct step *s)
 {
 	struct cql_options options = {.timestamp_us = INT64_MIN};
 	struct cql_mutations mutations = {0};
+	if (cql__is_conditional(s->plan))
+		return run_conditional(s);
 	enum sm_err err = cql__build_mutations(&s->c, s->plan, &options, cql__timestamp_us(s->c.engine), &mutations);
 	if (err || mutations.count == 0)
 		return err;

@@ -205,10 +205,28 @@ static void tables_change_and_describe_themselves(void **state)
 	refused("INSERT INTO system.local (key) VALUES ('x')", "system keyspace is not user-modifiable.");
 }
 
+static void conditional_statements_say_whether_they_were_applied(void **state)
+{
+	ok("CREATE TABLE lw (k int, c int, s int static, v int, PRIMARY KEY (k, c))");
+	gives("INSERT INTO lw (k, c, v) VALUES (1, 1, 1) IF NOT EXISTS", "True");
+	gives("INSERT INTO lw (k, c, v) VALUES (1, 1, 2) IF NOT EXISTS", "False,1,1,null,1");
+	gives("UPDATE lw SET v = 5 WHERE k = 1 AND c = 1 IF v = 9 AND s = null", "False,1,null");
+	gives("UPDATE lw SET v = 5 WHERE k = 1 AND c = 1 IF v IN (1, 2) AND s = null", "True");
+	/* what was written for the future is replaced all the same */
+	ok("UPDATE lw USING TIMESTAMP 9000000000000000 SET v = 6 WHERE k = 1 AND c = 1");
+	gives("UPDATE lw SET v = 7 WHERE k = 1 AND c = 1 IF v = 6", "True");
+	gives("SELECT v, writetime(v) FROM lw WHERE k = 1", "7,9000000000000001");
+	gives("DELETE FROM lw WHERE k = 1 AND c = 1 IF EXISTS", "True");
+	gives("DELETE FROM lw WHERE k = 1 AND c = 1 IF EXISTS", "False");
+	gives("BEGIN BATCH UPDATE lw SET s = 1 WHERE k = 1 IF s = null; INSERT INTO lw (k, c, v) VALUES (1, 3, 3); APPLY BATCH", "True");
+	gives("BEGIN BATCH UPDATE lw SET s = 1 WHERE k = 1 IF s = 2; INSERT INTO lw (k, c, v) VALUES (1, 4, 4); APPLY BATCH",
+	      "False,1,3,1");
+	gives("SELECT c FROM lw WHERE k = 1", "3");
+}
+
 static void what_is_not_there_yet_says_so(void **state)
 {
 	refused("CREATE INDEX i ON d(v)", "CREATE INDEX is not supported yet");
-	refused("INSERT INTO d (k, c) VALUES ('x', now()) IF NOT EXISTS", "Conditional statements (IF NOT EXISTS) are not supported yet");
 	refused("SELECT JSON * FROM d", "SELECT JSON is not supported yet");
 }
 
@@ -221,6 +239,7 @@ int main(void)
 		cmocka_unit_test(a_large_result_comes_in_pages_and_whole),
 		cmocka_unit_test(statics_and_rows),
 		cmocka_unit_test(tables_change_and_describe_themselves),
+		cmocka_unit_test(conditional_statements_say_whether_they_were_applied),
 		cmocka_unit_test(what_is_not_there_yet_says_so),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);

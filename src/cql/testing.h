@@ -31,6 +31,15 @@ static void testing_apply(struct sm_store *store, const struct store_batch *batc
 	((struct testing_store *)store)->writes += batch->count;
 	done(arg, SM_OK);
 }
+static void testing_transact(struct sm_store *store, const struct store_transaction *t, void (*done)(void *, enum sm_err), void *arg)
+{
+	struct store_row none[8] = {{0}};
+	struct store_sight sight = {none, INT64_MIN};
+	struct store_batch batch = {0};
+	enum sm_err err = t->look_count > 8 ? SM_TOO_LARGE : t->decide(t->arg, &sight, &batch);
+	((struct testing_store *)store)->writes += err ? 0 : batch.count;
+	done(arg, err);
+}
 static enum sm_err testing_open(struct sm_store *store, const struct store_read *read, struct store_cursor **ret_cursor,
 				struct sm_error *reterr)
 {
@@ -48,6 +57,7 @@ static const struct store_ops testing_ops = {
 	.schema_release = testing_schema_release,
 	.change = testing_change,
 	.apply = testing_apply,
+	.transact = testing_transact,
 	.open = testing_open,
 	.next = testing_next,
 	.close_cursor = testing_close_cursor,

@@ -59,7 +59,7 @@ enum sm_err cql__read_values(struct byte_reader *in, struct arena *arena, bool n
 
 enum sm_err cql__read_parameters(struct byte_reader *in, struct arena *arena, struct cql_parameters *ret, struct cql_error *err)
 {
-	struct cql_parameters p = {.timestamp_us = INT64_MIN};
+	struct cql_parameters p = {.timestamp_us = INT64_MIN, .serial_consistency = CQL_SERIAL};
 	enum sm_err failed;
 	p.consistency = reader_be16(in);
 	uint8_t flags = reader_u8(in);
@@ -76,7 +76,7 @@ enum sm_err cql__read_parameters(struct byte_reader *in, struct arena *arena, st
 			p.paging_state = bytes_of(reader_take(in, (size_t)size), (size_t)size);
 	}
 	if (flags & 0x10)
-		(void)reader_be16(in); /* serial consistency: one replica has them all */
+		p.serial_consistency = reader_be16(in);
 	if (flags & 0x20)
 		p.timestamp_us = (int64_t)reader_be64(in);
 	if (in->failed)

@@ -51,7 +51,7 @@ struct cql_header cql__header(const uint8_t *bytes);
 
 /* What follows the text or id of QUERY and EXECUTE, and the end of BATCH. */
 struct cql_parameters {
-	uint16_t consistency;
+	uint16_t consistency, serial_consistency;
 	bool skip_metadata;
 	struct store_cell *values; /* in the arena; size -1 null, CQL_UNSET */
 	struct bytes *names;       /* of the values, or NULL */

@@ -210,6 +210,13 @@ static enum sm_err job_epoch(struct sm_store *store, const char *job, uint64_t *
 	return err;
 }
 
+/* What decides is a function of this process. */
+static void transact(struct sm_store *store, const struct store_transaction *transaction, void (*done)(void *arg, enum sm_err err),
+		     void *arg)
+{
+	done(arg, SM_UNSUPPORTED);
+}
+
 static enum sm_err checkpoint(struct sm_store *store, const char *dir, struct sm_error *reterr)
 {
 	return sm_fail(reterr, SM_UNSUPPORTED, "a checkpoint at a place of one's own is the server's business: use smack backup");
@@ -327,6 +334,7 @@ static const struct store_ops ops = {
 	.schema_release = schema_release,
 	.change = change,
 	.apply = apply,
+	.transact = transact,
 	.open = open_cursor,
 	.next = next,
 	.close_cursor = close_cursor,

@@ -13,9 +13,12 @@
 struct store_cursor {
 	struct store__engine *engine;
 	struct store__table *table;
+	struct store__table *now; /* where its rows are: the same, or what a truncation made of it */
+	int64_t newest_us;        /* of all that was decoded */
 	int64_t now_s;
 	bool point, whole_tokens, reverse, statics_only, cached_only;
-	bool unbounded; /* no slice: a partition of static cells only is shown */
+	bool notes_times; /* of rows: for transactions */
+	bool unbounded;   /* no slice: a partition of static cells only is shown */
 	bool end, begun;
 	int64_t row_count; /* given so far, for the metric */
 	enum sm_err err;
@@ -49,7 +52,7 @@ struct store_cursor {
 
 /* ---- opening ---- */
 
-static struct store_cursor *cursor_new(struct store__engine *engine, const struct store_read *read)
+static struct store_cursor *cursor_new(struct store__engine *engine, const struct store_read *read, struct store__table *now)
 {
 	size_t n = read->table->column_count;
 	struct store_cursor *c = calloc(1, sizeof *c + n * (sizeof(struct store_cell) + sizeof(int64_t) + sizeof(int32_t)));
@@ -57,6 +60,8 @@ static struct store_cursor *cursor_new(struct store__engine *engine, const struc
 		return NULL;
 	c->engine = engine;
 	c->table = store__table_ref(store__table_of(read->table));
+	c->now = store__table_ref(now ? now : c->table);
+	c->newest_us = STORE_NO_TIME;
 	c->cells = (struct store_cell *)(c + 1);
 	c->timestamps_us = (int64_t *)(c->cells + n);
 	c->ttls_s = (int32_t *)(c->timestamps_us + n);
@@ -90,6 +95,7 @@ void store__cursor_close(struct store_cursor *c)
 	store__ranges_done(&c->ranges);
 	store__row_done(&c->statics);
 	store__row_done(&c->current);
+	store__table_unref(c->now);
 	store__table_unref(c->table);
 	free(c);
 }
@@ -110,7 +116,7 @@ static bool full_key(const struct store_table *t, const struct store_bound *b)
 static bool is_point(const struct store_cursor *c, const struct store_read *read)
 {
 	const struct store_table *t = &c->table->public;
-	if (c->whole_tokens || c->statics_only || t->static_count || c->has_after || atomic_load(&c->table->state->deletions))
+	if (c->whole_tokens || c->statics_only || t->static_count || c->has_after || atomic_load(&c->now->state->deletions))
 		return false;
 	if (t->clustering_count == 0)
 		return true;
@@ -130,14 +136,14 @@ static enum sm_err set_partition(struct store_cursor *c, const struct store_cell
 	buf_init(&partition);
 	enum sm_err err = store__partition_bytes(&c->table->public, partition_key, &partition);
 	if (!err)
-		store__key_prefix(c->table->public.number, buf_bytes(&partition), out);
+		store__key_prefix(c->now->public.number, buf_bytes(&partition), out);
 	buf_done(&partition);
 	return err;
 }
 
 static enum sm_err set_token_bounds(struct store_cursor *c, const struct store_read *read)
 {
-	uint32_t number = c->table->public.number;
+	uint32_t number = c->now->public.number;
 	token_key(&c->lower, number, read->token_from);
 	token_key(&c->upper, number, read->token_to);
 	if (read->token_from > read->token_to || !store__successor(&c->upper, 0))
@@ -179,9 +185,15 @@ static enum sm_err set_bounds(struct store_cursor *c, const struct store_read *r
 enum sm_err store__cursor_open(struct sm_store *store, const struct store_read *read, struct store_cursor **ret_cursor,
 			       struct sm_error *reterr)
 {
+	return store__cursor_open_now(store, read, NULL, ret_cursor, reterr);
+}
+
+enum sm_err store__cursor_open_now(struct sm_store *store, const struct store_read *read, struct store__table *now,
+				   struct store_cursor **ret_cursor, struct sm_error *reterr)
+{
 	if (read->reverse && !read->partition_key)
 		return sm_fail(reterr, SM_INVALID, "a range of tokens cannot be read in reverse");
-	struct store_cursor *c = cursor_new(store__engine_of(store), read);
+	struct store_cursor *c = cursor_new(store__engine_of(store), read, now);
 	if (!c)
 		return sm_fail(reterr, SM_NO_MEMORY, "out of memory");
 	enum sm_err err = set_bounds(c, read);
@@ -192,6 +204,7 @@ enum sm_err store__cursor_open(struct sm_store *store, const struct store_read *
 		return sm_fail(reterr, err, "a key or bound of the read of table '%s.%s' is %s", read->table->keyspace, read->table->name,
 			       err == SM_TOO_LARGE ? "longer than 65535 bytes" : sm_err_text(err));
 	}
+	c->notes_times = now != NULL;
 	*ret_cursor = c;
 	return SM_OK;
 }
@@ -235,9 +248,23 @@ static bool marker_live(const struct store_cursor *c, const struct store__row *r
 	return row->marker_us != STORE_NO_TIME && row->marker_us > deleted_us && (!row->marker_ttl_s || row->marker_expiry_s > c->now_s);
 }
 
+static void note_times(struct store_cursor *c, const struct store__row *row)
+{
+	int64_t newest_us = store__row_newest_us(row);
+	if (newest_us > c->newest_us)
+		c->newest_us = newest_us;
+}
+
+int64_t store__cursor_newest_us(const struct store_cursor *c)
+{
+	return c->newest_us;
+}
+
 /* Regular cells from c->current; false: the row does not live. */
 static bool fill_row(struct store_cursor *c, int64_t covering_us)
 {
+	if (c->notes_times)
+		note_times(c, &c->current);
 	int64_t deleted_us = c->current.deleted_us > covering_us ? c->current.deleted_us : covering_us;
 	clear_row(c, c->table->public.partition_key_count);
 	bool cells = fill(c, &c->current, STORE_REGULAR, deleted_us);
@@ -256,7 +283,7 @@ static enum sm_err point_next(struct store_cursor *c)
 		return store__rocks_error(text, NULL, "read");
 	/* A batch that deletes a range or partition raises the flag before it is written: what this read may have seen of it is
 	 * right only together with the deletion. */
-	if (atomic_load(&c->table->state->deletions)) {
+	if (atomic_load(&c->now->state->deletions)) {
 		struct store_key key;
 		enum sm_err err = store__key_decode(buf_bytes(&c->lower), &key);
 		if (err)
@@ -370,8 +397,12 @@ static enum sm_err read_heads(struct store_cursor *c)
 		if (kind == STORE_KEY_STATIC) {
 			buf_append_bytes(&c->static_bytes, iterator_value(c));
 			err = c->static_bytes.failed ? SM_NO_MEMORY : store__row_decode(buf_bytes(&c->static_bytes), &c->statics);
+			if (!err)
+				note_times(c, &c->statics);
 		} else {
 			err = store__row_decode(iterator_value(c), &c->current);
+			if (!err)
+				note_times(c, &c->current);
 			if (!err && kind == STORE_KEY_PARTITION_DELETION)
 				c->deleted_us = c->current.deleted_us;
 			else if (!err)

@@ -344,6 +344,7 @@ static const struct store_ops embedded_ops = {
 	.schema_release = op_schema_release,
 	.change = op_change,
 	.apply = op_apply,
+	.transact = store__transact,
 	.open = store__cursor_open,
 	.next = store__cursor_next,
 	.close_cursor = store__cursor_close,
@@ -410,6 +411,12 @@ static void ro_apply(struct sm_store *store, const struct store_batch *batch, vo
 	done(arg, SM_UNSUPPORTED);
 }
 
+static void ro_transact(struct sm_store *store, const struct store_transaction *transaction, void (*done)(void *arg, enum sm_err err),
+			void *arg)
+{
+	done(arg, SM_UNSUPPORTED);
+}
+
 static enum sm_err ro_job_epoch(struct sm_store *store, const char *job, uint64_t *ret_epoch, struct sm_error *reterr)
 {
 	return sm_fail(reterr, SM_UNSUPPORTED, "%s", read_only_text);
@@ -425,6 +432,7 @@ static const struct store_ops checkpoint_ops = {
 	.schema_release = op_schema_release,
 	.change = ro_change,
 	.apply = ro_apply,
+	.transact = ro_transact,
 	.open = store__cursor_open,
 	.next = store__cursor_next,
 	.close_cursor = store__cursor_close,

@@ -44,6 +44,15 @@ void store__row_done(struct store__row *row)
 	store__row_init(row);
 }
 
+int64_t store__row_newest_us(const struct store__row *row)
+{
+	int64_t newest_us = row->marker_us > row->deleted_us ? row->marker_us : row->deleted_us;
+	for (uint32_t i = 0; i < row->cell_count; i++)
+		if (row->cells[i].timestamp_us > newest_us)
+			newest_us = row->cells[i].timestamp_us;
+	return newest_us;
+}
+
 struct store__cell *store__row_add(struct store__row *row)
 {
 	assert(row->cell_cap);

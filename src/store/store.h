@@ -181,6 +181,34 @@ struct store_row {
 };
 struct store_cursor;
 
+/* ---- read, decide, write ---- */
+
+/* A row that a transaction looks at: by its full clustering, or (partition) the first of the partition, which is one of static cells alone
+ * where the partition has no other. */
+struct store_look {
+	const struct store_cell *clustering; /* table->clustering_count; NULL where that is 0 */
+	bool partition;
+};
+/* What it sees: one row for each look, in their order; cells NULL: there is none. Valid during decide. */
+struct store_sight {
+	const struct store_row *rows;
+	int64_t newest_us; /* latest write time of all that was read, deletions included; INT64_MIN: nothing was ever written */
+};
+/* One step of a partition: the rows are read when all writes before it are on disk and none after it has begun, decide says what to
+ * write, and that is written as a batch is. So transactions are linearizable among themselves and with plain writes and reads, and what
+ * decide sees and its caller learns is durable.
+ * decide runs once, on a thread of the engine: it must not block, and it may use what belongs to the caller, who waits. It fills
+ * ret_batch (its mutations live until done is called), or leaves it empty to write nothing; an error ends the transaction. A write time
+ * after sight->newest_us makes its writes replace all that it has seen. */
+struct store_transaction {
+	const struct store_table *table;
+	const struct store_cell *partition_key;
+	const struct store_look *looks;
+	uint32_t look_count;
+	enum sm_err (*decide)(void *arg, const struct store_sight *sight, struct store_batch *ret_batch);
+	void *arg; /* of decide */
+};
+
 struct store_ops {
 	const struct store_schema *(*schema)(struct sm_store *store); /* counted; never blocks */
 	void (*schema_release)(struct sm_store *store, const struct store_schema *schema);
@@ -193,6 +221,11 @@ struct store_ops {
 	 * SM_INVALID: a key that is null or empty, a value that is none of its column's type, a column twice, a bad ttl or time.
 	 * Errors: SM_FULL (push back), SM_STALE_EPOCH, SM_TOO_LARGE, SM_NOT_FOUND (table dropped), SM_NO_SPACE, SM_IO. Thread: any. */
 	void (*apply)(struct sm_store *store, const struct store_batch *batch, void (*done)(void *arg, enum sm_err err), void *arg);
+
+	/* The transaction is borrowed until done, which is called as apply's. Errors: apply's, SM_CORRUPT, decide's, and SM_UNSUPPORTED
+	 * from engines that cannot do it. Never blocks. Thread: any. */
+	void (*transact)(struct sm_store *store, const struct store_transaction *transaction, void (*done)(void *arg, enum sm_err err),
+			 void *arg);
 
 	/* Reads one consistent state, the one of the first call of next. Rows that a reader sees are synced. */
 	enum sm_err (*open)(struct sm_store *store, const struct store_read *read, struct store_cursor **ret_cursor,
@@ -231,6 +264,7 @@ bool store_value_ok(const struct store_type *type, struct store_cell value);
 
 /* ---- for callers that may block ---- */
 SM_MUST_CHECK enum sm_err store_apply_wait(struct sm_store *store, const struct store_batch *batch);
+SM_MUST_CHECK enum sm_err store_transact_wait(struct sm_store *store, const struct store_transaction *transaction);
 SM_MUST_CHECK enum sm_err store_change_wait(struct sm_store *store, const struct store_change *change, struct sm_error *reterr);
 
 /* ---- the embedded engine ---- */

@@ -99,6 +99,8 @@ struct store__row {
 };
 void store__row_init(struct store__row *row);
 void store__row_done(struct store__row *row);
+/* Latest write time in it, deletion and marker included; STORE_NO_TIME: none. */
+int64_t store__row_newest_us(const struct store__row *row);
 /* Room for one more cell at the end; NULL when memory is out. */
 struct store__cell *store__row_add(struct store__row *row);
 /* row's cells borrow from value. Errors: SM_CORRUPT, SM_NO_MEMORY. */
@@ -248,7 +250,7 @@ SM_MUST_CHECK enum sm_err store__wal_check(const char *dir, struct sm_error *ret
 /* ---- the engine (engine.c), its writer (writer.c), mutations (mutation.c), cursors (cursor.c) ---- */
 
 struct store__engine;
-enum store__write_kind { STORE__WRITE_BATCH, STORE__WRITE_CHANGE, STORE__WRITE_EPOCH, STORE__WRITE_CHECKPOINT };
+enum store__write_kind { STORE__WRITE_BATCH, STORE__WRITE_TRANSACTION, STORE__WRITE_CHANGE, STORE__WRITE_EPOCH, STORE__WRITE_CHECKPOINT };
 struct store__touched {
 	uint32_t table;
 	bool deletions; /* range or partition deletions are among them */
@@ -260,9 +262,11 @@ struct store__write {
 	struct buf ops;
 	struct store__touched *touched, touched_inline[4];
 	uint32_t touched_count, touched_cap, row_count;
-	char *job;                    /* BATCH: its fence; EPOCH: who gets one */
-	uint64_t epoch;               /* BATCH: in; EPOCH: out */
-	struct store__schema *schema; /* CHANGE: the new picture; the writer takes it over */
+	const struct store_transaction *transaction; /* TRANSACTION; borrowed */
+	int64_t token;                               /* of its partition */
+	char *job;                                   /* BATCH: its fence; EPOCH: who gets one */
+	uint64_t epoch;                              /* BATCH: in; EPOCH: out */
+	struct store__schema *schema;                /* CHANGE: the new picture; the writer takes it over */
 	uint32_t truncated_from, truncated_to;
 	const char *dir; /* CHECKPOINT; borrowed */
 	enum sm_err err;
@@ -274,6 +278,25 @@ struct store__write *store__write_new(enum store__write_kind kind);
 void store__write_free(struct store__write *write);
 /* The batch as ops. now_s: for expiry and the age of tombstones. Errors: SM_INVALID, SM_TOO_LARGE, SM_NO_MEMORY. */
 SM_MUST_CHECK enum sm_err store__batch_encode(const struct store_batch *batch, int64_t now_s, struct store__write *write);
+
+/* ---- transactions (transact.c) ---- */
+
+/* See store_ops.transact. */
+void store__transact(struct sm_store *store, const struct store_transaction *transaction, void (*done)(void *arg, enum sm_err err),
+		     void *arg);
+/* The writer's part: read, decide, and put what is to be written into write->ops. now: the table as it is now. */
+SM_MUST_CHECK enum sm_err store__transaction_run(struct store__engine *engine, struct store__table *now, struct store__write *write);
+
+/* Which partitions the writes of a group touch, by table and token: a transaction of one of them has to wait for the next group. */
+struct store__partitions {
+	uint64_t *slots;
+	size_t count, cap;
+	bool all; /* memory was out: any may be there */
+};
+void store__partitions_clear(struct store__partitions *partitions);
+void store__partitions_done(struct store__partitions *partitions);
+void store__partitions_add(struct store__partitions *partitions, const struct buf *ops);
+bool store__partitions_have(const struct store__partitions *partitions, uint32_t table, int64_t token);
 
 struct store__writer;
 struct store__writer_options {
@@ -313,6 +336,11 @@ void store__engine_swap_schema(struct store__engine *engine, struct store__schem
 
 SM_MUST_CHECK enum sm_err store__cursor_open(struct sm_store *store, const struct store_read *read, struct store_cursor **ret_cursor,
 					     struct sm_error *reterr);
+/* The same for a table that was truncated after the picture that read has: its rows are where they are now. */
+SM_MUST_CHECK enum sm_err store__cursor_open_now(struct sm_store *store, const struct store_read *read, struct store__table *now,
+						 struct store_cursor **ret_cursor, struct sm_error *reterr);
+/* Latest write time of all that the cursor has looked at, deletions included. */
+int64_t store__cursor_newest_us(const struct store_cursor *cursor);
 SM_MUST_CHECK enum sm_err store__cursor_next(struct store_cursor *cursor, const struct store_row **ret_row);
 void store__cursor_close(struct store_cursor *cursor);
 

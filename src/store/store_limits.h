@@ -16,6 +16,7 @@
 #define STORE_OPTIONS_MAX 100        /* of one table or keyspace */
 #define STORE_OPTION_BYTES_MAX 65535 /* its name, and its value */
 #define STORE_JOB_NAME_BYTES_MAX 255
-#define STORE_MERGES_MAX 64 /* pieces of one key in a memtable before a write joins them */
+#define STORE_LOOKS_MAX 65535 /* rows that one transaction looks at */
+#define STORE_MERGES_MAX 64   /* pieces of one key in a memtable before a write joins them */
 
 #endif

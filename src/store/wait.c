@@ -40,6 +40,14 @@ enum sm_err store_apply_wait(struct sm_store *store, const struct store_batch *b
 	return wait_for(&w);
 }
 
+enum sm_err store_transact_wait(struct sm_store *store, const struct store_transaction *transaction)
+{
+	struct waiter w = {0};
+	sem_init(&w.done, 0, 0);
+	store->ops->transact(store, transaction, applied, &w);
+	return wait_for(&w);
+}
+
 enum sm_err store_change_wait(struct sm_store *store, const struct store_change *change, struct sm_error *reterr)
 {
 	struct waiter w = {.reterr = reterr};

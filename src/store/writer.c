@@ -29,7 +29,8 @@ struct store__writer {
 	pthread_t thread;
 	bool running;
 	rocksdb_writebatch_t *batch;
-	struct map epochs; /* job -> uint64_t, malloc'ed */
+	struct store__partitions written; /* by the group, where transactions are in it */
+	struct map epochs;                /* job -> uint64_t, malloc'ed */
 	struct truncation *truncations;
 	uint32_t truncation_count;
 	struct sm_error failed; /* code SM_OK: it has not */
@@ -49,7 +50,8 @@ enum sm_err store__writer_put(struct store__writer *writer, struct store__write 
 	pthread_mutex_lock(&writer->lock);
 	if (writer->stopping)
 		err = SM_CLOSED;
-	else if (write->kind == STORE__WRITE_BATCH && writer->pending_bytes && writer->pending_bytes + bytes > STORE_PENDING_BYTES_MAX)
+	else if (write->kind <= STORE__WRITE_TRANSACTION && writer->pending_bytes &&
+		 writer->pending_bytes + bytes > STORE_PENDING_BYTES_MAX)
 		err = SM_FULL;
 	if (!err) {
 		bool idle = !writer->first;
@@ -215,6 +217,17 @@ static enum sm_err admit_epoch(struct store__writer *writer, struct store__write
 	return err;
 }
 
+static enum sm_err admit_transaction(struct store__writer *writer, struct store__write *w)
+{
+	enum sm_err err = find_tables(writer, w);
+	if (err)
+		return err;
+	struct store__table *now = store__schema_table(writer->engine->schema, w->touched[0].table);
+	if ((err = store__transaction_run(writer->engine, now, w)) || (err = find_tables(writer, w)))
+		return err;
+	return note_deletions(writer, w);
+}
+
 static enum sm_err admit(struct store__writer *writer, struct store__write *w)
 {
 	if (writer->failed.code) {
@@ -224,6 +237,8 @@ static enum sm_err admit(struct store__writer *writer, struct store__write *w)
 	}
 	if (w->kind == STORE__WRITE_EPOCH)
 		return admit_epoch(writer, w);
+	if (w->kind == STORE__WRITE_TRANSACTION)
+		return admit_transaction(writer, w);
 	if (w->kind != STORE__WRITE_BATCH)
 		return SM_OK;
 	if (w->job) {
@@ -322,18 +337,41 @@ static void answer(struct store__writer *writer, struct store__write *group)
 	pthread_mutex_unlock(&writer->lock);
 }
 
-static void write_group(struct store__writer *writer, struct store__write *group)
+static bool has_transaction(const struct store__write *w)
 {
-	bool any = false, sync = true;
+	while (w && w->kind != STORE__WRITE_TRANSACTION)
+		w = w->next;
+	return w;
+}
+
+/* A transaction reads what is on disk, so it begins a new group where one before it in this group writes to its partition. */
+static bool must_wait(const struct store__writer *writer, const struct store__write *w)
+{
+	uint32_t table = w->kind == STORE__WRITE_TRANSACTION ? number_now(writer, w->touched[0].table) : 0;
+	return table && store__partitions_have(&writer->written, table, w->token);
+}
+
+/* Admit the writes of the group in their order; returns those that have to wait until it is on disk. */
+static struct store__write *gather(struct store__writer *writer, struct store__write *group, bool *ret_any)
+{
+	bool tracks = has_transaction(group->next);
+	*ret_any = false;
 	rocksdb_writebatch_clear(writer->batch);
-	for (struct store__write *w = group; w; w = w->next) {
+	store__partitions_clear(&writer->written);
+	for (struct store__write *w = group, *last = NULL; w; last = w, w = w->next) {
+		if (last && must_wait(writer, w)) {
+			last->next = NULL;
+			return w;
+		}
 		size_t before = bytes_of_write(w);
 		w->err = admit(writer, w);
 		if (!w->err && w->kind == STORE__WRITE_CHECKPOINT)
 			w->err = checkpoint(writer, w->dir, w->reterr);
 		if (!w->err && w->ops.end) {
 			add_ops(writer->batch, &w->ops);
-			any = true;
+			*ret_any = true;
+			if (tracks)
+				store__partitions_add(&writer->written, &w->ops);
 		}
 		size_t grown = bytes_of_write(w) - before;
 		if (grown) {
@@ -342,6 +380,14 @@ static void write_group(struct store__writer *writer, struct store__write *group
 			pthread_mutex_unlock(&writer->lock);
 		}
 	}
+	return NULL;
+}
+
+/* Returns the rest of the group, which is to be written next. */
+static struct store__write *write_group(struct store__writer *writer, struct store__write *group)
+{
+	bool any, sync = true;
+	struct store__write *rest = gather(writer, group, &any);
 #ifdef SMACK_PLANT_FAULTS
 	sync = !writer->ack_before_sync;
 #endif
@@ -363,6 +409,7 @@ static void write_group(struct store__writer *writer, struct store__write *group
 	if (text)
 		fail_store(writer, text);
 #endif
+	return rest;
 }
 
 static void *run(void *arg)
@@ -371,7 +418,8 @@ static void *run(void *arg)
 	struct store__write *group;
 	pthread_setname_np(pthread_self(), "store-writer");
 	while ((group = take(writer)))
-		write_group(writer, group);
+		while (group)
+			group = write_group(writer, group);
 	return NULL;
 }
 
@@ -433,6 +481,7 @@ enum sm_err store__writer_free(struct store__writer *writer, struct sm_error *re
 	while (map_next(&writer->epochs, &pos, &key, &value))
 		free(value);
 	map_done(&writer->epochs);
+	store__partitions_done(&writer->written);
 	free(writer->truncations);
 	rocksdb_writebatch_destroy(writer->batch);
 	pthread_cond_destroy(&writer->arrived);
