@@ -210,6 +210,11 @@ static enum sm_err offsets_list(struct sm_log *log, const char *group, struct lo
 	return log__offsets_list(engine_of(log)->offsets, group, ret_offsets, ret_count, ret_hold);
 }
 
+static enum sm_err groups(struct sm_log *log, const char *const **ret_names, uint32_t *ret_count, void **ret_hold)
+{
+	return log__offsets_groups(engine_of(log)->offsets, ret_names, ret_count, ret_hold);
+}
+
 static void offsets_release(struct sm_log *log, void *hold)
 {
 	if (!hold)
@@ -361,6 +366,7 @@ static const struct log_ops ops = {
 	.offsets_commit = offsets_commit,
 	.offsets_fetch = offsets_fetch,
 	.offsets_list = offsets_list,
+	.groups = groups,
 	.offsets_release = offsets_release,
 	.txn_end = txn_end,
 	.offsets_commit_txn = offsets_commit_txn,

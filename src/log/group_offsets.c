@@ -627,6 +627,47 @@ enum sm_err log__offsets_list(struct group_offsets *g, const char *group_name, s
 	return SM_OK;
 }
 
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+enum sm_err log__offsets_groups(struct group_offsets *g, const char *const **ret_names, uint32_t *ret_count, void **ret_hold)
+{
+	for (int32_t i = 0; i < LOG_OFFSETS_PARTITIONS; i++)
+		if (g->parts[i].unreadable)
+			return SM_IO;
+	struct arena *arena = calloc(1, sizeof *arena);
+	if (!arena)
+		return SM_NO_MEMORY;
+	arena_init(arena, 0);
+	pthread_mutex_lock(&g->lock);
+	const char **names = arena_alloc(arena, (g->groups.count + 1) * sizeof *names);
+	uint32_t count = 0;
+	size_t pos = 0;
+	struct bytes key;
+	void *value;
+	bool whole = names != NULL;
+	while (whole && map_next(&g->groups, &pos, &key, &value)) {
+		const struct group *group = value;
+		if (!group->offsets.count) /* only a transaction that is open */
+			continue;
+		names[count] = arena_string(arena, (const char *)key.data, key.size);
+		whole = names[count++] != NULL;
+	}
+	pthread_mutex_unlock(&g->lock);
+	if (!whole) {
+		arena_done(arena);
+		free(arena);
+		return SM_NO_MEMORY;
+	}
+	qsort(names, count, sizeof *names, by_name);
+	*ret_names = names;
+	*ret_count = count;
+	*ret_hold = arena;
+	return SM_OK;
+}
+
 /* ---- opening ---- */
 
 static void notify_lost(const struct group_offsets *g, const struct partition *log, int64_t from, int64_t to)

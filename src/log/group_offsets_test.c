@@ -62,6 +62,12 @@ static void commits_are_there_also_after_a_restart(void **state)
 		assert_int_equal(list[1].partition, 1);
 		assert_int_equal(list[1].offset, 7);
 		b.log->ops->offsets_release(b.log, hold);
+		const char *const *names;
+		assert_int_equal(b.log->ops->groups(b.log, &names, &count, &hold), SM_OK);
+		assert_int_equal(count, 2);
+		assert_string_equal(names[0], "g");
+		assert_string_equal(names[1], "other");
+		b.log->ops->offsets_release(b.log, hold);
 		testing_reopen(&b);
 	}
 	assert_int_equal(commit(&b, "g", "no/topic", 0, 1, ""), SM_INVALID);

@@ -203,6 +203,9 @@ struct log_ops {
 	enum sm_err (*offsets_list)(struct sm_log *log, const char *group, struct log_group_offset **ret_offsets, uint32_t *ret_count,
 				    void **ret_hold);
 	void (*offsets_release)(struct sm_log *log, void *hold);
+	/* The names of all groups that have committed offsets, in order; borrowed until offsets_release. May block.
+	 * Errors: SM_IO (some cannot be known), SM_NO_MEMORY, SM_UNAVAILABLE. */
+	enum sm_err (*groups)(struct sm_log *log, const char *const **ret_names, uint32_t *ret_count, void **ret_hold);
 
 	/* Transactions; NULL in an engine whose log another process keeps. Who calls these is the coordinator: it has made the decision
 	 * durable, and says the same again until done has had SM_OK (or SM_NOT_FOUND: the partition has gone). What offsets_commit_txn has

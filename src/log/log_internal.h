@@ -583,6 +583,7 @@ enum sm_err log__offsets_fetch(struct group_offsets *g, const char *group, struc
 			       void **ret_hold);
 enum sm_err log__offsets_list(struct group_offsets *g, const char *group, struct log_group_offset **ret_offsets, uint32_t *ret_count,
 			      void **ret_hold);
+enum sm_err log__offsets_groups(struct group_offsets *g, const char *const **ret_names, uint32_t *ret_count, void **ret_hold);
 
 /* ---- open_files.c ---- */
 

@@ -49,7 +49,7 @@ static void topic_create(struct sm_log *log, const struct log_topic_spec *spec, 
 	struct buf body;
 	buf_init(&body);
 	remote__put_topic_spec(&body, spec);
-	do_change(log, REMOTE_TOPIC_CREATE, &body, done, arg);
+	do_change(log, spec->check ? REMOTE_TOPIC_CHECK : REMOTE_TOPIC_CREATE, &body, done, arg);
 }
 
 static void topic_delete(struct sm_log *log, const char *name, void (*done)(void *arg, const struct sm_error *error), void *arg)
@@ -486,6 +486,99 @@ static enum sm_err offsets_fetch(struct sm_log *log, const char *group, struct l
 	return err;
 }
 
+/* What a request answers with strings, taken into an arena that the caller holds. */
+static enum sm_err ask_held(struct sm_log *log, enum remote_op op, const char *group,
+			    void (*take)(struct byte_reader *r, struct arena *arena, void *out), void *out, void **ret_hold)
+{
+	struct arena *arena = calloc(1, sizeof *arena);
+	if (!arena)
+		return SM_NO_MEMORY;
+	arena_init(arena, 0);
+	struct buf body, answer;
+	buf_init(&body);
+	buf_init(&answer);
+	if (group)
+		remote__put_string(&body, group);
+	enum sm_err err = remote__do(client_of(log), NULL, op, buf_bytes(&body), &answer, NULL);
+	struct byte_reader r = byte_reader(buf_bytes(&answer));
+	if (!err)
+		take(&r, arena, out);
+	if (!err && r.failed)
+		err = SM_CORRUPT;
+	buf_done(&body);
+	buf_done(&answer);
+	if (err) {
+		arena_done(arena);
+		free(arena);
+	} else {
+		*ret_hold = arena;
+	}
+	return err;
+}
+
+struct taken_offsets {
+	struct log_group_offset *items;
+	uint32_t count;
+};
+
+static void take_offsets(struct byte_reader *r, struct arena *arena, void *out)
+{
+	struct taken_offsets *t = out;
+	t->count = remote__take_count(r, 25);
+	t->items = arena_alloc(arena, (t->count + 1) * sizeof *t->items);
+	r->failed |= !t->items;
+	for (uint32_t i = 0; i < t->count && !r->failed; i++) {
+		struct log_group_offset *o = &t->items[i];
+		o->topic = remote__take_string(r, arena);
+		o->partition = (int32_t)reader_be32(r);
+		o->offset = (int64_t)reader_be64(r);
+		o->leader_epoch = (int32_t)reader_be32(r);
+		o->metadata = remote__take_string(r, arena);
+		o->pending = reader_u8(r);
+		r->failed |= !o->topic;
+	}
+}
+
+static enum sm_err offsets_list(struct sm_log *log, const char *group, struct log_group_offset **ret_offsets, uint32_t *ret_count,
+				void **ret_hold)
+{
+	struct taken_offsets taken;
+	enum sm_err err = ask_held(log, REMOTE_OFFSETS_LIST, group, take_offsets, &taken, ret_hold);
+	if (!err) {
+		*ret_offsets = taken.items;
+		*ret_count = taken.count;
+	}
+	return err;
+}
+
+struct taken_names {
+	const char **items;
+	uint32_t count;
+};
+
+static void take_names(struct byte_reader *r, struct arena *arena, void *out)
+{
+	struct taken_names *t = out;
+	t->count = remote__take_count(r, 4);
+	t->items = arena_alloc(arena, (t->count + 1) * sizeof *t->items);
+	r->failed |= !t->items;
+	for (uint32_t i = 0; i < t->count && !r->failed; i++) {
+		t->items[i] = remote__take_string(r, arena);
+		r->failed |= !t->items[i];
+	}
+}
+
+static enum sm_err groups(struct sm_log *log, const char *const **ret_names, uint32_t *ret_count, void **ret_hold)
+{
+	struct taken_names taken;
+	enum sm_err err = ask_held(log, REMOTE_GROUPS, NULL, take_names, &taken, ret_hold);
+	if (!err) {
+		*ret_names = taken.items;
+		*ret_count = taken.count;
+	}
+	return err;
+}
+
 static void offsets_release(struct sm_log *log, void *hold)
 {
 	struct arena *arena = hold;
@@ -516,7 +609,9 @@ static const struct log_ops ops = {
 	.producer_id = producer_id,
 	.offsets_commit = offsets_commit,
 	.offsets_fetch = offsets_fetch,
+	.offsets_list = offsets_list,
 	.offsets_release = offsets_release,
+	.groups = groups,
 	.close = close_log,
 };
 

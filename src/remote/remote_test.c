@@ -138,6 +138,15 @@ static void a_wait_ends_with_the_record_or_is_cancelled(void **state)
 	assert_int_equal(wait_end(&w), SM_CANCELLED);
 }
 
+struct committed {
+	enum sm_err err;
+};
+
+static void is_committed(void *arg, enum sm_err err)
+{
+	((struct committed *)arg)->err = err;
+}
+
 static void offsets_of_a_group_are_kept(void **state)
 {
 	struct sm_log *log = sm_session_log(session);
@@ -148,6 +157,51 @@ static void offsets_of_a_group_are_kept(void **state)
 	assert_int_equal(log->ops->offsets_fetch(log, "g", &offset, 1, &hold), SM_OK);
 	assert_int_equal(offset.offset, -1);
 	log->ops->offsets_release(log, hold);
+	const char *const *names;
+	uint32_t count;
+	assert_int_equal(log->ops->groups(log, &names, &count, &hold), SM_OK);
+	assert_int_equal(count, 0);
+	log->ops->offsets_release(log, hold);
+	/* Committed outside, seen from both sides. */
+	struct committed c = {.err = SM_FAILED};
+	struct log_group_offset two[2] = {{.topic = "o", .partition = 0, .offset = 7, .leader_epoch = 2, .metadata = "note"},
+					  {.topic = "p", .partition = 3, .offset = 9, .leader_epoch = -1}};
+	log->ops->offsets_commit(log, "g", two, 2, is_committed, &c);
+	assert_int_equal(c.err, SM_OK);
+	struct log_group_offset *list;
+	for (int side = 0; side < 2; side++) {
+		struct sm_log *l = side ? machine.log : log;
+		assert_int_equal(l->ops->groups(l, &names, &count, &hold), SM_OK);
+		assert_int_equal(count, 1);
+		assert_string_equal(names[0], "g");
+		l->ops->offsets_release(l, hold);
+		assert_int_equal(l->ops->offsets_list(l, "g", &list, &count, &hold), SM_OK);
+		assert_int_equal(count, 2);
+		assert_string_equal(list[0].topic, "o");
+		assert_int_equal(list[0].offset, 7);
+		assert_int_equal(list[0].leader_epoch, 2);
+		assert_string_equal(list[0].metadata, "note");
+		assert_string_equal(list[1].topic, "p");
+		assert_int_equal(list[1].partition, 3);
+		assert_int_equal(list[1].offset, 9);
+		assert_false(list[1].pending);
+		l->ops->offsets_release(l, hold);
+	}
+}
+
+static void a_topic_is_checked_without_being_made(void **state)
+{
+	struct sm_log *log = sm_session_log(session);
+	struct sm_error error;
+	struct log_topic_spec spec = {.name = "checked", .partitions = 1, .replication_factor = 1, .check = true};
+	assert_int_equal(log_topic_create_wait(log, &spec, &error), SM_OK);
+	const struct log_topics *topics = log->ops->topics(log);
+	assert_null(log_topics_find(topics, "checked"));
+	log->ops->topics_release(log, topics);
+	struct log_config config = {"no.such", "1"};
+	spec.configs = &config;
+	spec.config_count = 1;
+	assert_int_equal(log_topic_create_wait(log, &spec, &error), SM_INVALID);
 }
 
 /* ---- the store ---- */
@@ -341,7 +395,8 @@ static void garbage_ends_its_connection_only(void **state)
 	send_frame(fd, REMOTE_HELLO, "\0\002", 2);
 	assert_int_equal(read_answer(fd, text, sizeof text), 0);
 	for (int op = 2; op < 256; op++) {
-		if (op == REMOTE_PRODUCER_ID || op == REMOTE_TOPICS || op == REMOTE_SCHEMA || op == REMOTE_CHECKPOINT)
+		if (op == REMOTE_PRODUCER_ID || op == REMOTE_TOPICS || op == REMOTE_GROUPS || op == REMOTE_SCHEMA ||
+		    op == REMOTE_CHECKPOINT)
 			continue; /* no body is right for these */
 		send_frame(fd, (uint8_t)op, "", 0);
 		int answer = read_answer(fd, text, sizeof text);
@@ -391,6 +446,7 @@ int main(void)
 		WITH_SERVER(what_is_appended_is_read_back),
 		WITH_SERVER(a_wait_ends_with_the_record_or_is_cancelled),
 		WITH_SERVER(offsets_of_a_group_are_kept),
+		WITH_SERVER(a_topic_is_checked_without_being_made),
 		WITH_SERVER(rows_are_got_and_scanned),
 		WITH_SERVER(a_batch_of_an_older_epoch_is_refused_as_a_whole),
 		WITH_SERVER(commands_answer_or_say_why_not),

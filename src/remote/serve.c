@@ -134,9 +134,11 @@ bool remote__serve_at_once(struct remote_request *q)
 	case REMOTE_WAIT: start_wait(q); return true;
 	case REMOTE_APPLY: start_apply(q); return true;
 	case REMOTE_PRODUCER_ID: log_of(q)->ops->producer_id(log_of(q), producer_done, q); return true;
+	case REMOTE_TOPIC_CHECK:
 	case REMOTE_TOPIC_CREATE: {
 		struct log_topic_spec spec;
 		remote__take_topic_spec(&q->in, &q->arena, &spec);
+		spec.check = q->op == REMOTE_TOPIC_CHECK;
 		if (q->in.failed)
 			remote__request_finish(q, malformed(q));
 		else
@@ -299,6 +301,45 @@ static enum sm_err serve_offsets_fetch(struct remote_request *q)
 	return SM_OK;
 }
 
+static enum sm_err serve_offsets_list(struct remote_request *q)
+{
+	const char *group = remote__take_string(&q->in, &q->arena);
+	struct log_group_offset *offsets;
+	uint32_t count;
+	void *hold;
+	if (!group)
+		return malformed(q);
+	enum sm_err err = log_of(q)->ops->offsets_list(log_of(q), group, &offsets, &count, &hold);
+	if (err)
+		return err;
+	buf_be32(&q->answer, count);
+	for (uint32_t i = 0; i < count; i++) {
+		remote__put_string(&q->answer, offsets[i].topic);
+		buf_be32(&q->answer, (uint32_t)offsets[i].partition);
+		buf_be64(&q->answer, (uint64_t)offsets[i].offset);
+		buf_be32(&q->answer, (uint32_t)offsets[i].leader_epoch);
+		remote__put_string(&q->answer, offsets[i].metadata);
+		buf_u8(&q->answer, offsets[i].pending);
+	}
+	log_of(q)->ops->offsets_release(log_of(q), hold);
+	return SM_OK;
+}
+
+static enum sm_err serve_groups(struct remote_request *q)
+{
+	const char *const *names;
+	uint32_t count;
+	void *hold;
+	enum sm_err err = log_of(q)->ops->groups(log_of(q), &names, &count, &hold);
+	if (err)
+		return err;
+	buf_be32(&q->answer, count);
+	for (uint32_t i = 0; i < count; i++)
+		remote__put_string(&q->answer, names[i]);
+	log_of(q)->ops->offsets_release(log_of(q), hold);
+	return SM_OK;
+}
+
 static enum sm_err serve_schema(struct remote_request *q)
 {
 	const struct store_schema *schema = store_of(q)->ops->schema(store_of(q));
@@ -448,6 +489,8 @@ enum sm_err remote__serve_on_pool(struct remote_request *q)
 	case REMOTE_OFFSET_FOR: return serve_offset_for(q);
 	case REMOTE_PARTITION_BYTES: return serve_partition_bytes(q);
 	case REMOTE_OFFSETS_FETCH: return serve_offsets_fetch(q);
+	case REMOTE_OFFSETS_LIST: return serve_offsets_list(q);
+	case REMOTE_GROUPS: return serve_groups(q);
 	case REMOTE_SCHEMA: return serve_schema(q);
 	case REMOTE_OPEN: return one_at_a_time(q, serve_open);
 	case REMOTE_NEXT: return one_at_a_time(q, serve_next);
