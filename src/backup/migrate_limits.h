@@ -1,0 +1,15 @@
+/* Limits of migrations. */
+#ifndef BACKUP_MIGRATE_LIMITS_H
+#define BACKUP_MIGRATE_LIMITS_H
+
+#define MIGRATE_READ_BYTES (1u << 20)     /* of one read */
+#define MIGRATE_APPEND_BYTES (1u << 20)   /* of one append, but for a batch that is larger alone */
+#define MIGRATE_BATCH_BYTES (900u << 10)  /* records of one batch, not compressed; below what any topic takes unless told otherwise */
+#define MIGRATE_PLACES_MAX 1024           /* of one partition's table of offsets; above, every second one is forgotten */
+#define MIGRATE_NOTES_MAX (64u << 20)     /* bytes of one file of notes */
+#define MIGRATE_RETRY_MS 50               /* until an append is tried again that the target had no room for */
+#define MIGRATE_RETRIES 200               /* of one append */
+#define MIGRATE_KEYS_MAX 4000000          /* of one compacted partition that is compared by its keys */
+#define MIGRATE_GROUP_OFFSETS_MAX 1000000 /* of all groups together */
+
+#endif
