@@ -108,41 +108,40 @@ static bool made_anew(const struct uuid *noted, const struct uuid *now)
 	return memcmp(noted, &none, 16) != 0 && memcmp(now, &none, 16) != 0 && memcmp(noted, now, 16) != 0;
 }
 
+/* Why the notes are not of these topics, or NULL. Not every engine tells that a topic was made anew; what is there then is compared. */
+static const char *notes_are_wrong(const struct copy *c, int64_t target_end)
+{
+	const struct migrate_notes *n = c->notes;
+	if (made_anew(&n->source_id, &c->t->source_id) || made_anew(&n->target_id, &c->t->target_id))
+		return "the topic was made anew since the last run";
+	if (target_end < n->tip.target)
+		return "the target has fewer records than it had";
+	if (c->source_end < n->tip.source)
+		return "the source has fewer records than it had";
+	return NULL;
+}
+
 /* The place from which on the target is compared. */
-static enum sm_err start_point(struct copy *c, int64_t source_start, int64_t target_start, int64_t target_end, struct sm_error *reterr)
+static void start_point(struct copy *c, int64_t source_start, int64_t target_start, int64_t target_end)
 {
 	struct migrate_notes *n = c->notes;
-	const struct migrate_log_options *o = c->m->o;
-	if (n->found && (made_anew(&n->source_id, &c->t->source_id) || made_anew(&n->target_id, &c->t->target_id))) {
-		migrate__say(c->m, MIGRATE_WARNING, "topic %s was made anew since the last run: partition %d is compared as a whole",
-			     c->t->name, (int)c->partition);
-		n->found = false;
-	}
+	const char *wrong = n->found ? notes_are_wrong(c, target_end) : NULL;
+	if (wrong)
+		migrate__say(c->m, MIGRATE_WARNING, "topic %s, partition %d: %s: all that is there is compared", c->t->name,
+			     (int)c->partition, wrong);
 	n->source_id = c->t->source_id;
 	n->target_id = c->t->target_id;
-	if (!n->found) {
+	if (!n->found || wrong) {
+		n->found = false;
 		n->begin = n->before = n->tip = n->proven = (struct migrate_point){.source = source_start, .target = target_start};
 		n->place_count = 0;
 		n->forgotten = false;
 		c->at = n->tip;
-		return SM_OK;
+		return;
 	}
-	if (target_end < n->tip.target)
-		return sm_fail(
-			reterr, SM_CONFLICT,
-			"topic %s, partition %d ends at offset %lld at %s, but %lld was acknowledged: records have gone there. Delete "
-			"the topic there and run this again",
-			c->t->name, (int)c->partition, (long long)target_end, o->target_name, (long long)n->tip.target);
-	if (c->source_end < n->tip.source)
-		return sm_fail(
-			reterr, SM_CONFLICT,
-			"topic %s, partition %d ends at offset %lld at %s, but was copied up to %lld: it is another one. Delete the topic "
-			"at %s and run this again",
-			c->t->name, (int)c->partition, (long long)c->source_end, o->source_name, (long long)n->tip.source, o->target_name);
 	bool all_there = source_start <= n->before.source && target_start <= n->before.target && !c->t->compacted;
 	c->at = all_there ? n->before : n->tip;
 	migrate__places_cut(n, c->at.source);
-	return SM_OK;
 }
 
 static enum sm_err find_place(struct copy *c, struct sm_error *reterr)
@@ -157,7 +156,7 @@ static enum sm_err find_place(struct copy *c, struct sm_error *reterr)
 	if (!err)
 		err = migrate__offset(c->m, true, topic, c->partition, LOG_LATEST, &target_end, reterr);
 	if (!err)
-		err = start_point(c, source_start, target_start, target_end, reterr);
+		start_point(c, source_start, target_start, target_end);
 	/* An append of a process that has died may still arrive: until it is quiet. */
 	for (seen = -1; !err && seen != target_end;) {
 		seen = target_end;

@@ -21,6 +21,10 @@ struct faulty_log {
 	long appends, fail_at; /* the Nth append (0: none) is answered SM_UNAVAILABLE, ... */
 	bool arrives;          /* ... but was made */
 	long commits, fail_commit_at;
+	bool same_ids; /* all topics have the same id, as of an engine that tells none */
+	struct log_topics picture;
+	const struct log_topics *real;
+	struct log_topic items[16];
 };
 struct two_logs {
 	struct sm_system *systems[2];  /* the names of an engine's actors are its own */
@@ -50,12 +54,24 @@ static inline void faulty_change(struct sm_log *log, const struct log_topic_chan
 
 static inline const struct log_topics *faulty_topics(struct sm_log *log)
 {
-	return faulty_of(log)->inner->ops->topics(faulty_of(log)->inner);
+	struct faulty_log *f = faulty_of(log);
+	const struct log_topics *real = f->inner->ops->topics(f->inner);
+	if (!f->same_ids)
+		return real;
+	assert_true(real->count <= 16);
+	for (uint32_t i = 0; i < real->count; i++) {
+		f->items[i] = real->items[i];
+		memset(&f->items[i].id, 0, sizeof f->items[i].id);
+	}
+	f->picture = (struct log_topics){f->items, real->count};
+	f->real = real;
+	return &f->picture;
 }
 
 static inline void faulty_topics_release(struct sm_log *log, const struct log_topics *topics)
 {
-	faulty_of(log)->inner->ops->topics_release(faulty_of(log)->inner, topics);
+	struct faulty_log *f = faulty_of(log);
+	f->inner->ops->topics_release(f->inner, topics == &f->picture ? f->real : topics);
 }
 
 static inline void faulty_append(struct sm_log *log, const char *topic, int32_t partition, uint8_t *batches, size_t size, unsigned flags,
