@@ -13,7 +13,7 @@ run 2 "$SMACK"
 run 2 "$SMACK" frobnicate
 says "unknown command 'frobnicate'"
 one_line
-for c in demo up with cql sql submit topic app job backup restore status version; do
+for c in demo up with cql sql submit topic app job backup restore migrate status version; do
 	run 0 "$SMACK" --help
 	says "  $c"
 	run 0 "$SMACK" $c --help
@@ -35,13 +35,17 @@ run 2 "$SMACK" job restart x
 run 2 "$SMACK" app apply
 run 2 "$SMACK" restore --table t --topic x "$dir"
 says 'KEYSPACE.TABLE'
+run 2 "$SMACK" migrate
+run 2 "$SMACK" migrate log
+says 'say where'
+run 2 "$SMACK" migrate tables --to x
 run 2 "$SMACK" up extra
 run 2 "$SMACK" with
 run 2 "$SMACK" submit
 
 # No server: 1, and how to start one.
 for words in 'topic list' 'status' 'cql -e SELECT' 'sql -e SELECT' 'app list' 'job list' "backup --topic t $dir" \
-	"restore --topic t --table k.t $dir"; do
+	"restore --topic t --table k.t $dir" "migrate log --to $dir/other"; do
 	run 1 "$SMACK" $words --data "$dir/none"
 	one_line
 	says "no server at $dir/none"
