@@ -35,8 +35,8 @@ bool command_is_one_of(const char *word, const char *const *words);
 	}
 /* What the server's "info" command tells: its addresses. */
 struct server_info {
-	char url[64];   /* "http://127.0.0.1:8080" */
-	char kafka[64]; /* "127.0.0.1:9092" */
+	char url[64];     /* "http://127.0.0.1:8080" */
+	char kafka[1024]; /* "127.0.0.1:9092"; several of a real Kafka */
 	char cql_host[46];
 	uint16_t cql_port;
 	int64_t pid;

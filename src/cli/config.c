@@ -2,6 +2,7 @@
 #include "auth/auth.h"
 #include "base/io.h"
 #include "kafka/kafka_limits.h"
+#include "kafka/log_kafka.h"
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
@@ -467,6 +468,51 @@ enum sm_err cql_advertise_parse(const struct config *c, char ret_host[HOST_BYTES
 	return err || ip ? err : SM_INVALID;
 }
 
+/* With a real Kafka nothing of this process serves Kafka's clients, and nothing here keeps the log. */
+static enum sm_err check_outgrown(const struct config *c, const char *name, struct sm_error *reterr)
+{
+	struct sm_error why;
+	enum sm_err err = log_kafka_check(c->log_address, &why);
+	if (err)
+		return sm_fail(reterr, err, "%s: log: %s", name, why.text);
+	const struct {
+		bool set;
+		const char *what;
+	} senseless[] = {
+		{c->listener_count > 0, "a section [listener NAME]"},
+		{*c->kafka_advertise, "kafka.advertise"},
+		{*c->kafka_sasl, "kafka.sasl"},
+		{strcmp(c->kafka_tls, "no") != 0, "kafka.tls"},
+		{strcmp(c->acls, "no") != 0, "security.acls"},
+		{strcmp(c->durability, "sync") != 0, "log.durability"},
+		{c->retention_ms != 0, "log.retention"},
+	};
+	for (size_t i = 0; i < sizeof senseless / sizeof *senseless; i++)
+		if (senseless[i].set)
+			return sm_fail(
+				reterr, SM_INVALID,
+				"%s: %s has no meaning with log = kafka://: clients talk to that Kafka itself, and it keeps the topics",
+				name, senseless[i].what);
+	return SM_OK;
+}
+
+static enum sm_err check_log(const struct config *c, const char *name, struct sm_error *reterr)
+{
+	if (log_kafka_is_address(c->log_address))
+		return check_outgrown(c, name, reterr);
+	if (strcmp(c->log_address, "embedded") != 0)
+		return sm_fail(reterr, SM_INVALID, "%s: log = %s: embedded, or kafka://HOST:PORT,HOST:PORT", name, c->log_address);
+	const char *const others[] = {
+		c->log_security_protocol, c->log_sasl_mechanism,  c->log_sasl_username,     c->log_sasl_password_file, c->log_ca,
+		c->log_certificate,       c->log_certificate_key, c->log_replication_factor};
+	for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+		if (*others[i])
+			return sm_fail(reterr, SM_INVALID,
+				       "%s: log.security.protocol, log.sasl.*, log.ssl.* and log.replication.factor are for log = kafka://",
+				       name);
+	return SM_OK;
+}
+
 enum sm_err config_check(const struct config *c, struct sm_error *reterr)
 {
 	const char *name = c->file ? c->file : "configuration";
@@ -477,7 +523,7 @@ enum sm_err config_check(const struct config *c, struct sm_error *reterr)
 			"Kafka's clients elsewhere come in by a section [listener NAME] with sasl",
 			name, c->listen);
 	enum sm_err err = check_kafka(c, name, reterr);
-	if (err)
+	if (err || (err = check_log(c, name, reterr)))
 		return err;
 	char host[HOST_BYTES_MAX + 1];
 	uint16_t port;

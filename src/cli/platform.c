@@ -55,12 +55,6 @@ static enum sm_err open_data(struct platform *p, struct sm_error *reterr)
 
 /* ---- engines ---- */
 
-/* What recovery had to repair. */
-static void log_notice(void *arg, const char *text)
-{
-	LOG_WARN("log", "%s", text);
-}
-
 static enum sm_err open_engines(struct platform *p, struct sm_error *reterr)
 {
 	char path[4096];
@@ -71,20 +65,7 @@ static enum sm_err open_engines(struct platform *p, struct sm_error *reterr)
 		return err;
 	if ((err = platform_memory_keep(p->system)))
 		return sm_fail(reterr, err, "no actor for the memory: %s", sm_err_text(err));
-	struct log_embedded_options log = {
-		.system = p->system,
-		.dir = in_data(p, "log", path, sizeof path),
-		.segment_bytes = p->config->segment_bytes,
-		.retention_ms = p->config->retention_ms,
-		.direct_bytes = p->config->direct_bytes < UINT32_MAX ? (uint32_t)p->config->direct_bytes : UINT32_MAX,
-		.scrub_interval_ms = p->config->scrub_ms,
-		.sync_interval_ms = strcmp(p->config->durability, "interval") == 0 ? (uint32_t)p->config->sync_interval_ms : 0,
-		.notice = log_notice,
-#ifdef SMACK_PLANT_FAULTS
-		.ack_before_sync = getenv("SMACK_FAULT_ACK_BEFORE_SYNC") != NULL,
-#endif
-	};
-	if ((err = log_embedded_open(&log, &p->log, reterr)))
+	if ((err = platform_log_open(p, reterr)))
 		return err;
 	struct store_embedded_options store = {
 		.system = p->system,
@@ -148,7 +129,7 @@ static enum sm_err make_topic(struct platform *p, const struct config_topic *fro
 	char retention[32];
 	struct log_config configs[1] = {{"retention.ms", retention}};
 	snprintf(retention, sizeof retention, "%llu", (unsigned long long)from->retention_ms);
-	struct log_topic_spec spec = {from->name, (int32_t)from->partitions, 1, configs, from->retention_ms ? 1 : 0};
+	struct log_topic_spec spec = {from->name, (int32_t)from->partitions, 0, configs, from->retention_ms ? 1 : 0};
 	const struct log_topics *topics = p->log->ops->topics(p->log);
 	const struct log_topic *there = topics ? log_topics_find(topics, from->name) : NULL;
 	int32_t have = there ? there->partitions : 0;
@@ -336,7 +317,7 @@ static enum sm_err start_servers(struct platform *p, struct sm_error *reterr)
 	}
 	/* HTTP and the Unix socket tell of the others: they listen when these are there. */
 	enum sm_err err = make_http(p, reterr);
-	if (!err)
+	if (!err && !p->outgrown)
 		err = start_kafka(p, reterr);
 	if (!err)
 		err = cql_server_new(&cql, &p->cql, reterr);
@@ -344,7 +325,9 @@ static enum sm_err start_servers(struct platform *p, struct sm_error *reterr)
 		return err;
 	bool v6 = strchr(p->config->listen, ':') != NULL;
 	snprintf(p->cql_port, sizeof p->cql_port, "%u", cql_server_port(p->cql));
-	snprintf(p->kafka_address, sizeof p->kafka_address, v6 ? "[%s]:%u" : "%s:%u", p->config->listen, kafka_server_port(p->kafka, 0));
+	if (p->kafka)
+		snprintf(p->kafka_address, sizeof p->kafka_address, v6 ? "[%s]:%u" : "%s:%u", p->config->listen,
+			 kafka_server_port(p->kafka, 0));
 	if ((err = http_server_start(p->http, reterr)))
 		return err;
 	snprintf(p->url, sizeof p->url, v6 ? "http://[%s]:%u" : "http://%s:%u", p->config->listen, http_server_port(p->http));

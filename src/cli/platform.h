@@ -51,7 +51,10 @@ struct platform {
 	struct cluster *cluster;
 	struct platform_runner *runner;
 	struct web *web;
-	char url[64], kafka_address[64], cql_port[8];
+	char url[64], cql_port[8];
+	bool outgrown;                     /* a real Kafka keeps the log: kafka is NULL */
+	char kafka_address[1024];          /* where Kafka's clients find the topics: HOST:PORT, or several of a real Kafka */
+	char log_shown[1024];              /* "embedded" or the real Kafka's address */
 	char *process_env[8];              /* ends with NULL: what processes of the cluster find in their environment */
 	struct remote_command commands[4]; /* of the Unix socket; ends with name NULL */
 	_Atomic bool ready;
@@ -61,6 +64,10 @@ struct platform {
 SM_MUST_CHECK enum sm_err platform_start(struct config *config, struct platform **ret_platform, struct sm_error *reterr);
 /* Stop accepting, drain, end the jobs, close the engines. Within 5 s. Returns the first error of the engines' closing. */
 enum sm_err platform_stop(struct platform *platform, struct sm_error *reterr);
+
+/* ---- platform_log.c ---- */
+/* The log that the configuration names: the embedded one, or one on a real Kafka. */
+SM_MUST_CHECK enum sm_err platform_log_open(struct platform *platform, struct sm_error *reterr);
 
 /* ---- memory.c ---- */
 /* Give back to the system what an idle process does not need. */

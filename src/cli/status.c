@@ -74,6 +74,10 @@ static void print_status(const json_t *s)
 	       number(s, "pid"), (double)number(s, "uptimeMs") / 1000, (double)number(s, "memoryBytes") / 1048576,
 	       json_number_value(json_object_get(s, "cpuSeconds")), text(s, "url"), text(s, "kafka"), text(s, "cqlHost"),
 	       number(s, "cqlPort"), text(s, "data"));
+	const char *engine = text(json_object_get(s, "log"), "engine");
+	bool embedded = strcmp(engine, "embedded") == 0;
+	if (!embedded)
+		printf("The topics are those of %s; Kafka's port is not served here.\n\n", engine);
 	const json_t *ingest = json_object_get(s, "ingest"), *agent = json_object_get(json_object_get(s, "cluster"), "agent");
 	printf("ingest: %lld events, %lld refused\nagent: %.1f of %.1f CPUs, %.0f of %.0f MiB in use\n\n", number(ingest, "events"),
 	       number(ingest, "invalid"), json_number_value(json_object_get(agent, "cpusUsed")),
@@ -82,7 +86,8 @@ static void print_status(const json_t *s)
 	const json_t *cluster = json_object_get(s, "cluster");
 	print_rows(json_object_get(s, "topics"), (const char *const[]){"name", "partitions", "records"},
 		   (const char *const[]){"topic", "partitions", "records"}, 3);
-	print_replication(json_object_get(s, "topics"));
+	if (embedded)
+		print_replication(json_object_get(s, "topics"));
 	print_rows(json_object_get(s, "streams"), (const char *const[]){"name", "records", "duplicates", "deadLetters", "batches", "lag"},
 		   (const char *const[]){"stream", "records", "duplicates", "dead letters", "batches", "lag"}, 6);
 	print_rows(json_object_get(cluster, "apps"), (const char *const[]){"id", "instances", "running", "restarts"},

@@ -83,7 +83,10 @@ static int describe(struct sm_log *log, const struct arguments *a)
 	}
 	char id[37];
 	uuid_format(&t->id, id);
-	printf("topic %s  id %s  partitions %d  replication factor %d\n", t->name, id, (int)t->partitions, (int)t->replication_factor);
+	printf("topic %s", t->name);
+	if (uuid_version(&t->id) == 4) /* a real Kafka's does not come through */
+		printf("  id %s", id);
+	printf("  partitions %d  replication factor %d\n", (int)t->partitions, (int)t->replication_factor);
 	for (uint32_t i = 0; i < t->config_count; i++)
 		printf("  %s = %s\n", t->configs[i].name, t->configs[i].value);
 	for (int32_t p = 0; p < t->partitions; p++) {
@@ -299,7 +302,8 @@ int command_topic(int argc, char **argv)
 		{"partitions", 'p', "N", 0,
 		 "create: so many partitions (default 1); alter: grow to so many; produce, consume: only this one", 0},
 		{"partition", 'p', "N", OPTION_ALIAS, NULL, 0},
-		{"replication-factor", KEY_REPLICATION, "N", 0, "create: kept and shown; there is one copy", 0},
+		{"replication-factor", KEY_REPLICATION, "N", 0,
+		 "create: kept and shown, there is one copy; with log = kafka:// so many copies", 0},
 		{"config", KEY_CONFIG, "NAME=VALUE", 0, "create, alter: as retention.ms=3600000; alter: NAME= goes back to the default", 0},
 		{"key-separator", 'K', "TEXT", 0, "produce: what stands before TEXT in a line is its key", 0},
 		{"follow", 'f', NULL, 0, "consume: go on with what arrives, from now on", 0},
@@ -318,7 +322,7 @@ int command_topic(int argc, char **argv)
 		NULL,
 		NULL,
 		NULL};
-	struct arguments a = {.partitions = -1, .partition = -1, .replication = 1, .max = -1};
+	struct arguments a = {.partitions = -1, .partition = -1, .max = -1};
 	command_parse(&argp, argc, argv, &a);
 	struct sm_error error = {0};
 	const char *action = a.words[0];

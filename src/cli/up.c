@@ -32,8 +32,9 @@ int command_up(int argc, char **argv)
 	struct platform *platform;
 	if (server_options_apply(&server, &error) || platform_start(&config, &platform, &error))
 		return command_failed(&error);
-	printf("smack %s is ready after %.0f ms\n  http   %s\n  kafka  %s\n  cql    %s:%u\n", SMACK_VERSION,
-	       (double)(platform->ready_ns - platform->started_ns) / 1e6, platform->url, platform->kafka_address, config.listen,
+	printf("smack %s is ready after %.0f ms\n  http   %s\n  kafka  %s%s\n  cql    %s:%u\n", SMACK_VERSION,
+	       (double)(platform->ready_ns - platform->started_ns) / 1e6, platform->url, platform->kafka_address,
+	       platform->outgrown ? " (a real Kafka keeps the topics; its port is not served here)" : "", config.listen,
 	       cql_server_port(platform->cql));
 	for (uint32_t i = 0; i < config.listener_count; i++)
 		printf(strchr(config.listeners[i].address, ':') ? "  listener %s  [%s]:%u\n" : "  listener %s  %s:%u\n",

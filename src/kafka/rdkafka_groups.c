@@ -2,6 +2,7 @@
  */
 #include "kafka/rdkafka_internal.h"
 #include <stdlib.h>
+#include <time.h>
 
 /* ---- records ---- */
 
@@ -175,12 +176,25 @@ static enum sm_err take_offsets_back(struct kafka_log *k, const struct commit_jo
 	return err == SM_NOT_FOUND ? SM_OK : err; /* a group that never was has nothing to take back */
 }
 
+/* A group's coordinator may be about to come: the first group's makes __consumer_offsets. Waits a moment; false: no more. */
+static bool again(struct kafka_log *k, enum sm_err err, uint64_t began_ns)
+{
+	uint64_t took_ns = clock_monotonic_ns(&clock_system) - began_ns;
+	if (err != SM_UNAVAILABLE || took_ns > KAFKA_REQUEST_MS * 1000000ull || atomic_load(&k->closing))
+		return false;
+	nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL);
+	return true;
+}
+
 static void run_commit(struct kafka_log *k, struct kafka_job *job)
 {
 	struct commit_job *c = (struct commit_job *)job;
-	enum sm_err err = put_offsets(k, c);
-	if (!err)
-		err = take_offsets_back(k, c);
+	uint64_t began_ns = clock_monotonic_ns(&clock_system);
+	enum sm_err err;
+	do {
+		if (!(err = put_offsets(k, c)))
+			err = take_offsets_back(k, c);
+	} while (again(k, err, began_ns));
 	c->done(c->arg, err);
 }
 
@@ -221,9 +235,8 @@ void kafka__offsets_commit(struct sm_log *log, const char *group, const struct l
 
 /* ---- what is committed ---- */
 
-/* partitions NULL: all that the group has. The event holds the list. */
-static enum sm_err ask_committed(struct kafka_log *k, const char *group, const rd_kafka_topic_partition_list_t *partitions,
-				 rd_kafka_event_t **ret_event, const rd_kafka_topic_partition_list_t **ret_list)
+static enum sm_err ask_committed_once(struct kafka_log *k, const char *group, const rd_kafka_topic_partition_list_t *partitions,
+				      rd_kafka_event_t **ret_event, const rd_kafka_topic_partition_list_t **ret_list)
 {
 	struct sm_error error = {0};
 	size_t count;
@@ -248,6 +261,18 @@ static enum sm_err ask_committed(struct kafka_log *k, const char *group, const r
 		rd_kafka_event_destroy(event);
 	else
 		*ret_event = event;
+	return err;
+}
+
+/* partitions NULL: all that the group has. The event holds the list. */
+static enum sm_err ask_committed(struct kafka_log *k, const char *group, const rd_kafka_topic_partition_list_t *partitions,
+				 rd_kafka_event_t **ret_event, const rd_kafka_topic_partition_list_t **ret_list)
+{
+	uint64_t began_ns = clock_monotonic_ns(&clock_system);
+	enum sm_err err;
+	do
+		err = ask_committed_once(k, group, partitions, ret_event, ret_list);
+	while (again(k, err, began_ns));
 	return err;
 }
 

@@ -26,7 +26,7 @@ struct log_config {
 struct log_topic_spec {
 	const char *name;
 	int32_t partitions;
-	int32_t replication_factor; /* kept and shown, counted as 1 */
+	int32_t replication_factor; /* 0: the engine's own. The embedded one keeps and shows it, and counts it as 1 */
 	const struct log_config *configs;
 	uint32_t config_count;
 	bool internal; /* written by the server alone; its name begins with "__" */

@@ -55,7 +55,7 @@ enum sm_err log__topic_new(const struct engine *engine, const struct log_topic_s
 	if (spec->partitions > LOG_PARTITIONS_MAX)
 		return sm_fail(reterr, SM_TOO_LARGE, "topic %s: %d partitions are more than %d", spec->name, spec->partitions,
 			       LOG_PARTITIONS_MAX);
-	if (spec->replication_factor < 1 || spec->replication_factor > INT16_MAX)
+	if (spec->replication_factor < 0 || spec->replication_factor > INT16_MAX)
 		return sm_fail(reterr, SM_INVALID, "topic %s: the replication factor must be at least 1", spec->name);
 	struct topic *t = calloc(1, sizeof *t);
 	if (!t || !(t->name = strdup(spec->name))) {
@@ -64,7 +64,7 @@ enum sm_err log__topic_new(const struct engine *engine, const struct log_topic_s
 	}
 	uuid_random(&t->id);
 	t->partition_count = spec->partitions;
-	t->replication_factor = spec->replication_factor;
+	t->replication_factor = spec->replication_factor ? spec->replication_factor : 1;
 	t->internal = internal;
 	bool offsets = strcmp(t->name, TOPIC_OFFSETS) == 0;
 	log__config_defaults(&t->settings, offsets ? LOG_OFFSETS_SEGMENT_BYTES : engine->segment_bytes,

@@ -39,7 +39,7 @@ static enum sm_err add_dead_letter(struct stream_job *job, struct sm_error *rete
 		if (strcmp(job->sources[i].topic, topic) == 0)
 			return sm_fail(reterr, SM_INVALID, "job %s: %s is read by the job, it can't take the dead letters", job->name,
 				       topic);
-	struct log_topic_spec spec = {.name = topic, .partitions = 1, .replication_factor = 1};
+	struct log_topic_spec spec = {.name = topic, .partitions = 1};
 	enum sm_err err = log_topic_create_wait(job->env->log, &spec, reterr);
 	if (err && err != SM_EXISTS)
 		return err;

@@ -27,6 +27,7 @@ function showPipeline(doc, rates, history) {
 	bind("log.records", short(sum(topics, "records")));
 	bind("log.topics", count(topics.length));
 	bind("log.latency", latency(doc.log.latency));
+	bind("log.engine", doc.log.engine === "embedded" ? "Kafka" : `on ${doc.log.engine}`);
 	bind("stream.rate", rate(rates.stream));
 	bind("stream.batches", short(sum(streams, "batches")));
 	bind("stream.duplicates", short(sum(streams, "duplicates")));
