@@ -56,7 +56,7 @@ static rd_kafka_t *lane_new(struct kafka_log *k, int isolation, struct sm_error 
 		{"queued.max.messages.kbytes", KAFKA_PREFETCH_KBYTES},
 		{"fetch.error.backoff.ms", "100"},
 		/* A reader that begins elsewhere waits for the fetch that is under way. */
-		{"fetch.wait.max.ms", "200"},
+		{"fetch.wait.max.ms", "100"},
 		{"isolation.level", isolation == KAFKA_COMMITTED ? "read_committed" : "read_uncommitted"},
 	};
 	char why[300] = "no memory";
@@ -107,7 +107,7 @@ static void free_all(struct kafka_log *k)
 {
 	kafka__parts_free(k);
 	for (int i = 0; i < KAFKA_ISOLATIONS; i++)
-		for (int lane = 0; lane < KAFKA_LANES_MAX; lane++)
+		for (int lane = 0; lane <= KAFKA_LANES_MAX; lane++)
 			if (k->lanes[i][lane])
 				rd_kafka_destroy(k->lanes[i][lane]);
 	kafka__picture_unref(k->picture);
@@ -214,7 +214,7 @@ static enum sm_err start(struct kafka_log *k, const struct log_kafka_options *o,
 		k->shown = NULL;
 		return sm_fail(reterr, SM_NO_MEMORY, "no memory");
 	}
-	if (!kafka__lane(k, KAFKA_COMMITTED, 0, reterr))
+	if (!kafka__lane(k, KAFKA_COMMITTED, KAFKA_ASKER, reterr))
 		return SM_INVALID;
 	if ((err = kafka__producer_new(k, reterr)) || (err = start_thread(k, 1, &k->produce_thread, kafka__produce_thread, reterr)) ||
 	    (err = connect_first(k, o->open_timeout_ms ? o->open_timeout_ms : KAFKA_OPEN_MS, reterr)) ||

@@ -351,10 +351,11 @@ enum sm_err kafka__offsets_list(struct sm_log *log, const char *group, struct lo
 	const rd_kafka_topic_partition_list_t *list = NULL;
 	uint32_t count = 0;
 	enum sm_err err = arena ? ask_committed(kafka__log_of(log), group, NULL, &event, &list) : SM_NO_MEMORY;
-	struct log_group_offset *offsets = err ? NULL : arena_alloc(arena, ((size_t)list->cnt + 1) * sizeof *offsets);
+	size_t most = list ? (size_t)list->cnt : 0;
+	struct log_group_offset *offsets = err ? NULL : arena_alloc(arena, (most + 1) * sizeof *offsets);
 	if (!err && !offsets)
 		err = SM_NO_MEMORY;
-	for (int i = 0; !err && i < list->cnt; i++) {
+	for (size_t i = 0; !err && i < most; i++) {
 		struct log_group_offset *o = &offsets[count];
 		if (list->elems[i].offset < 0 && !list->elems[i].err)
 			continue;

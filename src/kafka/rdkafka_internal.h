@@ -190,9 +190,10 @@ struct kafka_log {
 	atomic_uint pending;
 	pthread_t produce_thread;
 
-	/* Consumers: a partition has at most one cursor in each. The first committed one also asks for everything else. */
+	/* Consumers: a partition has at most one cursor in each. The last ones have none, and are there for questions: on a connection
+	 * with a fetch under way an answer would wait for that. */
 	pthread_mutex_t lock;
-	rd_kafka_t *lanes[KAFKA_ISOLATIONS][KAFKA_LANES_MAX];
+	rd_kafka_t *lanes[KAFKA_ISOLATIONS][KAFKA_LANES_MAX + 1];
 	struct map parts; /* topic, 0, partition -> struct kafka_part */
 
 	/* Waits. librdkafka's threads take this lock in callbacks: nothing of librdkafka is called under it. */
@@ -222,12 +223,12 @@ static inline struct kafka_log *kafka__log_of(struct sm_log *log)
 {
 	return (struct kafka_log *)log;
 }
+#define KAFKA_ASKER KAFKA_LANES_MAX /* the lane for questions */
 /* A consumer; made when it is first asked for. NULL, with reterr: it cannot be. */
 rd_kafka_t *kafka__lane(struct kafka_log *k, int isolation, uint32_t lane, struct sm_error *reterr);
-/* The handle for questions. */
 static inline rd_kafka_t *kafka__asker(struct kafka_log *k)
 {
-	return k->lanes[KAFKA_COMMITTED][0];
+	return k->lanes[KAFKA_COMMITTED][KAFKA_ASKER];
 }
 /* A configuration of what all handles share, with callbacks; rd_kafka_new takes it over. */
 rd_kafka_conf_t *kafka__conf(struct kafka_log *k);

@@ -351,7 +351,7 @@ enum sm_err kafka__read_uncommitted(struct sm_log *log, const char *topic, int32
 
 enum sm_err kafka__ask_offset(struct kafka_log *k, int isolation, const char *topic, int32_t partition, int64_t what, int64_t *ret_offset)
 {
-	rd_kafka_t *rk = kafka__lane(k, isolation, 0, NULL);
+	rd_kafka_t *rk = kafka__lane(k, isolation, KAFKA_ASKER, NULL);
 	rd_kafka_topic_partition_list_t *list = rk ? rd_kafka_topic_partition_list_new(1) : NULL;
 	if (!list)
 		return SM_NO_MEMORY;
