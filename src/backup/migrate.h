@@ -13,7 +13,8 @@
  * noticed at once.
  *
  * While records are copied the target's topic keeps them all whatever their times (no retention, no compaction, times as they come); its
- * true configs are set when the copy is proven. The proof: the records of the target are read again; their number and the checksum of
+ * true configs are set when the copy is proven. A retention that the source does not say stays off: the target's default may be another
+ * one. The proof: the records of the target are read again; their number and the checksum of
  * their sequence must be those that were computed when the source was read. The checksum is a chain, sum' = SHA-256(sum, times, key, value,
  * headers of a record), from 32 zero bytes on. */
 #ifndef BACKUP_MIGRATE_H
@@ -33,13 +34,13 @@ struct migrate_log_options {
 	uint32_t topic_count;
 	const char *const *skip_configs; /* that are not set at the target */
 	uint32_t skip_config_count;
-	int32_t replication_factor; /* of topics that are made; 0: as at the source */
+	int32_t replication_factor; /* of topics that are made; 0: as at the source, if that has more than one, else the target's own */
 	bool dry_run;               /* only say what would be done */
 	bool verify;                /* only compare */
 	bool overwrite_groups;      /* also offsets that a group has committed at the target itself */
 	void (*say)(void *arg, enum migrate_say kind, const char *text);
-	/* done of total offsets of one partition are through; may be NULL. */
-	void (*progress)(void *arg, const char *topic, int32_t partition, uint64_t done, uint64_t total);
+	/* done of total offsets of one partition are copied or compared; proof: are read again. May be NULL. */
+	void (*progress)(void *arg, const char *topic, int32_t partition, bool proof, uint64_t done, uint64_t total);
 	void *arg;
 };
 

@@ -58,7 +58,7 @@ static enum sm_err walk_both(struct migrate *m, struct migrate_log_row *row, str
 			row->same = false;
 		}
 		if (m->o->progress && source_end > from.source)
-			m->o->progress(m->o->arg, row->topic, row->partition, (uint64_t)(cursors[0].offset - from.source),
+			m->o->progress(m->o->arg, row->topic, row->partition, false, (uint64_t)(cursors[0].offset - from.source),
 				       (uint64_t)(source_end - from.source));
 	}
 	migrate__cursor_done(&cursors[0]);
@@ -77,6 +77,9 @@ static enum sm_err read_target(struct migrate *m, const struct migrate_notes *no
 	while (!(err = migrate__next(&to, &record, reterr))) {
 		row->target_records++;
 		migrate__sum_add(m->sum, &record, row->target_sum);
+		if (m->o->progress)
+			m->o->progress(m->o->arg, row->topic, row->partition, true, (uint64_t)(to.offset - notes->proven.target),
+				       (uint64_t)(notes->tip.target - notes->proven.target));
 	}
 	migrate__cursor_done(&to);
 	return err == SM_END ? SM_OK : err;

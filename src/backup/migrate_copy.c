@@ -56,7 +56,7 @@ static void tell_progress(const struct copy *c)
 {
 	int64_t from = c->notes->begin.source;
 	if (c->m->o->progress && c->source_end > from)
-		c->m->o->progress(c->m->o->arg, c->t->name, c->partition, (uint64_t)(c->at.source - from),
+		c->m->o->progress(c->m->o->arg, c->t->name, c->partition, false, (uint64_t)(c->at.source - from),
 				  (uint64_t)(c->source_end - from));
 }
 

@@ -16,6 +16,7 @@ struct migrate_topic {
 	const struct log_config *target_configs;
 	uint32_t target_config_count;
 	int32_t target_partitions; /* 0: it is not there */
+	uint32_t held;             /* bits: which of the configs are other ones meanwhile */
 	bool compacted;            /* here or there: records may go while they are copied */
 };
 struct migrate {

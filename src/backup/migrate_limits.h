@@ -7,8 +7,8 @@
 #define MIGRATE_BATCH_BYTES (900u << 10)  /* records of one batch, not compressed; below what any topic takes unless told otherwise */
 #define MIGRATE_PLACES_MAX 1024           /* of one partition's table of offsets; above, every second one is forgotten */
 #define MIGRATE_NOTES_MAX (64u << 20)     /* bytes of one file of notes */
-#define MIGRATE_RETRY_MS 50               /* until an append is tried again that the target had no room for */
-#define MIGRATE_RETRIES 200               /* of one append */
+#define MIGRATE_RETRY_MS 50               /* until an append or a read is tried again */
+#define MIGRATE_RETRIES 200               /* of one of them */
 #define MIGRATE_KEYS_MAX 4000000          /* of one compacted partition that is compared by its keys */
 #define MIGRATE_GROUP_OFFSETS_MAX 1000000 /* of all groups together */
 

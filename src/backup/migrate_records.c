@@ -36,17 +36,34 @@ static enum sm_err cannot_read(const struct migrate_cursor *c, enum sm_err err, 
 		       (long long)c->offset, sm_err_text(err));
 }
 
+/* A reader may not know yet that there is more, until its end is asked for. */
+static enum sm_err read_some(struct migrate_cursor *c, struct log_read_result *ret_result)
+{
+	enum sm_err err = SM_OK;
+	int64_t latest;
+	for (int i = 0; i < MIGRATE_RETRIES; i++) {
+		if ((err = c->log->ops->read(c->log, c->topic, c->partition, c->offset, MIGRATE_READ_BYTES, ret_result)) ||
+		    ret_result->slice.size)
+			return err;
+		log_slice_done(&ret_result->slice);
+		if ((err = c->log->ops->offset_for(c->log, c->topic, c->partition, LOG_LATEST, &latest, NULL)))
+			return err;
+		if (latest < c->end)
+			return SM_OUT_OF_RANGE;
+		if (i)
+			nanosleep(&(struct timespec){.tv_nsec = MIGRATE_RETRY_MS * 1000000L}, NULL);
+	}
+	return SM_TIMEOUT;
+}
+
 static enum sm_err read_more(struct migrate_cursor *c, struct sm_error *reterr)
 {
 	struct log_read_result result;
 	log_slice_done(&c->slice);
-	enum sm_err err = c->log->ops->read(c->log, c->topic, c->partition, c->offset, MIGRATE_READ_BYTES, &result);
+	enum sm_err err = read_some(c, &result);
 	if (err)
 		return cannot_read(c, err, reterr);
 	c->slice = result.slice;
-	/* The end was a last stable offset once, so that there are batches before it. */
-	if (!c->slice.size)
-		return cannot_read(c, SM_CORRUPT, reterr);
 	if ((err = log_slice_bytes(&c->slice, &c->buffer, &c->cap, &c->left)))
 		return cannot_read(c, err, reterr);
 	return SM_OK;

@@ -65,7 +65,10 @@ static void topics_come_over_with_records_configs_and_groups(void **state)
 	assert_string_equal(config_of(b.inner, "t", "max.message.bytes", text), "2000000");
 	assert_string_equal(config_of(b.inner, "t", "segment.bytes", text), "100000");
 	assert_string_equal(config_of(b.inner, "t", "cleanup.policy", text), "");
-	assert_string_equal(config_of(b.inner, "u", "retention.ms", text), "");
+	/* What the source does not say is off. */
+	assert_string_equal(config_of(b.inner, "u", "retention.ms", text), "-1");
+	assert_non_null(strstr(b.said, "topic u: the source says nothing of it, so retention.bytes=-1 retention.ms=-1 is set"));
+	assert_null(strstr(b.said, "topic t: the source says nothing of it, so retention.bytes=-1 retention.ms"));
 	struct codecs here = codecs_of(b.source, "u"), there = codecs_of(b.inner, "u");
 	assert_memory_equal(&here, &there, sizeof here);
 	assert_int_equal(two_committed(b.inner, "g", "t", 0), 17);

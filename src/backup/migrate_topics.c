@@ -31,6 +31,12 @@ static bool is_held(const char *name)
 	return config_find(held, HELD, name) != NULL;
 }
 
+/* Of these the engines' defaults differ: a Kafka deletes after a week. */
+static bool is_retention(const char *name)
+{
+	return strncmp(name, "retention.", 10) == 0;
+}
+
 static bool is_compacted(const struct log_config *configs, uint32_t count)
 {
 	const struct log_config *c = config_find(configs, count, "cleanup.policy");
@@ -92,7 +98,9 @@ static bool add_topic(struct migrate *m, const struct log_topic *from, const str
 	t->name = arena_string(&m->arena, from->name, strlen(from->name));
 	t->source_id = from->id;
 	t->partitions = from->partitions;
-	t->replication_factor = m->o->replication_factor > 0 ? m->o->replication_factor : from->replication_factor;
+	t->replication_factor = m->o->replication_factor;
+	if (t->replication_factor <= 0 && from->replication_factor > 1)
+		t->replication_factor = from->replication_factor;
 	t->configs = configs_copy(m, from, false, &t->config_count);
 	t->compacted = is_compacted(from->configs, from->config_count);
 	if (!to)
@@ -158,18 +166,29 @@ static enum sm_err apply(struct migrate *m, const struct migrate_topic *t, const
 	return err;
 }
 
-/* What the topic is to have while records are copied: the source's, but for what is held; of the latter what the target knows. */
-static uint32_t configs_meanwhile(struct migrate *m, const struct migrate_topic *t, struct log_config out[CONFIGS_MAX])
+/* What the topic is to have while records are copied: the source's, but for what is held. */
+static uint32_t configs_meanwhile(const struct migrate_topic *t, struct log_config out[CONFIGS_MAX])
 {
-	struct sm_error refused;
 	uint32_t count = 0;
 	for (uint32_t i = 0; i < t->config_count && count < CONFIGS_MAX - HELD; i++)
 		if (!is_held(t->configs[i].name))
 			out[count++] = t->configs[i];
 	for (size_t i = 0; i < HELD; i++)
-		if (!apply(m, t, &held[i], 1, true, &refused))
+		if (t->held & 1u << i)
 			out[count++] = held[i];
 	return count;
+}
+
+/* Of the configs that are to be held, those that the target knows: mostly all, so they are asked for together first. */
+static void find_held(struct migrate *m, struct migrate_topic *t)
+{
+	struct sm_error refused;
+	t->held = (1u << HELD) - 1;
+	if (!apply(m, t, held, HELD, true, &refused))
+		return;
+	for (size_t i = 0; i < HELD; i++)
+		if (apply(m, t, &held[i], 1, true, &refused))
+			t->held &= ~(1u << i);
 }
 
 /* Which configs the target does not take, each asked for alone. */
@@ -177,6 +196,9 @@ static enum sm_err tell_refused(struct migrate *m, const struct migrate_topic *t
 {
 	struct sm_error first = {0}, one;
 	struct buf names;
+	/* Is it for the configs? */
+	if (apply(m, t, NULL, 0, true, &one))
+		return SM_OK;
 	buf_init(&names);
 	for (uint32_t i = 0; i < t->config_count; i++) {
 		if (!apply(m, t, &t->configs[i], 1, true, &one))
@@ -194,7 +216,7 @@ static enum sm_err tell_refused(struct migrate *m, const struct migrate_topic *t
 	return err;
 }
 
-static enum sm_err check_topic(struct migrate *m, const struct migrate_topic *t, struct sm_error *reterr)
+static enum sm_err check_topic(struct migrate *m, struct migrate_topic *t, struct sm_error *reterr)
 {
 	if (t->config_count > CONFIGS_MAX - HELD)
 		return sm_fail(reterr, SM_TOO_LARGE, "topic %s has more than %d configs", t->name, (int)(CONFIGS_MAX - HELD));
@@ -214,8 +236,11 @@ static enum sm_err check_topic(struct migrate *m, const struct migrate_topic *t,
 		struct sm_error refused;
 		if (tell_refused(m, t, &refused))
 			*reterr = refused;
+		return err;
 	}
-	return err;
+	if (!m->o->dry_run)
+		find_held(m, t);
+	return SM_OK;
 }
 
 enum sm_err migrate__plan(struct migrate *m, struct sm_error *reterr)
@@ -288,7 +313,7 @@ enum sm_err migrate__prepare(struct migrate *m, struct migrate_topic *t, struct 
 	enum sm_err err = note_configs(m, t, reterr);
 	if (err)
 		return err;
-	uint32_t count = configs_meanwhile(m, t, configs);
+	uint32_t count = configs_meanwhile(t, configs);
 	err = apply(m, t, configs, count, false, reterr);
 	return err ? err : look_again(m, t, reterr);
 }
@@ -316,23 +341,36 @@ enum sm_err migrate__finish(struct migrate *m, struct migrate_topic *t, struct s
 	char name[512];
 	uint8_t *data;
 	struct bytes noted;
-	struct log_config before[HELD], configs[HELD], meanwhile[CONFIGS_MAX];
-	uint32_t before_count, count = 0, known = configs_meanwhile(m, t, meanwhile);
+	struct log_config before[HELD], configs[HELD];
+	uint32_t before_count, count = 0;
 	name_of(t->name, name);
 	enum sm_err err = migrate__state_read(m, name, &data, &noted, reterr);
 	if (err)
 		return err;
 	configs_before(m, noted, before, &before_count);
 	free(data);
+	const struct log_config *policy = config_find(t->configs, t->config_count, "cleanup.policy");
+	bool deletes = !policy || strstr(policy->value, "delete");
+	struct buf kept;
+	buf_init(&kept);
 	for (size_t i = 0; i < HELD; i++) {
 		const struct log_config *wanted = config_find(t->configs, t->config_count, held[i].name);
 		if (!wanted)
 			wanted = config_find(before, before_count, held[i].name);
-		if (wanted)
-			configs[count++] = *wanted;
-		else if (config_find(meanwhile, known, held[i].name))
+		bool known = t->held & 1u << i, stays = known && deletes && is_retention(held[i].name);
+		if (wanted || stays)
+			configs[count++] = wanted ? *wanted : held[i];
+		else if (known)
 			configs[count++] = (struct log_config){held[i].name, NULL};
+		if (!wanted && stays)
+			buf_printf(&kept, " %s=%s", held[i].name, held[i].value);
 	}
+	if (buf_size(&kept))
+		migrate__say(m, MIGRATE_NOTE,
+			     "topic %s: the source says nothing of it, so%.*s is set at the target, whose own retention could take what "
+			     "was copied",
+			     t->name, (int)buf_size(&kept), (const char *)buf_bytes(&kept).data);
+	buf_done(&kept);
 	err = apply(m, t, configs, count, false, reterr);
 	return err ? err : migrate__state_remove(m, name, reterr);
 }

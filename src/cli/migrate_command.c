@@ -2,6 +2,7 @@
 #include "backup/migrate.h"
 #include "cli/command.h"
 #include "cli/demo.h"
+#include "kafka/log_kafka.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,15 +73,34 @@ struct side {
 	char name[256]; /* for people, and for the notes */
 	char dir[4096]; /* of a server's data, else "" */
 	struct sm_session *session;
+	struct sm_log *kafka; /* NULL: the session's */
 	struct sm_log *log;
 };
+
+/* Brokers that are gone, and back. */
+static void notice(void *arg, const char *text)
+{
+	fprintf(stderr, "warning: %s\n", text);
+}
+
+static enum sm_err kafka_open(struct side *s, const char *address, struct sm_error *reterr)
+{
+	const struct log_kafka_options options = {.address = address, .notice = notice};
+	log_kafka_shown(address, s->name, sizeof s->name);
+	enum sm_err err = log_kafka_open(&options, &s->kafka, reterr);
+	if (!err)
+		s->log = s->kafka;
+	return err;
+}
 
 /* address: kafka://..., or the data directory of a running server (NULL: the usual one). */
 static enum sm_err side_open(struct side *s, const char *address, struct sm_error *reterr)
 {
 	struct server_info info;
+	if (address && log_kafka_is_address(address))
+		return kafka_open(s, address, reterr);
 	if (address && strstr(address, "://"))
-		return sm_fail(reterr, SM_UNSUPPORTED, "%s: the address is kafka://HOST:PORT or a data directory", address);
+		return sm_fail(reterr, SM_INVALID, "%s: the address is kafka://HOST:PORT or a data directory", address);
 	enum sm_err err = sm_connect(address, &s->session, reterr);
 	if (err || (err = server_info(s->session, &info, reterr)))
 		return err;
@@ -92,6 +112,8 @@ static enum sm_err side_open(struct side *s, const char *address, struct sm_erro
 
 static void side_close(struct side *s)
 {
+	if (s->kafka)
+		(void)!s->kafka->ops->close(s->kafka, NULL);
 	if (s->session)
 		sm_disconnect(s->session);
 }
@@ -138,11 +160,13 @@ static void say(void *arg, enum migrate_say kind, const char *text)
 	fprintf(kind == MIGRATE_WARNING ? stderr : stdout, "%s%s\n", kind == MIGRATE_WARNING ? "warning: " : "", text);
 }
 
-static void show(void *arg, const char *topic, int32_t partition, uint64_t done, uint64_t total)
+static void show(void *arg, const char *topic, int32_t partition, bool proof, uint64_t done, uint64_t total)
 {
 	struct telling *t = arg;
 	char what[300];
-	snprintf(what, sizeof what, "%s-%d", topic, (int)partition);
+	if (proof && !isatty(STDERR_FILENO))
+		return;
+	snprintf(what, sizeof what, "%s-%d%s", topic, (int)partition, proof ? ", proof" : "");
 	if (t->shown && strcmp(what, t->what) != 0)
 		end_bar(t);
 	if (!t->shown) {
@@ -274,7 +298,8 @@ int command_migrate(int argc, char **argv)
 		{"from", KEY_FROM, "ADDRESS", 0, "copy from there, into the server of --data (with --to: into that)", 0},
 		{"topics", 't', "LIST", 0, "only these: names or patterns with * ? [], with commas or more than once", 0},
 		{"skip-config", KEY_SKIP, "NAME", 0, "a config of topics that is not to be set", 0},
-		{"replication-factor", KEY_REPLICATION, "N", 0, "of topics that are made (default: as at the source)", 0},
+		{"replication-factor", KEY_REPLICATION, "N", 0,
+		 "of topics that are made (default: as at the source, if that has more than 1, else the target's own)", 0},
 		{"overwrite-groups", KEY_OVERWRITE, NULL, 0, "set also offsets that a group has committed at the target itself", 0},
 		{"dry-run", KEY_DRY, NULL, 0, "say what would be done", 0},
 		{"verify", KEY_VERIFY, NULL, 0, "only compare both sides", 0},
@@ -286,8 +311,8 @@ int command_migrate(int argc, char **argv)
 		parse,
 		"log --to ADDRESS\nlog --from ADDRESS",
 		"Copy topics with their records, configs and the committed offsets of consumer groups to another log or from it, and prove "
-		"that the copy is the source. Run again, it goes on where it ended, also after a kill. ADDRESS is the data directory of "
-		"another server.",
+		"that the copy is the source. Run again, it goes on where it ended, also after a kill. ADDRESS is "
+		"kafka://HOST:PORT,HOST:PORT (with ?NAME=VALUE&... for security), or the data directory of another server.",
 		NULL,
 		NULL,
 		NULL};

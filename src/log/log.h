@@ -203,7 +203,8 @@ struct log_ops {
 	enum sm_err (*offsets_list)(struct sm_log *log, const char *group, struct log_group_offset **ret_offsets, uint32_t *ret_count,
 				    void **ret_hold);
 	void (*offsets_release)(struct sm_log *log, void *hold);
-	/* The names of all groups that have committed offsets, in order; borrowed until offsets_release. May block.
+	/* The names of all groups that have committed offsets, perhaps of others too, in order; borrowed until offsets_release. May
+	 * block.
 	 * Errors: SM_IO (some cannot be known), SM_NO_MEMORY, SM_UNAVAILABLE. */
 	enum sm_err (*groups)(struct sm_log *log, const char *const **ret_names, uint32_t *ret_count, void **ret_hold);
 
