@@ -278,7 +278,7 @@ static enum sm_err open_acls(struct platform *p, struct sm_error *reterr)
 static enum sm_err start_kafka(struct platform *p, struct sm_error *reterr)
 {
 	const struct config *c = p->config;
-	char path[4200], advertised[KAFKA_LISTENERS_MAX][HOST_BYTES_MAX + 1];
+	char path[4200], quotas[4200], advertised[KAFKA_LISTENERS_MAX][HOST_BYTES_MAX + 1];
 	struct kafka_listener_options listeners[KAFKA_LISTENERS_MAX];
 	const struct config_listener first = config_first_listener(c);
 	enum sm_err err = SM_OK;
@@ -295,6 +295,7 @@ static enum sm_err start_kafka(struct platform *p, struct sm_error *reterr)
 					     .users = p->users,
 					     .acls = p->acls,
 					     .session_max_ms = (uint32_t)c->kafka_session_ms,
+					     .quotas_path = in_data(p, "log/quotas", quotas, sizeof quotas),
 					     .group_initial_rebalance_delay_ms = 300};
 	return kafka_server_new(&kafka, &p->kafka, reterr);
 }

@@ -340,6 +340,8 @@ static void grow(struct kafka_request *r, const struct kafka_create_partitions_t
 				    topic->partitions, q->count));
 	else if (!assigned_here(r, q, q->count - topic->partitions))
 		refuse(a, KAFKA_INVALID_REPLICA_ASSIGNMENT, "There is one broker: each new partition is assigned to it once.");
+	else if (!kafka__mutation_take(r, q->count - topic->partitions, 3))
+		refuse(a, KAFKA_THROTTLING_QUOTA_EXCEEDED, "The throttling quota has been exceeded.");
 	else
 		a->change = (struct log_topic_change){.name = topic->name, .partitions = q->count, .check = check};
 }

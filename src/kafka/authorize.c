@@ -8,26 +8,14 @@
 #include "kafka/authorize_internal.h"
 #include "base/logging.h"
 #include "log/record_batch.h"
-#include <stdio.h>
 #include <stdlib.h>
 
 /* ---- the question ---- */
 
-#define HOST_MAX 64
-/* "10.0.0.1:40312" -> "10.0.0.1", "[::1]:40312" -> "::1". */
-static const char *host_of(const struct kafka_request *r, char out[HOST_MAX])
-{
-	const char *peer = r->peer, *end = strrchr(peer, ':');
-	bool v6 = *peer == '[';
-	size_t size = end ? (size_t)(end - peer) : strlen(peer);
-	snprintf(out, HOST_MAX, "%.*s", (int)(size - 2 * v6), peer + v6);
-	return out;
-}
-
 bool kafka__may(struct kafka_request *r, enum auth_acl_word operation, enum auth_acl_word resource, struct bytes name)
 {
-	char host[HOST_MAX];
-	return auth_may(r->server->acls, kafka__session(r)->principal->name, host_of(r, host), operation, resource, name);
+	char host[KAFKA_PEER_HOST_MAX];
+	return auth_may(r->server->acls, kafka__session(r)->principal->name, kafka__peer_host(r->peer, host), operation, resource, name);
 }
 
 bool kafka__may_cluster(struct kafka_request *r, enum auth_acl_word operation)
@@ -37,8 +25,9 @@ bool kafka__may_cluster(struct kafka_request *r, enum auth_acl_word operation)
 
 bool kafka__may_somewhere(struct kafka_request *r, enum auth_acl_word operation, enum auth_acl_word resource)
 {
-	char host[HOST_MAX];
-	return auth_may_somewhere(r->server->acls, kafka__session(r)->principal->name, host_of(r, host), operation, resource);
+	char host[KAFKA_PEER_HOST_MAX];
+	return auth_may_somewhere(r->server->acls, kafka__session(r)->principal->name, kafka__peer_host(r->peer, host), operation,
+				  resource);
 }
 
 /* ---- members by their names ---- */
@@ -171,6 +160,7 @@ static const struct gate gates[] = {
 	{KAFKA_CREATE_ACLS, CLUSTER(ALTER), NULL},
 	{KAFKA_DELETE_ACLS, CLUSTER(ALTER), NULL},
 	{KAFKA_DESCRIBE_CLIENT_QUOTAS, CLUSTER(DESCRIBE_CONFIGS), NULL},
+	{KAFKA_ALTER_CLIENT_QUOTAS, CLUSTER(ALTER_CONFIGS), NULL},
 	{KAFKA_DESCRIBE_USER_SCRAM_CREDENTIALS, CLUSTER(DESCRIBE), NULL},
 	{KAFKA_ALTER_USER_SCRAM_CREDENTIALS, CLUSTER(ALTER), NULL},
 };
@@ -334,6 +324,8 @@ static bool refuse_all(struct kafka_request *r, int16_t error)
 	}
 	if (r->api->key == KAFKA_ALTER_USER_SCRAM_CREDENTIALS)
 		return kafka__scram_refuse(r, error, kafka__denied_text(error));
+	if (r->api->key == KAFKA_ALTER_CLIENT_QUOTAS)
+		return kafka__quotas_refuse(r, error, kafka__denied_text(error));
 	if (r->api->key == KAFKA_CREATE_ACLS)
 		return refuse_each(r, "creations", "results", error);
 	if (r->api->key == KAFKA_DELETE_ACLS)

@@ -43,6 +43,7 @@ static const struct place kind_places[] = {
 	[KIND_I16] = {2, _Alignof(int16_t)},
 	[KIND_I32] = {4, _Alignof(int32_t)},
 	[KIND_I64] = {8, _Alignof(int64_t)},
+	[KIND_F64] = {8, _Alignof(double)},
 	[KIND_UUID] = {sizeof(struct uuid), _Alignof(struct uuid)},
 	[KIND_STRING] = {sizeof(struct bytes), _Alignof(struct bytes)},
 	[KIND_BYTES] = {sizeof(struct bytes), _Alignof(struct bytes)},
@@ -188,6 +189,11 @@ static enum sm_err decode_value(struct decoder *d, const struct kafka_field *fie
 	case KIND_I16: *(int16_t *)out = (int16_t)reader_be16(d->in); break;
 	case KIND_I32: *(int32_t *)out = (int32_t)reader_be32(d->in); break;
 	case KIND_I64: *(int64_t *)out = (int64_t)reader_be64(d->in); break;
+	case KIND_F64: {
+		uint64_t bits = reader_be64(d->in);
+		memcpy(out, &bits, sizeof bits);
+		break;
+	}
 	case KIND_UUID: {
 		const uint8_t *p = reader_take(d->in, sizeof(struct uuid));
 		if (p)
@@ -367,6 +373,12 @@ static enum sm_err encode_value(struct encoder *e, const struct kafka_field *fie
 	case KIND_I16: buf_be16(out, (uint16_t) * (const int16_t *)value); return SM_OK;
 	case KIND_I32: buf_be32(out, (uint32_t) * (const int32_t *)value); return SM_OK;
 	case KIND_I64: buf_be64(out, (uint64_t) * (const int64_t *)value); return SM_OK;
+	case KIND_F64: {
+		uint64_t bits;
+		memcpy(&bits, value, sizeof bits);
+		buf_be64(out, bits);
+		return SM_OK;
+	}
 	case KIND_UUID: buf_append(out, value, sizeof(struct uuid)); return SM_OK;
 	case KIND_STRING: return encode_run(e, field, false, *(const struct bytes *)value);
 	case KIND_BYTES: return encode_run(e, field, true, *(const struct bytes *)value);

@@ -17,12 +17,25 @@ struct kafka_records {
 	void *splice;
 };
 
-enum kafka_kind { KIND_BOOL, KIND_I8, KIND_I16, KIND_I32, KIND_I64, KIND_UUID, KIND_STRING, KIND_BYTES, KIND_RECORDS, KIND_STRUCT };
+enum kafka_kind {
+	KIND_BOOL,
+	KIND_I8,
+	KIND_I16,
+	KIND_I32,
+	KIND_I64,
+	KIND_F64,
+	KIND_UUID,
+	KIND_STRING,
+	KIND_BYTES,
+	KIND_RECORDS,
+	KIND_STRUCT
+};
 #define C_BOOL bool
 #define C_I8 int8_t
 #define C_I16 int16_t
 #define C_I32 int32_t
 #define C_I64 int64_t
+#define C_F64 double
 #define C_UUID struct uuid
 #define C_STRING struct bytes /* data NULL: null */
 #define C_BYTES struct bytes

@@ -59,7 +59,8 @@ static void make_value(struct maker *m, const struct kafka_field *field)
 	case KIND_I8: make_noise(m, 1); break;
 	case KIND_I16: make_noise(m, 2); break;
 	case KIND_I32: make_noise(m, 4); break;
-	case KIND_I64: make_noise(m, 8); break;
+	case KIND_I64:
+	case KIND_F64: make_noise(m, 8); break;
 	case KIND_UUID: make_noise(m, 16); break;
 	case KIND_STRING:
 		make_length(m, false, n);
@@ -181,8 +182,8 @@ static void every_message_and_version_round_trips_and_no_truncation_is_accepted(
 /* member_next computes places; a struct whose C layout differed would be overrun or underrun here. */
 static size_t layout_size(const struct kafka_layout *layout)
 {
-	static const size_t sizes[] = {1, 1, 2, 4, 8, 16, sizeof(struct bytes), sizeof(struct bytes), sizeof(struct kafka_records), 8};
-	static const size_t aligns[] = {1, 1, 2, 4, 8, 1, 8, 8, 8, 8};
+	static const size_t sizes[] = {1, 1, 2, 4, 8, 8, 16, sizeof(struct bytes), sizeof(struct bytes), sizeof(struct kafka_records), 8};
+	static const size_t aligns[] = {1, 1, 2, 4, 8, 8, 1, 8, 8, 8, 8};
 	size_t at = 0, most = 1;
 	for (uint32_t i = 0; i < layout->field_count; i++) {
 		unsigned kind = layout->fields[i].list ? KIND_STRUCT : layout->fields[i].kind;

@@ -4,6 +4,8 @@
  * head of `underway` leaves when it is finished. All of this runs on the connection's dispatcher. */
 #include "kafka/kafka_internal.h"
 #include "base/logging.h"
+#include "base/metrics.h"
+#include "kafka/quota.h"
 #include <assert.h>
 #include <stdlib.h>
 
@@ -22,11 +24,12 @@ struct kafka_conn {
 	bool paused;     /* we do not read */
 	bool closing;    /* nothing new begins; the connection ends when underway is empty */
 	bool pumping;
+	uint64_t muted_ns; /* nothing is read or begun until then: its client has used up a quota; 0: all is */
 	uint64_t timer_ns; /* when the timer fires; 0: not started */
 	char host[46];
 	uint16_t port;
 };
-enum { TIMER = 1, LOGIN_TIMER };
+enum { TIMER = 1, LOGIN_TIMER, REFUSED_TIMER };
 
 static void queue_init(struct queue *q)
 {
@@ -111,7 +114,7 @@ static bool is_produce(const struct kafka_conn *c, const struct kafka_request *r
 static bool may_begin(const struct kafka_conn *c)
 {
 	const struct kafka_request *r = c->waiting.first;
-	if (!r || c->closing || c->stalls || net_conn_write_full(c->net))
+	if (!r || c->closing || c->stalls || c->muted_ns || net_conn_write_full(c->net))
 		return false;
 	if (!c->underway.first)
 		return true;
@@ -130,6 +133,7 @@ static void begin(struct kafka_conn *c)
 		return;
 	}
 	bool answered;
+	kafka__turn_begin(r);
 	enum sm_err err = admission == ADMIT_NOT ? SM_DENIED : kafka__request_parse(r, &answered);
 	if (err) {
 		LOG_DEBUG("kafka", "connection %s closed: request of %zu bytes, %s", net_conn_peer(c->net), r->frame_size,
@@ -142,12 +146,13 @@ static void begin(struct kafka_conn *c)
 	} else if (!r->server->acls || kafka__authorize(r)) {
 		r->api->handle(r);
 	}
+	kafka__turn_end(r);
 }
 
 static void set_pause(struct kafka_conn *c)
 {
 	size_t bytes_max = c->session.state == SESSION_OPEN ? KAFKA_WAITING_BYTES_MAX : KAFKA_LOGIN_FRAME_MAX;
-	bool pause = c->waiting.count >= KAFKA_WAITING_MAX || c->waiting.bytes >= bytes_max;
+	bool pause = c->waiting.count >= KAFKA_WAITING_MAX || c->waiting.bytes >= bytes_max || c->muted_ns;
 	if (pause == c->paused)
 		return;
 	c->paused = pause;
@@ -156,6 +161,8 @@ static void set_pause(struct kafka_conn *c)
 	else
 		net_conn_resume(c->net);
 }
+
+static void mute(struct kafka_conn *c, uint32_t ms);
 
 static void pump(struct kafka_conn *c)
 {
@@ -168,6 +175,8 @@ static void pump(struct kafka_conn *c)
 			queue_pop(&c->underway);
 			if (!r->silent)
 				write_reply(c, r);
+			if (r->throttle_ms)
+				mute(c, r->throttle_ms);
 			r->conn = NULL;
 			kafka__request_unref(r);
 		} else if (may_begin(c)) {
@@ -195,10 +204,12 @@ void kafka__finish(struct kafka_request *r)
 {
 	if (!r->conn || r->finished)
 		return;
-	if ((r->server->acls && !r->encoded && !kafka__authorize_reply(r)) || (!r->silent && !r->encoded && kafka__request_encode(r))) {
+	if ((r->server->acls && !r->encoded && !kafka__authorize_reply(r)) || kafka__answer_encode(r)) {
 		kafka__abort(r);
 		return;
 	}
+	if (!r->silent && !r->encoded)
+		metric_add_labelled(METRIC_KAFKA_REQUESTS, r->api->name, 1);
 	r->finished = true;
 	pump(r->conn);
 }
@@ -264,7 +275,9 @@ void kafka__wake(struct kafka_request *r)
 static void pool_work(struct sm_work *work)
 {
 	struct kafka_request *r = (struct kafka_request *)((char *)work - offsetof(struct kafka_request, work));
+	kafka__turn_begin(r);
 	r->pool_run(r);
+	kafka__turn_end(r);
 	kafka__resume(r);
 }
 
@@ -288,7 +301,7 @@ static void pool_again(struct kafka_request *r)
 
 static void set_timer(struct kafka_conn *c)
 {
-	uint64_t first = 0;
+	uint64_t first = c->muted_ns;
 	for (struct kafka_request *r = c->underway.first; r; r = r->next) {
 		if (r->due_ns && (!first || r->due_ns < first))
 			first = r->due_ns;
@@ -300,6 +313,14 @@ static void set_timer(struct kafka_conn *c)
 	c->timer_ns = first;
 	if (sm_timer_start(net_conn_actor(c->net), TIMER, ms ? ms : 1, 0))
 		net_conn_close(c->net);
+}
+
+static void mute(struct kafka_conn *c, uint32_t ms)
+{
+	uint64_t until = clock_monotonic_ns(&clock_system) + (uint64_t)ms * 1000000;
+	if (until > c->muted_ns)
+		c->muted_ns = until;
+	set_timer(c);
 }
 
 void kafka__later(struct kafka_request *r, uint32_t after_ms, void (*due)(struct kafka_request *r))
@@ -321,7 +342,9 @@ static void run_due(struct kafka_conn *c, uint64_t now_ns)
 		}
 		r->due_ns = 0;
 		kafka__request_ref(r);
+		kafka__turn_begin(r);
 		r->due(r);
+		kafka__turn_end(r);
 		kafka__request_unref(r);
 		r = c->underway.first;
 	}
@@ -334,18 +357,26 @@ static enum sm_err on_receive(struct net_conn *net, void *state, struct sm_msg *
 		uint32_t timer = ((struct sm_timer_msg *)msg)->timer;
 		if (timer == TIMER) {
 			c->timer_ns = 0;
-			run_due(c, clock_monotonic_ns(&clock_system));
+			uint64_t now = clock_monotonic_ns(&clock_system);
+			run_due(c, now);
+			if (c->muted_ns && c->muted_ns <= now) {
+				c->muted_ns = 0;
+				pump(c);
+			}
 			set_timer(c);
 		}
 		/* Who has not logged in by now does not want to. */
-		return timer == LOGIN_TIMER && !c->session.since_ns ? SM_TIMEOUT : SM_OK;
+		return timer == REFUSED_TIMER || (timer == LOGIN_TIMER && !c->session.since_ns) ? SM_TIMEOUT : SM_OK;
 	}
 	/* All other messages are requests coming back. They can be sent again from within the step, so they are kept. */
 	sm_msg_keep(net_conn_actor(net));
 	struct kafka_msg *m = (struct kafka_msg *)msg;
 	struct kafka_request *r = m->request;
-	if (r->conn && !r->finished)
+	if (r->conn && !r->finished) {
+		kafka__turn_begin(r);
 		(m == &r->wake_msg ? r->wake : r->step)(r);
+		kafka__turn_end(r);
+	}
 	kafka__request_unref(r);
 	return SM_OK;
 }
@@ -363,6 +394,14 @@ static enum sm_err on_open(struct net_conn *net, void *state, void *arg)
 	net_conn_local(net, c->host, &c->port);
 	if (!kafka__session_init(&c->session, c->listener, net))
 		return SM_NO_MEMORY;
+	char host[KAFKA_PEER_HOST_MAX];
+	uint32_t refused_ms = kafka__quota_connect(c->server->quotas, kafka__peer_host(net_conn_peer(net), host),
+						   clock_monotonic_ns(&clock_system) / 1000000);
+	if (refused_ms) { /* as Kafka does: it is closed after the time that it should have waited */
+		c->closing = true;
+		net_conn_pause(net);
+		return sm_timer_start(net_conn_actor(net), REFUSED_TIMER, refused_ms, 0);
+	}
 	return c->listener->sasl ? sm_timer_start(net_conn_actor(net), LOGIN_TIMER, KAFKA_LOGIN_MS, 0) : SM_OK;
 }
 

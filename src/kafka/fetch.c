@@ -19,6 +19,7 @@ struct fetch_state {
 	struct fetch_part *parts;
 	uint32_t count;
 	uint64_t deadline_ns;
+	size_t bytes_max; /* by the client's quota */
 	size_t bytes;
 	bool committed; /* isolation level: not beyond the last stable offset */
 	bool failed;    /* some partition has an error: answered at once */
@@ -88,6 +89,8 @@ static void fetch_read(struct kafka_request *r)
 	size_t left = q->max_bytes > 0 ? (size_t)q->max_bytes : 0;
 	if (left > KAFKA_FETCH_BYTES_MAX)
 		left = KAFKA_FETCH_BYTES_MAX;
+	if (left > s->bytes_max)
+		left = s->bytes_max;
 	s->bytes = 0;
 	for (uint32_t i = 0; i < s->count; i++)
 		read_part(r, &s->parts[i], &left);
@@ -218,7 +221,7 @@ static void read_answered(struct kafka_request *r)
 	struct fetch_state *s = r->state;
 	uint64_t now = clock_monotonic_ns(&clock_system);
 	if (s->last || s->failed || !s->count || kafka__ending(r) || now >= s->deadline_ns ||
-	    (q->min_bytes <= 0 || s->bytes >= (size_t)q->min_bytes))
+	    (q->min_bytes <= 0 || s->bytes >= (size_t)q->min_bytes || s->bytes >= s->bytes_max))
 		fetch_answer(r);
 	else
 		wait_for_records(r, (s->deadline_ns - now + 999999) / 1000000);
@@ -280,6 +283,7 @@ void kafka__fetch(struct kafka_request *r)
 	r->state = s;
 	r->done = fetch_done;
 	s->committed = q->isolation_level == 1;
+	s->bytes_max = kafka__fetch_bytes_max(r);
 	uint64_t wait_ms = q->max_wait_ms > 0 ? (uint64_t)q->max_wait_ms : 0;
 	if (wait_ms > KAFKA_FETCH_WAIT_MAX_MS)
 		wait_ms = KAFKA_FETCH_WAIT_MAX_MS;

@@ -33,15 +33,16 @@ struct kafka_server_options {
 	/* A login must be repeated after so long, else the connection is closed; 0: it lasts as long as the connection (Kafka's
 	 * connections.max.reauth.ms). */
 	uint32_t session_max_ms;
-	const char *cluster_id; /* copied; NULL: a fixed one */
-	int32_t node_id;        /* 0 is a valid id */
-	int32_t partitions;     /* of topics that are made without a count; 0: 1 (Kafka's num.partitions) */
-	bool no_auto_create;    /* Metadata makes no topics */
+	const char *quotas_path; /* the file of client quotas, copied; NULL: quotas last as long as the server */
+	const char *cluster_id;  /* copied; NULL: a fixed one */
+	int32_t node_id;         /* 0 is a valid id */
+	int32_t partitions;      /* of topics that are made without a count; 0: 1 (Kafka's num.partitions) */
+	bool no_auto_create;     /* Metadata makes no topics */
 	/* How long the first member of an empty group waits for others. 0: not at all (Kafka's own default is 3000). */
 	uint32_t group_initial_rebalance_delay_ms;
 };
-/* Errors: those of net_listen, SM_NO_MEMORY, SM_TOO_LARGE (advertised_host, listeners), SM_INVALID (SASL without
- * users). */
+/* Errors: those of net_listen, SM_CORRUPT and SM_VERSION (the file of quotas), SM_NO_MEMORY, SM_TOO_LARGE (advertised_host, listeners),
+ * SM_INVALID (SASL without users). */
 SM_MUST_CHECK enum sm_err kafka_server_new(const struct kafka_server_options *options, struct kafka_server **ret_server,
 					   struct sm_error *reterr);
 /* Of a listener, in the order of the options. */

@@ -34,6 +34,7 @@ enum kafka_api_key {
 #include "kafka/apis.def"
 #undef X
 };
+struct kafka_quotas;
 struct kafka_request;
 struct kafka_txn;
 struct kafka_txn_lease;
@@ -74,6 +75,7 @@ struct kafka_server {
 	uint32_t listener_count;
 	struct auth_users *accounts;
 	struct auth_acls *acls; /* NULL: everybody may everything */
+	struct kafka_quotas *quotas;
 	uint32_t session_max_ms;
 	atomic_int logins; /* steps of logins on the pool */
 	char cluster_id[64];
@@ -157,6 +159,11 @@ struct kafka_request {
 	void (*pool_run)(struct kafka_request *request);
 	struct kafka_txn_use txn;
 
+	/* throttle.c */
+	uint64_t turn_ns, busy_ns;  /* since when it is worked at (0: it is not), and for how long it was; only while somebody asks */
+	uint64_t mutation_until_ms; /* when its client may change topics again; 0: now */
+	uint32_t throttle_ms;       /* what its answer says */
+
 	struct buf out; /* the reply's frame */
 	struct kafka_splice *splices;
 	uint32_t splice_count;
@@ -220,6 +227,8 @@ struct kafka_session *kafka__session(struct kafka_request *request);
 
 /* scram.c: the reply to AlterUserScramCredentials, refused as a whole. false: no memory. */
 bool kafka__scram_refuse(struct kafka_request *request, int16_t error, const char *text);
+/* quotas.c: the same of AlterClientQuotas. */
+bool kafka__quotas_refuse(struct kafka_request *request, int16_t error, const char *text);
 
 /* ---- what a principal may ask (authorize.c); only with server->acls. Thread: the connection's dispatcher ---- */
 
@@ -227,6 +236,19 @@ bool kafka__scram_refuse(struct kafka_request *request, int16_t error, const cha
 bool kafka__authorize(struct kafka_request *request);
 /* Before the reply is encoded: put back what was taken out, with its error. false: no memory, or no reply is wanted: end the connection. */
 bool kafka__authorize_reply(struct kafka_request *request);
+
+/* ---- quotas (throttle.c). Thread: the connection's dispatcher ---- */
+
+/* Count the request against its client's quotas and write its answer's frame, which says how long the client must wait: throttle_ms. */
+SM_MUST_CHECK enum sm_err kafka__answer_encode(struct kafka_request *request);
+/* Around all that is done with a request at a time: it counts as the request's share of a thread. The pool may call them too. */
+void kafka__turn_begin(struct kafka_request *request);
+void kafka__turn_end(struct kafka_request *request);
+/* The most that a Fetch may answer without breaking its client's quota by itself. */
+size_t kafka__fetch_bytes_max(struct kafka_request *request);
+/* Take so many partitions that are made or deleted from what the client may change (below 0: give them back). false:
+ * THROTTLING_QUOTA_EXCEEDED; never before the version strict_since, where the answer only says how long to wait. */
+bool kafka__mutation_take(struct kafka_request *request, double partitions, int16_t strict_since);
 
 /* ---- for handlers ---- */
 
@@ -256,6 +278,9 @@ void kafka__part_end(struct kafka_request *request);
 
 /* Zeroed; NULL when the arena's bound is reached: the handler then calls kafka__abort. size 0 gives a pointer too. */
 void *kafka__alloc(struct kafka_request *request, size_t count, size_t size);
+/* "10.0.0.1:40312" -> "10.0.0.1", "[::1]:40312" -> "::1". */
+#define KAFKA_PEER_HOST_MAX 64
+const char *kafka__peer_host(const char *peer, char out[KAFKA_PEER_HOST_MAX]);
 /* As a C string; NULL if it holds a zero byte or memory is out: nothing that exists has such a name. */
 const char *kafka__cstr(struct kafka_request *request, struct bytes text);
 static inline struct bytes kafka__text(const char *text)

@@ -34,6 +34,12 @@
 #define KAFKA_CONSUMER_OWNED_MAX 1000000     /* partitions that a member says it owns; INVALID_REQUEST */
 #define KAFKA_PATTERN_PROGRAM_MAX 1000       /* steps of a pattern of topics; INVALID_REGULAR_EXPRESSION */
 #define KAFKA_PATTERN_DEPTH_MAX 100          /* groups within groups there; the same */
+#define KAFKA_QUOTAS_MAX 10000               /* entities with quotas; INVALID_REQUEST */
+#define KAFKA_QUOTA_NAME_MAX 4096            /* bytes of a name of one; the same */
+#define KAFKA_QUOTAS_FILE_MAX (64 << 20)     /* bytes of the file of quotas */
+#define KAFKA_QUOTA_SAMPLES 11               /* windows of a second over which a rate is taken; Kafka's quota.window.num */
+#define KAFKA_QUOTA_METERS_MAX 20000         /* users, client ids and pairs of them that are measured at a time; others are added up */
+#define KAFKA_QUOTA_IDLE_MS 3600000          /* a bucket of tokens that nobody used for so long is full again */
 #define KAFKA_OFFSET_METADATA_MAX 4096       /* bytes with one committed offset; OFFSET_METADATA_TOO_LARGE */
 #define KAFKA_TXN_PARTITIONS 1               /* of __transaction_state: all ids share one sync */
 #define KAFKA_TXNS_MAX 100000                /* transactional ids; above: COORDINATOR_NOT_AVAILABLE */

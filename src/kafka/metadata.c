@@ -231,7 +231,7 @@ static void make_missing(struct kafka_request *r)
 	for (int32_t i = 0; topics && i < q->topics_count && count < KAFKA_AUTO_CREATE_MAX; i++) {
 		const char *name = q->topics[i].name.data && kafka__uuid_is_zero(&q->topics[i].topic_id) ? kafka__cstr(r, q->topics[i].name)
 													 : NULL;
-		if (name && log_topic_name_ok(name) && !log_topics_find(topics, name))
+		if (name && log_topic_name_ok(name) && !log_topics_find(topics, name) && kafka__mutation_take(r, r->server->partitions, 0))
 			missing[count++] = name;
 	}
 	kafka__parts_begin(r, count);

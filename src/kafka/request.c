@@ -2,6 +2,7 @@
 #include "base/block.h"
 #include "base/metrics.h"
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 const struct kafka_api kafka__apis[] = {
@@ -145,7 +146,6 @@ enum sm_err kafka__request_encode(struct kafka_request *r)
 	r->splices = w.splices;
 	r->splice_count = w.splice_count;
 	be32_put(r->out.data + r->out.start, (uint32_t)(buf_size(&r->out) - 4 + w.spliced_bytes));
-	metric_add_labelled(METRIC_KAFKA_REQUESTS, r->api->name, 1);
 	return SM_OK;
 }
 
@@ -167,6 +167,15 @@ void *kafka__alloc(struct kafka_request *r, size_t count, size_t size)
 		return NULL;
 	size_t bytes = count * size;
 	return arena_alloc(&r->arena, bytes ? bytes : 1);
+}
+
+const char *kafka__peer_host(const char *peer, char out[KAFKA_PEER_HOST_MAX])
+{
+	const char *end = strrchr(peer, ':');
+	bool v6 = *peer == '[';
+	size_t size = end ? (size_t)(end - peer) : strlen(peer);
+	snprintf(out, KAFKA_PEER_HOST_MAX, "%.*s", (int)(size - 2 * v6), peer + v6);
+	return out;
 }
 
 const char *kafka__cstr(struct kafka_request *r, struct bytes text)

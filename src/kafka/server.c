@@ -1,4 +1,5 @@
 #include "kafka/kafka_internal.h"
+#include "kafka/quota.h"
 #include "net/tls.h"
 #include <assert.h>
 #include <stdio.h>
@@ -80,7 +81,7 @@ enum sm_err kafka_server_new(const struct kafka_server_options *options, struct 
 	enum sm_err err = SM_OK;
 	for (uint32_t i = 0; !err && i < options->listener_count; i++)
 		err = listener_fill(s, &options->listeners[i], reterr);
-	if (err || (err = kafka__txns_new(s, reterr)))
+	if (err || (err = kafka__quotas_open(options->quotas_path, &s->quotas, reterr)) || (err = kafka__txns_new(s, reterr)))
 		goto failed;
 	for (uint32_t i = 0; !err && i < options->listener_count; i++)
 		err = listener_start(&s->listeners[i], &options->listeners[i], reterr);
@@ -93,6 +94,7 @@ enum sm_err kafka_server_new(const struct kafka_server_options *options, struct 
 	kafka__txns_stop(s);
 	wait_for_users(s);
 failed:
+	kafka__quotas_free(s->quotas);
 	map_done(&s->groups);
 	pthread_mutex_destroy(&s->groups_lock);
 	free(s);
@@ -114,6 +116,7 @@ void kafka_server_free(struct kafka_server *server, uint32_t drain_ms)
 	kafka__txns_stop(server);
 	listeners_free(server, drain_ms);
 	wait_for_users(server);
+	kafka__quotas_free(server->quotas);
 	map_done(&server->groups);
 	pthread_mutex_destroy(&server->groups_lock);
 	free(server);

@@ -8,12 +8,15 @@ struct create_part {
 	struct kafka_created_topic *reply;
 	struct log_topic_spec spec;
 	char message[sizeof((struct sm_error *)0)->text];
-	bool open;
+	bool open, failed;
 };
 struct create_state {
 	struct create_part *parts;
 	uint32_t count;
 };
+
+#define QUOTA_TEXT "The throttling quota has been exceeded."
+enum { CREATE_STRICT_SINCE = 6, DELETE_STRICT_SINCE = 5 };
 
 static void refuse(struct kafka_created_topic *reply, int16_t error, const char *message)
 {
@@ -117,6 +120,8 @@ static void create_joined(struct kafka_request *r)
 	}
 	for (uint32_t i = 0; i < s->count; i++) {
 		struct create_part *p = &s->parts[i];
+		if (p->failed)
+			kafka__mutation_take(r, -p->spec.partitions, CREATE_STRICT_SINCE);
 		if (!p->open || p->reply->error_code)
 			continue;
 		const struct log_topic *topic = log_topics_find(r->topics, p->spec.name);
@@ -132,6 +137,7 @@ static void topic_made(void *arg, const struct sm_error *error)
 	struct create_part *p = arg;
 	struct kafka_request *r = p->request;
 	if (error && error->code) {
+		p->failed = true;
 		/* Name and counts were checked before: what is invalid now is a configuration. */
 		int16_t code = error->code == SM_INVALID || error->code == SM_UNSUPPORTED ? KAFKA_INVALID_CONFIG
 											  : kafka__error_of(error->code);
@@ -176,6 +182,14 @@ static bool create_prepare(struct kafka_request *r)
 	return firsts != NULL;
 }
 
+static bool charge(struct kafka_request *r, struct create_part *p)
+{
+	bool may = kafka__mutation_take(r, p->spec.partitions, CREATE_STRICT_SINCE);
+	if (!may)
+		refuse(p->reply, KAFKA_THROTTLING_QUOTA_EXCEEDED, QUOTA_TEXT);
+	return may;
+}
+
 void kafka__create_topics(struct kafka_request *r)
 {
 	if (!create_prepare(r)) {
@@ -186,7 +200,7 @@ void kafka__create_topics(struct kafka_request *r)
 	struct sm_log *log = r->server->log;
 	uint32_t open = 0;
 	for (uint32_t i = 0; i < s->count; i++)
-		open += s->parts[i].open;
+		open += s->parts[i].open = s->parts[i].open && charge(r, &s->parts[i]);
 	if (!open) {
 		kafka__finish(r);
 		return;
@@ -206,6 +220,7 @@ struct delete_part {
 	struct kafka_request *request;
 	struct kafka_deleted_topic *reply;
 	const char *name; /* NULL: refused already */
+	int32_t partitions;
 	bool by_id;
 };
 
@@ -239,6 +254,7 @@ static void delete_check(struct kafka_request *r, struct delete_part *p, struct 
 							    : "This server does not host this topic-partition.");
 	} else {
 		p->name = topic->name;
+		p->partitions = topic->partitions;
 		p->reply->name = bytes_str(topic->name);
 		p->reply->topic_id = topic->id;
 	}
@@ -265,6 +281,11 @@ static uint32_t delete_once(struct delete_part *parts, int32_t count, const uint
 			continue;
 		reply->topics[reply->topics_count] = *parts[i].reply;
 		parts[i].reply = &reply->topics[reply->topics_count++];
+		if (parts[i].name && !kafka__mutation_take(parts[i].request, parts[i].partitions, DELETE_STRICT_SINCE)) {
+			parts[i].reply->error_code = KAFKA_THROTTLING_QUOTA_EXCEEDED;
+			parts[i].reply->error_message = kafka__text(QUOTA_TEXT);
+			parts[i].name = NULL;
+		}
 		open += parts[i].name != NULL;
 	}
 	return open;

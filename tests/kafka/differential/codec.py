@@ -6,7 +6,7 @@ import struct
 
 from layouts import FOREVER
 
-PACK = {"BOOL": ">?", "I8": ">b", "I16": ">h", "I32": ">i", "I64": ">q"}
+PACK = {"BOOL": ">?", "I8": ">b", "I16": ">h", "I32": ">i", "I64": ">q", "F64": ">d"}
 
 
 class Raw(bytes):

@@ -5,7 +5,7 @@ import re
 SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..", "src", "kafka")
 FOREVER = 127  # UP and NO in messages.def
 NUMBERS = {"UP": FOREVER, "NO": FOREVER, "INT16_MAX": 32767, "INT32_MIN": -(1 << 31), "INT32_MAX": (1 << 31) - 1, "INT64_MAX": (1 << 63) - 1}
-PLAIN_ABSENT = {"BOOL": bool, "I8": int, "I16": int, "I32": int, "I64": int}
+PLAIN_ABSENT = {"BOOL": bool, "I8": int, "I16": int, "I32": int, "I64": int, "F64": float}
 
 
 class Field:

@@ -197,6 +197,21 @@ class Session:
                     ["topics"][0]["error_code"] == 0, "configs")
         self.ask(c, "delete_topics", 4, {"topic_names": [marker], "timeout_ms": 10000})
 
+    def quotas_settle(self):
+        """The same of quotas."""
+        marker = {"entity_type": "user", "entity_name": f"settled-{time.monotonic_ns()}"}
+        c = self.pair("settle")[KAFKA]
+
+        def set_marker(**op):
+            self.ask(c, "alter_client_quotas", 1, {"entries": [{"entity": [marker], "ops": [dict(op, key="producer_byte_rate")]}]})
+
+        def there(c):
+            return self.ask(c, "describe_client_quotas", 1, {"strict": True, "components": [
+                {"entity_type": "user", "match_type": 0, "match": marker["entity_name"]}]})["entries"]
+        set_marker(value=1e9)
+        self.settle(there, "quotas")
+        set_marker(remove=True)
+
     def until_state(self, group, state):
         """Until the group is in this state on both sides: a request on another connection is under way."""
         end = time.monotonic() + PATIENCE_S

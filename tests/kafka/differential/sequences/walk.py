@@ -48,7 +48,8 @@ class World:
             "num_partitions": [1, 2, -1, 0], "replication_factor": [1, -1, 0], "broker_ids": [s.node, 99], "count": [2, 3, 4, 0],
             "response_partition_limit": [1, 2, 4, 2000], "endpoint_type": [1], "timeout_ms": [5000], "session_timeout_ms": [10000, 1],
             "rebalance_timeout_ms": [10000], "validate_only": [True], "allow_auto_topic_creation": [False],
-            "client_software_name": ["walk"], "client_software_version": ["1.0"], "retention_time_ms": [-1], "member_epoch": [-1],
+            "client_software_name": ["walk"], "client_software_version": ["1.0"], "entity_type": ["user", "client-id", "ip", "none"], "entity_name": [None, "", names("entity"), "10.0.0.1"], "match": [None, "", "x"],
+            "match_type": [0, 1, 2, 3], "retention_time_ms": [-1], "member_epoch": [-1],
         }
         self.config_names = ["retention.ms", "cleanup.policy", "no.such", "max.message.bytes"]
 
