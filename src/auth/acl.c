@@ -1,7 +1,8 @@
 /* The rules in memory and in their file. Text, a line each:
  *
  *   smack acls 1                                                  the first line: what this is, and its version
- *   PERMISSION PRINCIPAL HOST OPERATION RESOURCE PATTERN NAME     words of acl.def; "%20" stands for a blank, "%25" for the sign itself
+ *   PERMISSION PRINCIPAL HOST OPERATION RESOURCE PATTERN NAME     words of acl.def; "%20" stands for a blank, "%25" for the sign itself,
+ *                                                                 "%-" for a word without letters
  *
  * A change writes the file anew in one step (temporary file, sync, rename, sync of the directory) and counts only then. Readers see a
  * list that never changes; a change makes another. */
@@ -81,8 +82,6 @@ const char *auth_acl_wrong(const struct auth_acl *a)
 		return "Invalid permissionType";
 	if (!strchr(a->principal, ':'))
 		return "Could not parse principal (no colon is present separating the principal type from the principal name)";
-	if (!*a->host)
-		return "Invalid empty host";
 	if (strlen(a->name) > AUTH_ACL_TEXT_MAX || strlen(a->principal) > AUTH_ACL_TEXT_MAX || strlen(a->host) > AUTH_ACL_TEXT_MAX)
 		return "A name, a principal or a host has more than 4096 bytes";
 	return NULL;
@@ -299,6 +298,8 @@ void auth_acls_list(struct auth_acls *acls, const struct auth_acl_filter *filter
 static void put_word(struct buf *out, const char *word, char end)
 {
 	assert(word);
+	if (!*word)
+		buf_append_str(out, "%-");
 	for (; *word; word++) {
 		unsigned char c = (unsigned char)*word;
 		if (c <= ' ' || c == '%' || c == 0x7f)
@@ -330,7 +331,7 @@ static enum sm_err write_file(const struct auth_acls *acls, const struct list *l
 	return err;
 }
 
-/* In place. false: "%" without two digits after it, or a zero byte. */
+/* In place. false: "%" without "-" or two digits after it, or a zero byte. */
 static bool decode_word(char *word)
 {
 	char *to = word;
@@ -338,6 +339,10 @@ static bool decode_word(char *word)
 		unsigned value;
 		if (*from != '%') {
 			*to++ = *from;
+			continue;
+		}
+		if (from[1] == '-') {
+			from++;
 			continue;
 		}
 		if (sscanf(from + 1, "%2x", &value) != 1 || !from[1] || !from[2] || !value)

@@ -221,10 +221,14 @@ static void rules_last(void **state)
 	struct auth_acls *acls = *state;
 	add(acls, rule(AUTH_PERMISSION_ALLOW, "User:CN=alice,O=Example, Inc.", AUTH_OPERATION_DESCRIBE, AUTH_RESOURCE_GROUP,
 		       AUTH_PATTERN_PREFIXED, "100 % of\ta group"));
+	struct auth_acl nowhere = ALLOW("User:bob", READ, "t");
+	nowhere.host = ""; /* of no address */
+	add(acls, nowhere);
 	struct auth_acls *again = open_acls(false);
 	assert_true(auth_may(again, "User:CN=alice,O=Example, Inc.", "h", AUTH_OPERATION_DESCRIBE, AUTH_RESOURCE_GROUP,
 			     BYTES("100 % of\ta group and more")));
-	assert_int_equal(listed(again, FILTER()), 1);
+	assert_int_equal(listed(again, FILTER(.host = "")), 1);
+	assert_int_equal(listed(again, FILTER()), 2);
 	auth_acls_free(again);
 }
 

@@ -61,9 +61,19 @@ static void describe_error(struct kafka_request *r, int16_t error, const char *t
 	kafka__finish(r);
 }
 
+/* 0 stands for what is not known. Kafka ends the connection over it: no client of its own sends it. */
+static bool is_unknown(int8_t resource, int8_t pattern, int8_t operation, int8_t permission)
+{
+	return !resource || !pattern || !operation || !permission;
+}
+
 void kafka__describe_acls(struct kafka_request *r)
 {
 	const struct kafka_describe_acls_request *q = r->body;
+	if (is_unknown(q->resource_type_filter, q->pattern_type_filter, q->operation, q->permission_type)) {
+		kafka__abort(r);
+		return;
+	}
 	struct kafka_describe_acls_response *reply = r->reply;
 	struct auth_acl_filter f = {.resource = q->resource_type_filter,
 				    .pattern = q->pattern_type_filter,
@@ -142,6 +152,16 @@ static void create_prepare(struct kafka_request *r, struct creating *c, const st
 		c->results[c->count++] = out;
 }
 
+static bool names_unknown(const struct kafka_create_acls_request *q)
+{
+	for (int32_t i = 0; i < q->creations_count; i++) {
+		const struct kafka_acl_creation *c = &q->creations[i];
+		if (is_unknown(c->resource_type, c->resource_pattern_type, c->operation, c->permission_type))
+			return true;
+	}
+	return false;
+}
+
 void kafka__create_acls(struct kafka_request *r)
 {
 	const struct kafka_create_acls_request *q = r->body;
@@ -150,7 +170,7 @@ void kafka__create_acls(struct kafka_request *r)
 	reply->results = kafka__alloc(r, (size_t)q->creations_count, sizeof *reply->results);
 	bool ok = c && reply->results && (c->acls = kafka__alloc(r, (size_t)q->creations_count, sizeof *c->acls)) &&
 		  (c->results = kafka__alloc(r, (size_t)q->creations_count, sizeof *c->results));
-	if (!ok) {
+	if (!ok || names_unknown(q)) {
 		kafka__abort(r);
 		return;
 	}
@@ -247,6 +267,16 @@ static void delete_prepare(struct kafka_request *r, struct deleting *d, const st
 	}
 }
 
+static bool asks_for_unknown(const struct kafka_delete_acls_request *q)
+{
+	for (int32_t i = 0; i < q->filters_count; i++) {
+		const struct kafka_delete_acls_filter *f = &q->filters[i];
+		if (is_unknown(f->resource_type_filter, f->pattern_type_filter, f->operation, f->permission_type))
+			return true;
+	}
+	return false;
+}
+
 void kafka__delete_acls(struct kafka_request *r)
 {
 	const struct kafka_delete_acls_request *q = r->body;
@@ -256,7 +286,7 @@ void kafka__delete_acls(struct kafka_request *r)
 	reply->filter_results = kafka__alloc(r, count, sizeof *reply->filter_results);
 	bool ok = d && reply->filter_results && (d->filters = kafka__alloc(r, count, sizeof *d->filters)) &&
 		  (d->results = kafka__alloc(r, count, sizeof *d->results)) && (d->room = kafka__alloc(r, count, sizeof *d->room));
-	if (!ok) {
+	if (!ok || asks_for_unknown(q)) {
 		kafka__abort(r);
 		return;
 	}

@@ -462,7 +462,7 @@ static void rules_are_made_described_and_deleted(void **state)
 						      .resource_name_filter = BYTES("t"),
 						      .operation = 1,
 						      .permission_type = 1},
-						     {.resource_type_filter = 99}};
+						     {99, {0}, 3, {0}, {0}, 1, 1}};
 	struct kafka_delete_acls_request *e = BODY(x, delete_acls_request);
 	e->filters = filters;
 	e->filters_count = 2;
@@ -486,7 +486,9 @@ static void without_an_authorizer_rules_are_out_of_place(void **state)
 	q->creations_count = 1;
 	assert_int_equal(((struct kafka_create_acls_response *)call(x, fd, KAFKA_CREATE_ACLS, 2, q))->results[0].error_code,
 			 KAFKA_SECURITY_DISABLED);
-	struct kafka_describe_acls_response *d = call(x, fd, KAFKA_DESCRIBE_ACLS, 2, BODY(x, describe_acls_request));
+	struct kafka_describe_acls_request *about = BODY(x, describe_acls_request);
+	about->resource_type_filter = about->pattern_type_filter = about->operation = about->permission_type = 1;
+	struct kafka_describe_acls_response *d = call(x, fd, KAFKA_DESCRIBE_ACLS, 2, about);
 	assert_int_equal(d->error_code, KAFKA_SECURITY_DISABLED);
 	assert_true(bytes_equal(d->error_message, BYTES("No Authorizer is configured.")));
 	struct kafka_metadata_response *m = metadata(x, fd, 9, NULL, -1);

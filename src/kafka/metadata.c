@@ -287,7 +287,16 @@ void kafka__describe_cluster(struct kafka_request *r)
 
 /* ---- FindCoordinator ---- */
 
-enum { COORDINATOR_GROUP, COORDINATOR_TRANSACTION };
+enum { COORDINATOR_GROUP, COORDINATOR_TRANSACTION, COORDINATOR_SHARE };
+
+/* Kafka's own words; it knows share groups, if only to refuse them. */
+static const char *coordinator_text(int16_t error, int8_t type, int16_t version)
+{
+	if (error && (type != COORDINATOR_SHARE || version < 4))
+		return "This most likely occurs because of a request being malformed by the client library or the message was sent to an "
+		       "incompatible broker. See the broker logs for more details.";
+	return version >= 4 ? "" : "NONE";
+}
 
 static int16_t coordinator_error(int8_t type)
 {
@@ -304,9 +313,7 @@ void kafka__find_coordinator(struct kafka_request *r)
 		.host = error ? KAFKA_EMPTY : our_host(r),
 		.port = error ? -1 : our_port(r),
 		.error_code = error,
-		.error_message = kafka__text(error                     ? "There is no coordinator for keys of this type."
-					     : r->version.version >= 4 ? ""
-								       : "NONE"),
+		.error_message = kafka__text(coordinator_text(error, q->key_type, r->version.version)),
 	};
 	reply->error_code = us.error_code;
 	reply->error_message = us.error_message;

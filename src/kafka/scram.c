@@ -55,6 +55,7 @@ static void describe_named(struct kafka_request *r)
 			continue;
 		struct kafka_described_scram_user *out = &reply->results[reply->results_count++];
 		out->user = q->users[i].name;
+		out->error_message = KAFKA_EMPTY;
 		if (twice)
 			refuse_user(r, out, KAFKA_DUPLICATE_RESOURCE,
 				    "Cannot describe SCRAM credentials for the same user twice in a single request");
@@ -90,6 +91,7 @@ static void describe_run(struct kafka_request *r)
 	const struct kafka_describe_user_scram_credentials_request *q = r->body;
 	struct kafka_describe_user_scram_credentials_response *reply = r->reply;
 	struct naming n = {.request = r, .count = q->users_count};
+	reply->error_message = KAFKA_EMPTY;
 	if (q->users_count <= 0) { /* all */
 		n.count = 0;
 		auth_users_names(r->server->accounts, name_user, &n);
@@ -103,8 +105,10 @@ static void describe_run(struct kafka_request *r)
 	}
 	n.put = true;
 	auth_users_names(r->server->accounts, name_user, &n);
-	for (int32_t i = 0; i < reply->results_count; i++)
+	for (int32_t i = 0; i < reply->results_count; i++) {
+		reply->results[i].error_message = KAFKA_EMPTY;
 		put_infos(r, &reply->results[i]);
+	}
 }
 
 void kafka__describe_user_scram_credentials(struct kafka_request *r)
@@ -160,34 +164,43 @@ static void take_change(struct kafka_request *r, struct altering *a, struct byte
 	bool is_new;
 	struct kafka_altered_scram_user *out = result_of(r->reply, user, &is_new);
 	c.name = kafka__cstr(r, user);
+	bool known = mechanism_of(mechanism, &c.mechanism);
 	if (!is_new)
 		refuse(out, KAFKA_DUPLICATE_RESOURCE, "A user credential cannot be altered twice in the same request");
 	else if (!user.size || !c.name)
 		refuse(out, KAFKA_UNACCEPTABLE_CREDENTIAL, c.name ? "Username must not be empty" : "The user's name has a zero byte");
-	else if (!mechanism_of(mechanism, &c.mechanism))
+	else if (!known)
 		refuse(out, KAFKA_UNSUPPORTED_SASL_MECHANISM, "Unknown SCRAM mechanism");
 	else if (c.iterations > KAFKA_SCRAM_ITERATIONS_MAX)
 		refuse(out, KAFKA_UNACCEPTABLE_CREDENTIAL, "Too many iterations");
 	else if (c.salted_password.data && auth_credential_wrong(&c))
 		refuse(out, KAFKA_UNACCEPTABLE_CREDENTIAL, auth_credential_wrong(&c));
+	else if (!c.salted_password.data && !auth_users_iterations(r->server->accounts, user, c.mechanism))
+		refuse(out, KAFKA_RESOURCE_NOT_FOUND, "Attempt to delete a user credential that does not exist");
 	a->results[a->count] = out;
 	a->changes[a->count++] = c;
 }
 
-/* On the pool: a deletion must find something, and a user that was refused is left out. */
+/* On the pool. A user that was refused, perhaps for a later change, is left out. */
 static void alter_run(struct kafka_request *r)
 {
+	const struct kafka_alter_user_scram_credentials_request *q = r->body;
 	struct altering *a = r->state;
 	uint32_t kept = 0;
+	for (int32_t i = 0; i < q->deletions_count; i++)
+		take_change(r, a, q->deletions[i].name, q->deletions[i].mechanism, (struct auth_credential){0});
+	for (int32_t i = 0; i < q->upsertions_count; i++) {
+		const struct kafka_scram_upsertion *u = &q->upsertions[i];
+		take_change(r, a, u->name, u->mechanism,
+			    (struct auth_credential){.iterations = u->iterations > 0 ? (uint32_t)u->iterations : 1,
+						     .salt = u->salt,
+						     .salted_password = u->salted_password});
+	}
 	for (uint32_t i = 0; i < a->count; i++) {
-		const struct auth_credential c = a->changes[i];
-		if (!c.salted_password.data && !a->results[i]->error_code &&
-		    !auth_users_iterations(r->server->accounts, bytes_str(c.name), c.mechanism))
-			refuse(a->results[i], KAFKA_RESOURCE_NOT_FOUND, "Attempt to delete a user credential that does not exist");
 		if (a->results[i]->error_code)
 			continue;
 		a->results[kept] = a->results[i];
-		a->changes[kept++] = c;
+		a->changes[kept++] = a->changes[i];
 	}
 	a->count = kept;
 	if (kept)
@@ -231,15 +244,6 @@ void kafka__alter_user_scram_credentials(struct kafka_request *r)
 	if (ok && !r->server->accounts) {
 		ok = kafka__scram_refuse(r, KAFKA_SECURITY_DISABLED, NO_USERS);
 	} else if (ok && (reply->results = kafka__alloc(r, count, sizeof *reply->results))) {
-		for (int32_t i = 0; i < q->deletions_count; i++)
-			take_change(r, a, q->deletions[i].name, q->deletions[i].mechanism, (struct auth_credential){0});
-		for (int32_t i = 0; i < q->upsertions_count; i++) {
-			const struct kafka_scram_upsertion *u = &q->upsertions[i];
-			take_change(r, a, u->name, u->mechanism,
-				    (struct auth_credential){.iterations = u->iterations > 0 ? (uint32_t)u->iterations : 1,
-							     .salt = u->salt,
-							     .salted_password = u->salted_password});
-		}
 		r->step = alter_answered;
 		kafka__pool(r, alter_run);
 		return;

@@ -212,6 +212,20 @@ class Session:
         self.settle(there, "quotas")
         set_marker(remove=True)
 
+    def acls_settle(self):
+        """The same of rules."""
+        name = f"settled-{time.monotonic_ns()}"
+        c = self.pair("settle")[KAFKA]
+        about = {"resource_type_filter": 2, "resource_name_filter": name, "pattern_type_filter": 3, "operation": 1, "permission_type": 1}
+        self.ask(c, "create_acls", 3, {"creations": [{"resource_type": 2, "resource_name": name, "resource_pattern_type": 3,
+                                                      "principal": "User:x", "host": "*", "operation": 3, "permission_type": 3}]})
+        self.settle(lambda c: self.ask(c, "describe_acls", 3, about)["resources"], "rules")
+        self.ask(c, "delete_acls", 3, {"filters": [about]})
+
+    def scram_settles(self):
+        """The same of credentials: they come with the quotas."""
+        self.quotas_settle()
+
     def until_state(self, group, state):
         """Until the group is in this state on both sides: a request on another connection is under way."""
         end = time.monotonic() + PATIENCE_S
