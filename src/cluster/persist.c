@@ -39,8 +39,8 @@ static enum sm_err make_table(struct sm_store *store, const char *name, const st
 
 static enum sm_err make_tables(struct sm_store *store, struct sm_error *reterr)
 {
-	static const struct store_option replication[] = {{"class", "LocalStrategy"}};
-	struct store_keyspace keyspace = {.name = KEYSPACE, .durable_writes = true, .replication = replication, .replication_count = 1};
+	static const struct store_option replication[] = {{"class", "SimpleStrategy"}, {"replication_factor", "1"}};
+	struct store_keyspace keyspace = {.name = KEYSPACE, .durable_writes = true, .replication = replication, .replication_count = 2};
 	struct store_change change = {.kind = STORE_CREATE_KEYSPACE, .keyspace = KEYSPACE, .new_keyspace = &keyspace};
 	const struct store_schema *schema = store->ops->schema(store);
 	bool there = schema && store_find_table(schema, KEYSPACE, "cluster_app") && store_find_table(schema, KEYSPACE, "cluster_job");

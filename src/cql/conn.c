@@ -1,29 +1,21 @@
-/* A connection: frames come in, requests go out of it and their answers back, in any order; STARTUP, OPTIONS and REGISTER are its own. */
+/* A connection: frames come in, requests go out of it and their answers back, in any order. From version 5 frames come and go in segments.
+ */
 #include "cql/conn.h"
+#include "cql/segment.h"
 
 #include "base/metrics.h"
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <strings.h>
-
-struct conn {
-	struct net_conn *net;
-	struct cql_server *server;
-	bool ready, registered, paused;
-	bool ending; /* nothing new is taken; the end comes with the last answer */
-	enum cql_compression compression;
-	char keyspace[CQL_NAME_MAX + 1];
-	char host[46]; /* where the client connected to */
-	uint16_t port;
-	uint32_t under_way;
-};
 
 static enum sm_err conn_open(struct net_conn *net, void *state, void *arg)
 {
 	struct conn *c = state;
 	c->net = net;
 	c->server = arg;
+	buf_init(&c->held);
+	buf_init(&c->large);
+	buf_init(&c->scratch);
 	net_conn_local(net, c->host, &c->port);
 	return SM_OK;
 }
@@ -33,19 +25,34 @@ static void conn_close(struct net_conn *net, void *state)
 	struct conn *c = state;
 	if (c->registered)
 		server__unregister(c->server, net_conn_ref(net));
+	buf_done(&c->held);
+	buf_done(&c->large);
+	buf_done(&c->scratch);
 }
 
-static void write_buf(struct conn *c, const struct buf *out)
+/* ---- out ---- */
+
+void conn__write(struct conn *c, const struct buf *out)
 {
-	if (out->failed)
+	struct buf segments;
+	if (out->failed) {
 		net_conn_close(c->net); /* no memory even for an error */
-	else
+		return;
+	}
+	if (!c->segments) {
 		net_conn_write(c->net, buf_bytes(out));
+		return;
+	}
+	buf_init(&segments);
+	cql__segments_put(&segments, c->compression == CQL_LZ4, buf_bytes(out));
+	if (segments.failed)
+		net_conn_close(c->net);
+	else
+		net_conn_write(c->net, buf_bytes(&segments));
+	buf_done(&segments);
 }
 
-/* An error that is the frame's, not a statement's. The stream of a frame that can't be understood is 0. */
-static void protocol_error(struct conn *c, int16_t stream, bool fatal, const char *fmt, ...) SM_PRINTF(4, 5);
-static void protocol_error(struct conn *c, int16_t stream, bool fatal, const char *fmt, ...)
+void conn__protocol_error(struct conn *c, const struct cql_reply *reply, bool fatal, const char *fmt, ...)
 {
 	struct cql_error err = {.code = CQL_PROTOCOL_ERROR};
 	struct buf out;
@@ -54,86 +61,47 @@ static void protocol_error(struct conn *c, int16_t stream, bool fatal, const cha
 	vsnprintf(err.text, sizeof err.text, fmt, args);
 	va_end(args);
 	buf_init(&out);
-	cql__put_error(&out, stream, &err);
-	write_buf(c, &out);
+	cql__put_error(&out, reply, &err);
+	conn__write(c, &out);
 	buf_done(&out);
-	if (fatal)
+	if (fatal) {
+		c->ending = true;
 		net_conn_finish(c->net);
+	}
 }
 
-static void frame_of(struct conn *c, uint8_t opcode, int16_t stream)
+void conn__empty_frame(struct conn *c, uint8_t opcode, const struct cql_reply *reply)
 {
 	struct buf out;
 	buf_init(&out);
-	if (opcode == CQL_OP_SUPPORTED)
-		cql__put_supported(&out, stream);
-	else
-		cql__frame_end(&out, cql__frame_begin(&out, NULL, 0), opcode, stream, 0);
-	write_buf(c, &out);
+	cql__frame_end(&out, cql__frame_begin(&out, reply, NULL, 0), opcode, reply, 0);
+	conn__write(c, &out);
 	buf_done(&out);
 }
 
-static void startup(struct conn *c, const struct cql_header *h, struct bytes body)
-{
-	struct byte_reader in = byte_reader(body);
-	bool version = false;
-	enum cql_compression compression = CQL_PLAIN;
-	for (uint16_t n = reader_be16(&in); n && !in.failed; n--) {
-		struct bytes name = cql__read_string(&in), value = cql__read_string(&in);
-		if (name.size == 11 && strncasecmp((const char *)name.data, "CQL_VERSION", 11) == 0) {
-			version = true;
-			if (value.size < 2 || (value.data[0] != '3' && value.data[0] != '4') || value.data[1] != '.') {
-				protocol_error(c, h->stream, false, "CQL version %.*s is not supported; supported is 3.4.7",
-					       (int)value.size, (const char *)value.data);
-				return;
-			}
-		} else if (name.size == 11 && strncasecmp((const char *)name.data, "COMPRESSION", 11) == 0) {
-			bool lz4 = value.size == 3 && strncasecmp((const char *)value.data, "lz4", 3) == 0;
-			bool snappy = value.size == 6 && strncasecmp((const char *)value.data, "snappy", 6) == 0;
-			if (!lz4 && !snappy) {
-				protocol_error(c, h->stream, false, "Unknown compression algorithm: %.*s", (int)value.size,
-					       (const char *)value.data);
-				return;
-			}
-			compression = lz4 ? CQL_LZ4 : CQL_SNAPPY;
-		}
-	}
-	if (in.failed || !version) {
-		protocol_error(c, h->stream, false, in.failed ? "STARTUP ends too early" : "Missing value CQL_VERSION in STARTUP message");
-		return;
-	}
-	c->ready = true;
-	c->compression = compression;
-	frame_of(c, CQL_OP_READY, h->stream);
-}
-
-static void register_events(struct conn *c, const struct cql_header *h, struct bytes body)
-{
-	struct byte_reader in = byte_reader(body);
-	for (uint16_t n = reader_be16(&in); n && !in.failed; n--) {
-		struct bytes type = cql__read_string(&in);
-		bool schema = bytes_equal(type, BYTES("SCHEMA_CHANGE"));
-		if (!schema && !bytes_equal(type, BYTES("TOPOLOGY_CHANGE")) && !bytes_equal(type, BYTES("STATUS_CHANGE"))) {
-			protocol_error(c, h->stream, false, "Invalid value '%.*s' for Type", (int)type.size, (const char *)type.data);
-			return;
-		}
-		if (schema && !c->registered) {
-			c->registered = true;
-			server__register(c->server, net_conn_ref(c->net));
-		}
-	}
-	if (in.failed)
-		protocol_error(c, h->stream, false, "REGISTER ends too early");
-	else
-		frame_of(c, CQL_OP_READY, h->stream);
-}
+/* ---- requests ---- */
 
 static void answer(struct conn *c, struct request *r)
 {
 	if (r->use)
 		snprintf(c->keyspace, sizeof c->keyspace, "%s", r->use);
 	metric_observe_us(METRIC_CQL_US, (clock_monotonic_ns(c->server->engine.clock) - r->started_ns) / 1000);
-	write_buf(c, &r->out);
+	conn__write(c, &r->out);
+}
+
+static void overloaded(struct conn *c, const struct cql_reply *reply)
+{
+	struct cql_error err;
+	struct buf out;
+	(void)cql__fail(
+		&err, CQL_OVERLOADED,
+		"Request breached limit on requests in flight of a connection. (%u/%u requests.) Server is currently in an overloaded "
+		"state and cannot accept more requests.",
+		c->under_way, CQL_REQUESTS_MAX);
+	buf_init(&out);
+	cql__put_error(&out, reply, &err);
+	conn__write(c, &out);
+	buf_done(&out);
 }
 
 static void request(struct conn *c, const struct cql_header *h, struct bytes body)
@@ -141,6 +109,7 @@ static void request(struct conn *c, const struct cql_header *h, struct bytes bod
 	struct request_origin origin = {.server = c->server,
 					.conn = net_conn_ref(c->net),
 					.keyspace = c->keyspace,
+					.peer = net_conn_peer(c->net),
 					.host = c->host,
 					.port = c->port,
 					.compression = c->compression};
@@ -157,59 +126,278 @@ static void request(struct conn *c, const struct cql_header *h, struct bytes bod
 	request__free(r);
 }
 
+/* ---- in ---- */
+
+static const struct {
+	uint8_t opcode;
+	bool response;
+	const char *name;
+} opcodes[] = {
+	{CQL_OP_ERROR, true, "ERROR"},
+	{CQL_OP_STARTUP, false, "STARTUP"},
+	{CQL_OP_READY, true, "READY"},
+	{CQL_OP_AUTHENTICATE, true, "AUTHENTICATE"},
+	{CQL_OP_OPTIONS, false, "OPTIONS"},
+	{CQL_OP_SUPPORTED, true, "SUPPORTED"},
+	{CQL_OP_QUERY, false, "QUERY"},
+	{CQL_OP_RESULT, true, "RESULT"},
+	{CQL_OP_PREPARE, false, "PREPARE"},
+	{CQL_OP_EXECUTE, false, "EXECUTE"},
+	{CQL_OP_REGISTER, false, "REGISTER"},
+	{CQL_OP_EVENT, true, "EVENT"},
+	{CQL_OP_BATCH, false, "BATCH"},
+	{CQL_OP_AUTH_CHALLENGE, true, "AUTH_CHALLENGE"},
+	{CQL_OP_AUTH_RESPONSE, false, "AUTH_RESPONSE"},
+	{CQL_OP_AUTH_SUCCESS, true, "AUTH_SUCCESS"},
+};
+
+/* The opcode's name; NULL: it is none that a client may send, and the error is told. */
+static const char *request_name(struct conn *c, const struct cql_header *h, const struct cql_reply *reply)
+{
+	size_t i = 0, n = sizeof opcodes / sizeof opcodes[0];
+	while (i < n && opcodes[i].opcode != h->opcode)
+		i++;
+	if (i == n)
+		conn__protocol_error(c, reply, false, "Unknown opcode %u", h->opcode);
+	else if (opcodes[i].response && !h->from_server)
+		conn__protocol_error(c, reply, false, "Wrong protocol direction (expected RESPONSE, got REQUEST) for opcode %u (%s)",
+				     h->opcode, opcodes[i].name);
+	else if (!opcodes[i].response && h->from_server)
+		conn__protocol_error(c, reply, false, "Wrong protocol direction (expected REQUEST, got RESPONSE) for opcode %u (%s)",
+				     h->opcode, opcodes[i].name);
+	else if (opcodes[i].response)
+		conn__protocol_error(c, reply, false, "Unexpected message %s", opcodes[i].name);
+	else
+		return opcodes[i].name;
+	return NULL;
+}
+
 static void frame(struct conn *c, const struct cql_header *h, struct bytes body)
 {
-	switch (h->opcode) {
-	case CQL_OP_OPTIONS: frame_of(c, CQL_OP_SUPPORTED, h->stream); return;
-	case CQL_OP_STARTUP:
-		if (c->ready)
-			protocol_error(c, h->stream, false, "Unexpected message STARTUP, the connection is already initialized");
-		else
-			startup(c, h, body);
+	struct cql_reply reply = {.version = c->version ? c->version : h->version, .stream = h->stream};
+	const char *name = request_name(c, h, &reply);
+	if (!name)
 		return;
-	default: break;
-	}
-	if (!c->ready)
-		protocol_error(c, h->stream, false, "Unexpected message with opcode %u, expecting STARTUP or OPTIONS", h->opcode);
+	if (c->version && h->version != c->version)
+		conn__protocol_error(c, &reply, false,
+				     "Invalid message version. Got %u/v%u but previous messages on this connection had version %u/v%u",
+				     h->version, h->version, c->version, c->version);
+	else if ((h->flags & CQL_FLAG_PAYLOAD) && h->version < 4)
+		conn__protocol_error(c, &reply, false, "Received frame with CUSTOM_PAYLOAD flag for native protocol version < 4");
+	else if (h->opcode == CQL_OP_OPTIONS)
+		conn__options(c, h);
+	else if (c->state == CONN_NEW && h->opcode != CQL_OP_STARTUP)
+		conn__protocol_error(c, &(struct cql_reply){.version = h->version}, false,
+				     "Unexpected message %s, expecting STARTUP or OPTIONS", name);
+	else if (c->state == CONN_READY && h->opcode == CQL_OP_STARTUP)
+		conn__protocol_error(c, &reply, false, "Unexpected message STARTUP, the connection is already initialized");
+	else if (h->opcode == CQL_OP_STARTUP)
+		conn__startup(c, h, body);
+	else if (h->opcode == CQL_OP_AUTH_RESPONSE)
+		conn__auth_response(c, h);
 	else if (h->opcode == CQL_OP_REGISTER)
-		register_events(c, h, body);
+		conn__register(c, h, body);
+	else if (c->under_way >= CQL_REQUESTS_MAX) /* only who has asked for it comes here: others are not read */
+		overloaded(c, &reply);
 	else
 		request(c, h, body);
 }
 
-/* One frame of in; 0: it is not whole yet, or the connection ends. */
-static size_t one_frame(struct conn *c, struct bytes in)
+/* Versions 1 and 2 have shorter headers: they are told in their own form. */
+static void refuse_old(struct conn *c, uint8_t version, const char *text)
 {
+	struct buf out;
+	buf_init(&out);
+	buf_u8(&out, 0x80 | version);
+	buf_be16(&out, 0); /* flags, stream */
+	buf_u8(&out, CQL_OP_ERROR);
+	buf_be32(&out, (uint32_t)strlen(text) + 6);
+	buf_be32(&out, CQL_PROTOCOL_ERROR);
+	cql__put_string(&out, text);
+	conn__write(c, &out);
+	buf_done(&out);
+}
+
+/* false: the error is told. */
+static bool version_ok(struct conn *c, uint8_t version, int16_t stream)
+{
+	char text[120];
+	struct cql_reply reply = {.version = c->version ? c->version : CQL_VERSION_HIGHEST, .stream = stream};
+	if (version >= CQL_VERSION_LOWEST && version <= CQL_VERSION_HIGHEST)
+		return true;
+	snprintf(text, sizeof text, "Invalid or unsupported protocol version (%u); supported versions are (" CQL_VERSIONS_TEXT ")",
+		 version);
+	if (!c->version && (version == 1 || version == 2))
+		refuse_old(c, version, text);
+	else
+		conn__protocol_error(c, &reply, false, "%s", text);
+	return false;
+}
+
+static void too_big(struct conn *c, const struct cql_header *h)
+{
+	struct cql_reply reply = {.version = c->version ? c->version : h->version, .stream = h->stream};
+	struct cql_error err;
+	struct buf out;
+	if (c->segments)
+		(void)cql__fail(&err, CQL_INVALID, "CQL Message of size %zu bytes exceeds allowed maximum of %u bytes",
+				CQL_HEADER_BYTES + (size_t)h->length, CQL_FRAME_MAX);
+	else
+		(void)cql__fail(&err, CQL_INVALID, "Request is too big: length %zu exceeds maximum allowed length %u.",
+				CQL_HEADER_BYTES + (size_t)h->length, CQL_FRAME_MAX);
+	buf_init(&out);
+	cql__put_error(&out, &reply, &err);
+	conn__write(c, &out);
+	buf_done(&out);
+}
+
+/* One frame of in, which is not in segments. Returns how much was taken; 0: it is not whole yet (*ret_need, if its size is known). */
+static size_t one_frame(struct conn *c, struct bytes in, size_t *ret_need)
+{
+	*ret_need = 0;
+	if (c->discard) {
+		size_t n = in.size < c->discard ? in.size : c->discard;
+		c->discard -= n;
+		if (!c->discard)
+			too_big(c, &c->discarded);
+		return n;
+	}
 	if (in.size == 0)
 		return 0;
-	uint8_t version = in.data[0] & 0x7f;
-	if (version != CQL_VERSION_HIGHEST) {
-		protocol_error(c, 0, true, "Invalid or unsupported protocol version (%u); supported versions are (4/v4)", version);
-		return 0;
-	}
+	if (!version_ok(c, in.data[0] & 0x7f, 0))
+		return in.size; /* where the next one begins is not known: the client waits for our answer */
 	if (in.size < CQL_HEADER_BYTES)
 		return 0;
 	struct cql_header h = cql__header(in.data);
-	if (in.data[0] & 0x80) {
-		protocol_error(c, h.stream, true, "A frame of a server came from a client");
-		return 0;
-	}
+	size_t size = CQL_HEADER_BYTES + (size_t)h.length;
 	if (h.length > CQL_FRAME_MAX) {
-		protocol_error(c, h.stream, true, "Request is too big: length %u exceeds maximum allowed length %u.", h.length,
-			       CQL_FRAME_MAX);
-		return 0;
+		c->discard = size;
+		c->discarded = h;
+		return one_frame(c, in, ret_need);
 	}
-	if (in.size < CQL_HEADER_BYTES + (size_t)h.length) {
-		net_conn_need(c->net, CQL_HEADER_BYTES + (size_t)h.length);
+	if (in.size < size) {
+		*ret_need = size;
 		return 0;
 	}
 	frame(c, &h, bytes_of(in.data + CQL_HEADER_BYTES, h.length));
-	return CQL_HEADER_BYTES + (size_t)h.length;
+	return size;
 }
 
 static bool behind(const struct conn *c)
 {
-	return c->under_way >= CQL_REQUESTS_MAX || net_conn_write_full(c->net);
+	return (c->under_way >= CQL_REQUESTS_MAX && !c->overloads) || net_conn_write_full(c->net);
+}
+
+/* One frame of a segment's frames. Returns its size; what cannot be a frame is told and takes the rest. */
+static size_t frame_of_segment(struct conn *c, struct bytes in)
+{
+	struct cql_reply reply = {.version = c->version};
+	struct cql_header h = in.size < CQL_HEADER_BYTES ? (struct cql_header){0} : cql__header(in.data);
+	if (in.size < CQL_HEADER_BYTES || h.length > in.size - CQL_HEADER_BYTES) {
+		conn__protocol_error(c, &reply, false, "A self-contained segment ends within a frame");
+		return in.size;
+	}
+	if (version_ok(c, h.version, h.stream))
+		frame(c, &h, bytes_of(in.data + CQL_HEADER_BYTES, h.length));
+	return CQL_HEADER_BYTES + (size_t)h.length;
+}
+
+/* Frames of a self-contained segment. Returns how much was taken: all, or as much as may be under way. */
+static size_t whole_frames(struct conn *c, struct bytes in)
+{
+	size_t used = 0;
+	while (used < in.size && !c->ending && !behind(c))
+		used += frame_of_segment(c, bytes_of(in.data + used, in.size - used));
+	return c->ending ? in.size : used;
+}
+
+/* The first segment of a frame that comes in several. */
+static bool begin_large(struct conn *c, struct bytes part)
+{
+	struct cql_reply reply = {.version = c->version};
+	if (part.size < CQL_HEADER_BYTES) {
+		conn__protocol_error(c, &reply, true, "The first segment of a frame is shorter than the frame's header");
+		return false;
+	}
+	struct cql_header h = cql__header(part.data);
+	reply.stream = h.stream;
+	if ((int32_t)h.length < 0) {
+		conn__protocol_error(c, &reply, true, "Invalid value for envelope header body length field: %d", (int32_t)h.length);
+		return false;
+	}
+	c->discarded = h;
+	c->large_size = CQL_HEADER_BYTES + (size_t)h.length;
+	c->large_seen = 0;
+	return true;
+}
+
+/* A segment of a frame that comes in several. Of one that is too large nothing is kept but its size. */
+static void part_of_frame(struct conn *c, struct bytes part)
+{
+	struct cql_reply reply = {.version = c->version};
+	if (!c->large_size && !begin_large(c, part))
+		return;
+	bool keep = c->large_size <= CQL_FRAME_MAX + CQL_HEADER_BYTES;
+	c->large_seen += part.size;
+	if (keep)
+		buf_append_bytes(&c->large, part);
+	if (c->large.failed) {
+		net_conn_close(c->net);
+	} else if (c->large_seen > c->large_size) {
+		conn__protocol_error(c, &reply, true, "The segments of a frame hold more than the frame");
+	} else if (c->large_seen == c->large_size) {
+		if (keep)
+			(void)frame_of_segment(c, buf_bytes(&c->large));
+		else
+			too_big(c, &c->discarded);
+		buf_done(&c->large);
+		buf_init(&c->large);
+		c->large_size = 0;
+	}
+}
+
+/* One segment of in. Returns its size; 0: it is not whole yet, or the connection ends. */
+static size_t one_segment(struct conn *c, struct bytes in, size_t *ret_need)
+{
+	struct cql_segment s = {0};
+	struct cql_reply reply = {.version = c->version};
+	const char *text = "";
+	enum sm_err err = cql__segment_read(in, c->compression == CQL_LZ4, &c->scratch, &s, &text);
+	*ret_need = 0;
+	if (err == SM_AGAIN) {
+		*ret_need = s.size;
+		return 0;
+	}
+	if (err == SM_CORRUPT) {
+		conn__protocol_error(c, &reply, true, "invalid, unrecoverable CRC mismatch detected in frame %s. Read %d, Computed %d",
+				     text, (int32_t)s.crc_read, (int32_t)s.crc_computed);
+	} else if (err == SM_INVALID) {
+		conn__protocol_error(c, &reply, !s.self_contained, "Segment refused: %s", text);
+	} else if (err) {
+		net_conn_close(c->net);
+	} else if (!s.self_contained) {
+		part_of_frame(c, s.payload);
+	} else {
+		size_t used = whole_frames(c, s.payload);
+		buf_append_bytes(&c->held, bytes_of(s.payload.data + used, s.payload.size - used));
+		if (c->held.failed)
+			net_conn_close(c->net);
+	}
+	return c->ending || (err && err != SM_INVALID) ? 0 : s.size;
+}
+
+/* Frames that are held go first. False: there are some still. */
+static bool take_held(struct conn *c)
+{
+	if (!buf_size(&c->held))
+		return true;
+	struct bytes held = buf_bytes(&c->held);
+	buf_consume(&c->held, whole_frames(c, held));
+	if (buf_size(&c->held))
+		return false;
+	buf_done(&c->held);
+	buf_init(&c->held);
+	return true;
 }
 
 static enum sm_err conn_data(struct net_conn *net, void *state, struct bytes in, size_t *ret_used)
@@ -217,15 +405,19 @@ static enum sm_err conn_data(struct net_conn *net, void *state, struct bytes in,
 	struct conn *c = state;
 	size_t used = 0;
 	while (!c->ending) {
-		if (behind(c)) { /* what is left is shown again after the resume */
+		if (behind(c) || buf_size(&c->held)) { /* what is left is shown again after the resume */
 			if (!c->paused)
 				net_conn_pause(net);
 			c->paused = true;
 			break;
 		}
-		size_t n = one_frame(c, bytes_of(in.data + used, in.size - used));
-		if (!n)
+		struct bytes rest = bytes_of(in.data + used, in.size - used);
+		size_t need, n = c->segments ? one_segment(c, rest, &need) : one_frame(c, rest, &need);
+		if (!n) {
+			if (need)
+				net_conn_need(net, need);
 			break;
+		}
 		used += n;
 	}
 	*ret_used = c->ending ? in.size : used;
@@ -243,7 +435,7 @@ static void conn_end(struct net_conn *net, void *state)
 
 static void catch_up(struct conn *c)
 {
-	if (c->paused && !behind(c)) {
+	if (c->paused && !behind(c) && take_held(c) && !behind(c)) {
 		c->paused = false;
 		net_conn_resume(c->net);
 	}
@@ -262,7 +454,7 @@ static enum sm_err conn_receive(struct net_conn *net, void *state, struct sm_msg
 		else
 			catch_up(c);
 	} else if (msg->type == &server__event_type) {
-		write_buf(c, &((struct event_msg *)msg)->frame);
+		conn__write(c, &((struct event_msg *)msg)->frame);
 	}
 	return SM_OK;
 }

@@ -1,6 +1,6 @@
 /* CQL over any store engine: the native protocol's server, and statements run in this process.
  *
- * Source: CQL 3.4.7 and the native protocol v4 as Apache Cassandra 5.0 answers them. */
+ * Source: CQL 3.4.7 and the native protocol v3 to v5 as Apache Cassandra 5.0 answers them. */
 #ifndef CQL_CQL_H
 #define CQL_CQL_H
 

@@ -17,6 +17,11 @@
 #define CQL_NAME_MAX 48                    /* keyspace and table names, as in Cassandra */
 #define CQL_DISPATCHER_ROWS_MAX 2000       /* rows read on the dispatcher before a SELECT goes to the pool */
 #define CQL_DISPATCHER_PARTITIONS_MAX 16   /* partitions likewise */
-#define CQL_TTL_MAX 630720000              /* 20 years in seconds */
+#define CQL_START_MS_MAX 12000      /* a read that waited for the pool so long is given up, as Cassandra's native_transport_timeout */
+#define CQL_TRACES_MAX 1000         /* tracing sessions kept; the oldest goes first */
+#define CQL_TRACE_EVENTS_MAX 64     /* of one session */
+#define CQL_TRACE_PARAMETERS_MAX 32 /* likewise */
+#define CQL_TRACE_TEXT_MAX 2000     /* bytes of an event's or a parameter's text */
+#define CQL_TTL_MAX 630720000       /* 20 years in seconds */
 
 #endif

@@ -1,5 +1,5 @@
-/* CQL frames: [opcode][flags][body] of requests after STARTUP, several in one input, each [u16 size][those bytes]; prepared statements
- * stay from one to the next. No input may crash, hang or leak. */
+/* CQL frames: [opcode][flags, of which two bits choose the version][body] of requests after STARTUP, several in one input, each [u16
+ * size][those bytes]; prepared statements stay from one to the next. No input may crash, hang or leak. */
 #include "cql/server_internal.h"
 #include "cql/testing.h"
 
@@ -26,6 +26,9 @@ static void start(void)
 	testing_store_init(&store);
 	if (cql__engine_init(&server.engine, &store.store, NULL, NULL))
 		abort();
+	server.engine.traces = cql__traces_new();
+	if (!server.engine.traces)
+		abort();
 	pthread_mutex_init(&server.lock, NULL);
 	pthread_cond_init(&server.idle, NULL);
 	map_init(&server.prepared);
@@ -51,10 +54,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (n < 2)
 			continue;
 		const uint8_t *p = reader_take(&in, n);
-		struct cql_header header = {.version = 4, .opcode = p[0], .flags = p[1], .stream = 1, .length = (uint32_t)n - 2};
+		struct cql_header header = {.version = (uint8_t) "\4\5\3\4"[p[1] >> 4 & 3],
+					    .opcode = p[0],
+					    .flags = p[1],
+					    .stream = 1,
+					    .length = (uint32_t)n - 2};
 		struct request_origin origin = {.server = &server,
 						.conn = gone,
 						.keyspace = "k",
+						.peer = "127.0.0.1:40000",
 						.host = "127.0.0.1",
 						.port = 9042,
 						.compression = p[1] >> 6 & 1 ? CQL_LZ4 : CQL_SNAPPY};

@@ -4,6 +4,7 @@
 #define CQL_PLAN_H
 
 #include "cql/cql_internal.h"
+#include "cql/trace.h"
 
 #include <stdatomic.h>
 
@@ -15,6 +16,7 @@ struct cql_engine {
 	struct uuid host_id;
 	struct arena arena;         /* of the system schema */
 	struct store_schema system; /* keyspaces that are computed, not stored */
+	struct cql_traces *traces;  /* of the server; NULL in sessions */
 };
 SM_MUST_CHECK enum sm_err cql__engine_init(struct cql_engine *engine, struct sm_store *store, struct clock *clock,
 					   const char *cluster_name);
@@ -29,7 +31,9 @@ struct cql_context {
 	const char *keyspace;              /* in use, or NULL */
 	struct arena *arena;
 	struct cql_error *err;
-	char local_host[46]; /* where the client connected to */
+	int64_t now_s;           /* the time by which cells expire, if the client gave it; 0: the clock's */
+	struct cql_trace *trace; /* the request's, or NULL */
+	char local_host[46];     /* where the client connected to */
 	uint16_t local_port;
 };
 

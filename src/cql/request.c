@@ -26,6 +26,7 @@ struct request *request__new(const struct request_origin *origin, const struct c
 	r->server = server;
 	r->conn = sm_ref_get(origin->conn);
 	r->header = *header;
+	r->reply = (struct cql_reply){.version = header->version, .stream = header->stream};
 	r->compression = origin->compression;
 	r->started_ns = clock_monotonic_ns(server->engine.clock);
 	snprintf(r->keyspace, sizeof r->keyspace, "%s", origin->keyspace);
@@ -38,6 +39,8 @@ struct request *request__new(const struct request_origin *origin, const struct c
 					  .local_port = *server->advertised_host ? server->advertised_port : origin->port};
 	snprintf(r->context.local_host, sizeof r->context.local_host, "%s",
 		 *server->advertised_host ? server->advertised_host : origin->host);
+	if (header->flags & CQL_FLAG_TRACING)
+		request__trace_begin(r, origin->peer);
 	uint8_t *copy = arena_copy(&r->arena, body.data, body.size);
 	r->body = bytes_of(copy, body.size);
 	server__request_begun(server);
@@ -51,6 +54,7 @@ struct request *request__new(const struct request_origin *origin, const struct c
 void request__free(struct request *r)
 {
 	struct cql_server *server = r->server;
+	cql__trace_free(r->context.trace); /* the answer was not made */
 	for (uint32_t i = 0; i < r->batch_prepared_count; i++)
 		server__prepared_unref(r->batch_prepared[i]);
 	server__prepared_unref(r->prepared);
@@ -65,25 +69,56 @@ void request__free(struct request *r)
 
 /* ---- answers ---- */
 
+/* The session can be read before its id reaches the client. */
+static void end_trace(struct request *r)
+{
+	if (!r->context.trace)
+		return;
+	r->trace_id = r->context.trace->id;
+	r->reply.trace = &r->trace_id;
+	cql__traces_add(r->server->engine.traces, r->context.trace);
+	r->context.trace = NULL;
+}
+
 static bool answer_error(struct request *r)
 {
+	end_trace(r);
 	buf_clear(&r->out);
-	cql__put_error(&r->out, r->header.stream, &r->error);
+	cql__put_error(&r->out, &r->reply, &r->error);
 	return true;
+}
+
+/* Whether the client has the metadata of what it executes already. */
+static struct cql_metadata_choice metadata_choice(const struct request *r)
+{
+	const struct prepared *p = r->prepared;
+	struct cql_metadata_choice choice = {0};
+	if (!r->plan || r->plan->kind != CQL_PLAN_SELECT)
+		return choice;
+	if (!p)
+		choice.skip = r->parameters.skip_metadata;
+	else if (r->header.version >= 5 && !bytes_equal(r->result_id, bytes_of(p->result_id, sizeof p->result_id)))
+		choice.changed = p->result_id;
+	else
+		choice.skip = r->parameters.skip_metadata &&
+			      (r->header.version >= 5 || memcmp(p->result_id, p->first_result_id, sizeof p->result_id) == 0);
+	return choice;
 }
 
 static bool answer_result(struct request *r)
 {
 	for (uint32_t i = 0; r->plan && i < r->plan->warning_count; i++)
 		r->result.warnings[r->result.warning_count++] = r->plan->warnings[i];
-	/* The columns of a conditional statement's answer are known only now. */
-	cql__put_result(&r->out, r->header.stream, &r->result, r->parameters.skip_metadata && r->prepared && !r->cas);
+	struct cql_metadata_choice metadata = metadata_choice(r);
+	end_trace(r);
+	cql__put_result(&r->out, &r->reply, &r->result, &metadata);
 	if (r->out.failed) {
 		(void)cql__fail_store(&r->error, SM_NO_MEMORY, NULL);
 		r->out.failed = false;
 		return answer_error(r);
 	}
-	cql__compress(r->compression, &r->out, 0);
+	if (r->header.version < 5) /* from then on segments are compressed, not frames */
+		cql__compress(r->compression, &r->out, 0);
 	return true;
 }
 
@@ -101,10 +136,15 @@ static void read_on_pool(struct sm_work *work)
 {
 	struct request *r = (struct request *)((char *)work - offsetof(struct request, work));
 	r->options.on_dispatcher = false;
-	if (cql__run_select(&r->context, r->plan, &r->options, &r->result) != SM_OK)
+	if (clock_monotonic_ns(r->server->engine.clock) - r->started_ns > (uint64_t)CQL_START_MS_MAX * 1000000) {
+		(void)cql__fail(&r->error, CQL_OVERLOADED, "Query timed out before it could start");
 		answer_error(r);
-	else
+	} else if (cql__run_select(&r->context, r->plan, &r->options, &r->result) != SM_OK) {
+		answer_error(r);
+	} else {
+		cql__trace(r->context.trace, "Read %u live rows", r->result.row_count);
 		answer_result(r);
+	}
 	send_back(r);
 }
 
@@ -124,12 +164,16 @@ static void change_done(void *arg, const struct sm_error *error)
 
 static bool start_select(struct request *r)
 {
+	request__trace_select(r);
 	r->options.on_dispatcher = true;
 	enum sm_err err = cql__run_select(&r->context, r->plan, &r->options, &r->result);
-	if (err == SM_OK)
+	if (err == SM_OK) {
+		cql__trace(r->context.trace, "Read %u live rows", r->result.row_count);
 		return answer_result(r);
+	}
 	if (err != SM_AGAIN)
 		return answer_error(r);
+	cql__trace(r->context.trace, "Not all blocks are in memory: reading from disk");
 	r->waiting = REQUEST_READ;
 	r->work.run = read_on_pool;
 	r->result.row_count = 0;
@@ -146,6 +190,7 @@ static bool start_write(struct request *r)
 		r->result.kind = CQL_RESULT_VOID;
 		return answer_result(r);
 	}
+	request__trace_write(r);
 	r->waiting = REQUEST_WRITE;
 	r->batch = (struct store_batch){.mutations = r->mutations.items, .count = r->mutations.count};
 	r->server->engine.store->ops->apply(r->server->engine.store, &r->batch, write_done, r);
@@ -227,6 +272,7 @@ void request__finish(struct request *r)
 		answer_error(r);
 		return;
 	}
+	cql__trace(r->context.trace, r->waiting == REQUEST_CHANGE ? "The schema is changed" : "Written, and the commitlog is synced");
 	r->result.kind = CQL_RESULT_VOID;
 	if (r->waiting == REQUEST_CHANGE && r->change.verb) {
 		r->result.kind = CQL_RESULT_SCHEMA;
@@ -240,9 +286,6 @@ void request__finish(struct request *r)
 
 /* ---- statements ---- */
 
-static const char *const consistency_names[] = {"ANY",          "ONE",         "TWO",    "THREE",        "QUORUM",   "ALL",
-						"LOCAL_QUORUM", "EACH_QUORUM", "SERIAL", "LOCAL_SERIAL", "LOCAL_ONE"};
-
 static enum sm_err check_consistency(struct request *r, uint16_t level, bool write)
 {
 	if (level > CQL_LOCAL_ONE)
@@ -255,7 +298,7 @@ static enum sm_err check_consistency(struct request *r, uint16_t level, bool wri
 		r->error.consistency = level;
 		r->error.required = level == CQL_TWO ? 2 : 3;
 		r->error.alive = 1;
-		return cql__fail(&r->error, CQL_UNAVAILABLE, "Cannot achieve consistency level %s", consistency_names[level]);
+		return cql__fail(&r->error, CQL_UNAVAILABLE, "Cannot achieve consistency level %s", request__consistency_name(level));
 	}
 	return SM_OK;
 }
@@ -270,7 +313,7 @@ static enum sm_err check_conditional(struct request *r, uint16_t level, uint16_t
 		return cql__fail(&r->error, CQL_INVALID,
 				 "%s is not supported as conditional update commit consistency. Use ANY if you mean \"make sure it is "
 				 "accepted but I don't care how many replicas commit it for non-SERIAL reads\"",
-				 consistency_names[level]);
+				 request__consistency_name(level));
 	const struct cql_modify_plan *p = r->plan ? r->plan->modify : NULL;
 	const struct store_keyspace *k = p ? store_find_keyspace(r->schema, p->table->keyspace) : NULL;
 	for (uint32_t i = 0; level == CQL_EACH_QUORUM && k && i < k->replication_count; i++)
@@ -373,35 +416,60 @@ static bool run_plan(struct request *r)
 	return answer_error(r);
 }
 
+static enum sm_err check_keyspace(struct request *r, const char *keyspace)
+{
+	bool system;
+	if (keyspace && !cql__find_keyspace(&r->context, keyspace, &system))
+		return cql__fail(&r->error, CQL_INVALID, "Keyspace '%s' does not exist", keyspace);
+	return SM_OK;
+}
+
+/* What the parameters say of the whole request. */
+static enum sm_err use_parameters(struct request *r)
+{
+	if (r->parameters.keyspace)
+		r->context.keyspace = r->parameters.keyspace;
+	r->context.now_s = r->parameters.now_s;
+	return check_keyspace(r, r->parameters.keyspace);
+}
+
 static bool start_query(struct request *r, struct byte_reader *in)
 {
 	struct cql_statement *statement;
 	struct bytes text = cql__read_long_string(in);
-	if (cql__read_parameters(in, &r->arena, &r->parameters, &r->error) != SM_OK ||
-	    cql__parse(text, &r->arena, &statement, &r->error) != SM_OK || cql__analyse(&r->context, statement, &r->plan) != SM_OK)
+	if (cql__read_parameters(in, r->header.version, &r->arena, &r->parameters, &r->error) != SM_OK || use_parameters(r) != SM_OK)
 		return answer_error(r);
+	request__trace_parameters(r, text);
+	if (cql__parse(text, &r->arena, &statement, &r->error) != SM_OK || cql__analyse(&r->context, statement, &r->plan) != SM_OK)
+		return answer_error(r);
+	cql__trace(r->context.trace, "Preparing statement");
 	return run_plan(r);
 }
 
 static bool start_prepare(struct request *r, struct byte_reader *in)
 {
+	const char *keyspace;
 	struct bytes text = cql__read_long_string(in);
-	if (in->failed) {
-		(void)cql__fail(&r->error, CQL_PROTOCOL_ERROR, "The frame's body ends too early or has a bad length");
+	request__trace_parameters(r, text);
+	if (cql__read_prepare_end(in, r->header.version, &r->arena, &keyspace, &r->error) != SM_OK ||
+	    check_keyspace(r, keyspace) != SM_OK ||
+	    server__prepare(r->server, text, keyspace ? keyspace : r->context.keyspace, r->schema, &r->prepared, &r->error) != SM_OK)
 		return answer_error(r);
-	}
-	if (server__prepare(r->server, text, r->context.keyspace, r->schema, &r->prepared, &r->error) != SM_OK)
-		return answer_error(r);
-	cql__put_prepared(&r->out, r->header.stream, r->prepared->id, r->prepared->plan);
+	end_trace(r);
+	cql__put_prepared(&r->out, &r->reply, r->prepared->id, r->prepared->result_id, r->prepared->plan);
 	return true;
 }
 
 static bool start_execute(struct request *r, struct byte_reader *in)
 {
 	struct bytes id = cql__read_string(in);
-	if (cql__read_parameters(in, &r->arena, &r->parameters, &r->error) != SM_OK ||
-	    server__prepared(r->server, id, r->schema, &r->prepared, &r->error) != SM_OK)
+	if (r->header.version >= 5)
+		r->result_id = cql__read_string(in);
+	if (cql__read_parameters(in, r->header.version, &r->arena, &r->parameters, &r->error) != SM_OK ||
+	    server__prepared(r->server, id, r->header.version, r->schema, &r->prepared, &r->error) != SM_OK)
 		return answer_error(r);
+	r->context.now_s = r->parameters.now_s;
+	request__trace_parameters(r, r->prepared->text);
 	r->plan = r->prepared->plan;
 	r->context.keyspace = r->prepared->keyspace;
 	return run_plan(r);
@@ -422,7 +490,7 @@ static enum sm_err batch_statement(struct request *r, struct byte_reader *in, st
 	if (kind != 1)
 		return cql__fail(&r->error, CQL_PROTOCOL_ERROR, "Invalid query kind in BATCH messages. Must be 0 or 1 but got %u", kind);
 	struct prepared *p;
-	enum sm_err err = server__prepared(r->server, cql__read_string(in), r->schema, &p, &r->error);
+	enum sm_err err = server__prepared(r->server, cql__read_string(in), r->header.version, r->schema, &p, &r->error);
 	if (err)
 		return err;
 	r->batch_prepared[r->batch_prepared_count++] = p;
@@ -443,7 +511,8 @@ static enum sm_err read_batch(struct request *r, struct byte_reader *in, struct 
 		struct bytes *names;
 		enum sm_err err = batch_statement(r, in, &items[i].plan, &prepared);
 		if (!err)
-			err = cql__read_values(in, &r->arena, false, &items[i].values, &names, &items[i].count, &r->error);
+			err = cql__read_values(in, r->header.version, &r->arena, false, &items[i].values, &names, &items[i].count,
+					       &r->error);
 		if (err)
 			return err;
 		if (items[i].plan->kind != CQL_PLAN_MODIFY || items[i].plan->batch)
@@ -453,20 +522,6 @@ static enum sm_err read_batch(struct request *r, struct byte_reader *in, struct 
 			return err;
 	}
 	return SM_OK;
-}
-
-static enum sm_err read_batch_end(struct request *r, struct byte_reader *in, bool conditional, int64_t *ret_timestamp)
-{
-	uint16_t consistency = reader_be16(in), serial = CQL_SERIAL;
-	uint8_t flags = reader_u8(in);
-	*ret_timestamp = INT64_MIN;
-	if (flags & 0x10)
-		serial = reader_be16(in);
-	if (flags & 0x20)
-		*ret_timestamp = (int64_t)reader_be64(in);
-	if (in->failed)
-		return cql__fail(&r->error, CQL_PROTOCOL_ERROR, "The frame's body ends too early or has a bad length");
-	return conditional ? check_conditional(r, consistency, serial) : check_consistency(r, consistency, true);
 }
 
 static bool is_conditional(const struct batch_item *items, uint16_t count)
@@ -488,26 +543,51 @@ static bool start_conditional_batch(struct request *r, const struct batch_item *
 	return err ? answer_error(r) : start_transaction(r);
 }
 
+/* The keyspace in which a batch's statements are read stands behind them: read over them once. */
+static enum sm_err read_batch_parameters(struct request *r, struct byte_reader in, uint16_t count)
+{
+	for (uint16_t i = 0; i < count && !in.failed; i++) {
+		if (reader_u8(&in) == 1)
+			(void)cql__read_string(&in);
+		else
+			(void)cql__read_long_string(&in);
+		for (uint16_t n = reader_be16(&in); n && !in.failed; n--) {
+			int32_t size = (int32_t)reader_be32(&in);
+			if (size > 0)
+				(void)reader_take(&in, (size_t)size);
+		}
+	}
+	enum sm_err err = cql__read_batch_end(&in, r->header.version, &r->arena, &r->parameters, &r->error);
+	if (err)
+		return err;
+	err = use_parameters(r);
+	request__trace_parameters(r, bytes_of("", 0));
+	return err;
+}
+
 static bool start_batch(struct request *r, struct byte_reader *in)
 {
 	uint8_t type = reader_u8(in);
 	uint16_t count = reader_be16(in);
-	int64_t now;
 	struct batch_item *items = arena_alloc(&r->arena, sizeof *items * (count + 1u));
 	r->batch_prepared = arena_alloc(&r->arena, sizeof *r->batch_prepared * (count + 1u));
 	enum sm_err err = items && r->batch_prepared ? SM_OK : cql__no_memory(&r->error, &r->arena);
 	if (!err)
-		err = read_batch(r, in, items, count);
-	if (!err)
-		err = read_batch_end(r, in, is_conditional(items, count), &now);
+		err = read_batch_parameters(r, *in, count);
 	if (!err && type > 2)
 		err = cql__fail(&r->error, CQL_PROTOCOL_ERROR, "Invalid batch type %u", type);
+	if (!err)
+		err = read_batch(r, in, items, count);
+	if (!err)
+		err = is_conditional(items, count) ? check_conditional(r, r->parameters.consistency, r->parameters.serial_consistency)
+						   : check_consistency(r, r->parameters.consistency, true);
 	if (!err && type == 2 && count)
 		err = cql__fail(&r->error, CQL_INVALID, "Cannot include non-counter statement in a counter batch");
 	if (err)
 		return answer_error(r);
 	if (is_conditional(items, count))
 		return start_conditional_batch(r, items, count);
+	int64_t now = r->parameters.timestamp_us;
 	if (now == INT64_MIN)
 		now = cql__timestamp_us(&r->server->engine);
 	for (uint16_t i = 0; i < count; i++) {
@@ -531,7 +611,9 @@ static void skip_payload(struct byte_reader *in)
 
 bool request__start(struct request *r)
 {
-	if ((r->header.flags & CQL_FLAG_COMPRESSED) && cql__decompress(r->compression, r->body, &r->arena, &r->body, &r->error) != SM_OK)
+	/* Without a compression agreed, and in segments, the flag means nothing. */
+	bool compressed = (r->header.flags & CQL_FLAG_COMPRESSED) && r->compression != CQL_PLAIN && r->header.version < 5;
+	if (compressed && cql__decompress(r->compression, r->body, &r->arena, &r->body, &r->error) != SM_OK)
 		return answer_error(r);
 	struct byte_reader in = byte_reader(r->body);
 	if (r->header.flags & CQL_FLAG_PAYLOAD)

@@ -146,6 +146,7 @@ static enum sm_err open_cursor(struct run *r)
 		.statics_only = s->distinct,
 		.cached_only = r->options->on_dispatcher,
 		.after_clustering = r->at.clustering,
+		.now_s = r->eval.context->now_s,
 	};
 	if (s->where.partition) {
 		read.partition_key = r->keys.partitions[r->at.partition];

@@ -28,6 +28,25 @@ void server__prepared_unref(struct prepared *p)
 	free(p);
 }
 
+/* The id of the metadata of a plan's rows: whoever has metadata with the same id has the same. */
+static bool metadata_id(const struct cql_plan *plan, struct arena *arena, uint8_t out[CQL_METADATA_ID_BYTES])
+{
+	const struct cql_select_plan *s = plan->kind == CQL_PLAN_SELECT ? plan->select : NULL;
+	uint8_t digest[EVP_MAX_MD_SIZE];
+	EVP_MD_CTX *md = EVP_MD_CTX_new();
+	bool ok = md && EVP_DigestInit_ex(md, EVP_md5(), NULL);
+	for (uint32_t i = 0; ok && s && i < s->column_count; i++) {
+		const char *words[] = {s->table->keyspace, s->table->name, s->columns[i].name, cql__type_text(s->columns[i].type, arena)};
+		for (size_t w = 0; ok && w < sizeof words / sizeof words[0]; w++)
+			ok = words[w] && EVP_DigestUpdate(md, words[w], strlen(words[w]) + 1);
+	}
+	ok = ok && EVP_DigestFinal_ex(md, digest, NULL);
+	EVP_MD_CTX_free(md);
+	if (ok)
+		memcpy(out, digest, CQL_METADATA_ID_BYTES);
+	return ok;
+}
+
 static enum sm_err make_prepared(struct cql_server *s, struct bytes text, const char *keyspace, const uint8_t id[16],
 				 struct prepared **ret_prepared, struct cql_error *err)
 {
@@ -49,6 +68,9 @@ static enum sm_err make_prepared(struct cql_server *s, struct bytes text, const 
 		failed = cql__parse(p->text, &p->arena, &statement, err);
 	if (!failed)
 		failed = cql__analyse(&c, statement, &p->plan);
+	if (!failed && !metadata_id(p->plan, &p->arena, p->result_id))
+		failed = cql__no_memory(err, &p->arena);
+	memcpy(p->first_result_id, p->result_id, sizeof p->first_result_id);
 	if (failed)
 		server__prepared_unref(p);
 	else
@@ -115,6 +137,10 @@ static enum sm_err current_prepared(struct cql_server *s, struct prepared *p, co
 		return SM_OK;
 	}
 	enum sm_err failed = make_prepared(s, p->text, p->keyspace, p->id, &new, err);
+	if (!failed) {
+		memcpy(new->first_result_id, p->first_result_id, sizeof new->first_result_id);
+		atomic_init(&new->stale, p->stale || memcmp(p->result_id, new->result_id, sizeof p->result_id) != 0);
+	}
 	server__prepared_unref(p);
 	if (failed)
 		return failed;
@@ -138,8 +164,12 @@ enum sm_err server__prepare(struct cql_server *s, struct bytes text, const char 
 	if (!ok)
 		return cql__fail(err, CQL_SERVER_ERROR, "MD5 is not available");
 	struct prepared *p = find_prepared(s, id);
-	if (p)
-		return current_prepared(s, p, now, ret_prepared, err);
+	if (p) {
+		enum sm_err stays = current_prepared(s, p, now, ret_prepared, err);
+		if (!stays)
+			atomic_store(&(*ret_prepared)->stale, false);
+		return stays;
+	}
 	enum sm_err failed = make_prepared(s, text, keyspace, id, &p, err);
 	if (failed)
 		return failed;
@@ -152,12 +182,8 @@ enum sm_err server__prepare(struct cql_server *s, struct bytes text, const char 
 	return SM_OK;
 }
 
-enum sm_err server__prepared(struct cql_server *s, struct bytes id, const struct store_schema *now, struct prepared **ret_prepared,
-			     struct cql_error *err)
+static enum sm_err unprepared(struct bytes id, struct cql_error *err)
 {
-	struct prepared *p = id.size == 16 ? find_prepared(s, id.data) : NULL;
-	if (p)
-		return current_prepared(s, p, now, ret_prepared, err);
 	char text[33] = "";
 	memset(err->id, 0, sizeof err->id);
 	memcpy(err->id, id.data, id.size < sizeof err->id ? id.size : sizeof err->id);
@@ -170,6 +196,23 @@ enum sm_err server__prepared(struct cql_server *s, struct bytes id, const struct
 			 text);
 }
 
+enum sm_err server__prepared(struct cql_server *s, struct bytes id, uint8_t version, const struct store_schema *now,
+			     struct prepared **ret_prepared, struct cql_error *err)
+{
+	struct prepared *p = id.size == 16 ? find_prepared(s, id.data) : NULL;
+	if (!p)
+		return unprepared(id, err);
+	enum sm_err failed = current_prepared(s, p, now, &p, err);
+	if (failed)
+		return failed;
+	if (version < 5 && p->stale) {
+		server__prepared_unref(p);
+		return unprepared(id, err);
+	}
+	*ret_prepared = p;
+	return SM_OK;
+}
+
 /* ---- events ---- */
 
 static void event_done(struct sm_msg *msg)
@@ -179,12 +222,13 @@ static void event_done(struct sm_msg *msg)
 }
 const struct sm_msg_type server__event_type = {"cql event", event_done};
 
-void server__register(struct cql_server *s, struct sm_ref *conn)
+void server__register(struct cql_server *s, struct sm_ref *conn, uint8_t version)
 {
 	struct registration *r = malloc(sizeof *r);
 	if (!r)
 		return; /* the driver reads the schema at times anyway */
 	r->conn = sm_ref_get(conn);
+	r->version = version;
 	pthread_mutex_lock(&s->lock);
 	r->next = s->registered;
 	s->registered = r;
@@ -216,7 +260,7 @@ void cql_server_schema_changed(struct cql_server *s, const char *change, const c
 			continue;
 		e->msg.type = &server__event_type;
 		buf_init(&e->frame);
-		cql__put_schema_event(&e->frame, change, keyspace, table);
+		cql__put_schema_event(&e->frame, r->version, change, keyspace, table);
 		if (e->frame.failed || sm_send_reply(r->conn, &e->msg) != SM_OK)
 			sm_msg_free(&e->msg);
 	}
@@ -251,6 +295,12 @@ enum sm_err cql_server_new(const struct cql_server_options *options, struct cql_
 		return sm_fail(reterr, err, "CQL's system tables can't be made: %s", sm_err_text(err));
 	}
 	s->system = options->system;
+	s->engine.traces = cql__traces_new();
+	if (!s->engine.traces) {
+		cql__engine_done(&s->engine);
+		free(s);
+		return sm_fail(reterr, SM_NO_MEMORY, "out of memory");
+	}
 	snprintf(s->advertised_host, sizeof s->advertised_host, "%s", options->advertised_host ? options->advertised_host : "");
 	s->advertised_port = options->advertised_port;
 	pthread_mutex_init(&s->lock, NULL);
@@ -311,6 +361,7 @@ void cql_server_free(struct cql_server *s, uint32_t drain_ms)
 		server__unregister(s, s->registered->conn);
 	pthread_cond_destroy(&s->idle);
 	pthread_mutex_destroy(&s->lock);
+	cql__traces_free(s->engine.traces);
 	cql__engine_done(&s->engine);
 	free(s);
 }

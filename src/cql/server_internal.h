@@ -12,6 +12,12 @@
 struct prepared {
 	_Atomic uint32_t refs;
 	uint8_t id[16]; /* MD5 of keyspace and text */
+	/* MD5 of the metadata of its rows; and as it was first: when it differs, clients of versions below 5 may hold other metadata and
+	 * are not spared ours. */
+	uint8_t result_id[CQL_METADATA_ID_BYTES], first_result_id[CQL_METADATA_ID_BYTES];
+	/* The metadata has changed and nobody has prepared the statement since: clients of versions below 5 shall do so, since some believe
+	 * what they have even when they are sent other metadata. */
+	_Atomic bool stale;
 	struct arena arena;
 	struct sm_store *store;
 	const struct store_schema *schema;
@@ -23,6 +29,7 @@ struct prepared {
 
 struct registration {
 	struct sm_ref *conn;
+	uint8_t version;
 	struct registration *next;
 };
 
@@ -44,11 +51,11 @@ struct cql_server {
 /* Make a prepared statement, or find the one that is there. now: the schema that the request sees. ret: counted. */
 SM_MUST_CHECK enum sm_err server__prepare(struct cql_server *s, struct bytes text, const char *keyspace, const struct store_schema *now,
 					  struct prepared **ret_prepared, struct cql_error *err);
-/* By id, for that schema. Errors: SM_NOT_FOUND (unprepared). */
-SM_MUST_CHECK enum sm_err server__prepared(struct cql_server *s, struct bytes id, const struct store_schema *now,
+/* By id, for that schema and a client of that version. Errors: SM_NOT_FOUND (unprepared). */
+SM_MUST_CHECK enum sm_err server__prepared(struct cql_server *s, struct bytes id, uint8_t version, const struct store_schema *now,
 					   struct prepared **ret_prepared, struct cql_error *err);
 void server__prepared_unref(struct prepared *p);
-void server__register(struct cql_server *s, struct sm_ref *conn);
+void server__register(struct cql_server *s, struct sm_ref *conn, uint8_t version);
 void server__unregister(struct cql_server *s, struct sm_ref *conn);
 void server__request_begun(struct cql_server *s);
 void server__request_ended(struct cql_server *s);
@@ -69,6 +76,8 @@ struct request {
 	struct sm_ref *conn; /* counted */
 	struct arena arena;
 	struct cql_header header;
+	struct cql_reply reply;
+	struct uuid trace_id; /* that reply.trace points to */
 	struct bytes body;
 	enum cql_compression compression;
 	uint64_t started_ns;
@@ -79,6 +88,7 @@ struct request {
 	/* what it means */
 	struct cql_plan *plan;
 	struct prepared *prepared;        /* of EXECUTE and PREPARE; counted */
+	struct bytes result_id;           /* of EXECUTE from version 5: of the metadata that the client has */
 	struct prepared **batch_prepared; /* of BATCH */
 	uint32_t batch_prepared_count;
 	struct cql_parameters parameters;
@@ -101,6 +111,7 @@ struct request_origin {
 	struct cql_server *server;
 	struct sm_ref *conn;  /* where r->msg goes */
 	const char *keyspace; /* in use, "" for none */
+	const char *peer;     /* "127.0.0.1:40312" */
 	const char *host;     /* that the client connected to */
 	uint16_t port;
 	enum cql_compression compression;
@@ -112,5 +123,12 @@ void request__free(struct request *r);
 bool request__start(struct request *r);
 /* After r->msg came: makes the answer where that is still to do. */
 void request__finish(struct request *r);
+
+/* Tracing of a request (request_trace.c); nothing where the client did not ask for it. */
+void request__trace_begin(struct request *r, const char *peer);
+void request__trace_parameters(struct request *r, struct bytes text);
+void request__trace_select(struct request *r);
+void request__trace_write(struct request *r);
+const char *request__consistency_name(uint16_t level);
 
 #endif

@@ -236,6 +236,51 @@ static void virtual_tables(struct rows *r, const struct store_schema *schema)
 		}
 }
 
+static void set_long(struct rows *r, const char *column, int64_t v)
+{
+	set(r, column, cql__cell_long(r->c->arena, v));
+}
+
+/* What lies in the session's own memory is copied: it may go when the lock is given back. */
+static void set_copy(struct rows *r, const char *column, const char *text)
+{
+	set(r, column, cql__cell(r->c->arena, text, strlen(text)));
+}
+
+static void trace_session(void *arg, const struct cql_trace *t)
+{
+	struct rows *r = arg;
+	begin(r);
+	if (r->failed)
+		return;
+	set_uuid(r, "session_id", &t->id);
+	set_address(r, "client", t->client);
+	set_copy(r, "command", t->command);
+	set_address(r, "coordinator", t->coordinator);
+	set_int(r, "coordinator_port", t->coordinator_port);
+	set_int(r, "duration", t->duration_us);
+	set_texts(r, "parameters", t->parameters, 2 * t->parameter_count, t->parameter_count);
+	set_copy(r, "request", t->request);
+	set_long(r, "started_at", t->started_ms);
+}
+
+static void trace_events(void *arg, const struct cql_trace *t)
+{
+	struct rows *r = arg;
+	for (uint32_t i = 0; i < t->event_count && !r->failed; i++) {
+		begin(r);
+		if (r->failed)
+			return;
+		set_uuid(r, "session_id", &t->id);
+		set_uuid(r, "event_id", &t->events[i].id);
+		set_copy(r, "activity", t->events[i].activity);
+		set_address(r, "source", t->coordinator);
+		set_int(r, "source_elapsed", t->events[i].elapsed_us);
+		set_int(r, "source_port", t->coordinator_port);
+		set_copy(r, "thread", t->events[i].thread);
+	}
+}
+
 enum sm_err cql__system_rows(struct cql_context *c, const struct store_table *table, struct store_cell ***ret_rows, uint32_t *ret_count)
 {
 	struct rows r = {.c = c, .table = table};
@@ -259,6 +304,8 @@ enum sm_err cql__system_rows(struct cql_context *c, const struct store_table *ta
 		columns(&r, system, is_virtual);
 		if (!is_virtual)
 			columns(&r, c->schema, false);
+	} else if (strcmp(table->keyspace, "system_traces") == 0 && c->engine->traces) {
+		cql__traces_each(c->engine->traces, strcmp(table->name, "events") == 0 ? trace_events : trace_session, &r);
 	} /* the others are empty: one node, and no such objects */
 	if (r.failed || !r.items)
 		return cql__no_memory(c->err, c->arena);

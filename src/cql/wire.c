@@ -8,8 +8,12 @@
 
 struct cql_header cql__header(const uint8_t *p)
 {
-	return (struct cql_header){
-		.version = p[0], .flags = p[1], .stream = (int16_t)be16_get(p + 2), .opcode = p[4], .length = be32_get(p + 5)};
+	return (struct cql_header){.from_server = p[0] & 0x80,
+				   .version = p[0] & 0x7f,
+				   .flags = p[1],
+				   .stream = (int16_t)be16_get(p + 2),
+				   .opcode = p[4],
+				   .length = be32_get(p + 5)};
 }
 
 /* ---- in ---- */
@@ -33,7 +37,7 @@ static enum sm_err truncated(struct cql_error *err)
 	return cql__fail(err, CQL_PROTOCOL_ERROR, "The frame's body ends too early or has a bad length");
 }
 
-enum sm_err cql__read_values(struct byte_reader *in, struct arena *arena, bool named, struct store_cell **ret_values,
+enum sm_err cql__read_values(struct byte_reader *in, uint8_t version, struct arena *arena, bool named, struct store_cell **ret_values,
 			     struct bytes **ret_names, uint32_t *ret_count, struct cql_error *err)
 {
 	uint32_t n = reader_be16(in);
@@ -45,6 +49,8 @@ enum sm_err cql__read_values(struct byte_reader *in, struct arena *arena, bool n
 		if (named)
 			names[i] = cql__read_string(in);
 		int32_t size = (int32_t)reader_be32(in);
+		if (version < 4 && size < 0)
+			size = -1; /* it knows no unset values: whatever is below zero is null */
 		if (size < CQL_UNSET)
 			in->failed = true;
 		values[i] = (struct store_cell){size > 0 ? reader_take(in, (size_t)size) : (const uint8_t *)"", size};
@@ -57,32 +63,90 @@ enum sm_err cql__read_values(struct byte_reader *in, struct arena *arena, bool n
 	return SM_OK;
 }
 
-enum sm_err cql__read_parameters(struct byte_reader *in, struct arena *arena, struct cql_parameters *ret, struct cql_error *err)
+enum parameter_flag {
+	HAS_VALUES = 0x01,
+	SKIP_METADATA = 0x02,
+	HAS_PAGE_SIZE = 0x04,
+	HAS_PAGING_STATE = 0x08,
+	HAS_SERIAL = 0x10,
+	HAS_TIMESTAMP = 0x20,
+	HAS_NAMES = 0x40,
+	HAS_KEYSPACE = 0x80,
+	HAS_NOW = 0x100
+};
+
+static uint32_t read_flags(struct byte_reader *in, uint8_t version)
+{
+	return version >= 5 ? reader_be32(in) : reader_u8(in);
+}
+
+static const char *read_keyspace(struct byte_reader *in, struct arena *arena)
+{
+	struct bytes name = cql__read_string(in);
+	const char *text = arena_string(arena, (const char *)name.data, name.size);
+	if (!text || name.size > CQL_NAME_MAX)
+		in->failed = true;
+	return text;
+}
+
+/* The fields that QUERY, EXECUTE and BATCH end with, in their order. */
+static void read_tail(struct byte_reader *in, uint8_t version, uint32_t flags, struct arena *arena, struct cql_parameters *p)
+{
+	if (flags & HAS_SERIAL)
+		p->serial_consistency = reader_be16(in);
+	if (flags & HAS_TIMESTAMP)
+		p->timestamp_us = (int64_t)reader_be64(in);
+	if (flags & HAS_KEYSPACE) /* version 4 has it in its byte, too, as Cassandra reads it */
+		p->keyspace = read_keyspace(in, arena);
+	if (version >= 5 && (flags & HAS_NOW))
+		p->now_s = (int32_t)reader_be32(in);
+}
+
+enum sm_err cql__read_parameters(struct byte_reader *in, uint8_t version, struct arena *arena, struct cql_parameters *ret,
+				 struct cql_error *err)
 {
 	struct cql_parameters p = {.timestamp_us = INT64_MIN, .serial_consistency = CQL_SERIAL};
 	enum sm_err failed;
 	p.consistency = reader_be16(in);
-	uint8_t flags = reader_u8(in);
-	p.skip_metadata = flags & 0x02;
-	if ((flags & 0x01) && (failed = cql__read_values(in, arena, flags & 0x40, &p.values, &p.names, &p.value_count, err)))
+	uint32_t flags = read_flags(in, version);
+	p.skip_metadata = flags & SKIP_METADATA;
+	if ((flags & HAS_VALUES) &&
+	    (failed = cql__read_values(in, version, arena, flags & HAS_NAMES, &p.values, &p.names, &p.value_count, err)))
 		return failed;
-	if (flags & 0x04) {
+	if (flags & HAS_PAGE_SIZE) {
 		int32_t size = (int32_t)reader_be32(in);
 		p.page_size = size > 0 ? (uint32_t)size : 0;
 	}
-	if (flags & 0x08) {
+	if (flags & HAS_PAGING_STATE) {
 		int32_t size = (int32_t)reader_be32(in);
 		if (size >= 0)
 			p.paging_state = bytes_of(reader_take(in, (size_t)size), (size_t)size);
 	}
-	if (flags & 0x10)
-		p.serial_consistency = reader_be16(in);
-	if (flags & 0x20)
-		p.timestamp_us = (int64_t)reader_be64(in);
+	read_tail(in, version, flags, arena, &p);
 	if (in->failed)
 		return truncated(err);
 	*ret = p;
 	return SM_OK;
+}
+
+enum sm_err cql__read_batch_end(struct byte_reader *in, uint8_t version, struct arena *arena, struct cql_parameters *ret,
+				struct cql_error *err)
+{
+	struct cql_parameters p = {.timestamp_us = INT64_MIN, .serial_consistency = CQL_SERIAL};
+	p.consistency = reader_be16(in);
+	read_tail(in, version, read_flags(in, version), arena, &p);
+	if (in->failed)
+		return truncated(err);
+	*ret = p;
+	return SM_OK;
+}
+
+enum sm_err cql__read_prepare_end(struct byte_reader *in, uint8_t version, struct arena *arena, const char **ret_keyspace,
+				  struct cql_error *err)
+{
+	uint32_t flags = version >= 5 ? reader_be32(in) : 0;
+	*ret_keyspace = flags & 1 ? read_keyspace(in, arena) : NULL;
+	return in->failed ? truncated(err) : SM_OK;
 }
 
 static enum sm_err decompress_lz4(struct bytes in, struct arena *arena, struct bytes *ret_body, struct cql_error *err)
@@ -142,12 +206,14 @@ void cql__put_string(struct buf *out, const char *text)
 	put_string_bytes(out, text, strlen(text));
 }
 
-size_t cql__frame_begin(struct buf *out, const char *const *warnings, uint32_t warning_count)
+size_t cql__frame_begin(struct buf *out, const struct cql_reply *reply, const char *const *warnings, uint32_t warning_count)
 {
 	static const uint8_t header[CQL_HEADER_BYTES];
 	size_t start = buf_size(out);
 	buf_append(out, header, sizeof header);
-	if (warning_count) {
+	if (reply->trace)
+		buf_append(out, reply->trace->bytes, sizeof reply->trace->bytes);
+	if (warning_count && reply->version >= 4) {
 		buf_be16(out, (uint16_t)warning_count);
 		for (uint32_t i = 0; i < warning_count; i++)
 			cql__put_string(out, warnings[i]);
@@ -155,47 +221,64 @@ size_t cql__frame_begin(struct buf *out, const char *const *warnings, uint32_t w
 	return start;
 }
 
-void cql__frame_end(struct buf *out, size_t start, uint8_t opcode, int16_t stream, uint8_t flags)
+void cql__frame_end(struct buf *out, size_t start, uint8_t opcode, const struct cql_reply *reply, uint8_t flags)
 {
 	if (out->failed)
 		return;
 	uint8_t *p = out->data + out->start + start;
-	p[0] = 0x80 | CQL_VERSION_HIGHEST;
-	p[1] = flags;
-	be16_put(p + 2, (uint16_t)stream);
+	p[0] = 0x80 | reply->version;
+	p[1] = (uint8_t)(flags | (reply->trace ? CQL_FLAG_TRACING : 0));
+	be16_put(p + 2, (uint16_t)reply->stream);
 	p[4] = opcode;
 	be32_put(p + 5, (uint32_t)(buf_size(out) - start - CQL_HEADER_BYTES));
 }
 
-static void put_type(struct buf *out, const struct store_type *type)
+/* Types that a version does not know go out as custom types, by the name of their class. */
+static const char *class_of_newer(enum store_type_id id, uint8_t version)
 {
-	if (type->id == STORE_DURATION) { /* a custom type until v5 */
+	switch (id) {
+	case STORE_DURATION: return version < 5 ? "org.apache.cassandra.db.marshal.DurationType" : NULL;
+	case STORE_DATE: return version < 4 ? "org.apache.cassandra.db.marshal.SimpleDateType" : NULL;
+	case STORE_TIME: return version < 4 ? "org.apache.cassandra.db.marshal.TimeType" : NULL;
+	case STORE_SMALLINT: return version < 4 ? "org.apache.cassandra.db.marshal.ShortType" : NULL;
+	case STORE_TINYINT: return version < 4 ? "org.apache.cassandra.db.marshal.ByteType" : NULL;
+	default: return NULL;
+	}
+}
+
+static void put_type(struct buf *out, const struct store_type *type, uint8_t version)
+{
+	const char *class = class_of_newer(type->id, version);
+	if (class) {
 		buf_be16(out, STORE_CUSTOM);
-		cql__put_string(out, "org.apache.cassandra.db.marshal.DurationType");
+		cql__put_string(out, class);
 		return;
 	}
 	buf_be16(out, (uint16_t)type->id);
 	if (type->id == STORE_TUPLE)
 		buf_be16(out, type->element_count);
 	for (uint16_t i = 0; i < type->element_count; i++)
-		put_type(out, &type->elements[i]);
+		put_type(out, &type->elements[i], version);
 }
 
-static void put_rows(struct buf *out, const struct cql_result *r, bool skip_metadata)
+static void put_rows(struct buf *out, const struct cql_result *r, uint8_t version, const struct cql_metadata_choice *metadata)
 {
-	uint32_t flags = (skip_metadata ? 4 : r->column_count ? 1 : 0) | (r->paging_state.data ? 2 : 0);
+	uint32_t flags = (r->column_count ? 1 : 0) | (r->paging_state.data ? 2 : 0) | (metadata->skip ? 4 : 0) |
+			 (metadata->changed ? 8 : 0);
 	buf_be32(out, flags);
 	buf_be32(out, r->column_count);
 	if (r->paging_state.data) {
 		buf_be32(out, (uint32_t)r->paging_state.size);
 		buf_append_bytes(out, r->paging_state);
 	}
-	if (!skip_metadata) {
+	if (metadata->changed)
+		put_string_bytes(out, metadata->changed, CQL_METADATA_ID_BYTES);
+	if (!metadata->skip && r->column_count) {
 		cql__put_string(out, r->keyspace);
 		cql__put_string(out, r->table);
 		for (uint32_t i = 0; i < r->column_count; i++) {
 			cql__put_string(out, r->columns[i].name);
-			put_type(out, r->columns[i].type);
+			put_type(out, r->columns[i].type, version);
 		}
 	}
 	buf_be32(out, r->row_count);
@@ -211,24 +294,24 @@ static void put_schema_change(struct buf *out, const char *change, const char *k
 		cql__put_string(out, table);
 }
 
-void cql__put_result(struct buf *out, int16_t stream, const struct cql_result *r, bool skip_metadata)
+void cql__put_result(struct buf *out, const struct cql_reply *reply, const struct cql_result *r, const struct cql_metadata_choice *metadata)
 {
 	buf_reserve(out, buf_size(&r->rows) + 256); /* the rows are copied once, into room that is there */
-	size_t start = cql__frame_begin(out, r->warnings, r->warning_count);
+	size_t start = cql__frame_begin(out, reply, r->warnings, r->warning_count);
 	buf_be32(out, r->kind);
 	switch (r->kind) {
-	case CQL_RESULT_ROWS: put_rows(out, r, skip_metadata); break;
+	case CQL_RESULT_ROWS: put_rows(out, r, reply->version, metadata); break;
 	case CQL_RESULT_KEYSPACE: cql__put_string(out, r->keyspace); break;
 	case CQL_RESULT_SCHEMA: put_schema_change(out, r->change, r->keyspace, r->table); break;
 	case CQL_RESULT_VOID:
 	case CQL_RESULT_PREPARED: break;
 	}
-	cql__frame_end(out, start, CQL_OP_RESULT, stream, r->warning_count ? CQL_FLAG_WARNING : 0);
+	cql__frame_end(out, start, CQL_OP_RESULT, reply, r->warning_count && reply->version >= 4 ? CQL_FLAG_WARNING : 0);
 }
 
-void cql__put_error(struct buf *out, int16_t stream, const struct cql_error *e)
+void cql__put_error(struct buf *out, const struct cql_reply *reply, const struct cql_error *e)
 {
-	size_t start = cql__frame_begin(out, NULL, 0);
+	size_t start = cql__frame_begin(out, reply, NULL, 0);
 	buf_be32(out, (uint32_t)e->code);
 	cql__put_string(out, e->text);
 	if (e->code == CQL_UNAVAILABLE) {
@@ -241,23 +324,28 @@ void cql__put_error(struct buf *out, int16_t stream, const struct cql_error *e)
 	} else if (e->code == CQL_UNPREPARED) {
 		put_string_bytes(out, e->id, sizeof e->id);
 	}
-	cql__frame_end(out, start, CQL_OP_ERROR, stream, 0);
+	cql__frame_end(out, start, CQL_OP_ERROR, reply, 0);
 }
 
-void cql__put_prepared(struct buf *out, int16_t stream, const uint8_t id[16], const struct cql_plan *plan)
+static bool binds_one_table(const struct cql_plan *plan)
 {
-	bool one_table = plan->bind_count > 0;
 	for (uint32_t i = 1; i < plan->bind_count; i++)
-		one_table &= strcmp(plan->binds[i].table, plan->binds[0].table) == 0 &&
-			     strcmp(plan->binds[i].keyspace, plan->binds[0].keyspace) == 0;
-	size_t start = cql__frame_begin(out, plan->warnings, 0);
-	buf_be32(out, CQL_RESULT_PREPARED);
-	put_string_bytes(out, id, 16);
+		if (strcmp(plan->binds[i].table, plan->binds[0].table) != 0 ||
+		    strcmp(plan->binds[i].keyspace, plan->binds[0].keyspace) != 0)
+			return false;
+	return plan->bind_count > 0;
+}
+
+static void put_binds(struct buf *out, const struct cql_plan *plan, uint8_t version)
+{
+	bool one_table = binds_one_table(plan);
 	buf_be32(out, one_table ? 1 : 0);
 	buf_be32(out, plan->bind_count);
-	buf_be32(out, plan->key_bind_count);
-	for (uint16_t i = 0; i < plan->key_bind_count; i++)
-		buf_be16(out, plan->key_binds[i]);
+	if (version >= 4) {
+		buf_be32(out, plan->key_bind_count);
+		for (uint16_t i = 0; i < plan->key_bind_count; i++)
+			buf_be16(out, plan->key_binds[i]);
+	}
 	if (one_table) {
 		cql__put_string(out, plan->binds[0].keyspace);
 		cql__put_string(out, plan->binds[0].table);
@@ -268,8 +356,19 @@ void cql__put_prepared(struct buf *out, int16_t stream, const uint8_t id[16], co
 			cql__put_string(out, plan->binds[i].table);
 		}
 		cql__put_string(out, plan->binds[i].name);
-		put_type(out, plan->binds[i].type);
+		put_type(out, plan->binds[i].type, version);
 	}
+}
+
+void cql__put_prepared(struct buf *out, const struct cql_reply *reply, const uint8_t id[16], const uint8_t result_id[CQL_METADATA_ID_BYTES],
+		       const struct cql_plan *plan)
+{
+	size_t start = cql__frame_begin(out, reply, plan->warnings, 0);
+	buf_be32(out, CQL_RESULT_PREPARED);
+	put_string_bytes(out, id, 16);
+	if (reply->version >= 5)
+		put_string_bytes(out, result_id, CQL_METADATA_ID_BYTES);
+	put_binds(out, plan, reply->version);
 	const struct cql_select_plan *s = plan->kind == CQL_PLAN_SELECT ? plan->select : NULL;
 	buf_be32(out, s ? 1 : 4);
 	buf_be32(out, s ? s->column_count : 0);
@@ -279,26 +378,29 @@ void cql__put_prepared(struct buf *out, int16_t stream, const uint8_t id[16], co
 	}
 	for (uint32_t i = 0; s && i < s->column_count; i++) {
 		cql__put_string(out, s->columns[i].name);
-		put_type(out, s->columns[i].type);
+		put_type(out, s->columns[i].type, reply->version);
 	}
-	cql__frame_end(out, start, CQL_OP_RESULT, stream, 0);
+	cql__frame_end(out, start, CQL_OP_RESULT, reply, 0);
 }
 
-void cql__put_schema_event(struct buf *out, const char *change, const char *keyspace, const char *table)
+void cql__put_schema_event(struct buf *out, uint8_t version, const char *change, const char *keyspace, const char *table)
 {
-	size_t start = cql__frame_begin(out, NULL, 0);
+	struct cql_reply reply = {.version = version, .stream = -1};
+	size_t start = cql__frame_begin(out, &reply, NULL, 0);
 	cql__put_string(out, "SCHEMA_CHANGE");
 	put_schema_change(out, change, keyspace, table);
-	cql__frame_end(out, start, CQL_OP_EVENT, -1, 0);
+	cql__frame_end(out, start, CQL_OP_EVENT, &reply, 0);
 }
 
-void cql__put_supported(struct buf *out, int16_t stream)
+void cql__put_supported(struct buf *out, const struct cql_reply *reply)
 {
-	size_t start = cql__frame_begin(out, NULL, 0);
+	size_t start = cql__frame_begin(out, reply, NULL, 0);
 	buf_be16(out, 3);
 	cql__put_string(out, "PROTOCOL_VERSIONS");
-	buf_be16(out, 1);
+	buf_be16(out, 3);
+	cql__put_string(out, "3/v3");
 	cql__put_string(out, "4/v4");
+	cql__put_string(out, "5/v5");
 	cql__put_string(out, "COMPRESSION");
 	buf_be16(out, 2);
 	cql__put_string(out, "snappy");
@@ -306,7 +408,7 @@ void cql__put_supported(struct buf *out, int16_t stream)
 	cql__put_string(out, "CQL_VERSION");
 	buf_be16(out, 1);
 	cql__put_string(out, "3.4.7");
-	cql__frame_end(out, start, CQL_OP_SUPPORTED, stream, 0);
+	cql__frame_end(out, start, CQL_OP_SUPPORTED, reply, 0);
 }
 
 void cql__compress(enum cql_compression how, struct buf *out, size_t start)

@@ -1,18 +1,22 @@
 /* The native protocol's frames: what comes in, taken apart; what goes out, put together.
  *
- * Source: doc/native_protocol_v4.spec of Apache Cassandra. A frame is [u8 version][u8 flags][i16 stream][u8 opcode][u32 length][body]. */
+ * Source: doc/native_protocol_v3.spec to _v5.spec of Apache Cassandra. A frame (version 5 calls it an envelope) is
+ * [u8 version][u8 flags][i16 stream][u8 opcode][u32 length][body]; in version 5 frames travel in segments (segment.h). */
 #ifndef CQL_WIRE_H
 #define CQL_WIRE_H
 
 #include "cql/plan.h"
 
-#define CQL_VERSION_HIGHEST 4
+#define CQL_VERSION_LOWEST 3
+#define CQL_VERSION_HIGHEST 5
+#define CQL_VERSIONS_TEXT "3/v3, 4/v4, 5/v5"
 #define CQL_HEADER_BYTES 9
 
 enum cql_opcode {
 	CQL_OP_ERROR = 0x00,
 	CQL_OP_STARTUP = 0x01,
 	CQL_OP_READY = 0x02,
+	CQL_OP_AUTHENTICATE = 0x03,
 	CQL_OP_OPTIONS = 0x05,
 	CQL_OP_SUPPORTED = 0x06,
 	CQL_OP_QUERY = 0x07,
@@ -22,9 +26,17 @@ enum cql_opcode {
 	CQL_OP_REGISTER = 0x0B,
 	CQL_OP_EVENT = 0x0C,
 	CQL_OP_BATCH = 0x0D,
+	CQL_OP_AUTH_CHALLENGE = 0x0E,
 	CQL_OP_AUTH_RESPONSE = 0x0F,
+	CQL_OP_AUTH_SUCCESS = 0x10,
 };
-enum cql_frame_flag { CQL_FLAG_COMPRESSED = 0x01, CQL_FLAG_TRACING = 0x02, CQL_FLAG_PAYLOAD = 0x04, CQL_FLAG_WARNING = 0x08 };
+enum cql_frame_flag {
+	CQL_FLAG_COMPRESSED = 0x01,
+	CQL_FLAG_TRACING = 0x02,
+	CQL_FLAG_PAYLOAD = 0x04,
+	CQL_FLAG_WARNING = 0x08,
+	CQL_FLAG_BETA = 0x10
+};
 enum cql_compression { CQL_PLAIN, CQL_LZ4, CQL_SNAPPY };
 enum cql_consistency {
 	CQL_ANY,
@@ -41,6 +53,7 @@ enum cql_consistency {
 };
 
 struct cql_header {
+	bool from_server; /* the direction that its first bit says */
 	uint8_t version, flags, opcode;
 	int16_t stream;
 	uint32_t length;
@@ -59,12 +72,21 @@ struct cql_parameters {
 	uint32_t page_size; /* 0: none */
 	struct bytes paging_state;
 	int64_t timestamp_us; /* INT64_MIN: none */
+	const char *keyspace; /* instead of the one in use; NULL: none */
+	int64_t now_s;        /* from version 5: the time by which cells expire; 0: the clock's */
 };
-SM_MUST_CHECK enum sm_err cql__read_parameters(struct byte_reader *in, struct arena *arena, struct cql_parameters *ret,
+SM_MUST_CHECK enum sm_err cql__read_parameters(struct byte_reader *in, uint8_t version, struct arena *arena, struct cql_parameters *ret,
 					       struct cql_error *err);
+/* What follows a batch's statements: consistency, timestamp, keyspace and time of ret are written. */
+SM_MUST_CHECK enum sm_err cql__read_batch_end(struct byte_reader *in, uint8_t version, struct arena *arena, struct cql_parameters *ret,
+					      struct cql_error *err);
+/* What follows the text of PREPARE: the keyspace, or NULL. */
+SM_MUST_CHECK enum sm_err cql__read_prepare_end(struct byte_reader *in, uint8_t version, struct arena *arena, const char **ret_keyspace,
+						struct cql_error *err);
 /* [u16 n][value]... as in BATCH. */
-SM_MUST_CHECK enum sm_err cql__read_values(struct byte_reader *in, struct arena *arena, bool named, struct store_cell **ret_values,
-					   struct bytes **ret_names, uint32_t *ret_count, struct cql_error *err);
+SM_MUST_CHECK enum sm_err cql__read_values(struct byte_reader *in, uint8_t version, struct arena *arena, bool named,
+					   struct store_cell **ret_values, struct bytes **ret_names, uint32_t *ret_count,
+					   struct cql_error *err);
 struct bytes cql__read_string(struct byte_reader *in);      /* [u16 size][bytes] */
 struct bytes cql__read_long_string(struct byte_reader *in); /* [i32 size][bytes] */
 /* Undo the compression of a body. */
@@ -73,15 +95,30 @@ SM_MUST_CHECK enum sm_err cql__decompress(enum cql_compression how, struct bytes
 
 /* ---- out: all append a whole frame to out ---- */
 
-/* Room for the header; cql__frame_end fills it in. Returns where the frame starts. */
-size_t cql__frame_begin(struct buf *out, const char *const *warnings, uint32_t warning_count);
-void cql__frame_end(struct buf *out, size_t start, uint8_t opcode, int16_t stream, uint8_t flags);
+/* What a frame answers. */
+struct cql_reply {
+	uint8_t version;
+	int16_t stream;
+	const struct uuid *trace; /* the session that was made because the client asked for tracing; NULL: it did not */
+};
+#define CQL_METADATA_ID_BYTES 16
+/* Room for the header, then tracing session and warnings; cql__frame_end fills the header in. Returns where the frame starts. */
+size_t cql__frame_begin(struct buf *out, const struct cql_reply *reply, const char *const *warnings, uint32_t warning_count);
+void cql__frame_end(struct buf *out, size_t start, uint8_t opcode, const struct cql_reply *reply, uint8_t flags);
 void cql__put_string(struct buf *out, const char *text);
-void cql__put_result(struct buf *out, int16_t stream, const struct cql_result *result, bool skip_metadata);
-void cql__put_error(struct buf *out, int16_t stream, const struct cql_error *err);
-void cql__put_prepared(struct buf *out, int16_t stream, const uint8_t id[16], const struct cql_plan *plan);
-void cql__put_schema_event(struct buf *out, const char *change, const char *keyspace, const char *table);
-void cql__put_supported(struct buf *out, int16_t stream);
+/* How the metadata of rows goes out. */
+struct cql_metadata_choice {
+	bool skip;              /* the client has it */
+	const uint8_t *changed; /* from version 5: the client has another: this is the id of the one that comes; NULL: it has not */
+};
+void cql__put_result(struct buf *out, const struct cql_reply *reply, const struct cql_result *result,
+		     const struct cql_metadata_choice *metadata);
+void cql__put_error(struct buf *out, const struct cql_reply *reply, const struct cql_error *err);
+/* result_id: of the metadata of its rows, sent from version 5. */
+void cql__put_prepared(struct buf *out, const struct cql_reply *reply, const uint8_t id[16], const uint8_t result_id[CQL_METADATA_ID_BYTES],
+		       const struct cql_plan *plan);
+void cql__put_schema_event(struct buf *out, uint8_t version, const char *change, const char *keyspace, const char *table);
+void cql__put_supported(struct buf *out, const struct cql_reply *reply);
 /* Compress the frame that starts at start where that is worth it. */
 void cql__compress(enum cql_compression how, struct buf *out, size_t start);
 

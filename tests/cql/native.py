@@ -1,12 +1,15 @@
-"""A small client of the native protocol v4 with nothing but the standard library, for tests that need exact frames."""
+"""A small client of the native protocol v3 to v5 with nothing but the standard library, for tests that need exact frames."""
 import socket
 import struct
 
-ERROR, STARTUP, READY, OPTIONS, SUPPORTED, QUERY, RESULT, PREPARE, EXECUTE, REGISTER, EVENT, BATCH = (
-    0x00, 0x01, 0x02, 0x05, 0x06, 0x07, 0x08, 0x09, 0x0A, 0x0B, 0x0C, 0x0D)
+import segments
+
+ERROR, STARTUP, READY, AUTHENTICATE, OPTIONS, SUPPORTED, QUERY, RESULT, PREPARE, EXECUTE, REGISTER, EVENT, BATCH = (
+    0x00, 0x01, 0x02, 0x03, 0x05, 0x06, 0x07, 0x08, 0x09, 0x0A, 0x0B, 0x0C, 0x0D)
+AUTH_CHALLENGE, AUTH_RESPONSE, AUTH_SUCCESS = 0x0E, 0x0F, 0x10
 ONE = 1
 TYPES = {1: 'ascii', 2: 'bigint', 3: 'blob', 4: 'boolean', 5: 'counter', 6: 'decimal', 7: 'double', 8: 'float', 9: 'int', 0xB: 'timestamp',
-         0xC: 'uuid', 0xD: 'text', 0xE: 'varint', 0xF: 'timeuuid', 0x10: 'inet', 0x11: 'date', 0x12: 'time', 0x13: 'smallint', 0x14: 'tinyint'}
+         0xC: 'uuid', 0xD: 'text', 0xE: 'varint', 0xF: 'timeuuid', 0x10: 'inet', 0x11: 'date', 0x12: 'time', 0x13: 'smallint', 0x14: 'tinyint', 0x15: 'duration'}
 
 
 class CqlError(Exception):
@@ -64,7 +67,7 @@ def value(v):
     return struct.pack('>i', len(v)) + v
 
 
-def parameters(values=None, names=None, page=None, state=None, skip=False, consistency=ONE, timestamp=None):
+def parameters(values=None, names=None, page=None, state=None, skip=False, consistency=ONE, timestamp=None, version=4, keyspace=None, now=None):
     flags, rest = 0, b''
     if values is not None:
         flags |= 1
@@ -86,34 +89,45 @@ def parameters(values=None, names=None, page=None, state=None, skip=False, consi
     if timestamp is not None:
         flags |= 0x20
         rest += struct.pack('>q', timestamp)
-    return struct.pack('>HB', consistency, flags) + rest
+    if keyspace is not None:
+        flags |= 0x80
+        rest += string(keyspace)
+    if now is not None:
+        flags |= 0x100
+        rest += struct.pack('>i', now)
+    return struct.pack('>HI' if version >= 5 else '>HB', consistency, flags) + rest
 
 
 class Answer:
     def __init__(self):
         self.kind, self.columns, self.rows, self.warnings, self.state = None, None, None, [], None
+        self.trace, self.new_metadata_id, self.metadata_id = None, None, None
 
 
 class Connection:
-    def __init__(self, host, port, startup=True, options=None):
+    def __init__(self, host, port, startup=True, options=None, version=4):
         self.socket = socket.create_connection((host, port), timeout=30)
-        self.stream, self.events = 0, []
+        self.stream, self.events, self.version, self.segmented, self.lz4 = 0, [], version, False, False
+        self.pending = b''  # of segments that were received
         if startup:
             fields = dict({'CQL_VERSION': '3.0.0'}, **(options or {}))
             body = struct.pack('>H', len(fields)) + b''.join(string(k) + string(v) for k, v in fields.items())
-            opcode, _, _ = self.call(STARTUP, body)
-            assert opcode == READY, opcode
+            self.lz4 = fields.get('COMPRESSION') == 'lz4'
+            self.startup_answer, _, self.startup_body = self.call(STARTUP, body)
+            assert self.startup_answer in (READY, AUTHENTICATE), self.startup_answer
+            self.segmented = version >= 5
 
     def close(self): self.socket.close()
 
-    def send(self, opcode, body, stream=None, version=4, flags=0):
+    def send(self, opcode, body, stream=None, version=None, flags=0):
         if stream is None:
             self.stream = (self.stream + 1) % 32768
             stream = self.stream
-        self.socket.sendall(struct.pack('>BBhBI', version, flags, stream, opcode, len(body)) + body)
+        frame = struct.pack('>BBhBI', self.version if version is None else version, flags, stream, opcode, len(body)) + body
+        self.socket.sendall(segments.segments(frame, self.lz4) if self.segmented else frame)
         return stream
 
-    def receive_bytes(self, n):
+    def from_socket(self, n):
         data = b''
         while len(data) < n:
             more = self.socket.recv(n - len(data))
@@ -122,9 +136,18 @@ class Connection:
             data += more
         return data
 
+    def receive_bytes(self, n):
+        if not self.segmented:
+            return self.from_socket(n)
+        while len(self.pending) < n:
+            self.pending += segments.read_segment(self.from_socket, self.lz4)[0]
+        data, self.pending = self.pending[:n], self.pending[n:]
+        return data
+
     def receive(self):
         version, flags, stream, opcode, length = struct.unpack('>BBhBI', self.receive_bytes(9))
-        assert version == 0x84, version
+        self.answered_version = version & 0x7f
+        assert version & 0x80, version
         return opcode, flags, stream, self.receive_bytes(length)
 
     def call(self, opcode, body, flags=0):
@@ -137,22 +160,28 @@ class Connection:
             assert got_stream == stream, (got_stream, stream)
             return got, flags, answer
 
-    def result(self, opcode, body, columns=None):
-        got, flags, answer = self.call(opcode, body)
-        return parse(got, flags, answer, columns)
+    def query(self, text, **kw): return self.result(QUERY, long_string(text) + parameters(version=self.version, **kw))
 
-    def query(self, text, **kw): return self.result(QUERY, long_string(text) + parameters(**kw))
+    def prepare(self, text, keyspace=None):
+        tail = b'' if self.version < 5 else struct.pack('>I', keyspace is not None) + (string(keyspace) if keyspace is not None else b'')
+        return self.result(PREPARE, long_string(text) + tail)
 
-    def prepare(self, text): return self.result(PREPARE, long_string(text))
+    def execute(self, prepared, metadata_id=None, **kw):
+        body = struct.pack('>H', len(prepared.id)) + prepared.id
+        if self.version >= 5:
+            known = prepared.metadata_id if metadata_id is None else metadata_id
+            body += struct.pack('>H', len(known)) + known
+        return self.result(EXECUTE, body + parameters(version=self.version, **kw), prepared.result_columns)
 
-    def execute(self, prepared, **kw):
-        return self.result(EXECUTE, struct.pack('>H', len(prepared.id)) + prepared.id + parameters(**kw), prepared.result_columns)
-
-    def batch(self, kind, texts):
+    def batch(self, kind, texts, **kw):
         body = struct.pack('>BH', kind, len(texts))
         for t in texts:
             body += b'\0' + long_string(t) + struct.pack('>H', 0)
-        return self.result(BATCH, body + struct.pack('>HB', ONE, 0))
+        return self.result(BATCH, body + parameters(version=self.version, **kw))
+
+    def result(self, opcode, body, columns=None, flags=0):
+        got, flags, answer = self.call(opcode, body, flags=flags)
+        return parse(got, flags, answer, columns, self.version)
 
 
 def metadata(r, a, prepared=False):
@@ -160,6 +189,8 @@ def metadata(r, a, prepared=False):
     pk = [r.u16() for _ in range(r.i32())] if prepared else None
     if flags & 2:
         a.state = r.bytes()
+    if flags & 8:
+        a.new_metadata_id = r.take(r.u16())
     columns = None
     if not flags & 4:
         if flags & 1:
@@ -172,8 +203,10 @@ def metadata(r, a, prepared=False):
     return columns, count, pk
 
 
-def parse(opcode, flags, body, known_columns=None):
+def parse(opcode, flags, body, known_columns=None, version=4):
     r, a = Reader(body), Answer()
+    if flags & 2:
+        a.trace = r.take(16)
     if flags & 8:
         a.warnings = [r.string() for _ in range(r.u16())]
     if opcode == ERROR:
@@ -191,7 +224,9 @@ def parse(opcode, flags, body, known_columns=None):
         a.keyspace = r.string()
     elif kind == 4:
         a.id = r.take(r.u16())
-        a.bind_columns, _, a.pk = metadata(r, a, True)
+        if version >= 5:
+            a.metadata_id = r.take(r.u16())
+        a.bind_columns, _, a.pk = metadata(r, a, version >= 4)
         a.result_columns, _, _ = metadata(r, a)
     elif kind == 5:
         a.change = [r.string(), r.string()]
