@@ -1,5 +1,5 @@
 /* The embedded engine: opening and closing, the table of calls, schema changes, checkpoints. */
-#include "store/store_internal.h"
+#include "store/purge.h"
 #include "base/io.h"
 #include <rocksdb/c.h>
 #include <semaphore.h>
@@ -311,7 +311,9 @@ static enum sm_err load(struct store__engine *engine, struct sm_error *reterr)
 
 static void engine_free(struct store__engine *engine)
 {
+	store__sweep_free(engine->sweep);
 	store__rocks_close(&engine->rocks);
+	free(engine->purge);
 	store__schema_unref(engine->schema);
 	pthread_mutex_destroy(&engine->schema_lock);
 	pthread_mutex_destroy(&engine->change_lock);
@@ -323,6 +325,8 @@ static enum sm_err op_close(struct sm_store *store, struct sm_error *reterr)
 {
 	struct store__engine *engine = store__engine_of(store);
 	bool writable = engine->writer;
+	store__sweep_free(engine->sweep);
+	engine->sweep = NULL;
 	enum sm_err err = store__writer_free(engine->writer, reterr);
 	engine->writer = NULL;
 	if (writable && !err) {
@@ -379,12 +383,22 @@ enum sm_err store_embedded_open(const struct store_embedded_options *options, st
 	if (!e)
 		return sm_fail(reterr, SM_NO_MEMORY, "out of memory");
 	e->system = options->system;
-	struct store__rocks_options rocks = {
-		.dir = options->dir, .block_cache_bytes = options->block_cache_bytes, .memtable_bytes = options->memtable_bytes};
+	e->purge = calloc(1, sizeof *e->purge);
+	if (!e->purge) {
+		engine_free(e);
+		return sm_fail(reterr, SM_NO_MEMORY, "out of memory");
+	}
+	e->purge->engine = e;
+	struct store__rocks_options rocks = {.dir = options->dir,
+					     .block_cache_bytes = options->block_cache_bytes,
+					     .memtable_bytes = options->memtable_bytes,
+					     .purge = e->purge};
 	struct store__writer_options writer = {.engine = e, .ack_before_sync = options->ack_before_sync};
 	if (!(err = store__rocks_open(&rocks, &e->rocks, reterr)) && !(err = store__writer_new(&writer, &e->writer, reterr)) &&
-	    !(err = load(e, reterr)))
-		err = store__writer_start(e->writer, reterr);
+	    !(err = load(e, reterr)) && !(err = store__writer_start(e->writer, reterr))) {
+		atomic_store(&e->purge->on, true);
+		err = store__sweep_new(e, &e->sweep, reterr);
+	}
 	if (err) {
 		store__writer_free(e->writer, NULL);
 		engine_free(e);

@@ -1,5 +1,8 @@
-/* Random mutations against a model that keeps every one and works out from the whole history what a reader sees. */
+/* Random mutations against a model that keeps every one and works out from the whole history what a reader sees; also while the store
+ * flushes, compacts and purges at random moments, and the clock runs. */
+#include "store/purge.h"
 #include "store/testing.h"
+#include <rocksdb/c.h>
 
 #define KS 3 /* partitions */
 #define CS 5 /* values of c, descending */
@@ -22,6 +25,9 @@ static struct record history[MUTATIONS_MAX];
 static int history_count;
 static const char *const cell_names[3] = {"a", "b", "s"};
 
+#define GRACE_S 20 /* gc_grace_seconds where things are purged */
+static int rounds = 6;
+static bool purging; /* write times follow the clock, at most GRACE_S behind: what is older than a purged deletion may come back */
 static uint64_t random_state;
 static uint64_t pick(uint64_t n)
 {
@@ -185,10 +191,10 @@ static void random_record(struct record *r, int64_t now_s)
 		STORE_UPSERT_UPDATE, STORE_DELETE_CELLS,  STORE_DELETE_ROW,    STORE_DELETE_RANGE,  STORE_DELETE_PARTITION};
 	*r = (struct record){.kind = kinds[pick(sizeof kinds / sizeof *kinds)],
 			     .k = (int)pick(KS),
-			     .c = (int)pick(CS),
-			     .d = (int)pick(DS),
+			     .c = (int)pick(purging ? 2 : CS), /* few rows, so that each has many pieces */
+			     .d = (int)pick(purging ? 2 : DS),
 			     .now_s = now_s};
-	r->ts = 1 + (int64_t)pick(60) + history_count / 20;
+	r->ts = purging ? now_s - (int64_t)pick(GRACE_S) : 1 + (int64_t)pick(60) + history_count / 20;
 	if (r->kind == STORE_DELETE_PARTITION && pick(3)) /* not too often */
 		r->kind = STORE_UPSERT_INSERT;
 	if (r->kind == STORE_DELETE_RANGE)
@@ -323,9 +329,131 @@ static void store_shows_what_the_model_shows(void **state)
 	}
 }
 
-int main(void)
+/* ---- purging ---- */
+
+static rocksdb_t *db_of(struct fixture *f)
 {
+	return store__engine_of(f->store)->rocks.db;
+}
+
+static void flush(struct fixture *f)
+{
+	char *text = NULL;
+	rocksdb_flushoptions_t *options = rocksdb_flushoptions_create();
+	rocksdb_flush(db_of(f), options, &text);
+	rocksdb_flushoptions_destroy(options);
+	assert_null(text);
+}
+
+static void compact_all(struct fixture *f)
+{
+	rocksdb_compactoptions_t *options = rocksdb_compactoptions_create();
+	rocksdb_compactoptions_set_bottommost_level_compaction(options, 2);
+	rocksdb_compact_range_opt(db_of(f), options, NULL, 0, NULL, 0);
+	rocksdb_compactoptions_destroy(options);
+}
+
+static bool compactions_under_way(struct fixture *f)
+{
+	uint64_t running = 0, pending = 0;
+	assert_int_equal(rocksdb_property_int(db_of(f), "rocksdb.num-running-compactions", &running), 0);
+	assert_int_equal(rocksdb_property_int(db_of(f), "rocksdb.compaction-pending", &pending), 0);
+	return running || pending;
+}
+
+/* What lies in files, but not what lies in the memtable. */
+static void compact_files(struct fixture *f)
+{
+	char *text = NULL;
+	rocksdb_suggest_compact_range(db_of(f), "\0\0\0\0", 4, "\xff\xff\xff\xff", 4, &text);
+	assert_null(text);
+	while (compactions_under_way(f))
+		usleep(200);
+}
+
+static void disturb(struct fixture *f)
+{
+	switch (pick(20)) {
+	case 0: compact_all(f); break;
+	case 1: store__sweep_round(store__engine_of(f->store), NULL); break;
+	case 2:
+	case 3: flush(f); break;
+	case 4:
+	case 5: /* what is due now is in files, what may be older in the memtable */
+		f->clock.now_us += pick(2 * GRACE_S) * 1000000;
+		compact_files(f);
+		break;
+	case 6: compact_files(f); break;
+	default: break;
+	}
+}
+
+/* How many keys the table has on disk, alive or not. */
+static uint32_t keys_of(struct fixture *f, const struct store_table *t)
+{
+	uint8_t from[4];
+	uint32_t n = 0;
+	be32_put(from, t->number);
+	rocksdb_readoptions_t *options = rocksdb_readoptions_create();
+	rocksdb_iterator_t *it = rocksdb_create_iterator(db_of(f), options);
+	for (rocksdb_iter_seek(it, (char *)from, 4); rocksdb_iter_valid(it); rocksdb_iter_next(it)) {
+		size_t size;
+		n += be32_get((const uint8_t *)rocksdb_iter_key(it, &size)) == t->number;
+	}
+	rocksdb_iter_destroy(it);
+	rocksdb_readoptions_destroy(options);
+	return n;
+}
+
+static void purging_is_not_seen_and_leaves_nothing(void **state)
+{
+	struct fixture *f = *state;
+	assert_ok(make_keyspace(f, "ks"));
+	purging = true;
+	for (int round = 0; round < rounds; round++) {
+		char name[20];
+		random_state = 7919u * (uint64_t)(round + 1);
+		history_count = 0;
+		snprintf(name, sizeof name, "t%d", round);
+		assert_ok(make_table_graced(f, name, "k:int:p c:int:C d:int:c s:int:s a:int:r b:int:r", GRACE_S, NULL));
+		const struct store_table *t = table_of(f, name);
+		for (int i = 0; i < 300; i++) {
+			struct record *r = &history[history_count];
+			random_record(r, (int64_t)(f->clock.now_us / 1000000));
+			store_record(f, t, r);
+			history_count++;
+			f->clock.now_us += pick(3) * 1000000;
+			disturb(f);
+			if (i % 4 == 0)
+				check_partition(f, t, r->k);
+			if (i % 120 == 119) {
+				fixture_reopen(f);
+				t = table_of(f, name);
+			}
+			if (i % 25 == 24)
+				check_all(f, t);
+		}
+		for (int k = 0; k < KS; k++) {
+			struct record *r = &history[history_count++];
+			*r = (struct record){.kind = STORE_DELETE_PARTITION, .k = k, .ts = (int64_t)(f->clock.now_us / 1000000) + 1};
+			store_record(f, t, r);
+		}
+		check_all(f, t);
+		f->clock.now_us += (GRACE_S + 2) * 1000000ull;
+		for (int i = 0; i < 3; i++)
+			compact_all(f);
+		assert_int_equal(keys_of(f, t), 0);
+	}
+	purging = false;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 1)
+		rounds = atoi(argv[1]); /* more than a test has time for */
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(store_shows_what_the_model_shows, fixture_setup, fixture_teardown)};
+		cmocka_unit_test_setup_teardown(store_shows_what_the_model_shows, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(purging_is_not_seen_and_leaves_nothing, fixture_setup, fixture_teardown),
+	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

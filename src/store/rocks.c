@@ -1,5 +1,5 @@
 /* RocksDB 7.8's C API: options, the merge operator, errors. The keys are key.c's, the values row.c's. */
-#include "store/store_internal.h"
+#include "store/purge.h"
 #include <rocksdb/c.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,8 +47,9 @@ enum sm_err store__rocks_error(char *text, struct sm_error *reterr, const char *
 
 /* ---- merge operator ---- */
 
-static char *merge(const char *existing, size_t existing_size, const char *const *operands, const size_t *sizes, int count,
-		   unsigned char *success, size_t *new_size)
+/* key: NULL where older pieces may lie behind these. */
+static char *merge(const struct bytes *key, const char *existing, size_t existing_size, const char *const *operands, const size_t *sizes,
+		   int count, unsigned char *success, size_t *new_size)
 {
 	struct bytes few[64], *values = few;
 	size_t n = 0, all = (size_t)count + 1;
@@ -63,6 +64,8 @@ static char *merge(const char *existing, size_t existing_size, const char *const
 	struct buf out;
 	buf_init(&out);
 	enum sm_err err = store__row_merge_values(values, n, &out);
+	if (!err && key && !store__judge_note(values, n))
+		store__purge_merged(*key, n, &out);
 	if (values != few)
 		free(values);
 	if (err) {
@@ -77,13 +80,14 @@ static char *merge(const char *existing, size_t existing_size, const char *const
 static char *merge_full(void *state, const char *key, size_t key_size, const char *existing, size_t existing_size,
 			const char *const *operands, const size_t *sizes, int count, unsigned char *success, size_t *new_size)
 {
-	return merge(existing, existing_size, operands, sizes, count, success, new_size);
+	struct bytes k = bytes_of(key, key_size);
+	return merge(&k, existing, existing_size, operands, sizes, count, success, new_size);
 }
 
 static char *merge_partial(void *state, const char *key, size_t key_size, const char *const *operands, const size_t *sizes, int count,
 			   unsigned char *success, size_t *new_size)
 {
-	return merge(NULL, 0, operands, sizes, count, success, new_size);
+	return merge(NULL, NULL, 0, operands, sizes, count, success, new_size);
 }
 
 static void merged_free(void *state, const char *value, size_t size)
@@ -128,6 +132,8 @@ static void set_options(struct store__rocks *r, const struct store__rocks_option
 	rocksdb_options_set_create_if_missing(o, !options->read_only);
 	rocksdb_options_set_merge_operator(
 		o, rocksdb_mergeoperator_create(NULL, merge_done, merge_full, merge_partial, merged_free, merge_name));
+	if (options->purge)
+		store__purge_install(options->purge, o);
 	rocksdb_options_set_wal_recovery_mode(o, RECOVER_POINT_IN_TIME);
 	/* memory: small when idle */
 	rocksdb_options_set_write_buffer_size(o, memtable);

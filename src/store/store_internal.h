@@ -233,7 +233,8 @@ struct store__rocks {
 struct store__rocks_options {
 	const char *dir;
 	size_t block_cache_bytes, memtable_bytes;
-	bool read_only; /* of a checkpoint: the directory must be there */
+	bool read_only;             /* of a checkpoint: the directory must be there */
+	struct store__purge *purge; /* what compactions leave out; NULL: nothing */
 };
 SM_MUST_CHECK enum sm_err store__rocks_open(const struct store__rocks_options *options, struct store__rocks *ret_rocks,
 					    struct sm_error *reterr);
@@ -321,6 +322,9 @@ struct store__engine {
 	struct clock *clock;
 	struct sm_system *system;
 	struct store__writer *writer; /* NULL: read-only */
+	struct store__purge *purge;   /* the same */
+	struct store__sweep *sweep;
+	atomic_bool closing;
 	char *dir;
 	pthread_mutex_t schema_lock; /* the pointer below, for a few instructions */
 	struct store__schema *schema;

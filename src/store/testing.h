@@ -108,17 +108,23 @@ static inline uint16_t parse_columns(char *text, struct store_column *columns)
 	return n;
 }
 
-static inline enum sm_err make_table(struct fixture *f, const char *name, const char *columns, struct sm_error *reterr)
+static inline enum sm_err make_table_graced(struct fixture *f, const char *name, const char *columns, int32_t grace_s,
+					    struct sm_error *reterr)
 {
 	char text[2048];
 	struct store_column list[64];
 	snprintf(text, sizeof text, "%s", columns);
 	struct store_table t = {
-		.keyspace = "ks", .name = name, .columns = list, .column_count = parse_columns(text, list), .gc_grace_s = 864000};
+		.keyspace = "ks", .name = name, .columns = list, .column_count = parse_columns(text, list), .gc_grace_s = grace_s};
 	struct store_change c = {.kind = STORE_CREATE_TABLE, .keyspace = "ks", .table = name, .new_table = &t};
 	enum sm_err err = store_change_wait(f->store, &c, reterr);
 	fixture_look(f);
 	return err;
+}
+
+static inline enum sm_err make_table(struct fixture *f, const char *name, const char *columns, struct sm_error *reterr)
+{
+	return make_table_graced(f, name, columns, 864000, reterr);
 }
 
 static inline const struct store_table *table_of(struct fixture *f, const char *name)
