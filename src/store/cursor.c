@@ -17,10 +17,10 @@ struct store_cursor {
 	int64_t newest_us;        /* of all that was decoded */
 	int64_t now_s;
 	bool point, whole_tokens, reverse, statics_only, cached_only;
-	bool notes_times; /* of rows: for transactions */
-	bool unbounded;   /* no slice: a partition of static cells only is shown */
-	bool end, begun;
-	int64_t row_count; /* given so far, for the metric */
+	bool notes_times;         /* of rows: for transactions */
+	bool unbounded;           /* no slice: a partition of static cells only is shown */
+	bool end, begun, entered; /* entered: the database is held */
+	int64_t row_count;        /* given so far, for the metric */
 	enum sm_err err;
 
 	rocksdb_readoptions_t *options;
@@ -88,6 +88,8 @@ void store__cursor_close(struct store_cursor *c)
 		rocksdb_readoptions_destroy(c->options);
 	if (c->pinned)
 		rocksdb_pinnableslice_destroy(c->pinned);
+	if (c->entered)
+		store__leave(c->engine);
 	struct buf *bufs[] = {&c->lower,  &c->upper, &c->slice_bytes,  &c->start,     &c->after,
 			      &c->prefix, &c->seek,  &c->static_bytes, &c->clustering};
 	for (size_t i = 0; i < sizeof bufs / sizeof *bufs; i++)
@@ -583,6 +585,9 @@ enum sm_err store__cursor_next(struct store_cursor *c, const struct store_row **
 	if (c->end)
 		return SM_END;
 	enum sm_err err = SM_AGAIN;
+	if (!c->entered && (err = store__enter(c->engine, !c->cached_only, NULL)))
+		return err;
+	c->entered = true;
 	if (c->point) {
 		err = point_next(c);
 		if (err == SM_AGAIN && !c->point)

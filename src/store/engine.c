@@ -1,4 +1,4 @@
-/* The embedded engine: opening and closing, the table of calls, schema changes, checkpoints. */
+/* The embedded engine: opening and closing, the table of calls, schema changes. */
 #include "store/purge.h"
 #include "base/io.h"
 #include <rocksdb/c.h>
@@ -148,165 +148,6 @@ static enum sm_err op_checkpoint(struct sm_store *store, const char *dir, struct
 	return err == SM_CLOSED ? sm_fail(reterr, err, "the store is closing") : err;
 }
 
-/* ---- what the directory holds ---- */
-
-struct loading {
-	struct arena arena;
-	struct store_keyspace *keyspaces;
-	struct store__table **tables;
-	uint32_t keyspace_count, table_count;
-	struct uuid version;
-	uint32_t format;
-};
-
-static void *grow(void *array, uint32_t count, size_t size)
-{
-	/* powers of two: there is room until count is one */
-	return count & (count - 1) ? array : realloc(array, (count ? (size_t)count * 2 : 1) * size);
-}
-
-static enum sm_err load_keyspace(struct loading *l, struct bytes name, struct bytes value)
-{
-	struct store_keyspace *k = grow(l->keyspaces, l->keyspace_count, sizeof *k);
-	if (!k)
-		return SM_NO_MEMORY;
-	l->keyspaces = k;
-	enum sm_err err = store__keyspace_decode(name, value, &l->arena, &k[l->keyspace_count]);
-	l->keyspace_count += !err;
-	return err;
-}
-
-static enum sm_err load_table(struct loading *l, struct bytes number, struct bytes value)
-{
-	struct store__table **t = grow(l->tables, l->table_count, sizeof *t);
-	if (!t)
-		return SM_NO_MEMORY;
-	l->tables = t;
-	enum sm_err err = number.size == 4 ? store__table_decode(be32_get(number.data), value, &t[l->table_count]) : SM_CORRUPT;
-	l->table_count += !err;
-	return err;
-}
-
-static bool named(struct bytes key, const char *prefix, struct bytes *ret_rest)
-{
-	size_t n = strlen(prefix);
-	if (key.size < 4 + n || memcmp(key.data + 4, prefix, n) != 0)
-		return false;
-	*ret_rest = bytes_of(key.data + 4 + n, key.size - 4 - n);
-	return true;
-}
-
-/* The flag's key comes before the tables', so it is kept until they are all there. */
-static enum sm_err load_one(struct store__engine *engine, struct loading *l, struct buf *deletions, struct bytes key, struct bytes value)
-{
-	struct bytes rest;
-	if (named(key, STORE_SYSTEM_KEYSPACE, &rest))
-		return load_keyspace(l, rest, value);
-	if (named(key, STORE_SYSTEM_TABLE, &rest))
-		return load_table(l, rest, value);
-	if (named(key, STORE_SYSTEM_EPOCH, &rest)) {
-		if (value.size != 8)
-			return SM_CORRUPT;
-		return engine->writer ? store__writer_epoch(engine->writer, rest, be64_get(value.data)) : SM_OK;
-	}
-	if (named(key, STORE_SYSTEM_DELETIONS, &rest)) {
-		if (rest.size != 4)
-			return SM_CORRUPT;
-		buf_append_bytes(deletions, rest);
-		return deletions->failed ? SM_NO_MEMORY : SM_OK;
-	}
-	if (named(key, STORE_SYSTEM_FORMAT, &rest) && value.size == 4)
-		l->format = be32_get(value.data);
-	else if (named(key, STORE_SYSTEM_NEXT_TABLE, &rest) && value.size == 4)
-		engine->next_table_number = be32_get(value.data);
-	else if (named(key, STORE_SYSTEM_VERSION, &rest) && value.size == sizeof l->version.bytes)
-		memcpy(l->version.bytes, value.data, sizeof l->version.bytes);
-	else
-		return SM_CORRUPT;
-	return SM_OK;
-}
-
-static enum sm_err load_keys(struct store__engine *engine, struct loading *l, struct buf *deletions, struct sm_error *reterr)
-{
-	static const char from[4] = {0, 0, 0, 0}, to[4] = {0, 0, 0, 1};
-	rocksdb_readoptions_t *options = rocksdb_readoptions_create();
-	rocksdb_readoptions_set_iterate_upper_bound(options, to, sizeof to);
-	rocksdb_iterator_t *it = rocksdb_create_iterator(engine->rocks.db, options);
-	enum sm_err err = SM_OK;
-	for (rocksdb_iter_seek(it, from, sizeof from); rocksdb_iter_valid(it) && !err; rocksdb_iter_next(it)) {
-		size_t key_size, value_size;
-		const char *key = rocksdb_iter_key(it, &key_size), *value = rocksdb_iter_value(it, &value_size);
-		err = load_one(engine, l, deletions, bytes_of(key, key_size), bytes_of(value, value_size));
-		if (err)
-			sm_fail(reterr, err, "the store in %s: the system's key '%.*s' cannot be read: %s", engine->dir,
-				key_size > 4 ? (int)(key_size - 4) : 0, key + 4, sm_err_text(err));
-	}
-	char *text = NULL;
-	rocksdb_iter_get_error(it, &text);
-	if (text)
-		err = store__rocks_error(text, reterr, "cannot read the store's schema");
-	rocksdb_iter_destroy(it);
-	rocksdb_readoptions_destroy(options);
-	return err;
-}
-
-/* A new directory: the format and an empty schema. */
-static enum sm_err write_new(struct store__engine *engine, struct loading *l, struct sm_error *reterr)
-{
-	uint8_t format[4];
-	struct buf key, ops;
-	buf_init(&key);
-	buf_init(&ops);
-	uuid_random(&l->version);
-	engine->next_table_number = STORE_TABLE_NUMBER_MIN;
-	be32_put(format, STORE_FORMAT);
-	store__system_key(&key, STORE_SYSTEM_FORMAT, bytes_of(NULL, 0));
-	store__op(&ops, STORE_OP_PUT, buf_bytes(&key), bytes_of(format, sizeof format));
-	store__put_schema(&ops, l->version, engine->next_table_number);
-	rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
-	size_t at = 0;
-	enum store_op op;
-	struct bytes k, v;
-	while (store__op_next(&ops, &at, &op, &k, &v))
-		rocksdb_writebatch_put(batch, (const char *)k.data, k.size, (const char *)v.data, v.size);
-	char *text = NULL;
-	rocksdb_write(engine->rocks.db, engine->rocks.write_sync, batch, &text);
-	rocksdb_writebatch_destroy(batch);
-	buf_done(&key);
-	buf_done(&ops);
-	return text ? store__rocks_error(text, reterr, "cannot write the new store") : SM_OK;
-}
-
-static enum sm_err load(struct store__engine *engine, struct sm_error *reterr)
-{
-	struct loading l = {0};
-	struct buf deletions;
-	arena_init(&l.arena, 0);
-	buf_init(&deletions);
-	enum sm_err err = load_keys(engine, &l, &deletions, reterr);
-	if (!err && l.format > STORE_FORMAT)
-		err = sm_fail(reterr, SM_VERSION, "the store in %s has format %u; this smack knows %d: use a newer one", engine->dir,
-			      l.format, STORE_FORMAT);
-	if (!err && l.format == 0 && (engine->next_table_number || l.table_count || l.keyspace_count || !engine->writer))
-		err = sm_fail(reterr, SM_CORRUPT, "the store in %s has no format marker", engine->dir);
-	if (!err && l.format == 0)
-		err = write_new(engine, &l, reterr);
-	if (!err)
-		err = store__schema_new(l.keyspaces, l.keyspace_count, l.tables, l.table_count, l.version, &engine->schema, reterr);
-	for (size_t i = 0; !err && i < deletions.end; i += 4) {
-		struct store__table *t = store__schema_table(engine->schema, be32_get(deletions.data + i));
-		if (t)
-			atomic_store(&t->state->deletions, true);
-	}
-	for (uint32_t i = 0; i < l.table_count; i++)
-		store__table_unref(l.tables[i]);
-	free(l.tables);
-	free(l.keyspaces);
-	buf_done(&deletions);
-	arena_done(&l.arena);
-	return err;
-}
-
 /* ---- beginning and end ---- */
 
 static void engine_free(struct store__engine *engine)
@@ -314,6 +155,7 @@ static void engine_free(struct store__engine *engine)
 	store__sweep_free(engine->sweep);
 	store__rocks_close(&engine->rocks);
 	free(engine->purge);
+	store__gate_done(&engine->gate);
 	store__schema_unref(engine->schema);
 	pthread_mutex_destroy(&engine->schema_lock);
 	pthread_mutex_destroy(&engine->change_lock);
@@ -329,7 +171,7 @@ static enum sm_err op_close(struct sm_store *store, struct sm_error *reterr)
 	engine->sweep = NULL;
 	enum sm_err err = store__writer_free(engine->writer, reterr);
 	engine->writer = NULL;
-	if (writable && !err) {
+	if (writable && !err && engine->rocks.db) {
 		/* so that the next opening has no log to replay */
 		char *text = NULL;
 		rocksdb_flushoptions_t *flush = rocksdb_flushoptions_create();
@@ -366,6 +208,7 @@ static struct store__engine *engine_new(const struct store_ops *ops, const char 
 	e->clock = clock ? clock : &clock_system;
 	pthread_mutex_init(&e->schema_lock, NULL);
 	pthread_mutex_init(&e->change_lock, NULL);
+	store__gate_init(&e->gate);
 	e->dir = strdup(dir);
 	if (!e->dir) {
 		engine_free(e);
@@ -389,13 +232,13 @@ enum sm_err store_embedded_open(const struct store_embedded_options *options, st
 		return sm_fail(reterr, SM_NO_MEMORY, "out of memory");
 	}
 	e->purge->engine = e;
-	struct store__rocks_options rocks = {.dir = options->dir,
-					     .block_cache_bytes = options->block_cache_bytes,
-					     .memtable_bytes = options->memtable_bytes,
-					     .purge = e->purge};
+	e->rocks_options = (struct store__rocks_options){.dir = e->dir,
+							 .block_cache_bytes = options->block_cache_bytes,
+							 .memtable_bytes = options->memtable_bytes,
+							 .purge = e->purge};
 	struct store__writer_options writer = {.engine = e, .ack_before_sync = options->ack_before_sync};
-	if (!(err = store__rocks_open(&rocks, &e->rocks, reterr)) && !(err = store__writer_new(&writer, &e->writer, reterr)) &&
-	    !(err = load(e, reterr)) && !(err = store__writer_start(e->writer, reterr))) {
+	if (!(err = store__rocks_open(&e->rocks_options, &e->rocks, reterr)) && !(err = store__writer_new(&writer, &e->writer, reterr)) &&
+	    !(err = store__load(e, &e->schema, reterr)) && !(err = store__writer_start(e->writer, reterr))) {
 		atomic_store(&e->purge->on, true);
 		err = store__sweep_new(e, &e->sweep, reterr);
 	}
@@ -462,7 +305,7 @@ enum sm_err store_checkpoint_open(const char *dir, struct sm_store **ret_store, 
 		return sm_fail(reterr, SM_NO_MEMORY, "out of memory");
 	struct store__rocks_options rocks = {.dir = dir, .read_only = true};
 	enum sm_err err = store__rocks_open(&rocks, &e->rocks, reterr);
-	if (err || (err = load(e, reterr))) {
+	if (err || (err = store__load(e, &e->schema, reterr))) {
 		engine_free(e);
 		return err;
 	}

@@ -102,7 +102,7 @@ static const char *merge_name(void *state)
 
 /* ---- options ---- */
 
-#define LOG_LEVEL_ERRORS 3      /* rocksdb::InfoLogLevel::ERROR_LEVEL */
+#define LOG_LEVEL_NOTHING 6     /* above rocksdb::InfoLogLevel's last */
 #define RECOVER_POINT_IN_TIME 2 /* rocksdb::WALRecoveryMode; wal.c has made sure that only an end is torn */
 #define BLOCK_BYTES 8192
 #define BLOOM_BITS 10
@@ -152,7 +152,7 @@ static void set_options(struct store__rocks *r, const struct store__rocks_option
 	rocksdb_options_set_stats_dump_period_sec(o, 0);
 	rocksdb_options_set_stats_persist_period_sec(o, 0);
 	rocksdb_options_set_skip_stats_update_on_db_open(o, 1);
-	rocksdb_options_set_info_log_level(o, LOG_LEVEL_ERRORS);
+	rocksdb_options_set_info_log_level(o, LOG_LEVEL_NOTHING);
 	rocksdb_options_set_keep_log_file_num(o, 2);
 	rocksdb_options_set_max_manifest_file_size(o, 4u << 20);
 	rocksdb_options_set_compression(o, rocksdb_lz4_compression);

@@ -198,12 +198,26 @@ struct store__table *store__table_ref(struct store__table *table)
 	return table;
 }
 
+static void state_unref(struct store__table_state *state)
+{
+	if (atomic_fetch_sub(&state->refs, 1) == 1)
+		free(state);
+}
+
+void store__table_share_state(struct store__table *table, struct store__table *with)
+{
+	if (atomic_load(&table->state->deletions))
+		atomic_store(&with->state->deletions, true);
+	state_unref(table->state);
+	atomic_fetch_add(&with->state->refs, 1);
+	table->state = with->state;
+}
+
 void store__table_unref(struct store__table *table)
 {
 	if (!table || atomic_fetch_sub(&table->refs, 1) != 1)
 		return;
-	if (atomic_fetch_sub(&table->state->refs, 1) == 1)
-		free(table->state);
+	state_unref(table->state);
 	arena_done(&table->arena);
 	free(table);
 }

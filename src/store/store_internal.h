@@ -157,6 +157,8 @@ static inline struct store__table *store__table_of(const struct store_table *t)
 {
 	return (struct store__table *)t;
 }
+/* Two pictures of a table with the same number: table, which nobody else knows yet, takes over the state of the other. */
+void store__table_share_state(struct store__table *table, struct store__table *with);
 struct store__table *store__table_ref(struct store__table *table);
 void store__table_unref(struct store__table *table); /* NULL is allowed */
 /* Copy a definition: sorts its columns, counts them, fills column_of_id. Column ids are as given (next_column_id is above them).
@@ -316,9 +318,24 @@ SM_MUST_CHECK enum sm_err store__writer_wait(struct store__writer *writer, struc
 /* Finish what is queued, end the thread, free. Returns why the store had become read-only, or SM_OK. */
 enum sm_err store__writer_free(struct store__writer *writer, struct sm_error *reterr);
 
+enum store__gate_state {
+	STORE_GATE_OPEN,
+	STORE_GATE_MOVING, /* it is being opened anew */
+	STORE_GATE_CLOSED, /* that failed; error says why */
+};
+/* Who uses the database. */
+struct store__gate {
+	atomic_uint users;
+	atomic_uint state;
+	pthread_mutex_t lock; /* changes of state */
+	pthread_cond_t changed;
+	struct sm_error error;
+};
 struct store__engine {
 	struct sm_store public; /* first */
 	struct store__rocks rocks;
+	struct store__rocks_options rocks_options;
+	struct store__gate gate;
 	struct clock *clock;
 	struct sm_system *system;
 	struct store__writer *writer; /* NULL: read-only */
@@ -337,6 +354,21 @@ static inline struct store__engine *store__engine_of(struct sm_store *store)
 }
 struct store__schema *store__engine_schema(struct store__engine *engine);                   /* counted */
 void store__engine_swap_schema(struct store__engine *engine, struct store__schema *schema); /* takes schema over */
+
+/* ---- the database as it is shared (reopen.c) ---- */
+
+/* engine->rocks stays as it is until leave. Errors: SM_AGAIN (it is away, and waiting is not allowed), why it could not be opened anew. */
+SM_MUST_CHECK enum sm_err store__enter(struct store__engine *engine, bool may_block, struct sm_error *reterr);
+void store__leave(struct store__engine *engine);
+void store__gate_init(struct store__gate *gate);
+void store__gate_done(struct store__gate *gate);
+/* Close the database and open it again. Thread: the writer's. Errors: SM_NO_SPACE (still), SM_BUSY (long reads), those of opening; then
+ * reads fail until it is called again with success. May block: up to a second and what opening takes. */
+SM_MUST_CHECK enum sm_err store__reopen(struct store__engine *engine, struct sm_error *reterr);
+
+/* What the directory holds besides rows (load.c): the schema; epochs go to the writer, the next table's number into engine. A
+ * new directory gets its first keys. Errors: SM_VERSION, SM_CORRUPT, SM_NO_MEMORY, RocksDB's. */
+SM_MUST_CHECK enum sm_err store__load(struct store__engine *engine, struct store__schema **ret_schema, struct sm_error *reterr);
 
 SM_MUST_CHECK enum sm_err store__cursor_open(struct sm_store *store, const struct store_read *read, struct store_cursor **ret_cursor,
 					     struct sm_error *reterr);

@@ -115,13 +115,22 @@ static bool is_little(const rocksdb_livefiles_t *files, int count)
 	return bytes < LITTLE_BYTES;
 }
 
+static bool broken_off(struct store__engine *engine)
+{
+	return atomic_load(&engine->closing) || atomic_load(&engine->gate.state) != STORE_GATE_OPEN;
+}
+
 uint32_t store__sweep_round(struct store__engine *engine, uint32_t *ret_stuck)
 {
 	uint32_t compacted = 0, stuck = 0;
+	if (ret_stuck)
+		*ret_stuck = 0;
+	if (store__enter(engine, true, NULL))
+		return 0;
 	const rocksdb_livefiles_t *files = rocksdb_livefiles(engine->rocks.db);
 	int count = files ? rocksdb_livefiles_count(files) : 0;
 	bool little = is_little(files, count);
-	for (int i = 0; i < count && !atomic_load(&engine->closing); i++) {
+	for (int i = 0; i < count && !broken_off(engine); i++) {
 		size_t first_size, last_size;
 		if (rocksdb_livefiles_level(files, i) == 0 && !little)
 			continue;
@@ -131,7 +140,7 @@ uint32_t store__sweep_round(struct store__engine *engine, uint32_t *ret_stuck)
 		struct store__schema *schema = store__engine_schema(engine);
 		bool pays = pays_for(engine, schema, first, last, true);
 		compacted += pays;
-		for (int pass = 0; pays && pass < PASSES_MAX && !atomic_load(&engine->closing); pass++) {
+		for (int pass = 0; pays && pass < PASSES_MAX && !broken_off(engine); pass++) {
 			compact(engine, first, last);
 			pays = pays_for(engine, schema, first, last, false);
 		}
@@ -140,6 +149,7 @@ uint32_t store__sweep_round(struct store__engine *engine, uint32_t *ret_stuck)
 	}
 	if (files)
 		rocksdb_livefiles_destroy(files);
+	store__leave(engine);
 	if (ret_stuck)
 		*ret_stuck = stuck;
 	return compacted;
@@ -206,7 +216,10 @@ void store__sweep_free(struct store__sweep *s)
 	pthread_cond_signal(&s->wake);
 	pthread_mutex_unlock(&s->lock);
 	atomic_store(&s->engine->closing, true);
-	rocksdb_disable_manual_compaction(s->engine->rocks.db);
+	if (!store__enter(s->engine, true, NULL)) {
+		rocksdb_disable_manual_compaction(s->engine->rocks.db);
+		store__leave(s->engine);
+	}
 	pthread_join(s->thread, NULL);
 	pthread_cond_destroy(&s->wake);
 	pthread_mutex_destroy(&s->lock);

@@ -3,14 +3,20 @@
  * nothing that a power loss could take back.
  *
  * Everything that needs an order is decided here, one after the other: fences, schema changes, epochs, checkpoints. After a failed
- * write or sync the store is read-only: nothing is acknowledged again until it is opened anew. */
+ * write or sync the store is read-only: nothing is acknowledged again until it is opened anew. Where the disk was full, the writer
+ * tries that itself, again and again (reopen.c); after any other failure it is left to the operator. */
 #include "store/store_internal.h"
 #include "base/map.h"
 #include "base/metrics.h"
 #include <rocksdb/c.h>
+#include <errno.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
+
+#define RETRY_FIRST_MS 100 /* when the disk was full */
+#define RETRY_MAX_MS 8000
 
 struct truncation {
 	uint32_t from, to;
@@ -34,6 +40,8 @@ struct store__writer {
 	struct truncation *truncations;
 	uint32_t truncation_count;
 	struct sm_error failed; /* code SM_OK: it has not */
+	uint64_t retry_ns;      /* after a full disk: when to look for room */
+	unsigned retry_ms;
 };
 
 static size_t bytes_of_write(const struct store__write *w)
@@ -101,12 +109,23 @@ enum sm_err store__writer_wait(struct store__writer *writer, struct store__write
 	return err;
 }
 
+/* Wait for writes, or until it is time to look for room. Under the lock. */
+static void wait_for_work(struct store__writer *writer)
+{
+	struct timespec until = {.tv_sec = (time_t)(writer->retry_ns / 1000000000), .tv_nsec = (long)(writer->retry_ns % 1000000000)};
+	while (!writer->first && !writer->stopping) {
+		if (writer->failed.code != SM_NO_SPACE)
+			pthread_cond_wait(&writer->arrived, &writer->lock);
+		else if (pthread_cond_timedwait(&writer->arrived, &writer->lock, &until) == ETIMEDOUT)
+			return;
+	}
+}
+
 /* The next group: everything that is there, up to a bound; a schema change ends it, a checkpoint is alone. */
 static struct store__write *take(struct store__writer *writer)
 {
 	pthread_mutex_lock(&writer->lock);
-	while (!writer->first && !writer->stopping)
-		pthread_cond_wait(&writer->arrived, &writer->lock);
+	wait_for_work(writer);
 	struct store__write *group = writer->first, **end = &writer->first;
 	size_t bytes = 0;
 	while (*end) {
@@ -270,9 +289,30 @@ static void add_ops(rocksdb_writebatch_t *batch, const struct buf *ops)
 
 static void fail_store(struct store__writer *writer, char *text)
 {
-	enum sm_err code = store__rocks_error(text, &writer->failed, "the store is read-only after a failed write");
+	bool full = strstr(text, "No space left") || strstr(text, "quota exceeded");
+	enum sm_err code = store__rocks_error(text, &writer->failed,
+					      full ? "the disk is full: the store takes no writes until there is room again"
+						   : "the store is read-only after a failed write");
 	if (code != SM_NO_SPACE && code != SM_CORRUPT)
 		writer->failed.code = SM_IO;
+	writer->retry_ms = RETRY_FIRST_MS;
+	writer->retry_ns = clock_monotonic_ns(&clock_system) + RETRY_FIRST_MS * 1000000ull;
+}
+
+/* If the disk was full and it is time: go on where there is room again. */
+static void recover(struct store__writer *writer)
+{
+	if (writer->failed.code != SM_NO_SPACE || clock_monotonic_ns(&clock_system) < writer->retry_ns)
+		return;
+	struct sm_error error = {0};
+	enum sm_err err = store__reopen(writer->engine, &error);
+	if (!err)
+		writer->failed = (struct sm_error){0};
+	else if (err == SM_CORRUPT || err == SM_VERSION)
+		writer->failed = error;
+	if (writer->retry_ms < RETRY_MAX_MS)
+		writer->retry_ms *= 2;
+	writer->retry_ns = clock_monotonic_ns(&clock_system) + writer->retry_ms * 1000000ull;
 }
 
 /* Returns false when the store has failed. */
@@ -412,15 +452,27 @@ static struct store__write *write_group(struct store__writer *writer, struct sto
 	return rest;
 }
 
+static bool is_stopping(struct store__writer *writer)
+{
+	pthread_mutex_lock(&writer->lock);
+	bool stopping = writer->stopping && !writer->first;
+	pthread_mutex_unlock(&writer->lock);
+	return stopping;
+}
+
 static void *run(void *arg)
 {
 	struct store__writer *writer = arg;
 	struct store__write *group;
 	pthread_setname_np(pthread_self(), "store-writer");
-	while ((group = take(writer)))
+	for (;;) {
+		group = take(writer);
+		recover(writer);
+		if (!group && is_stopping(writer))
+			return NULL;
 		while (group)
 			group = write_group(writer, group);
-	return NULL;
+	}
 }
 
 /* ---- beginning and end ---- */
@@ -435,7 +487,11 @@ enum sm_err store__writer_new(const struct store__writer_options *options, struc
 	w->last = &w->first;
 	w->batch = rocksdb_writebatch_create();
 	pthread_mutex_init(&w->lock, NULL);
-	pthread_cond_init(&w->arrived, NULL);
+	pthread_condattr_t monotonic;
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&w->arrived, &monotonic);
+	pthread_condattr_destroy(&monotonic);
 	map_init(&w->epochs);
 	*ret_writer = w;
 	return SM_OK;
