@@ -55,6 +55,11 @@ static enum sm_err open_data(struct platform *p, struct sm_error *reterr)
 
 /* ---- engines ---- */
 
+static void store_notice(void *arg, const char *text)
+{
+	LOG_WARN("store", "%s", text);
+}
+
 static enum sm_err open_engines(struct platform *p, struct sm_error *reterr)
 {
 	char path[4096];
@@ -72,6 +77,7 @@ static enum sm_err open_engines(struct platform *p, struct sm_error *reterr)
 		.dir = in_data(p, "store", path, sizeof path),
 		.block_cache_bytes = p->config->cache_bytes,
 		.memtable_bytes = p->config->memtable_bytes,
+		.notice = store_notice,
 #ifdef SMACK_PLANT_FAULTS
 		.ack_before_sync = getenv("SMACK_FAULT_ACK_BEFORE_SYNC") != NULL,
 #endif

@@ -273,6 +273,13 @@ static bool fill_row(struct store_cursor *c, int64_t covering_us)
 	return cells || marker_live(c, &c->current, deleted_us);
 }
 
+/* A file of tables that is missing is damage, too. */
+static enum sm_err read_error(char *text)
+{
+	enum sm_err err = store__rocks_error(text, NULL, "read");
+	return err == SM_NOT_FOUND ? SM_CORRUPT : err;
+}
+
 /* ---- point reads ---- */
 
 static enum sm_err point_next(struct store_cursor *c)
@@ -282,7 +289,7 @@ static enum sm_err point_next(struct store_cursor *c)
 	const struct store__rocks *r = &c->engine->rocks;
 	c->pinned = rocksdb_get_pinned(r->db, c->cached_only ? r->get_cached : r->get, (const char *)c->lower.data, c->lower.end, &text);
 	if (text)
-		return store__rocks_error(text, NULL, "read");
+		return read_error(text);
 	/* A batch that deletes a range or partition raises the flag before it is written: what this read may have seen of it is
 	 * right only together with the deletion. */
 	if (atomic_load(&c->now->state->deletions)) {
@@ -340,7 +347,7 @@ static enum sm_err iterator_error(const struct store_cursor *c)
 {
 	char *text = NULL;
 	rocksdb_iter_get_error(c->it, &text);
-	return text ? store__rocks_error(text, NULL, "read") : SM_OK;
+	return text ? read_error(text) : SM_OK;
 }
 
 static struct bytes iterator_key(const struct store_cursor *c)

@@ -217,32 +217,66 @@ static struct store__engine *engine_new(const struct store_ops *ops, const char 
 	return e;
 }
 
+/* The database or, if one of its files of tables is damaged, what can be read of it: then ret_damage says what is wrong. With a damaged
+ * manifest nobody knows what there is, so that is an error. */
+static enum sm_err open_rocks(struct store__engine *e, struct sm_error *ret_damage, struct sm_error *reterr)
+{
+	struct sm_error damage = {0}, error;
+	enum sm_err err = store__rocks_open(&e->rocks_options, &e->rocks, &damage);
+	if (!err)
+		return SM_OK;
+	bool of_tables = strstr(damage.text, ".sst") || strstr(damage.text, ".ldb"); /* the second where one is missing */
+	if (!of_tables || (err != SM_CORRUPT && err != SM_NOT_FOUND)) {
+		if (reterr)
+			*reterr = damage;
+		return err;
+	}
+	e->rocks_options.lenient = true;
+	if (store__rocks_open(&e->rocks_options, &e->rocks, &error))
+		return sm_fail(reterr, SM_CORRUPT, "%s", damage.text);
+	(void)sm_fail(ret_damage, SM_CORRUPT, "the store is read-only, and `smack store check` tells what is lost: %s", damage.text);
+	return SM_OK;
+}
+
+static enum sm_err begin(struct store__engine *e, const struct store_embedded_options *options, struct sm_error *reterr)
+{
+	struct sm_error damage = {0};
+	struct store__writer_options writer = {.engine = e, .ack_before_sync = options->ack_before_sync};
+	enum sm_err err = open_rocks(e, &damage, reterr);
+	if (err || (err = store__writer_new(&writer, &e->writer, reterr)))
+		return err;
+	if (damage.code)
+		store__writer_refuse(e->writer, &damage);
+	if ((err = store__load(e, &e->schema, reterr)) || (err = store__writer_start(e->writer, reterr)))
+		return err;
+	if (damage.code) {
+		if (options->notice)
+			options->notice(options->notice_arg, damage.text);
+		return SM_OK;
+	}
+	atomic_store(&e->purge->on, true);
+	return store__sweep_new(e, &e->sweep, reterr);
+}
+
 enum sm_err store_embedded_open(const struct store_embedded_options *options, struct sm_store **ret_store, struct sm_error *reterr)
 {
 	enum sm_err err;
-	if ((err = io_mkdir_all(&io_system, options->dir, reterr)) || (err = store__wal_check(options->dir, reterr)))
+	if ((err = io_mkdir_all(&io_system, options->dir, reterr)) || (err = store__manifest_check(options->dir, reterr)) ||
+	    (err = store__wal_check(options->dir, reterr)))
 		return err;
 	struct store__engine *e = engine_new(&embedded_ops, options->dir, options->clock);
-	if (!e)
-		return sm_fail(reterr, SM_NO_MEMORY, "out of memory");
-	e->system = options->system;
-	e->purge = calloc(1, sizeof *e->purge);
-	if (!e->purge) {
-		engine_free(e);
+	if (!e || !(e->purge = calloc(1, sizeof *e->purge))) {
+		if (e)
+			engine_free(e);
 		return sm_fail(reterr, SM_NO_MEMORY, "out of memory");
 	}
+	e->system = options->system;
 	e->purge->engine = e;
 	e->rocks_options = (struct store__rocks_options){.dir = e->dir,
 							 .block_cache_bytes = options->block_cache_bytes,
 							 .memtable_bytes = options->memtable_bytes,
 							 .purge = e->purge};
-	struct store__writer_options writer = {.engine = e, .ack_before_sync = options->ack_before_sync};
-	if (!(err = store__rocks_open(&e->rocks_options, &e->rocks, reterr)) && !(err = store__writer_new(&writer, &e->writer, reterr)) &&
-	    !(err = store__load(e, &e->schema, reterr)) && !(err = store__writer_start(e->writer, reterr))) {
-		atomic_store(&e->purge->on, true);
-		err = store__sweep_new(e, &e->sweep, reterr);
-	}
-	if (err) {
+	if ((err = begin(e, options, reterr))) {
 		store__writer_free(e->writer, NULL);
 		engine_free(e);
 		return err;

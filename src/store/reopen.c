@@ -135,8 +135,9 @@ static enum sm_err take_schema(struct store__engine *engine, struct sm_error *re
 
 static enum sm_err open_anew(struct store__engine *engine, struct sm_error *reterr)
 {
-	enum sm_err err = store__wal_check(engine->dir, reterr);
-	if (err || (err = store__rocks_open(&engine->rocks_options, &engine->rocks, reterr)))
+	enum sm_err err = store__manifest_check(engine->dir, reterr);
+	if (err || (err = store__wal_check(engine->dir, reterr)) ||
+	    (err = store__rocks_open(&engine->rocks_options, &engine->rocks, reterr)))
 		return err;
 	if ((err = take_schema(engine, reterr)))
 		store__rocks_close(&engine->rocks);

@@ -129,10 +129,12 @@ static void set_options(struct store__rocks *r, const struct store__rocks_option
 {
 	rocksdb_options_t *o = r->options;
 	size_t memtable = options->memtable_bytes ? options->memtable_bytes : 8u << 20;
-	rocksdb_options_set_create_if_missing(o, !options->read_only);
+	rocksdb_options_set_create_if_missing(o, !options->read_only && !options->lenient);
+	if (options->lenient)
+		rocksdb_options_set_paranoid_checks(o, 0);
 	rocksdb_options_set_merge_operator(
 		o, rocksdb_mergeoperator_create(NULL, merge_done, merge_full, merge_partial, merged_free, merge_name));
-	if (options->purge)
+	if (options->purge && !options->lenient)
 		store__purge_install(options->purge, o);
 	rocksdb_options_set_wal_recovery_mode(o, RECOVER_POINT_IN_TIME);
 	/* memory: small when idle */
@@ -164,8 +166,8 @@ enum sm_err store__rocks_open(const struct store__rocks_options *options, struct
 	struct store__rocks r = {.options = rocksdb_options_create()};
 	set_options(&r, options);
 	char *text = NULL;
-	r.db = options->read_only ? rocksdb_open_for_read_only(r.options, options->dir, 0, &text)
-				  : rocksdb_open(r.options, options->dir, &text);
+	r.db = options->read_only || options->lenient ? rocksdb_open_for_read_only(r.options, options->dir, 0, &text)
+						      : rocksdb_open(r.options, options->dir, &text);
 	if (text) {
 		char doing[300];
 		snprintf(doing, sizeof doing, "cannot open the store in %s", options->dir);

@@ -275,7 +275,13 @@ struct store_embedded_options {
 	size_t block_cache_bytes; /* 0: 16 MiB */
 	size_t memtable_bytes;    /* 0: 8 MiB */
 	bool ack_before_sync;     /* planted fault, only with -Dplant_faults=true */
+	/* Told when a damaged file keeps the store read-only, before open returns. NULL: nobody. */
+	void (*notice)(void *arg, const char *text);
+	void *notice_arg;
 };
+/* Where a file of tables is damaged so that RocksDB refuses it, the store is opened all the same: writes are refused with SM_CORRUPT, reads
+ * that need the file too, all others are served. Errors: SM_VERSION (a newer format), SM_BUSY (another process has it), SM_CORRUPT (the
+ * log, the manifest or the schema is damaged), SM_NO_SPACE, SM_IO. */
 SM_MUST_CHECK enum sm_err store_embedded_open(const struct store_embedded_options *options, struct sm_store **ret_store,
 					      struct sm_error *reterr);
 /* Open a checkpoint read-only in any process: schema, open, next, close_cursor, close work; the rest is SM_UNSUPPORTED. */

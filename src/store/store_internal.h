@@ -236,6 +236,7 @@ struct store__rocks_options {
 	const char *dir;
 	size_t block_cache_bytes, memtable_bytes;
 	bool read_only;             /* of a checkpoint: the directory must be there */
+	bool lenient;               /* read-only too, and damaged files of tables are found out when they are read */
 	struct store__purge *purge; /* what compactions leave out; NULL: nothing */
 };
 SM_MUST_CHECK enum sm_err store__rocks_open(const struct store__rocks_options *options, struct store__rocks *ret_rocks,
@@ -249,6 +250,8 @@ enum sm_err store__rocks_error(char *text, struct sm_error *reterr, const char *
 /* Before RocksDB opens dir: a log whose end is torn is fine; one that is damaged before something that was written later is
  * SM_CORRUPT, with file and offset in the text. */
 SM_MUST_CHECK enum sm_err store__wal_check(const char *dir, struct sm_error *reterr);
+/* The same for the manifest. A directory without one is fine. */
+SM_MUST_CHECK enum sm_err store__manifest_check(const char *dir, struct sm_error *reterr);
 
 /* ---- the engine (engine.c), its writer (writer.c), mutations (mutation.c), cursors (cursor.c) ---- */
 
@@ -311,6 +314,8 @@ SM_MUST_CHECK enum sm_err store__writer_new(const struct store__writer_options *
 /* Tell an epoch that was read at opening. */
 SM_MUST_CHECK enum sm_err store__writer_epoch(struct store__writer *writer, struct bytes job, uint64_t epoch);
 SM_MUST_CHECK enum sm_err store__writer_start(struct store__writer *writer, struct sm_error *reterr);
+/* Before start: refuse all writes with this error. */
+void store__writer_refuse(struct store__writer *writer, const struct sm_error *error);
 /* Queue: on SM_OK write belongs to the writer, which calls done and frees it. Errors: SM_FULL, SM_CLOSED. Thread: any. */
 SM_MUST_CHECK enum sm_err store__writer_put(struct store__writer *writer, struct store__write *write);
 /* The same, and wait for the end; write is taken in any case. ret_epoch: of STORE__WRITE_EPOCH, or NULL. */

@@ -16,7 +16,11 @@
  *   4   2   payload size, little-endian
  *   6   1   type: 1 whole, 2 first, 3 middle, 4 last fragment; 0 with size 0: nothing was written here
  *   7   n   payload; the record begins with its sequence number (8 bytes) and count of changes (4), little-endian
- * Fewer than 7 bytes at the end of a block are left empty. */
+ * Fewer than 7 bytes at the end of a block are left empty.
+ *
+ * The manifest, which lists the files of tables, has the same format (its records are RocksDB's version edits), is synced with each record,
+ * and RocksDB takes a size that leads behind its end for a torn end, too: it would forget, and delete, the files named behind it.
+ * So it is checked the same way. */
 #include "store/store_internal.h"
 #include "base/hash.h"
 #include "base/io.h"
@@ -240,4 +244,44 @@ enum sm_err store__wal_check(const char *dir, struct sm_error *reterr)
 		free(names.items[i]);
 	free(names.items);
 	return !err && scan.doubt ? ask_rocks(dir, &scan, reterr) : err;
+}
+
+/* The manifest's name in CURRENT, without its line end. */
+static enum sm_err manifest_path(const char *dir, char path[4096], struct sm_error *reterr)
+{
+	uint8_t *data = NULL;
+	size_t size = 0;
+	snprintf(path, 4096, "%s/CURRENT", dir);
+	enum sm_err err = io_read_file(&io_system, path, 256, &data, &size, reterr);
+	if (err)
+		return err == SM_TOO_LARGE ? sm_fail(reterr, SM_CORRUPT, "%s is damaged: it names no manifest", path) : err;
+	if (size < 10 || memcmp(data, "MANIFEST-", 9) != 0 || data[size - 1] != '\n' || memchr(data, 0, size) || memchr(data, '/', size))
+		err = sm_fail(reterr, SM_CORRUPT, "%s is damaged: it names no manifest", path);
+	else
+		snprintf(path, 4096, "%s/%.*s", dir, (int)size - 1, (const char *)data);
+	free(data);
+	return err;
+}
+
+enum sm_err store__manifest_check(const char *dir, struct sm_error *reterr)
+{
+	char path[4096];
+	uint8_t *data = NULL;
+	size_t size, at = 0, begin;
+	enum sm_err err = manifest_path(dir, path, reterr);
+	if (err)
+		return err == SM_NOT_FOUND ? SM_OK : err; /* a new directory */
+	if ((err = io_read_file(&io_system, path, WAL_BYTES_MAX, &data, &size, reterr)))
+		return err;
+	struct bytes log = bytes_of(data, size), payload;
+	while ((at = skip_trailer(at)) < log.size && fragment_at(log, at, &payload) != FRAGMENT_NONE)
+		at += HEAD + payload.size;
+	if (at < log.size && !zeros(log, at) && find_beginning(log, at, &begin))
+		err = sm_fail(
+			reterr, SM_CORRUPT,
+			"the store's manifest %s is damaged at byte %zu, and later entries follow: the files that they name would be lost; "
+			"restore the store from a backup or snapshot",
+			path, at);
+	free(data);
+	return err;
 }

@@ -509,6 +509,11 @@ enum sm_err store__writer_epoch(struct store__writer *writer, struct bytes job, 
 	return err;
 }
 
+void store__writer_refuse(struct store__writer *writer, const struct sm_error *error)
+{
+	writer->failed = *error;
+}
+
 enum sm_err store__writer_start(struct store__writer *writer, struct sm_error *reterr)
 {
 	int e = pthread_create(&writer->thread, NULL, run, writer);
