@@ -169,8 +169,12 @@ int64_t stream_job_lag(const struct stream_job *job)
 		const struct source *s = &job->sources[i];
 		for (int32_t p = 0; !s->dead_letter && p < s->partitions; p++) {
 			int64_t first = s->next[p], end;
-			if (log->ops->offset_for(log, s->topic, p, LOG_LATEST, &end, NULL) ||
-			    (first < 0 && log->ops->offset_for(log, s->topic, p, LOG_EARLIEST, &first, NULL)))
+			enum sm_err err = log->ops->offset_for(log, s->topic, p, LOG_LATEST, &end, NULL);
+			if (!err && first < 0)
+				err = log->ops->offset_for(log, s->topic, p, LOG_EARLIEST, &first, NULL);
+			if (err == SM_UNAVAILABLE || err == SM_TIMEOUT)
+				return -1;
+			if (err)
 				continue;
 			lag += end - first;
 		}

@@ -10,6 +10,7 @@
 
 enum { TIMER_BATCH = 1, TIMER_LAG = 2 };
 #define LAG_MS 1000
+#define AWAY_MS 1000 /* before a log or a store that does not answer is asked again */
 
 /* Shared by the handle, both actors and the work under way; the last one frees it. */
 struct stream {
@@ -34,6 +35,7 @@ struct step {
 	struct stream_job *job; /* in: NULL means open one; out: kept by the worker, or closed with the message */
 	struct stream_batch_result result;
 	bool opened;
+	bool lag; /* only look how far the job is behind: that may ask over a network */
 	enum sm_err err;
 };
 
@@ -111,13 +113,25 @@ static void note_error(struct stream *s, enum sm_err err, const struct sm_error 
 	pthread_mutex_unlock(&s->lock);
 }
 
+static void note_lag(struct stream *s, int64_t lag)
+{
+	pthread_mutex_lock(&s->lock);
+	s->status.lag = lag;
+	pthread_mutex_unlock(&s->lock);
+	metric_set_labelled(METRIC_STREAM_LAG, s->options.name, lag);
+}
+
 static void step_run(struct sm_work *work)
 {
 	struct step *step = (struct step *)((char *)work - offsetof(struct step, work));
 	struct stream *s = step->stream;
 	struct sm_error error = {0};
 	uint64_t start = clock_monotonic_ns(&clock_system);
-	if (!step->job) {
+	if (step->lag) {
+		int64_t lag = stream_job_lag(step->job);
+		if (lag >= 0)
+			note_lag(s, lag);
+	} else if (!step->job) {
 		step->err = stream_job_open(&s->options, &step->job, &error);
 		step->opened = !step->err;
 	} else {
@@ -129,27 +143,21 @@ static void step_run(struct sm_work *work)
 		note_error(s, step->err, &error);
 }
 
-static void note_lag(struct stream *s, int64_t lag)
-{
-	pthread_mutex_lock(&s->lock);
-	s->status.lag = lag;
-	pthread_mutex_unlock(&s->lock);
-	metric_set_labelled(METRIC_STREAM_LAG, s->options.name, lag);
-}
-
 /* ---- the worker ---- */
 
 struct worker {
 	struct stream *stream; /* counted */
 	struct stream_job *job;
 	bool busy, kicked;
+	bool due; /* the timer has fired while it was busy */
 };
 
-static enum sm_err start_step(struct sm_actor *self, struct worker *w)
+static enum sm_err start_work(struct sm_actor *self, struct worker *w, bool lag)
 {
 	struct step *step = calloc(1, sizeof *step);
 	if (!step)
 		return SM_NO_MEMORY;
+	step->lag = lag;
 	step->msg.type = &msg_step;
 	step->stream = stream_ref(w->stream);
 	step->worker = sm_ref_get(sm_self(self));
@@ -165,15 +173,22 @@ static enum sm_err start_step(struct sm_actor *self, struct worker *w)
 		w->job = step->job;
 		step->job = NULL;
 		step_done(&step->msg);
-		return sm_timer_start(self, TIMER_BATCH, 100, 0);
+		return lag ? SM_OK : sm_timer_start(self, TIMER_BATCH, 100, 0);
 	}
 	if (err) {
 		step_done(&step->msg);
 		return err;
 	}
 	w->busy = true;
-	set_state(w->stream, state);
+	if (!lag)
+		set_state(w->stream, state);
 	return SM_OK;
+}
+
+static enum sm_err start_step(struct sm_actor *self, struct worker *w)
+{
+	w->due = false;
+	return start_work(self, w, false);
 }
 
 static enum sm_err worker_init(struct sm_actor *self, void *state, void *arg)
@@ -200,6 +215,7 @@ static void worker_done(struct sm_actor *self, void *state)
 static enum sm_err schedule(struct sm_actor *self, struct worker *w, const struct step *step)
 {
 	uint64_t interval = w->stream->options.interval_ms;
+	w->due = false;
 	if (step->result.more || w->kicked) {
 		w->kicked = false;
 		return start_step(self, w);
@@ -219,6 +235,38 @@ static bool is_final(enum sm_err err)
 	return err == SM_STALE_EPOCH || err == SM_SYNTAX || err == SM_UNSUPPORTED || err == SM_CORRUPT || err == SM_VERSION;
 }
 
+/* It is no failure of the job when the log, or the store, is another server's and does not answer: wait for it, however long. */
+static bool is_away(enum sm_err err)
+{
+	return err == SM_UNAVAILABLE || err == SM_TIMEOUT;
+}
+
+static enum sm_err step_ended(struct sm_actor *self, struct worker *w, struct step *step)
+{
+	if (step->lag) {
+		if (w->due || w->kicked) {
+			w->kicked = false;
+			return start_step(self, w);
+		}
+		return SM_OK;
+	}
+	if (step->err)
+		set_state(w->stream, STREAM_RESTARTING);
+	if (is_away(step->err)) {
+		stream_job_close(w->job); /* what it last wrote may be there: it begins with what the store says */
+		w->job = NULL;
+		return sm_timer_start(self, TIMER_BATCH, AWAY_MS, 0);
+	}
+	if (step->err)
+		return step->err;
+	if (step->opened) {
+		pthread_mutex_lock(&w->stream->lock);
+		w->stream->status.epoch = stream_job_epoch(w->job);
+		pthread_mutex_unlock(&w->stream->lock);
+	}
+	return schedule(self, w, step);
+}
+
 static enum sm_err worker_receive(struct sm_actor *self, void *state, struct sm_msg *msg)
 {
 	struct worker *w = state;
@@ -231,24 +279,16 @@ static enum sm_err worker_receive(struct sm_actor *self, void *state, struct sm_
 			sm_stop(sm_self(self));
 			return SM_OK;
 		}
-		if (step->err) {
-			set_state(w->stream, STREAM_RESTARTING);
-			return step->err;
-		}
-		if (step->opened) {
-			pthread_mutex_lock(&w->stream->lock);
-			w->stream->status.epoch = stream_job_epoch(w->job);
-			pthread_mutex_unlock(&w->stream->lock);
-		}
-		return schedule(self, w, step);
+		return step_ended(self, w, step);
 	}
 	if (msg->type == &sm_msg_timer && ((struct sm_timer_msg *)msg)->timer == TIMER_LAG) {
-		if (w->job)
-			note_lag(w->stream, stream_job_lag(w->job));
+		if (w->job && !w->busy)
+			return start_work(self, w, true);
 	} else if (msg->type == &sm_msg_timer || msg->type == &msg_kick) {
 		if (!w->busy)
 			return start_step(self, w);
 		w->kicked |= msg->type == &msg_kick;
+		w->due |= msg->type == &sm_msg_timer;
 	} else if (msg->type == &msg_stop && !w->busy) {
 		sm_stop(sm_self(self));
 	}

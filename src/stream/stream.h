@@ -83,7 +83,8 @@ struct stream_batch_result {
 /* One micro-batch; nothing is written when there are no records. After an error close the job and open it again. */
 SM_MUST_CHECK enum sm_err stream_job_batch(struct stream_job *job, struct stream_batch_result *ret_result, struct sm_error *reterr);
 uint64_t stream_job_epoch(const struct stream_job *job);
-/* Records between where the job stands and the high watermarks of this moment. Asks the log for its ends only. */
+/* Records between where the job stands and the high watermarks of this moment; -1: the log does not answer. Asks it for its ends only; may
+ * block. */
 int64_t stream_job_lag(const struct stream_job *job);
 
 #endif

@@ -326,6 +326,101 @@ static void the_actor_runs_batches_restarts_and_stops(void **state)
 	platform_free(p);
 }
 
+/* A log whose reads are answered only while it is there. */
+static struct {
+	struct sm_log log;
+	struct log_ops ops;
+	struct sm_log *real;
+	bool away; /* atomic */
+} far;
+
+static enum sm_err far_read(struct sm_log *log, const char *topic, int32_t partition, int64_t offset, size_t bytes_max,
+			    struct log_read_result *ret_result)
+{
+	return __atomic_load_n(&far.away, __ATOMIC_ACQUIRE)
+		       ? SM_UNAVAILABLE
+		       : far.real->ops->read(far.real, topic, partition, offset, bytes_max, ret_result);
+}
+
+static const struct log_topics *far_topics(struct sm_log *log)
+{
+	return far.real->ops->topics(far.real);
+}
+
+static void far_topic_create(struct sm_log *log, const struct log_topic_spec *spec, void (*done)(void *arg, const struct sm_error *error),
+			     void *arg)
+{
+	far.real->ops->topic_create(far.real, spec, done, arg);
+}
+
+static void far_append(struct sm_log *log, const char *topic, int32_t partition, uint8_t *batches, size_t size, unsigned flags,
+		       log_append_done done, void *arg)
+{
+	far.real->ops->append(far.real, topic, partition, batches, size, flags, done, arg);
+}
+
+static void far_topics_release(struct sm_log *log, const struct log_topics *topics)
+{
+	far.real->ops->topics_release(far.real, topics);
+}
+
+static enum sm_err far_offset_for(struct sm_log *log, const char *topic, int32_t partition, int64_t what, int64_t *ret_offset,
+				  int64_t *ret_timestamp_ms)
+{
+	return __atomic_load_n(&far.away, __ATOMIC_ACQUIRE)
+		       ? SM_TIMEOUT
+		       : far.real->ops->offset_for(far.real, topic, partition, what, ret_offset, ret_timestamp_ms);
+}
+
+static bool has_failed(void *arg)
+{
+	struct stream_status s;
+	stream_status(arg, &s);
+	return s.state == STREAM_RESTARTING && strlen(s.last_error) > 0;
+}
+
+static void a_log_that_does_not_answer_is_waited_for(void **state)
+{
+	struct platform *p = platform_new(event_schema, PARTITIONS);
+	unsigned seed = 5;
+	struct sm_error error = {0};
+	struct end end = {0};
+	struct stream *stream;
+	struct stream_status s;
+	far.ops = (struct log_ops){.read = far_read,
+				   .topics = far_topics,
+				   .topics_release = far_topics_release,
+				   .topic_create = far_topic_create,
+				   .append = far_append,
+				   .offset_for = far_offset_for};
+	far.log.ops = &far.ops;
+	far.real = p->log;
+	far.away = true;
+	p->env.log = &far.log;
+	struct stream_options o = options_of(p);
+	o.interval_ms = 30;
+	feed(p, 0, 40, &seed);
+	assert_int_equal(stream_start(p->system, &o, note_end, &end, &stream, &error), SM_OK);
+	wait_for(has_failed, stream, "the log is away");
+	__atomic_store_n(&far.away, false, __ATOMIC_RELEASE);
+	struct progress g = {p, stream};
+	wait_for(is_through, &g, "the log is back");
+	__atomic_store_n(&far.away, true, __ATOMIC_RELEASE);
+	wait_for(has_failed, stream, "it is away again");
+	feed(p, 40, 60, &seed);
+	__atomic_store_n(&far.away, false, __ATOMIC_RELEASE);
+	wait_for(is_through, &g, "and back");
+	stream_status(stream, &s);
+	assert_int_equal(s.restarts, 0);
+	stream_stop(stream);
+	wait_for(has_ended, &end, "the end");
+	assert_int_equal(end.code, SM_OK);
+	stream_free(stream);
+	p->env.log = p->log;
+	check_tables(p, "after the log was away");
+	platform_free(p);
+}
+
 static void a_mistake_ends_the_job_with_its_error(void **state)
 {
 	struct platform *p = platform_new(event_schema, PARTITIONS);
@@ -419,6 +514,7 @@ int main(void)
 		cmocka_unit_test(records_with_keys_that_cannot_be_are_dead_letters),
 		cmocka_unit_test(what_overflows_a_sum_is_a_dead_letter),
 		cmocka_unit_test(the_actor_runs_batches_restarts_and_stops),
+		cmocka_unit_test(a_log_that_does_not_answer_is_waited_for),
 		cmocka_unit_test(a_mistake_ends_the_job_with_its_error),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
