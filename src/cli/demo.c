@@ -128,6 +128,24 @@ static enum sm_err report(struct demo *demo, struct sm_error *reterr)
 	return err;
 }
 
+/* A real Kafka may still have the events of an earlier run. They are read first and counted; when the same come again they are duplicates.
+ */
+static uint64_t tell_old_events(const struct demo *demo)
+{
+	const struct platform *p = demo->platform;
+	uint64_t old = 0;
+	for (uint64_t i = 0; p->outgrown && i < p->config->topics[0].partitions; i++) {
+		int64_t first, end;
+		if (!p->log->ops->offset_for(p->log, "raw_events", (int32_t)i, LOG_EARLIEST, &first, NULL) &&
+		    !p->log->ops->offset_for(p->log, "raw_events", (int32_t)i, LOG_LATEST, &end, NULL))
+			old += (uint64_t)(end - first);
+	}
+	if (old)
+		printf("raw_events in %s has %llu records already, of an earlier run: they are counted once, with those that come now.\n",
+		       p->log_shown, (unsigned long long)old);
+	return old;
+}
+
 static void print_addresses(const struct demo *demo)
 {
 	const struct platform *p = demo->platform;
@@ -142,7 +160,7 @@ static void print_addresses(const struct demo *demo)
 static enum sm_err steps(struct demo *demo, struct sm_error *reterr)
 {
 	enum sm_err err = demo_load_names(&demo->data, demo->platform->store, reterr);
-	uint64_t accepted = 0;
+	uint64_t accepted = 0, old = err ? 0 : tell_old_events(demo);
 	if (!err && (err = http_client_new(&demo->client)))
 		sm_fail(reterr, err, "%s", sm_err_text(err));
 	if (!err)
@@ -151,6 +169,12 @@ static enum sm_err steps(struct demo *demo, struct sm_error *reterr)
 		err = wait_for_stream(demo, accepted, reterr);
 	if (!err)
 		err = report(demo, reterr);
+	if (err && old)
+		sm_error_prefix(
+			reterr,
+			"raw_events had %llu records of other runs (delete the topic for a demo of its own: smack with --set log=%s -- "
+			"smack topic delete raw_events)",
+			(unsigned long long)old, demo->platform->log_shown);
 	if (err)
 		return err;
 	putchar('\n');
@@ -240,7 +264,8 @@ int command_demo(int argc, char **argv)
 	enum sm_err err = configure(&demo, temporary, &error);
 	if (!err) {
 		logging_set(LOG_LEVEL_WARN, false);
-		err = a.drill ? demo_drill(&demo.data, config.data, a.kills, stdout, &error) : run(&demo, &error);
+		err = a.drill ? demo_drill(&demo.data, config.data, a.kills, a.server.sets, a.server.set_count, stdout, &error)
+			      : run(&demo, &error);
 	}
 	if (own && a.server.data == temporary) {
 		struct sm_error left;

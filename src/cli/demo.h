@@ -73,8 +73,8 @@ SM_MUST_CHECK enum sm_err demo_counted(struct sm_store *store, uint64_t *ret_eve
 SM_MUST_CHECK enum sm_err demo_run_report(struct http_client *client, const char *url, struct sm_error *reterr);
 
 /* ---- demo_drill.c ---- */
-/* Kill the server `kills` times during the replay; prints what was acknowledged, lost and doubled. */
-SM_MUST_CHECK enum sm_err demo_drill(const struct demo_data *data, const char *work_dir, unsigned kills, FILE *out,
-				     struct sm_error *reterr);
+/* Kill the server `kills` times during the replay; prints what was acknowledged, lost and doubled. sets: of --set, for the server. */
+SM_MUST_CHECK enum sm_err demo_drill(const struct demo_data *data, const char *work_dir, unsigned kills, const char *const *sets,
+				     unsigned set_count, FILE *out, struct sm_error *reterr);
 
 #endif

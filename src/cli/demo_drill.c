@@ -2,6 +2,7 @@
  * acknowledged is sent again. A process kill, not a power loss: what the kernel had in its page cache survives. tests/crash/ has the other.
  */
 #include "cli/demo.h"
+#include "cli/server_options.h"
 #include "remote/remote.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +17,8 @@
 struct server {
 	pid_t pid;
 	char data[4096], config[4200], url[128];
+	const char *const *sets; /* of --set */
+	unsigned set_count;
 };
 
 static void sleep_ms(unsigned ms)
@@ -53,15 +56,17 @@ static enum sm_err start_server(struct server *s, struct sm_error *reterr)
 	posix_spawnattr_init(&attributes);
 	posix_spawnattr_setsigmask(&attributes, &none);
 	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
-	const char *const argv[] = {"smack",    "up",
-				    "--data",   s->data,
-				    "--config", s->config,
-				    "--http",   "0",
-				    "--kafka",  "0",
-				    "--cql",    "0",
-				    "--set",    "stream.daily.interval=100ms",
-				    "--set",    "logging.level=error",
-				    NULL};
+	const char *argv[16 + 2 * SERVER_SETS_MAX] = {"smack",  "up", "--data",  s->data, "--config", s->config,
+						      "--http", "0",  "--kafka", "0",     "--cql",    "0"};
+	unsigned n = 12;
+	for (unsigned i = 0; i < s->set_count; i++) {
+		argv[n++] = "--set";
+		argv[n++] = s->sets[i];
+	}
+	argv[n++] = "--set";
+	argv[n++] = "stream.daily.interval=100ms";
+	argv[n++] = "--set";
+	argv[n] = "logging.level=error";
 	extern char **environ;
 	int failed = posix_spawn(&s->pid, "/proc/self/exe", &files, &attributes, (char *const *)(uintptr_t)argv, environ);
 	posix_spawn_file_actions_destroy(&files);
@@ -125,6 +130,7 @@ struct drill {
 	struct http_client *client;
 	struct demo_request *requests;
 	uint32_t request_count, next; /* the first request that is not acknowledged */
+	uint64_t before;              /* records that a real Kafka's topic had already */
 	uint64_t acknowledged, sent_again;
 	FILE *out;
 };
@@ -186,6 +192,7 @@ static enum sm_err one_kill(struct drill *d, unsigned number, unsigned kills, st
 	double ready_ms = (double)(clock_monotonic_ns(&clock_system) - started) / 1e6;
 	if ((err = records_in_topic(d->server.data, &records, reterr)) || (err = counted_now(d, &counted, reterr)))
 		return err;
+	records = records > d->before ? records - d->before : 0;
 	d->sent_again += died;
 	fprintf(d->out, "kill %2u of %u: acknowledged %llu, in the log %llu, counted %llu, lost %llu; ready again after %.0f ms%s\n",
 		number, kills, (unsigned long long)d->acknowledged, (unsigned long long)records, (unsigned long long)counted,
@@ -225,9 +232,10 @@ static enum sm_err finish(struct drill *d, struct sm_error *reterr)
 	return err;
 }
 
-enum sm_err demo_drill(const struct demo_data *data, const char *work_dir, unsigned kills, FILE *out, struct sm_error *reterr)
+enum sm_err demo_drill(const struct demo_data *data, const char *work_dir, unsigned kills, const char *const *sets, unsigned set_count,
+		       FILE *out, struct sm_error *reterr)
 {
-	struct drill d = {.data = data, .out = out};
+	struct drill d = {.data = data, .out = out, .server = {.sets = sets, .set_count = set_count}};
 	snprintf(d.server.data, sizeof d.server.data, "%s/drill", work_dir);
 	snprintf(d.server.config, sizeof d.server.config, "%s/smack.conf", data->dir);
 	struct timespec now;
@@ -244,6 +252,8 @@ enum sm_err demo_drill(const struct demo_data *data, const char *work_dir, unsig
 		err = demo_requests(data, 200, &d.requests, &d.request_count, reterr);
 	if (!err)
 		err = start_server(&d.server, reterr);
+	if (!err)
+		err = records_in_topic(d.server.data, &d.before, reterr);
 	for (unsigned i = 1; i <= kills && !err; i++)
 		err = one_kill(&d, i, kills, reterr);
 	if (!err)
