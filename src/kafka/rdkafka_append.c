@@ -67,7 +67,7 @@ static void delivered(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
 	struct kafka_log *k = a->k;
 	rd_kafka_timestamp_type_t type;
 	if (m->err) {
-		failed(a, m->err == RD_KAFKA_RESP_ERR__FATAL ? SM_UNAVAILABLE : kafka__rd_err(m->err));
+		failed(a, kafka__rd_err(m->err));
 		goto done;
 	}
 	if (atomic_load(&k->away) && atomic_exchange(&k->away, false))
@@ -315,7 +315,7 @@ static enum sm_err hand_over(struct kafka_append *a, rd_kafka_topic_t *topic, in
 	rd_kafka_error_destroy(error);
 	if (headers) /* taken over only on success */
 		rd_kafka_headers_destroy(headers);
-	return code == RD_KAFKA_RESP_ERR__FATAL ? SM_UNAVAILABLE : kafka__rd_err(code);
+	return kafka__rd_err(code);
 }
 
 static enum sm_err hand_all_over(struct kafka_append *a, int32_t partition)

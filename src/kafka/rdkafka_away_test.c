@@ -235,7 +235,8 @@ static void a_producer_that_can_go_no_further_is_replaced(void **state)
 		buf_init(&out);
 		put_batch(&out, CODEC_NONE, turn * 10, turn * 10 + 10);
 		for (int tries = 0; (err = log_append_wait(x->log, topic, 0, out.data, buf_size(&out), &offset)) && tries < 1000; tries++) {
-			assert_true(err == SM_FULL || err == SM_UNAVAILABLE);
+			if (err != SM_FULL && err != SM_UNAVAILABLE)
+				fail_msg("%s", sm_err_text(err));
 			sleep_ms(10);
 		}
 		assert_int_equal(err, SM_OK);
