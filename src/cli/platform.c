@@ -431,6 +431,7 @@ enum sm_err platform_stop(struct platform *p, struct sm_error *reterr)
 	atomic_store(&p->ready, false);
 	/* Jobs first: they use the engines, not the servers. The cluster itself stays until the servers have gone, since their requests ask
 	 * it; the socket and HTTP go before the servers whose addresses they tell. The engines are last. */
+	platform_log_ending(p);
 	signals_ending("apps and jobs");
 	cluster_stop(p->cluster, left_ms(deadline));
 	signals_ending("requests on the Unix socket");

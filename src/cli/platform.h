@@ -68,6 +68,10 @@ enum sm_err platform_stop(struct platform *platform, struct sm_error *reterr);
 /* ---- platform_log.c ---- */
 /* The log that the configuration names: the embedded one, or one on a real Kafka. */
 SM_MUST_CHECK enum sm_err platform_log_open(struct platform *platform, struct sm_error *reterr);
+/* The platform is about to stop: nobody is to wait long for a Kafka that is not there. */
+void platform_log_ending(struct platform *platform);
+/* False while a real Kafka does not answer. */
+bool platform_log_answers(const struct platform *platform);
 
 /* ---- memory.c ---- */
 /* Give back to the system what an idle process does not need. */

@@ -71,12 +71,13 @@ static json_t *topics_status(struct platform *p)
 	for (uint32_t i = 0; topics && i < topics->count; i++) {
 		const struct log_topic *t = &topics->items[i];
 		int64_t records = 0;
-		bool asked = records_are_asked(p, t->name);
+		bool asked = platform_log_answers(p) && records_are_asked(p, t->name);
 		for (int32_t k = 0; asked && k < t->partitions; k++) {
 			int64_t first, next;
-			if (!p->log->ops->offset_for(p->log, t->name, k, LOG_EARLIEST, &first, NULL) &&
-			    !p->log->ops->offset_for(p->log, t->name, k, LOG_LATEST, &next, NULL))
+			enum sm_err err = p->log->ops->offset_for(p->log, t->name, k, LOG_EARLIEST, &first, NULL);
+			if (!err && !(err = p->log->ops->offset_for(p->log, t->name, k, LOG_LATEST, &next, NULL)))
 				records += next - first;
+			asked = err != SM_UNAVAILABLE && err != SM_TIMEOUT;
 		}
 		json_array_append_new(list, json_pack("{s:s s:i s:i s:o s:b s:I s:I}", "name", t->name, "partitions", (int)t->partitions,
 						      "replicationFactor", (int)t->replication_factor, "records",
@@ -141,8 +142,8 @@ json_t *platform_status(struct platform *p)
 			    json_pack("{s:I s:I s:o}", "events", (json_int_t)metric_get(METRIC_INGEST_EVENTS), "invalid",
 				      (json_int_t)metric_get(METRIC_INGEST_INVALID), "latency", latency(METRIC_INGEST_US)));
 	json_object_set_new(status, "log",
-			    json_pack("{s:s s:I s:o}", "engine", p->log_shown, "syncs", (json_int_t)metric_get(METRIC_LOG_SYNCS), "latency",
-				      latency(METRIC_LOG_SYNC_US)));
+			    json_pack("{s:s s:b s:I s:o}", "engine", p->log_shown, "answers", platform_log_answers(p), "syncs",
+				      (json_int_t)metric_get(METRIC_LOG_SYNCS), "latency", latency(METRIC_LOG_SYNC_US)));
 	json_object_set_new(status, "store",
 			    json_pack("{s:I s:I s:o}", "writes", (json_int_t)metric_get(METRIC_STORE_WRITES), "rowsRead",
 				      (json_int_t)metric_get(METRIC_STORE_ROWS_READ), "latency", latency(METRIC_STORE_SYNC_US)));

@@ -65,3 +65,14 @@ enum sm_err platform_log_open(struct platform *p, struct sm_error *reterr)
 {
 	return log_kafka_is_address(p->config->log_address) ? open_kafka(p, reterr) : open_embedded(p, reterr);
 }
+
+void platform_log_ending(struct platform *p)
+{
+	if (p->log && p->outgrown)
+		log_kafka_ending(p->log);
+}
+
+bool platform_log_answers(const struct platform *p)
+{
+	return !p->outgrown || log_kafka_answers(p->log);
+}

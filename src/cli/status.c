@@ -77,7 +77,8 @@ static void print_status(const json_t *s)
 	const char *engine = text(json_object_get(s, "log"), "engine");
 	bool embedded = strcmp(engine, "embedded") == 0;
 	if (!embedded)
-		printf("The topics are those of %s; Kafka's port is not served here.\n\n", engine);
+		printf("The topics are those of %s%s; Kafka's port is not served here.\n\n", engine,
+		       json_is_false(json_object_get(json_object_get(s, "log"), "answers")) ? ", WHICH DOES NOT ANSWER" : "");
 	const json_t *ingest = json_object_get(s, "ingest"), *agent = json_object_get(json_object_get(s, "cluster"), "agent");
 	printf("ingest: %lld events, %lld refused\nagent: %.1f of %.1f CPUs, %.0f of %.0f MiB in use\n\n", number(ingest, "events"),
 	       number(ingest, "invalid"), json_number_value(json_object_get(agent, "cpusUsed")),

@@ -26,6 +26,11 @@ struct log_kafka_options {
  * SM_NO_MEMORY. */
 SM_MUST_CHECK enum sm_err log_kafka_open(const struct log_kafka_options *options, struct sm_log **ret_log, struct sm_error *reterr);
 
+/* The end is near: reads and questions that wait for an answer give up (SM_CLOSED), so that who asks can end. Appends go on; close follows. */
+void log_kafka_ending(struct sm_log *log);
+/* False while no broker answers. */
+bool log_kafka_answers(struct sm_log *log);
+
 /* The address names a Kafka (its scheme is kafka://). */
 bool log_kafka_is_address(const char *address);
 /* Is the address, with its settings, one that log_kafka_open would take? Reads no file and asks nobody. Errors: SM_INVALID. */

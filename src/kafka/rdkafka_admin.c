@@ -69,8 +69,9 @@ struct schedule {
 /* With the lock: how long until the topics are to be asked for again; 0: now. */
 static uint64_t due_ns(const struct kafka_log *k, const struct schedule *s)
 {
+	bool often = k->picture_used || atomic_load(&k->away);
 	uint64_t since = clock_monotonic_ns(&clock_system) - s->asked_ns, after = (k->picture_wanted ? 100
-										   : k->picture_used ? KAFKA_PICTURE_MS
+										   : often           ? KAFKA_PICTURE_MS
 												     : KAFKA_PICTURE_IDLE_MS) *
 										  1000000ull;
 	return since >= after ? 0 : after - since;
@@ -150,10 +151,11 @@ rd_kafka_event_t *kafka__admin_answer(struct kafka_log *k, rd_kafka_queue_t *que
 {
 	rd_kafka_event_t *event = NULL;
 	/* In short steps: a log that closes does not wait for a broker that is gone. */
-	for (int left_ms = KAFKA_REQUEST_MS + 5000; !event && left_ms > 0 && !atomic_load(&k->closing); left_ms -= 200)
+	uint64_t end_ns = kafka__deadline_ns(k) + 2000000000;
+	while (!event && clock_monotonic_ns(&clock_system) < end_ns && !atomic_load(&k->ending))
 		event = rd_kafka_queue_poll(queue, 200);
 	if (!event) {
-		sm_fail(reterr, atomic_load(&k->closing) ? SM_CLOSED : SM_TIMEOUT, "%s: no answer", what);
+		sm_fail(reterr, atomic_load(&k->ending) ? SM_CLOSED : SM_TIMEOUT, "%s: no answer", what);
 		return NULL;
 	}
 	rd_kafka_resp_err_t err = rd_kafka_event_error(event);
@@ -174,7 +176,7 @@ static enum sm_err wait_seen(struct kafka_log *k, const char *name, int32_t part
 		const struct log_topic *t = err ? NULL : log_topics_find(&k->picture->topics, name);
 		if (!err && (partitions ? t && t->partitions >= partitions : !t))
 			return SM_OK;
-		if (clock_monotonic_ns(&clock_system) >= end_ns || atomic_load(&k->closing))
+		if (clock_monotonic_ns(&clock_system) >= end_ns || atomic_load(&k->ending))
 			return sm_fail(reterr, SM_TIMEOUT, "%s has taken the change of topic %s, but does not show it yet", k->shown, name);
 		nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
 	}

@@ -70,9 +70,7 @@ static void delivered(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
 		failed(a, kafka__rd_err(m->err));
 		goto done;
 	}
-	if (atomic_load(&k->away) && atomic_exchange(&k->away, false))
-		kafka__notice(k, "%s answers again", k->shown);
-	atomic_store(&k->denied, false);
+	kafka__seen(k);
 	if (a->result.base_offset < 0 || m->offset < a->result.base_offset)
 		a->result.base_offset = m->offset;
 	int64_t timestamp = rd_kafka_message_timestamp(m, &type);

@@ -34,6 +34,33 @@ static void note_problem(const rd_kafka_t *rk, int level, const char *facility, 
 	pthread_mutex_unlock(&k->notice_lock);
 }
 
+void kafka__seen(struct kafka_log *k)
+{
+	if (atomic_load(&k->away) && atomic_exchange(&k->away, false))
+		kafka__notice(k, "%s answers again", k->shown);
+	atomic_store(&k->denied, false);
+}
+
+uint64_t kafka__deadline_ns(struct kafka_log *k)
+{
+	uint64_t wait_ms = atomic_load(&k->away) ? KAFKA_AWAY_MS : KAFKA_REQUEST_MS;
+	return clock_monotonic_ns(&clock_system) + wait_ms * 1000000;
+}
+
+bool log_kafka_answers(struct sm_log *log)
+{
+	return !atomic_load(&kafka__log_of(log)->away);
+}
+
+void log_kafka_ending(struct sm_log *log)
+{
+	struct kafka_log *k = kafka__log_of(log);
+	atomic_store(&k->ending, true);
+	pthread_mutex_lock(&k->admin_lock);
+	pthread_cond_broadcast(&k->picture_new);
+	pthread_mutex_unlock(&k->admin_lock);
+}
+
 rd_kafka_conf_t *kafka__conf(struct kafka_log *k)
 {
 	rd_kafka_conf_t *conf = rd_kafka_conf_dup(k->target.conf);
@@ -129,6 +156,7 @@ static void free_all(struct kafka_log *k)
 static enum sm_err close_log(struct sm_log *log, struct sm_error *reterr)
 {
 	struct kafka_log *k = kafka__log_of(log);
+	atomic_store(&k->ending, true);
 	atomic_store(&k->closing, true);
 	pthread_mutex_lock(&k->admin_lock);
 	pthread_cond_signal(&k->admin_changed);

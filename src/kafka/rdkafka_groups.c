@@ -180,7 +180,7 @@ static enum sm_err take_offsets_back(struct kafka_log *k, const struct commit_jo
 static bool again(struct kafka_log *k, enum sm_err err, uint64_t began_ns)
 {
 	uint64_t took_ns = clock_monotonic_ns(&clock_system) - began_ns;
-	if (err != SM_UNAVAILABLE || took_ns > KAFKA_REQUEST_MS * 1000000ull || atomic_load(&k->closing))
+	if (err != SM_UNAVAILABLE || took_ns > KAFKA_REQUEST_MS * 1000000ull || atomic_load(&k->ending))
 		return false;
 	nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL);
 	return true;

@@ -123,7 +123,6 @@ struct kafka_picture {
 	struct kafka_log *engine;
 	atomic_uint refs;
 	struct arena arena;
-	uint64_t made_ns;
 };
 const struct log_topics *kafka__log_topics(struct sm_log *log);
 void kafka__log_topics_release(struct sm_log *log, const struct log_topics *topics);
@@ -176,10 +175,10 @@ struct kafka_log {
 	void (*notice)(void *arg, const char *text);
 	void *notice_arg;
 	pthread_mutex_t notice_lock;
-	char last_problem[256]; /* librdkafka's last words on what is wrong; under notice_lock */
-	atomic_bool closing;
-	atomic_bool denied; /* the login was refused */
-	atomic_bool away;   /* no broker answers */
+	char last_problem[256];      /* librdkafka's last words on what is wrong; under notice_lock */
+	atomic_bool ending, closing; /* no more answers are waited for; no more work is taken */
+	atomic_bool denied;          /* the login was refused */
+	atomic_bool away;            /* no broker answers */
 
 	/* The producer. Who produces has the lock shared; who replaces a producer that can go no further has it alone. */
 	pthread_rwlock_t producer_lock;
@@ -233,6 +232,10 @@ static inline rd_kafka_t *kafka__asker(struct kafka_log *k)
 }
 /* A configuration of what all handles share, with callbacks; rd_kafka_new takes it over. */
 rd_kafka_conf_t *kafka__conf(struct kafka_log *k);
+/* A broker has answered. Thread: any. */
+void kafka__seen(struct kafka_log *k);
+/* How long an answer is waited for: not long while no broker is there. */
+uint64_t kafka__deadline_ns(struct kafka_log *k);
 /* The wait thread looks at what there is. Thread: any. */
 void kafka__poke(struct kafka_log *k);
 void kafka__notice(struct kafka_log *k, const char *fmt, ...) SM_PRINTF(2, 3);

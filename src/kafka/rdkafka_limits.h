@@ -6,6 +6,7 @@
 #define KAFKA_RECORD_OVERHEAD 256            /* what librdkafka keeps of a record beside its bytes, about */
 #define KAFKA_DELIVERY_MS "20000"            /* not acknowledged by then: SM_TIMEOUT */
 #define KAFKA_REQUEST_MS 15000               /* an answer that has not come by then: SM_TIMEOUT */
+#define KAFKA_AWAY_MS 1000                   /* the same while no broker answers */
 #define KAFKA_OPEN_MS 10000                  /* for a broker to answer at the start */
 #define KAFKA_CLOSE_MS 3000                  /* for what is under way, at the end */
 #define KAFKA_LANES_MAX 4                    /* readers of one partition at different places; more take turns */

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #define RANGE_MAX INT32_MAX /* offsets of one batch */
+#define ASK_MS 3000         /* then a question is asked again: the leader may be another broker by now */
 
 struct reading {
 	struct kafka_cursor *c;
@@ -155,7 +156,7 @@ static int patience(struct reading *r)
 static enum sm_err nothing_came(struct reading *r)
 {
 	if (r->c->end != r->end)
-		return SM_TIMEOUT;
+		return log_kafka_answers(&r->c->part->engine->log) ? SM_TIMEOUT : SM_UNAVAILABLE;
 	atomic_store(&r->c->part->told[r->isolation], r->end); /* the end has gone back: an unclean election */
 	return SM_OK;
 }
@@ -172,7 +173,7 @@ static enum sm_err collect(struct reading *r)
 			if (wait_ms < 0)
 				return nothing_came(r);
 			err = take_next(r, wait_ms < 500 ? wait_ms : 500, &step);
-			if (!err && atomic_load(&r->c->part->engine->closing))
+			if (!err && atomic_load(&r->c->part->engine->ending))
 				err = SM_CLOSED;
 		}
 		if (err)
@@ -260,7 +261,7 @@ static enum sm_err next_run(struct reading *r, struct kafka_run **ret_run)
 		err = collect(r);
 	if (!err && r->end > r->base)
 		err = make_run(r, ret_run);
-	if (err && err != SM_TIMEOUT && !c->broken)
+	if (err && err != SM_TIMEOUT && err != SM_UNAVAILABLE && !c->broken)
 		c->broken = err; /* what was taken is lost to it */
 	return err;
 }
@@ -275,7 +276,7 @@ static enum sm_err read_with(struct kafka_cursor *c, int isolation, int64_t offs
 				    .base = offset,
 				    .end = offset,
 				    .bytes_max = bytes_max < KAFKA_RUN_BYTES_MAX ? bytes_max : KAFKA_RUN_BYTES_MAX,
-				    .deadline_ns = clock_monotonic_ns(&clock_system) + KAFKA_REQUEST_MS * 1000000ull};
+				    .deadline_ns = kafka__deadline_ns(c->part->engine)};
 		buf_init(&r.out);
 		buf_init(&r.headers);
 		run = NULL;
@@ -355,24 +356,29 @@ enum sm_err kafka__ask_offset(struct kafka_log *k, int isolation, const char *to
 	rd_kafka_topic_partition_list_t *list = rk ? rd_kafka_topic_partition_list_new(1) : NULL;
 	if (!list)
 		return SM_NO_MEMORY;
-	uint64_t end_ns = clock_monotonic_ns(&clock_system) + KAFKA_REQUEST_MS * 1000000ull, now;
+	uint64_t end_ns = kafka__deadline_ns(k), now;
 	rd_kafka_topic_partition_t *p = rd_kafka_topic_partition_list_add(list, topic, partition);
 	rd_kafka_resp_err_t err;
 	do {
 		now = clock_monotonic_ns(&clock_system);
 		int left_ms = now < end_ns ? (int)((end_ns - now) / 1000000) + 1 : 1;
+		left_ms = left_ms < ASK_MS ? left_ms : ASK_MS;
 		p->offset = what;
 		p->err = RD_KAFKA_RESP_ERR_NO_ERROR;
 		if (!(err = rd_kafka_offsets_for_times(rk, list, left_ms)))
 			err = p->err;
 		/* A partition that is there, but whose leader is not known yet. */
-		bool again = err && (kafka__rd_err(err) == SM_UNAVAILABLE || err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION);
-		if (!again || now >= end_ns || atomic_load(&k->closing))
+		bool again = err && (kafka__rd_passes(err) || err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION);
+		if (again && atomic_load(&k->ending))
+			err = RD_KAFKA_RESP_ERR__DESTROY;
+		if (!again || now >= end_ns || atomic_load(&k->ending))
 			break;
 		nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
 	} while (true);
-	if (!err)
+	if (!err) {
 		*ret_offset = p->offset < 0 ? -1 : p->offset;
+		kafka__seen(k);
+	}
 	rd_kafka_topic_partition_list_destroy(list);
 	return kafka__rd_err(err);
 }

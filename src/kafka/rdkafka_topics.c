@@ -198,7 +198,7 @@ enum sm_err kafka__topics_refresh(struct kafka_log *k, bool configs, uint32_t ti
 		kafka__picture_unref(p);
 		return err;
 	}
-	p->made_ns = clock_monotonic_ns(&clock_system);
+	kafka__seen(k);
 	pthread_mutex_lock(&k->admin_lock);
 	struct kafka_picture *old = k->picture;
 	k->picture = p;
@@ -214,7 +214,7 @@ enum sm_err kafka__partition_known(struct kafka_log *k, const char *topic, int32
 {
 	struct timespec until;
 	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += KAFKA_REQUEST_MS / 1000;
+	until.tv_sec += (atomic_load(&k->away) ? KAFKA_AWAY_MS : KAFKA_REQUEST_MS) / 1000;
 	pthread_mutex_lock(&k->admin_lock);
 	for (uint64_t first = k->picture_number;;) {
 		const struct log_topic *t = log_topics_find(&k->picture->topics, topic);
@@ -225,7 +225,7 @@ enum sm_err kafka__partition_known(struct kafka_log *k, const char *topic, int32
 			k->picture_used = k->picture_wanted = true;
 			pthread_cond_signal(&k->admin_changed);
 		}
-		if (err == SM_AGAIN && atomic_load(&k->closing))
+		if (err == SM_AGAIN && atomic_load(&k->ending))
 			err = SM_CLOSED;
 		if (err == SM_AGAIN && pthread_cond_timedwait(&k->picture_new, &k->admin_lock, &until))
 			err = SM_TIMEOUT;
