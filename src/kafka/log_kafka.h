@@ -26,7 +26,8 @@ struct log_kafka_options {
  * SM_NO_MEMORY. */
 SM_MUST_CHECK enum sm_err log_kafka_open(const struct log_kafka_options *options, struct sm_log **ret_log, struct sm_error *reterr);
 
-/* The end is near: reads and questions that wait for an answer give up (SM_CLOSED), so that who asks can end. Appends go on; close follows. */
+/* The end is near: reads and questions that wait for an answer give up (SM_CLOSED), so that who asks can end. Appends go on; close follows.
+ */
 void log_kafka_ending(struct sm_log *log);
 /* False while no broker answers. */
 bool log_kafka_answers(struct sm_log *log);
