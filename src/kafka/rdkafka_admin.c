@@ -166,22 +166,6 @@ rd_kafka_event_t *kafka__admin_answer(struct kafka_log *k, rd_kafka_queue_t *que
 	return NULL;
 }
 
-/* The picture shows the topic as it should be: so many partitions at least (0: it is gone). */
-static enum sm_err wait_seen(struct kafka_log *k, const char *name, int32_t partitions, struct sm_error *reterr)
-{
-	uint64_t end_ns = clock_monotonic_ns(&clock_system) + KAFKA_PROPAGATION_MS * 1000000ull;
-	for (;;) {
-		enum sm_err err = kafka__topics_refresh(k, true, KAFKA_REQUEST_MS / 3, reterr);
-		/* This thread alone changes the picture. */
-		const struct log_topic *t = err ? NULL : log_topics_find(&k->picture->topics, name);
-		if (!err && (partitions ? t && t->partitions >= partitions : !t))
-			return SM_OK;
-		if (clock_monotonic_ns(&clock_system) >= end_ns || atomic_load(&k->ending))
-			return sm_fail(reterr, SM_TIMEOUT, "%s has taken the change of topic %s, but does not show it yet", k->shown, name);
-		nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
-	}
-}
-
 /* ---- topics ---- */
 
 struct topic_job {
@@ -194,6 +178,56 @@ struct topic_job {
 	void (*done)(void *arg, const struct sm_error *error);
 	void *arg;
 };
+
+static bool names(const struct topic_job *t, const char *name)
+{
+	for (uint32_t i = 0; i < t->config_count; i++)
+		if (strcmp(t->configs[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+static const char *value_of(const struct log_topic *topic, const char *name)
+{
+	for (uint32_t i = 0; i < topic->config_count; i++)
+		if (strcmp(topic->configs[i].name, name) == 0)
+			return topic->configs[i].value;
+	return NULL;
+}
+
+/* What the job sets is set, what it takes back is not. */
+static bool configs_seen(const struct topic_job *t, const struct log_topic *topic)
+{
+	for (uint32_t i = 0; i < t->config_count; i++) {
+		const char *want = t->configs[i].value, *have = value_of(topic, t->configs[i].name);
+		if (want ? !have || strcmp(want, have) != 0 : have != NULL)
+			return false;
+	}
+	for (uint32_t i = 0; t->only && i < topic->config_count; i++)
+		if (!names(t, topic->configs[i].name))
+			return false;
+	return true;
+}
+
+/* The picture shows the topic as it should be: so many partitions at least (0: it is gone), and the job's configs. A broker may be behind
+ * the controller. It may also write a value in its own way: that is not waited for as long. */
+static enum sm_err wait_seen(struct kafka_log *k, const struct topic_job *job, int32_t partitions, struct sm_error *reterr)
+{
+	uint64_t end_ns = clock_monotonic_ns(&clock_system) + KAFKA_PROPAGATION_MS * 1000000ull, now;
+	for (;;) {
+		enum sm_err err = kafka__topics_refresh(k, true, KAFKA_REQUEST_MS / 3, reterr);
+		/* This thread alone changes the picture. */
+		const struct log_topic *t = err ? NULL : log_topics_find(&k->picture->topics, job->name);
+		now = clock_monotonic_ns(&clock_system);
+		bool long_enough = now + KAFKA_PROPAGATION_MS * 800000ull >= end_ns;
+		if (!err && (partitions ? t && t->partitions >= partitions && (long_enough || configs_seen(job, t)) : !t))
+			return SM_OK;
+		if (now >= end_ns || atomic_load(&k->ending))
+			return sm_fail(reterr, SM_TIMEOUT, "%s has taken the change of topic %s, but does not show it yet", k->shown,
+				       job->name);
+		nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+	}
+}
 
 static void topic_refuse(struct kafka_job *job, enum sm_err err)
 {
@@ -292,7 +326,7 @@ static void run_create(struct kafka_log *k, struct kafka_job *job)
 	if (!err)
 		err = ask_create(k, t, topic, what, &error);
 	if (!err && !t->check)
-		err = wait_seen(k, t->name, t->partitions > 0 ? t->partitions : 1, &error);
+		err = wait_seen(k, t, t->partitions > 0 ? t->partitions : 1, &error);
 	if (topic)
 		rd_kafka_NewTopic_destroy(topic);
 	topic_end(t, err, &error);
@@ -334,7 +368,7 @@ static void run_delete(struct kafka_log *k, struct kafka_job *job)
 	rd_kafka_AdminOptions_destroy(options);
 	rd_kafka_DeleteTopic_destroy(topic);
 	if (!err)
-		err = wait_seen(k, t->name, 0, &error);
+		err = wait_seen(k, t, 0, &error);
 	topic_end(t, err, &error);
 }
 
@@ -372,14 +406,6 @@ static enum sm_err grow(struct kafka_log *k, struct topic_job *t, struct sm_erro
 	rd_kafka_AdminOptions_destroy(options);
 	rd_kafka_NewPartitions_destroy(more);
 	return err;
-}
-
-static bool names(const struct topic_job *t, const char *name)
-{
-	for (uint32_t i = 0; i < t->config_count; i++)
-		if (strcmp(t->configs[i].name, name) == 0)
-			return true;
-	return false;
 }
 
 /* AlterConfigs sets all of a topic's configs at once (the incremental call came after this librdkafka): those that are not to change are
@@ -432,7 +458,7 @@ static void run_change(struct kafka_log *k, struct kafka_job *job)
 	if (more && !err)
 		err = grow(k, t, &error);
 	if (!err && !t->check)
-		err = wait_seen(k, t->name, t->partitions ? t->partitions : 1, &error);
+		err = wait_seen(k, t, t->partitions ? t->partitions : 1, &error);
 	topic_end(t, err, &error);
 }
 
