@@ -119,16 +119,19 @@ static struct kafka_cursor *choose(struct kafka_part *part, int isolation, int64
 {
 	struct kafka_cursor *oldest = NULL, *covering = NULL;
 	uint32_t lanes = 0;
+	bool awaited = false;
 	for (struct kafka_cursor *c = part->cursors[isolation]; c; c = c->next_of_part) {
 		lanes |= 1u << c->lane;
-		if (covers(c, offset))
+		if (c->busy)
+			awaited |= c->taken_at == offset; /* then it will have what we want */
+		else if (covers(c, offset))
 			covering = c;
-		else if (!c->busy && (!oldest || c->broken || c->used_ns < oldest->used_ns))
+		else if (!oldest || c->broken || c->used_ns < oldest->used_ns)
 			oldest = c;
 	}
 	*ret_covers = covering != NULL;
-	if (covering)
-		return covering->busy ? NULL : covering;
+	if (covering || awaited)
+		return covering;
 	if (oldest && (oldest->broken || lanes == (1u << KAFKA_LANES_MAX) - 1))
 		return oldest;
 	if (lanes == (1u << KAFKA_LANES_MAX) - 1)
@@ -152,8 +155,10 @@ enum sm_err kafka__cursor_take(struct kafka_part *part, int isolation, int64_t o
 	pthread_mutex_lock(&part->lock);
 	while (!(c = choose(part, isolation, offset, &there)) && wait)
 		pthread_cond_wait(&part->released, &part->lock);
-	if (c)
+	if (c) {
 		c->busy = true;
+		c->taken_at = offset;
+	}
 	pthread_mutex_unlock(&part->lock);
 	if (!c)
 		return SM_BUSY;

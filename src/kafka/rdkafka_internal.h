@@ -62,15 +62,16 @@ struct kafka_cursor {
 	struct kafka_cursor *next_of_part;
 	struct kafka_part *part;
 	uint32_t lane;
-	bool busy;  /* a thread has it; the rest is that thread's own then */
-	bool fresh; /* it is not known yet where the partition ends */
+	bool busy;        /* a thread has it; the rest is that thread's own then, but for the next two */
+	int64_t taken_at; /* the offset that it was taken for; under the part's lock */
+	uint64_t used_ns; /* the same */
+	bool fresh;       /* it is not known yet where the partition ends */
 	rd_kafka_queue_t *queue;
 	rd_kafka_topic_t *topic;
 	int64_t next;       /* the offset to give out next */
 	int64_t end;        /* the partition ended there when everything before was fetched; -1: there may be more */
 	enum sm_err broken; /* it can go no further */
 	struct kafka_run *last;
-	uint64_t used_ns;
 	rd_kafka_message_t *held[KAFKA_HELD_MAX];
 	uint32_t held_at, held_count;
 };
