@@ -305,6 +305,53 @@ static void appends_of_several_threads_keep_their_order(void **state)
 	appends_free(a);
 }
 
+struct reader {
+	pthread_t thread;
+	struct outgrown *x;
+	const char *topic;
+	int64_t first, sum; /* -1: something was wrong */
+};
+
+static void *read_many(void *arg)
+{
+	struct reader *one = arg;
+	int64_t next = one->first, sum = 0;
+	while (next < 20000) {
+		struct log_read_result result;
+		struct batch_reader reader;
+		struct record r;
+		if (one->x->log->ops->read(one->x->log, one->topic, 0, next, 32 << 10, &result) || !result.slice.size ||
+		    batch_reader_init(&reader, bytes_of(result.slice.data, result.slice.size)))
+			return one->sum = -1, NULL;
+		while (!batch_next(&reader, &r))
+			if (r.offset >= next)
+				sum += next = r.offset + 1;
+		batch_reader_done(&reader);
+		log_slice_done(&result.slice);
+	}
+	one->sum = sum;
+	return NULL;
+}
+
+/* More than there are places in a partition, some at the same one. */
+static void readers_of_several_threads_find_everything(void **state)
+{
+	struct outgrown *x = *state;
+	const char *topic = make_topic(x, "readers", 1, NULL, 0);
+	struct reader many[9];
+	for (int i = 0; i < 20; i++)
+		append_some(x, topic, 0, i * 1000, i * 1000 + 1000);
+	for (int i = 0; i < 9; i++) {
+		many[i] = (struct reader){.x = x, .topic = topic, .first = i / 3 * 7000};
+		assert_int_equal(pthread_create(&many[i].thread, NULL, read_many, &many[i]), 0);
+	}
+	for (int i = 0; i < 9; i++) {
+		int64_t first = many[i].first;
+		pthread_join(many[i].thread, NULL);
+		assert_int_equal(many[i].sum, (int64_t)20000 * 20001 / 2 - first * (first + 1) / 2);
+	}
+}
+
 int main(void)
 {
 #define WITH_BROKER(name) cmocka_unit_test_setup_teardown(name, outgrown_begin, outgrown_end)
@@ -314,6 +361,7 @@ int main(void)
 		WITH_BROKER(what_waits_is_bounded),
 		WITH_BROKER(a_producer_that_can_go_no_further_is_replaced),
 		WITH_BROKER(appends_of_several_threads_keep_their_order),
+		WITH_BROKER(readers_of_several_threads_find_everything),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
