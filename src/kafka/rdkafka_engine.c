@@ -197,7 +197,6 @@ static const struct log_ops ops = {
 	.offsets_fetch = kafka__offsets_fetch,
 	.offsets_list = kafka__offsets_list,
 	.offsets_release = kafka__offsets_release,
-	.groups = kafka__groups,
 	.close = close_log,
 };
 
