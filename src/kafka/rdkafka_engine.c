@@ -197,6 +197,7 @@ static const struct log_ops ops = {
 	.offsets_fetch = kafka__offsets_fetch,
 	.offsets_list = kafka__offsets_list,
 	.offsets_release = kafka__offsets_release,
+	.groups = kafka__log_groups,
 	.close = close_log,
 };
 

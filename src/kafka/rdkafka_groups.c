@@ -376,3 +376,67 @@ enum sm_err kafka__offsets_list(struct sm_log *log, const char *group, struct lo
 	*ret_hold = arena;
 	return SM_OK;
 }
+
+/* ---- all groups ---- */
+
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static enum sm_err take_names(struct arena *arena, const rd_kafka_ListConsumerGroups_result_t *result, const char ***ret_names,
+			      uint32_t *ret_count)
+{
+	size_t count, failed;
+	const rd_kafka_error_t **errors = rd_kafka_ListConsumerGroups_result_errors(result, &failed);
+	if (failed) /* a broker does not answer: its groups are not known */
+		return kafka__rd_err(rd_kafka_error_code(errors[0]));
+	const rd_kafka_ConsumerGroupListing_t **groups = rd_kafka_ListConsumerGroups_result_valid(result, &count);
+	const char **names = arena_alloc(arena, (count + 1) * sizeof *names);
+	for (size_t i = 0; names && i < count; i++) {
+		const char *name = rd_kafka_ConsumerGroupListing_group_id(groups[i]);
+		if (!(names[i] = arena_string(arena, name, strlen(name))))
+			return SM_NO_MEMORY;
+	}
+	if (!names)
+		return SM_NO_MEMORY;
+	qsort(names, count, sizeof *names, by_text);
+	*ret_names = names;
+	*ret_count = (uint32_t)count;
+	return SM_OK;
+}
+
+static enum sm_err ask_groups(struct kafka_log *k, struct arena *arena, const char ***ret_names, uint32_t *ret_count)
+{
+	struct sm_error error = {0};
+	rd_kafka_AdminOptions_t *options = kafka__admin_options(k, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPS);
+	rd_kafka_queue_t *queue = rd_kafka_queue_new(kafka__asker(k));
+	rd_kafka_ListConsumerGroups(kafka__asker(k), options, queue);
+	rd_kafka_event_t *event = kafka__admin_answer(k, queue, "asking for the groups", &error);
+	enum sm_err err = event ? take_names(arena, rd_kafka_event_ListConsumerGroups_result(event), ret_names, ret_count) : error.code;
+	rd_kafka_event_destroy(event);
+	rd_kafka_queue_destroy(queue);
+	rd_kafka_AdminOptions_destroy(options);
+	return err;
+}
+
+enum sm_err kafka__log_groups(struct sm_log *log, const char *const **ret_names, uint32_t *ret_count, void **ret_hold)
+{
+	struct kafka_log *k = kafka__log_of(log);
+	struct arena *arena = arena_new();
+	uint64_t began_ns = clock_monotonic_ns(&clock_system);
+	const char **names = NULL;
+	enum sm_err err = SM_NO_MEMORY;
+	if (!arena)
+		return err;
+	do
+		err = ask_groups(k, arena, &names, ret_count);
+	while (again(k, err, began_ns));
+	if (err) {
+		kafka__offsets_release(log, arena);
+		return err;
+	}
+	*ret_names = names;
+	*ret_hold = arena;
+	return SM_OK;
+}

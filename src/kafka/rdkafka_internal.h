@@ -165,6 +165,8 @@ enum sm_err kafka__offsets_fetch(struct sm_log *log, const char *group, struct l
 enum sm_err kafka__offsets_list(struct sm_log *log, const char *group, struct log_group_offset **ret_offsets, uint32_t *ret_count,
 				void **ret_hold);
 void kafka__offsets_release(struct sm_log *log, void *hold);
+/* Those without commits too. */
+enum sm_err kafka__log_groups(struct sm_log *log, const char *const **ret_names, uint32_t *ret_count, void **ret_hold);
 
 /* ---- the engine ---- */
 

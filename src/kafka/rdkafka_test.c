@@ -460,6 +460,13 @@ static void offsets_of_groups_are_kept(void **state)
 	assert_int_equal(list[0].partition, 0);
 	assert_int_equal(list[1].partition, 2);
 	x->log->ops->offsets_release(x->log, hold);
+	const char *const *names;
+	bool found = false;
+	assert_int_equal(x->log->ops->groups(x->log, &names, &count, &hold), SM_OK);
+	for (uint32_t i = 0; i < count; i++)
+		found |= strcmp(names[i], group) == 0;
+	assert_true(found);
+	x->log->ops->offsets_release(x->log, hold);
 	const struct log_group_offset back[] = {{.topic = topic, .partition = 0, .offset = -1}};
 	assert_int_equal(commit(x, group, back, 1), SM_OK);
 	assert_int_equal(x->log->ops->offsets_list(x->log, group, &list, &count, &hold), SM_OK);
