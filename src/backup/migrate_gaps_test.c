@@ -222,7 +222,7 @@ static void finish(struct two_logs *b)
 
 static void an_append_that_fails_is_made_once(void **state)
 {
-	for (int arrives = 0; arrives < 2; arrives++)
+	for (int arrives = 0; arrives < 3; arrives++)
 		for (long nth = 1; nth < 9; nth += nth < 3 ? 1 : 3) {
 			struct two_logs b;
 			struct sm_error error;
@@ -230,7 +230,8 @@ static void an_append_that_fails_is_made_once(void **state)
 			two_begin(&b);
 			fill(&b);
 			b.target.fail_at = nth;
-			b.target.arrives = arrives;
+			b.target.arrives = arrives > 0;
+			b.target.in_part = arrives == 2;
 			assert_int_equal(two_run(&b, &report, &error), SM_UNAVAILABLE);
 			assert_non_null(strstr(error.text, "Run this again"));
 			finish(&b);
@@ -278,6 +279,13 @@ static void a_second_writer_is_noticed(void **state)
 	two_put(b.inner, "t", 0, 77, 1, CODEC_NONE);
 	assert_int_equal(two_run(&b, &report, &error), SM_CONFLICT);
 	assert_non_null(strstr(error.text, "delete the topic"));
+	two_end(&b);
+	/* In the middle. */
+	two_begin(&b);
+	fill(&b);
+	b.target.intrude_at = 4;
+	assert_int_equal(two_run(&b, &report, &error), SM_CONFLICT);
+	assert_non_null(strstr(error.text, "somebody else writes"));
 	two_end(&b);
 }
 

@@ -239,6 +239,19 @@ static enum sm_err places_take(struct byte_reader *r, struct migrate_notes *note
 	return SM_OK;
 }
 
+/* Offsets are none below 0, and go on. */
+static bool in_order(const struct migrate_notes *n)
+{
+	const struct migrate_point *points[] = {&n->begin, &n->proven, &n->tip};
+	for (int i = 0; i < 3; i++)
+		if (points[i]->source < (i ? points[i - 1]->source : 0) || points[i]->target < (i ? points[i - 1]->target : 0))
+			return false;
+	for (uint32_t i = 0; i < n->place_count; i++)
+		if (n->places[i].source < (i ? n->places[i - 1].source : 0) || n->places[i].target < (i ? n->places[i - 1].target : 0))
+			return false;
+	return n->before.source >= n->begin.source && n->before.target >= n->begin.target;
+}
+
 enum sm_err migrate__notes_read(struct migrate *m, const char *topic, int32_t partition, struct migrate_notes *ret_notes,
 				struct sm_error *reterr)
 {
@@ -257,7 +270,9 @@ enum sm_err migrate__notes_read(struct migrate *m, const char *topic, int32_t pa
 		notes.tip = point_take(&r);
 		notes.proven = point_take(&r);
 		notes.found = true;
-		if ((err = places_take(&r, &notes)))
+		if (!(err = places_take(&r, &notes)) && !in_order(&notes))
+			err = SM_CORRUPT;
+		if (err)
 			err = sm_fail(reterr, err, "%s/%s: %s", m->o->state_dir, name, sm_err_text(err));
 		free(data);
 	} else if (!err && !(notes.places = calloc(MIGRATE_PLACES_MAX, sizeof *notes.places))) {

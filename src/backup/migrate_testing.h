@@ -19,7 +19,9 @@ struct faulty_log {
 	struct sm_log log; /* first */
 	struct sm_log *inner;
 	long appends, fail_at; /* the Nth append (0: none) is answered SM_UNAVAILABLE, ... */
-	bool arrives;          /* ... but was made */
+	bool arrives;          /* ... but was made, */
+	bool in_part;          /* with its first batch only */
+	long intrude_at;       /* before the Nth append comes one of somebody else */
 	long commits, fail_commit_at;
 	bool same_ids; /* all topics have the same id, as of an engine that tells none */
 	struct log_topics picture;
@@ -74,18 +76,34 @@ static inline void faulty_topics_release(struct sm_log *log, const struct log_to
 	f->inner->ops->topics_release(f->inner, topics == &f->picture ? f->real : topics);
 }
 
+static inline void two_intrude(struct sm_log *log, const char *topic, int32_t partition)
+{
+	struct buf out;
+	struct batch_builder builder;
+	buf_init(&out);
+	batch_begin(&builder, &out, CODEC_NONE);
+	batch_add(&builder, &(struct record){.timestamp_ms = T0, .key_null = true, .value = BYTES("mine")}, NULL, 0);
+	assert_int_equal(batch_end(&builder), SM_OK);
+	assert_int_equal(log_append_wait(log, topic, partition, out.data + out.start, buf_size(&out), NULL), SM_OK);
+	buf_done(&out);
+}
+
 static inline void faulty_append(struct sm_log *log, const char *topic, int32_t partition, uint8_t *batches, size_t size, unsigned flags,
 				 log_append_done done, void *arg)
 {
 	struct faulty_log *f = faulty_of(log);
 	const struct log_append_result lost = {.err = SM_UNAVAILABLE, .base_offset = -1};
-	if (++f->appends != f->fail_at) {
+	struct batch_info first;
+	if (++f->appends == f->intrude_at)
+		two_intrude(f->inner, topic, partition);
+	if (f->appends != f->fail_at) {
 		f->inner->ops->append(f->inner, topic, partition, batches, size, flags, done, arg);
 		return;
 	}
 	int64_t offset;
+	assert_int_equal(batch_parse(bytes_of(batches, size), &first), SM_OK);
 	if (f->arrives)
-		assert_int_equal(log_append_wait(f->inner, topic, partition, batches, size, &offset), SM_OK);
+		assert_int_equal(log_append_wait(f->inner, topic, partition, batches, f->in_part ? first.size : size, &offset), SM_OK);
 	done(arg, &lost);
 }
 

@@ -243,11 +243,32 @@ static enum sm_err check_topic(struct migrate *m, struct migrate_topic *t, struc
 	return SM_OK;
 }
 
+/* A picture without topics may be that of a server that is gone. */
+static enum sm_err check_there(struct sm_log *log, const char *name, const struct log_topics *topics, struct sm_error *reterr)
+{
+	const char *const *names;
+	uint32_t count;
+	void *hold;
+	if (!topics)
+		return sm_fail(reterr, SM_NO_MEMORY, "no memory");
+	if (topics->count || !log->ops->groups)
+		return SM_OK;
+	enum sm_err err = log->ops->groups(log, &names, &count, &hold);
+	if (err)
+		return sm_fail(reterr, err, "%s does not answer: %s", name, sm_err_text(err));
+	log->ops->offsets_release(log, hold);
+	return SM_OK;
+}
+
 enum sm_err migrate__plan(struct migrate *m, struct sm_error *reterr)
 {
 	struct sm_log *from = m->o->source, *to = m->o->target;
 	const struct log_topics *source = from->ops->topics(from), *target = to->ops->topics(to);
-	enum sm_err err = source && target ? choose(m, source, target, reterr) : sm_fail(reterr, SM_NO_MEMORY, "no memory");
+	enum sm_err err = check_there(from, m->o->source_name, source, reterr);
+	if (!err)
+		err = check_there(to, m->o->target_name, target, reterr);
+	if (!err)
+		err = choose(m, source, target, reterr);
 	if (source)
 		from->ops->topics_release(from, source);
 	if (target)

@@ -70,8 +70,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 /* ---- sides ---- */
 
 struct side {
-	char name[256]; /* for people, and for the notes */
-	char dir[4096]; /* of a server's data, else "" */
+	char name[256];     /* for people, and for the notes */
+	char dir[4096];     /* of a server's data, else "" */
+	char brokers[1024]; /* where Kafka's clients find it */
 	struct sm_session *session;
 	struct sm_log *kafka; /* NULL: the session's */
 	struct sm_log *log;
@@ -87,6 +88,7 @@ static enum sm_err kafka_open(struct side *s, const char *address, struct sm_err
 {
 	const struct log_kafka_options options = {.address = address, .notice = notice};
 	log_kafka_shown(address, s->name, sizeof s->name);
+	log_kafka_brokers(address, s->brokers, sizeof s->brokers);
 	enum sm_err err = log_kafka_open(&options, &s->kafka, reterr);
 	if (!err)
 		s->log = s->kafka;
@@ -106,6 +108,7 @@ static enum sm_err side_open(struct side *s, const char *address, struct sm_erro
 		return err;
 	snprintf(s->dir, sizeof s->dir, "%s", info.data);
 	snprintf(s->name, sizeof s->name, "%.255s", info.data);
+	snprintf(s->brokers, sizeof s->brokers, "%s", info.kafka);
 	s->log = sm_session_log(s->session);
 	return SM_OK;
 }
@@ -234,8 +237,9 @@ static int print_report(const struct migrate_log_report *r, const struct argumen
 			snprintf(here, sizeof here, "%" PRId64, row->source_offset);
 		if (row->target_offset >= 0)
 			snprintf(there, sizeof there, "%" PRId64, row->target_offset);
-		fprintf(stderr, "smack: %s, partition %d: %s: the first difference is offset %s of %s, offset %s of %s\n", row->topic,
-			(int)row->partition, row->difference, here, source->name, there, target->name);
+		fprintf(stderr, "smack: %s, partition %d: %s: the first difference is offset %s of %s, offset %s of %s%s\n", row->topic,
+			(int)row->partition, row->difference, here, source->name, there, target->name,
+			a->verify ? "" : ". If nobody has written there, delete the topic there and run this again");
 		return STATUS_FAILED;
 	}
 	if (!a->verify)
@@ -256,7 +260,7 @@ static int migrate(const struct arguments *a)
 	enum sm_err err = side_open(&source, a->from ? a->from : a->data, &error);
 	if (!err)
 		err = side_open(&target, a->to ? a->to : a->data, &error);
-	if (!err && strcmp(source.name, target.name) == 0)
+	if (!err && (strcmp(source.name, target.name) == 0 || (*source.brokers && strcmp(source.brokers, target.brokers) == 0)))
 		err = sm_fail(&error, SM_INVALID, "%s is both sides", source.name);
 	if (!err)
 		err = state_dir(a, &source, &target, state, &error);

@@ -96,8 +96,9 @@ def is_refused(a, b, to):
     check("DIFFERENT" in said and "the first difference is offset 1" in said, said)
     said = migrate("--data", a.data, "--to", to, "--topics", "no-such", status=1)
     check("no topic 'no-such'" in said, said)
-    said = migrate("--data", a.data, "--to", a.data, status=1)
-    check("is both sides" in said, said)
+    for itself in (a.data, "kafka://" + a.kafka):
+        said = migrate("--data", a.data, "--to", itself, status=1)
+        check("is both sides" in said, said)
     migrate("--data", a.data, status=2)
 
 
