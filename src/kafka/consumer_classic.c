@@ -150,6 +150,7 @@ static void downgrade(struct group *g, int32_t generation, bool rebalance)
 			group__member_free(out);
 		}
 	}
+	g->kept = g->changed = true;
 	g->generation = generation;
 	g->protocol_type = copy("consumer");
 	group__consumer_end(g);
@@ -194,7 +195,7 @@ static bool protocols_fit(const struct consumer_group *c, const struct kafka_joi
 	return fit && bytes_equal(q->protocol_type, BYTES("consumer"));
 }
 
-static struct consumer_classic *classic_new(struct consumer_group *c, const struct kafka_join_group_request *q)
+struct consumer_classic *group__classic_new(struct consumer_group *c, const struct kafka_join_group_request *q)
 {
 	struct consumer_classic *classic = calloc(1, sizeof *classic);
 	if (!classic)
@@ -264,7 +265,8 @@ static int16_t join(struct group *g, struct kafka_request *r, const char *id, st
 				     .arena = &r->arena};
 	if (!decode_subscription(&r->arena, q->protocols[0].metadata, &s))
 		return KAFKA_INCONSISTENT_GROUP_PROTOCOL;
-	if (!id || !call.client_host || !group__see_topics(g, c) || tell_owned(r, c, &s, &says) || !(call.classic = classic_new(c, q)))
+	if (!id || !call.client_host || !group__see_topics(g, c) || tell_owned(r, c, &s, &says) ||
+	    !(call.classic = group__classic_new(c, q)))
 		return KAFKA_UNKNOWN_SERVER_ERROR;
 	says.rebalance_timeout_ms = q->rebalance_timeout_ms < 0 ? q->session_timeout_ms : q->rebalance_timeout_ms;
 	says.subscribed_topic_names = s.topics;
@@ -435,7 +437,7 @@ static enum sm_err upgrade_member(struct group *g, struct kafka_request *r, stru
 	if (!out)
 		return SM_NO_MEMORY;
 	out->id = strdup(m->id);
-	out->classic = classic_new(c, q);
+	out->classic = group__classic_new(c, q);
 	enum sm_err err = out->id && out->classic ? consumer_about__make(c, NULL, &call, &out->about, &why) : SM_NO_MEMORY;
 	out->rebalance_timeout_ms = m->rebalance_timeout_ms;
 	out->epoch = out->previous_epoch = g->generation;

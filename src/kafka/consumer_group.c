@@ -65,7 +65,7 @@ void consumer_group__fence(struct consumer_group *g, struct consumer_member *m)
 	member_free(g, m);
 	g->member_count--;
 	g->epoch++;
-	g->stale = true;
+	g->stale = g->changed = true;
 }
 
 int16_t consumer_group__check_epoch(const struct consumer_group *g, struct bytes id, int32_t epoch)
@@ -249,6 +249,7 @@ static enum sm_err retarget(struct consumer_group *g)
 		partition_set__move(&m->target, &members[n++].after);
 	if (!err)
 		g->target_epoch = g->epoch;
+	g->changed = true;
 	for (uint32_t i = 0; members && i < count; i++) {
 		if (i == 0 || members[i].topics != members[i - 1].topics)
 			free((void *)(uintptr_t)members[i].topics);
@@ -313,6 +314,7 @@ static enum sm_err advance(struct consumer_group *g, struct consumer_member *m, 
 		err = partition_set__make(&kept, SET_EITHER, &wanted, &all);
 	if (err)
 		goto done;
+	g->changed = true;
 	m->previous_epoch = m->epoch;
 	if (still_owns(owned, &gone)) {
 		m->state = CONSUMER_UNREVOKED;
@@ -440,6 +442,7 @@ static void leave(struct consumer_group *g, const struct consumer_call *c, struc
 	assert(m); /* only who joins may be new */
 	if (c->q->member_epoch == CONSUMER_LEAVES_STATIC) {
 		m->epoch = CONSUMER_LEAVES_STATIC;
+		g->changed = true;
 		partition_set__done(&m->revoking);
 	} else {
 		consumer_group__fence(g, m);
@@ -466,6 +469,7 @@ struct consumer_member *consumer_group__add(struct consumer_group *g)
 		at = &(*at)->next;
 	*at = m;
 	g->member_count++;
+	g->changed = true;
 	return m;
 }
 
@@ -487,6 +491,7 @@ static bool update(struct consumer_group *g, const struct consumer_call *c, stru
 	struct consumer_member *m = *member;
 	if (m && q->member_epoch != 0 && !m->classic && !consumer_about__changes(&m->about, c)) {
 		*ret_bump = g->epoch == 0;
+		g->changed |= q->rebalance_timeout_ms >= 0 && q->rebalance_timeout_ms != m->rebalance_timeout_ms;
 		if (q->rebalance_timeout_ms >= 0)
 			m->rebalance_timeout_ms = q->rebalance_timeout_ms;
 		return true;
@@ -511,6 +516,7 @@ static bool update(struct consumer_group *g, const struct consumer_call *c, stru
 	consumer_classic__free(g, m->classic);
 	m->classic = c->classic;
 	a->taken = c->classic != NULL;
+	g->changed = true;
 	if (q->rebalance_timeout_ms >= 0)
 		m->rebalance_timeout_ms = q->rebalance_timeout_ms;
 	return true;
@@ -525,6 +531,7 @@ static enum sm_err go_on(struct consumer_group *g, struct consumer_member *m, bo
 	if (g->stale)
 		err = look_up(g, &changed);
 	/* While a target is due anyhow, what changed goes with it. */
+	g->changed |= bump || changed;
 	g->epoch += bump || (changed && g->epoch == g->target_epoch);
 	if (!err && g->epoch > g->target_epoch)
 		err = retarget(g);

@@ -76,6 +76,7 @@ struct consumer_group {
 	int32_t epoch, target_epoch;
 	struct topic_pattern *patterns;
 	const struct log_topics *topics; /* borrowed until the next consumer_group__see */
+	bool changed;                    /* something that is kept on disk, since the owner has set it to false */
 	bool stale, unmatched;           /* what is subscribed must be looked up again, the patterns too */
 	struct assign_topic *subscribed; /* by id; as it was when it was looked up last */
 	uint32_t subscribed_count;

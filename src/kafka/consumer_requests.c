@@ -5,14 +5,11 @@
 
 /* ---- on the way: the connection's dispatcher ---- */
 
-/* Members whose group is gone (with the server's restart: it keeps no members) are told that they are unknown, so that they join
- * again. Kafka, which keeps them, says GROUP_ID_NOT_FOUND, which to its clients is the end; who leaves is told that here too. */
 static int16_t no_group(struct kafka_request *r, const char **ret_text)
 {
 	const struct kafka_consumer_group_heartbeat_request *q = r->body;
-	bool leaves = q->member_epoch < 0;
-	*ret_text = arena_printf(&r->arena, "%s %.*s not found.", leaves ? "Group" : "Consumer group", TEXT(q->group_id));
-	return leaves ? KAFKA_GROUP_ID_NOT_FOUND : KAFKA_UNKNOWN_MEMBER_ID;
+	*ret_text = arena_printf(&r->arena, "%s %.*s not found.", q->member_epoch < 0 ? "Group" : "Consumer group", TEXT(q->group_id));
+	return KAFKA_GROUP_ID_NOT_FOUND;
 }
 
 void kafka__consumer_group_heartbeat(struct kafka_request *r)
@@ -133,6 +130,7 @@ const char *group__client_host(struct kafka_request *r)
 
 void group__consumer_end(struct group *g)
 {
+	g->changed |= g->consumer != NULL;
 	consumer_group__free(g->consumer);
 	g->consumer = NULL;
 	if (g->topics)
@@ -159,11 +157,8 @@ static struct consumer_group *begin(struct group *g, struct kafka_request *r, st
 {
 	const struct kafka_consumer_group_heartbeat_request *q = r->body;
 	if (q->member_epoch != 0) {
-		bool gone = g->state == GROUP_EMPTY; /* its members may be of before a restart: see no_group */
-		a->error = gone ? KAFKA_UNKNOWN_MEMBER_ID : KAFKA_GROUP_ID_NOT_FOUND;
-		a->text = gone ? arena_printf(&r->arena, "Member %.*s is not a member of group %.*s.", TEXT(q->member_id),
-					      TEXT(q->group_id))
-			       : arena_printf(&r->arena, "Group %.*s is not a consumer group.", TEXT(q->group_id));
+		a->error = KAFKA_GROUP_ID_NOT_FOUND;
+		a->text = arena_printf(&r->arena, "Group %.*s is not a consumer group.", TEXT(q->group_id));
 		return NULL;
 	}
 	if (g->state != GROUP_EMPTY)

@@ -256,6 +256,7 @@ static void set_state(struct group *g, enum group_state state)
 
 void group__stable(struct group *g)
 {
+	g->kept = g->changed = true;
 	set_state(g, GROUP_STABLE);
 }
 
@@ -318,6 +319,7 @@ static void become_empty(struct group *g)
 	g->protocol = NULL;
 	g->leader = NULL;
 	g->sync_deadline_ns = 0;
+	g->kept = g->changed = true;
 	set_state(g, GROUP_EMPTY);
 }
 
@@ -406,6 +408,8 @@ void group__forget_classic(struct group *g)
 	while (g->members)
 		take_out(g, g->members, KAFKA_REBALANCE_IN_PROGRESS);
 	g->state = GROUP_EMPTY;
+	g->kept = false;
+	g->changed = true;
 	g->initial = false;
 	g->leader = NULL;
 	g->sync_deadline_ns = 0;
@@ -520,6 +524,11 @@ static enum sm_err group_init(struct sm_actor *self, void *state, void *arg)
 	g->server = g->entry->server;
 	g->self = self;
 	g->idle_deadline_ns = group__after(KAFKA_GROUP_IDLE_MS);
+	g->answers_tail = &g->answers;
+	g->changed_ms = -1;
+	map_init(&g->stored);
+	group__load(g);
+	set_timer(g);
 	return SM_OK;
 }
 
@@ -528,10 +537,17 @@ static enum sm_err group_receive(struct sm_actor *self, void *state, struct sm_m
 	struct group *g = state;
 	if (msg->type == &sm_msg_timer) {
 		on_timer(g);
+	} else if (msg->type == &group__saved_type) {
+		sm_msg_keep(self);
+		group__saved(g, msg);
 	} else {
 		sm_msg_keep(self);
+		g->changed |= g->rewrite;
+		g->rewrite = false;
+		((struct kafka_msg *)msg)->request->coordinator = g;
 		group__handle(g, ((struct kafka_msg *)msg)->request);
 	}
+	group__save(g);
 	set_timer(g);
 	return SM_OK;
 }
@@ -564,7 +580,9 @@ static void group_done(struct sm_actor *self, void *state)
 		answer_waiting(m, KAFKA_NOT_COORDINATOR);
 		group__member_free(m);
 	}
+	group__answers_flush(g);
 	group__consumer_end(g);
+	map_done(&g->stored);
 	free(g->protocol_type);
 	free(g->protocol);
 	sm_unref(g->entry->ref);

@@ -57,6 +57,14 @@ struct group {
 	bool used;                       /* something came of it: a request that is refused does not make a group */
 	struct consumer_group *consumer; /* NULL: a classic group */
 	const struct log_topics *topics; /* what consumer sees */
+	/* group_store.c */
+	bool kept;                                     /* a classic group that was complete, or is empty again: it has its record */
+	bool changed;                                  /* what is on disk may not be what is */
+	bool rewrite;                                  /* a write has failed: the next request's message tries again */
+	int64_t changed_ms;                            /* when it changed last, by the wall clock; -1: not known */
+	struct map stored;                             /* keys on disk -> hash of the value, as the pointer's value */
+	struct group_save *saves;                      /* under way, oldest first */
+	struct kafka_request *answers, **answers_tail; /* of the message that is being handled */
 };
 static inline bool group__is_empty(const struct group *g)
 {
@@ -71,17 +79,34 @@ static inline uint64_t group__after(int64_t ms)
 	return group__now() + (uint64_t)ms * 1000000;
 }
 
+/* ---- group_store.c ---- */
+extern const struct sm_msg_type group__saved_type;
+/* The request goes back to its connection when the writes are done that are under way at the end of this message. */
+void group__reply(struct kafka_request *r);
+/* At the end of each message: write what has changed. */
+void group__save(struct group *g);
+/* A write is done: a message of group__saved_type, which it frees. */
+void group__saved(struct group *g, struct sm_msg *msg);
+/* Let all answers of this message go now. */
+void group__answers_flush(struct group *g);
+/* Of what a consumer group's members subscribe to. */
+int64_t group__topics_hash(const struct consumer_group *c);
+
+/* ---- group_load.c ---- */
+/* Take up what is on disk. */
+void group__load(struct group *g);
+
 /* ---- group.c ---- */
 /* The request goes back to its connection: with its reply, with an error, or to end it for want of memory. */
 static inline void group__answer(struct kafka_request *r)
 {
 	r->step = kafka__finish;
-	kafka__resume(r);
+	group__reply(r);
 }
 static inline void group__refuse(struct kafka_request *r, int16_t error)
 {
 	kafka__group_refuse(r, error);
-	kafka__resume(r);
+	group__reply(r);
 }
 static inline void group__out_of_memory(struct kafka_request *r)
 {
@@ -141,6 +166,8 @@ struct consumer_group *group__upgraded(struct group *g, struct kafka_request *r,
 /* Members may have left; before that the group was at epoch. When only classic members are there still, it is a classic group again, with
  * that generation, and rebalances. Shows the group. */
 void group__consumer_left(struct group *g, int32_t epoch);
+/* What a member is beside, counted in c->bytes. NULL: no memory. */
+struct consumer_classic *group__classic_new(struct consumer_group *c, const struct kafka_join_group_request *q);
 void group__classic_join(struct group *g, struct kafka_request *r);
 void group__classic_sync(struct group *g, struct kafka_request *r);
 void group__classic_heartbeat(struct group *g, struct kafka_request *r);

@@ -226,6 +226,7 @@ static void replace_static(struct group *g, struct member *m, struct kafka_reque
 	if (g->state == GROUP_STABLE && protocol && g->protocol && strcmp(protocol, g->protocol) == 0) {
 		bool leader = m == g->leader, skips = r->version.version >= 9;
 		group__member_heard(m);
+		g->changed = true;
 		answer_join_as(g, m, r, leader && !skips ? old : g->leader->id, leader && skips, leader && skips);
 	} else {
 		wait_joined(g, m, r);

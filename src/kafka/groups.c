@@ -45,16 +45,34 @@ static enum sm_err make_coordinator(struct kafka_server *server, struct bytes id
 	return err;
 }
 
+/* Under the lock. A group that was kept has members, or a name at least. */
+static bool is_kept(struct kafka_server *server, struct bytes id)
+{
+	char *text = strndup((const char *)id.data, id.size);
+	bool kept = text && kafka__group_kept(server, text);
+	free(text);
+	return kept;
+}
+
 static enum sm_err find_ref(struct kafka_server *server, struct bytes id, enum kafka_group_find find, struct sm_ref **ret)
 {
 	pthread_mutex_lock(&server->groups_lock);
 	struct kafka_group_entry *e = map_get(&server->groups, id);
 	enum sm_err err = SM_OK;
 	if (!e)
-		err = find == GROUP_MAKE ? make_coordinator(server, id, &e) : SM_NOT_FOUND;
+		err = find == GROUP_MAKE || is_kept(server, id) ? make_coordinator(server, id, &e) : SM_NOT_FOUND;
 	if (!err)
 		*ret = sm_ref_get(e->ref);
 	pthread_mutex_unlock(&server->groups_lock);
+	return err;
+}
+
+enum sm_err kafka__group_begin(struct kafka_server *server, struct bytes id)
+{
+	struct sm_ref *ref;
+	enum sm_err err = find_ref(server, id, GROUP_MAKE, &ref);
+	if (!err)
+		sm_unref(ref);
 	return err;
 }
 
@@ -205,37 +223,101 @@ static bool filtered(const struct bytes *filter, int32_t count, const char *text
 	return count > 0;
 }
 
-static bool list_groups(struct kafka_request *r)
+/* false: no memory. */
+static bool list_one(struct kafka_request *r, struct map *seen, struct bytes id, const char *state, const char *type,
+		     struct bytes protocol_type)
 {
 	const struct kafka_list_groups_request *q = r->body;
 	struct kafka_list_groups_response *reply = r->reply;
-	reply->groups = kafka__alloc(r, r->server->groups.count, sizeof *reply->groups);
+	if (map_get(seen, id))
+		return true;
+	if (map_put(seen, id, r, NULL))
+		return false;
+	if (filtered(q->states_filter, q->states_filter_count, state) || filtered(q->types_filter, q->types_filter_count, type))
+		return true;
+	struct kafka_listed_group *g = &reply->groups[reply->groups_count++];
+	g->group_id = bytes_of(arena_string(&r->arena, (const char *)id.data, id.size), id.size);
+	g->protocol_type = bytes_of(arena_string(&r->arena, (const char *)protocol_type.data, protocol_type.size), protocol_type.size);
+	g->group_state = bytes_str(state);
+	g->group_type = bytes_str(type);
+	return g->group_id.data && g->protocol_type.data;
+}
+
+/* The names of groups without a coordinator: those that are kept, and those that have offsets. */
+struct names {
+	const char *const *names[2];
+	uint32_t counts[2];
+	void *holds[2];
+};
+
+static enum sm_err names_take(struct sm_log *log, struct names *n)
+{
+	*n = (struct names){0};
+	enum sm_err err = log->ops->groups_kept ? log->ops->groups_kept(log, &n->names[0], &n->counts[0], &n->holds[0]) : SM_OK;
+	if (!err && log->ops->groups)
+		err = log->ops->groups(log, &n->names[1], &n->counts[1], &n->holds[1]);
+	return err;
+}
+
+static bool list_known(struct kafka_request *r, struct map *seen)
+{
+	struct kafka_server *server = r->server;
+	bool ok = true;
 	size_t at = 0;
 	struct bytes id;
 	void *value;
-	while (reply->groups && map_next(&r->server->groups, &at, &id, &value)) {
+	pthread_mutex_lock(&server->groups_lock);
+	struct kafka_list_groups_response *reply = r->reply;
+	size_t room = (size_t)(uintptr_t)r->state + server->groups.count;
+	reply->groups = kafka__alloc(r, room, sizeof *reply->groups);
+	while (ok && reply->groups && map_next(&server->groups, &at, &id, &value)) {
 		const struct kafka_group_entry *e = value;
-		if (filtered(q->states_filter, q->states_filter_count, e->state) ||
-		    filtered(q->types_filter, q->types_filter_count, e->type))
-			continue;
-		struct kafka_listed_group *g = &reply->groups[reply->groups_count++];
-		g->group_id = bytes_str(arena_printf(&r->arena, "%s", e->id));
-		g->protocol_type = bytes_str(arena_printf(&r->arena, "%s", e->protocol_type));
-		g->group_state = bytes_str(e->state);
-		g->group_type = bytes_str(e->type);
+		ok = list_one(r, seen, id, e->state, e->type, bytes_str(e->protocol_type));
 	}
-	return reply->groups != NULL;
+	pthread_mutex_unlock(&server->groups_lock);
+	return ok && reply->groups;
+}
+
+static void list_run(struct kafka_request *r)
+{
+	struct kafka_list_groups_response *reply = r->reply;
+	struct sm_log *log = r->server->log;
+	struct names n;
+	struct map seen;
+	map_init(&seen);
+	enum sm_err err = names_take(log, &n);
+	r->state = (void *)(uintptr_t)(n.counts[0] + n.counts[1]); /* room for those beside the registry's */
+	bool ok = list_known(r, &seen);
+	for (int k = 0; k < 2; k++) {
+		for (uint32_t i = 0; ok && !err && i < n.counts[k]; i++) {
+			const char *type;
+			struct bytes protocol_type;
+			ok = kafka__group_peek(r->server, n.names[k][i], &r->arena, &type, &protocol_type) &&
+			     list_one(r, &seen, bytes_str(n.names[k][i]), "Empty", type, protocol_type);
+		}
+		if (n.holds[k])
+			log->ops->offsets_release(log, n.holds[k]);
+	}
+	map_done(&seen);
+	r->state = ok ? r : NULL;
+	if (err == SM_IO) /* some are not known: a client asks again, or another way */
+		reply->error_code = KAFKA_COORDINATOR_NOT_AVAILABLE;
+	else if (err)
+		r->state = NULL;
+}
+
+static void list_answer(struct kafka_request *r)
+{
+	if (r->state)
+		kafka__finish(r);
+	else
+		kafka__abort(r);
 }
 
 void kafka__list_groups(struct kafka_request *r)
 {
-	pthread_mutex_lock(&r->server->groups_lock);
-	bool ok = list_groups(r);
-	pthread_mutex_unlock(&r->server->groups_lock);
-	if (ok)
-		kafka__finish(r);
-	else
-		kafka__abort(r);
+	r->step = list_answer;
+	kafka__pool(r, list_run);
 }
 
 /* ---- DescribeGroups, DeleteGroups: one group after the other ----
@@ -243,7 +325,9 @@ void kafka__list_groups(struct kafka_request *r)
 
 struct visit {
 	int32_t at;
-	void *hold;
+	void *hold, *kept_hold;
+	struct log_group_record *kept; /* what coordinators keep on disk */
+	uint32_t kept_count;
 	struct log_group_offset *offsets;
 	uint32_t offset_count;
 	enum sm_err err;
@@ -255,8 +339,10 @@ static void visit_release(struct kafka_request *r)
 	struct sm_log *log = r->server->log;
 	if (v->hold)
 		log->ops->offsets_release(log, v->hold);
-	v->hold = NULL;
-	v->offset_count = 0;
+	if (v->kept_hold)
+		log->ops->offsets_release(log, v->kept_hold);
+	v->hold = v->kept_hold = NULL;
+	v->offset_count = v->kept_count = 0;
 }
 
 static bool visit_begin(struct kafka_request *r)
@@ -273,6 +359,8 @@ static void visit_offsets(struct kafka_request *r, struct bytes group)
 	visit_release(r);
 	const char *name = kafka__cstr(r, group);
 	v->err = name ? log->ops->offsets_list(log, name, &v->offsets, &v->offset_count, &v->hold) : SM_NO_MEMORY;
+	if (!v->err && log->ops->group_read)
+		v->err = log->ops->group_read(log, name, &v->kept, &v->kept_count, &v->kept_hold);
 }
 
 struct kafka_described_group *kafka__described_group(struct kafka_request *r)
@@ -370,6 +458,29 @@ static void delete_done(struct kafka_request *r)
 	delete_next(r);
 }
 
+static void all_deleted(void *arg, enum sm_err err)
+{
+	struct kafka_request *r = arg;
+	*kafka__deleted_group_error(r) = kafka__error_of(err);
+	kafka__resume(r);
+}
+
+/* The offsets are gone: now what a coordinator kept. */
+static void delete_kept(struct kafka_request *r)
+{
+	struct visit *v = r->state;
+	struct sm_log *log = r->server->log;
+	const char *group = kafka__cstr(r, deleted_group(r));
+	if (!group || *kafka__deleted_group_error(r) || !v->kept_count) {
+		delete_done(r);
+		return;
+	}
+	for (uint32_t i = 0; i < v->kept_count; i++)
+		v->kept[i].value = (struct bytes){0};
+	r->step = delete_done;
+	log->ops->group_write(log, group, v->kept, v->kept_count, all_deleted, kafka__request_ref(r));
+}
+
 static void offsets_deleted(void *arg, enum sm_err err)
 {
 	struct kafka_request *r = arg;
@@ -395,13 +506,13 @@ static void delete_offsets(struct kafka_request *r, bool had_coordinator)
 			v->offsets[i].offset = -1;
 			v->offsets[i].metadata = NULL;
 		}
-		r->step = delete_done;
+		r->step = delete_kept;
 		log->ops->offsets_commit(log, group, v->offsets, v->offset_count, offsets_deleted, kafka__request_ref(r));
 		return;
-	} else if (!had_coordinator) {
+	} else if (!had_coordinator && !v->kept_count) {
 		*kafka__deleted_group_error(r) = KAFKA_GROUP_ID_NOT_FOUND;
 	}
-	delete_done(r);
+	delete_kept(r);
 }
 
 static void delete_of_coordinator(struct kafka_request *r)

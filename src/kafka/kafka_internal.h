@@ -122,7 +122,9 @@ struct kafka_txn_use {
 	struct kafka_txn_lease *held;
 };
 struct kafka_request {
-	struct kafka_request *next; /* of the connection's queue */
+	struct kafka_request *next;       /* of the connection's queue */
+	struct kafka_request *group_next; /* waits, with others, for what its coordinator writes */
+	struct group *coordinator;        /* that has it now */
 	atomic_int refs;
 	struct kafka_server *server;
 	struct kafka_conn *conn; /* the connection's dispatcher only */
@@ -328,7 +330,16 @@ SM_MUST_CHECK enum sm_err kafka__group_send(struct kafka_request *request, struc
 void kafka__group_refuse(struct kafka_request *request, int16_t error);
 /* What such a request is answered when kafka__group_send fails; not_found: when there is no such group. */
 int16_t kafka__group_send_error(enum sm_err err, int16_t not_found);
+/* Give each group with members that was kept its coordinator, which waits for them. Blocks. Errors: SM_NO_MEMORY, SM_IO ... */
+SM_MUST_CHECK enum sm_err kafka__groups_start(struct kafka_server *server, struct sm_error *reterr);
 void kafka__groups_stop(struct kafka_server *server);
+/* A coordinator for the group, if it has none. Errors: SM_TOO_LARGE (KAFKA_GROUPS_MAX), SM_NO_MEMORY, SM_CLOSED. */
+SM_MUST_CHECK enum sm_err kafka__group_begin(struct kafka_server *server, struct bytes id);
+/* What ListGroups shows of a group without a coordinator; in the arena. false: no memory. */
+bool kafka__group_peek(struct kafka_server *server, const char *id, struct arena *arena, const char **ret_type,
+		       struct bytes *ret_protocol_type);
+/* Something of the group is on disk, beside offsets. */
+bool kafka__group_kept(struct kafka_server *server, const char *id);
 /* The group whose turn it is, in DescribeGroups and DeleteGroups. */
 struct kafka_described_group *kafka__described_group(struct kafka_request *request);
 int16_t *kafka__deleted_group_error(struct kafka_request *request);

@@ -28,14 +28,12 @@ void kafka__commit_add(struct kafka_request *r, const struct log_topic *topic, s
 	c->offsets[c->count++] = offset;
 }
 
-/* After a restart the members of a consumer group, whose epochs only OffsetCommit 9 carries, are known no more. Kafka would say
- * GROUP_ID_NOT_FOUND, but it keeps groups, and to its clients that error is the end. */
 int16_t kafka__commit_send(struct kafka_request *r, struct bytes group, int32_t generation)
 {
 	switch (kafka__group_send(r, group, generation < 0 ? GROUP_MAKE : GROUP_FIND)) {
 	case SM_OK: return KAFKA_NONE;
 	case SM_NOT_FOUND:
-		return r->api->key == KAFKA_OFFSET_COMMIT && r->version.version >= 9 ? KAFKA_UNKNOWN_MEMBER_ID : KAFKA_ILLEGAL_GENERATION;
+		return r->api->key == KAFKA_OFFSET_COMMIT && r->version.version >= 9 ? KAFKA_GROUP_ID_NOT_FOUND : KAFKA_ILLEGAL_GENERATION;
 	case SM_INVALID: return KAFKA_INVALID_GROUP_ID;
 	case SM_FULL: return KAFKA_COORDINATOR_LOAD_IN_PROGRESS;
 	default: return KAFKA_COORDINATOR_NOT_AVAILABLE;

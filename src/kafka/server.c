@@ -83,6 +83,7 @@ enum sm_err kafka_server_new(const struct kafka_server_options *options, struct 
 		err = listener_fill(s, &options->listeners[i], reterr);
 	if (err || (err = kafka__quotas_open(options->quotas_path, &s->quotas, reterr)) || (err = kafka__txns_new(s, reterr)))
 		goto failed;
+	err = kafka__groups_start(s, reterr);
 	for (uint32_t i = 0; !err && i < options->listener_count; i++)
 		err = listener_start(&s->listeners[i], &options->listeners[i], reterr);
 	if (!err) {

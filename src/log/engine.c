@@ -215,6 +215,23 @@ static enum sm_err groups(struct sm_log *log, const char *const **ret_names, uin
 	return log__offsets_groups(engine_of(log)->offsets, ret_names, ret_count, ret_hold);
 }
 
+static void group_write(struct sm_log *log, const char *group, const struct log_group_record *records, uint32_t count,
+			void (*done)(void *arg, enum sm_err err), void *arg)
+{
+	log__group_write(engine_of(log)->offsets, group, records, count, done, arg);
+}
+
+static enum sm_err group_read(struct sm_log *log, const char *group, struct log_group_record **ret_records, uint32_t *ret_count,
+			      void **ret_hold)
+{
+	return log__group_read(engine_of(log)->offsets, group, ret_records, ret_count, ret_hold);
+}
+
+static enum sm_err groups_kept(struct sm_log *log, const char *const **ret_names, uint32_t *ret_count, void **ret_hold)
+{
+	return log__groups_kept(engine_of(log)->offsets, ret_names, ret_count, ret_hold);
+}
+
 static void offsets_release(struct sm_log *log, void *hold)
 {
 	if (!hold)
@@ -367,6 +384,9 @@ static const struct log_ops ops = {
 	.offsets_fetch = offsets_fetch,
 	.offsets_list = offsets_list,
 	.groups = groups,
+	.group_write = group_write,
+	.group_read = group_read,
+	.groups_kept = groups_kept,
 	.offsets_release = offsets_release,
 	.txn_end = txn_end,
 	.offsets_commit_txn = offsets_commit_txn,

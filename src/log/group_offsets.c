@@ -55,6 +55,8 @@ struct group_offsets {
 	struct engine *engine;
 	pthread_mutex_t lock;
 	struct map groups;
+	struct group_records *records;
+	uint64_t strange; /* records that were passed over */
 	struct part parts[LOG_OFFSETS_PARTITIONS];
 };
 
@@ -227,7 +229,7 @@ static struct bytes string_read(struct byte_reader *in)
 }
 
 /* *ret_key: topic and partition, as the maps keep them: the bytes of the record's key from the topic's text on.
- * SM_END: a key of another version (group metadata of a Kafka); it is passed over. */
+ * SM_END: a key of another version: what a coordinator keeps (group_records.c). */
 static enum sm_err key_read(const struct record *record, struct bytes *ret_group, struct bytes *ret_key)
 {
 	struct byte_reader key = byte_reader(record->key);
@@ -242,14 +244,9 @@ static enum sm_err key_read(const struct record *record, struct bytes *ret_group
 	return SM_OK;
 }
 
-/* One record of the topic. */
-static enum sm_err record_apply(struct group_offsets *g, const struct record *record)
+static enum sm_err offset_apply(struct group_offsets *g, const struct record *record, struct bytes group, struct bytes map_key)
 {
 	struct byte_reader value = byte_reader(record->value);
-	struct bytes group, map_key;
-	enum sm_err err = key_read(record, &group, &map_key);
-	if (err)
-		return err == SM_END ? SM_OK : err;
 	if (record->value_null)
 		return map_apply(g, record->offset, group, map_key, -1, -1, (struct bytes){NULL, 0}, 0);
 	uint16_t version = reader_be16(&value);
@@ -260,6 +257,34 @@ static enum sm_err record_apply(struct group_offsets *g, const struct record *re
 	if (value.failed || version > 3 || offset < 0)
 		return SM_CORRUPT;
 	return map_apply(g, record->offset, group, map_key, offset, leader_epoch, metadata, time_ms);
+}
+
+/* The first is told; others are of the same kind. */
+static void notify_strange(struct group_offsets *g, int64_t offset)
+{
+	char text[200];
+	if (g->strange++)
+		return;
+	snprintf(text, sizeof text,
+		 TOPIC_OFFSETS ": the record at offset %lld is damaged or of an unknown version: it is passed over, as are "
+			       "others like it",
+		 (long long)offset);
+	log__notice(g->engine, text);
+}
+
+/* One record of the topic. What nobody can make sense of is passed over: all others count. */
+static enum sm_err record_apply(struct group_offsets *g, const struct record *record)
+{
+	struct bytes group, map_key;
+	enum sm_err err = key_read(record, &group, &map_key);
+	if (err == SM_END)
+		err = log__group_records_apply(g->records, record);
+	else if (!err)
+		err = offset_apply(g, record, group, map_key);
+	if (err != SM_CORRUPT)
+		return err;
+	notify_strange(g, record->offset);
+	return SM_OK;
 }
 
 static enum sm_err records_each(struct group_offsets *g, struct bytes batch,
@@ -451,33 +476,27 @@ static enum sm_err commit_build(struct commit *c, const char *group, int64_t pro
 	return err ? err : end_err;
 }
 
-static void commit_begin(struct group_offsets *g, const char *group, int64_t producer_id, int16_t epoch,
-			 const struct log_group_offset *offsets, uint32_t count, void (*done)(void *arg, enum sm_err err), void *arg)
+/* NULL: done was told. */
+static struct commit *commit_new(struct group_offsets *g, const char *group, void (*done)(void *arg, enum sm_err err), void *arg)
 {
-	if (strlen(group) > LOG_GROUP_NAME_MAX) {
-		done(arg, SM_INVALID);
-		return;
-	}
-	if (count == 0) {
-		done(arg, SM_OK);
-		return;
-	}
-	struct commit *c = calloc(1, sizeof *c);
+	struct commit *c = strlen(group) > LOG_GROUP_NAME_MAX ? NULL : calloc(1, sizeof *c);
 	if (!c) {
-		done(arg, SM_NO_MEMORY);
-		return;
+		done(arg, strlen(group) > LOG_GROUP_NAME_MAX ? SM_INVALID : SM_NO_MEMORY);
+		return NULL;
 	}
 	c->offsets = g;
 	c->done = done;
 	c->arg = arg;
 	c->partition = log__offsets_partition(group);
-	c->transactional = producer_id >= 0;
 	buf_init(&c->batches);
-	enum sm_err err = atomic_load(&g->engine->closing) ? SM_CLOSED : commit_build(c, group, producer_id, epoch, offsets, count);
-	/* One append, one answer: a transaction's offsets are in one batch. */
-	struct batch_info info;
-	if (!err && c->transactional && !(err = batch_parse(buf_bytes(&c->batches), &info)) && info.size != buf_size(&c->batches))
-		err = SM_TOO_LARGE;
+	return c;
+}
+
+static void commit_start(struct commit *c, enum sm_err err)
+{
+	struct group_offsets *g = c->offsets;
+	if (!err && atomic_load(&g->engine->closing))
+		err = SM_CLOSED;
 	if (err) {
 		commit_end(c, err);
 		return;
@@ -489,6 +508,33 @@ static void commit_begin(struct group_offsets *g, const char *group, int64_t pro
 	const struct log_config config = {"cleanup.policy", "compact"};
 	const struct log_topic_spec spec = {TOPIC_OFFSETS, LOG_OFFSETS_PARTITIONS, 1, &config, 1};
 	log__meta_topic_create(g->engine, &spec, true, topic_is_there, c);
+}
+
+static void commit_begin(struct group_offsets *g, const char *group, int64_t producer_id, int16_t epoch,
+			 const struct log_group_offset *offsets, uint32_t count, void (*done)(void *arg, enum sm_err err), void *arg)
+{
+	if (count == 0 && strlen(group) <= LOG_GROUP_NAME_MAX) {
+		done(arg, SM_OK);
+		return;
+	}
+	struct commit *c = commit_new(g, group, done, arg);
+	if (!c)
+		return;
+	c->transactional = producer_id >= 0;
+	enum sm_err err = commit_build(c, group, producer_id, epoch, offsets, count);
+	/* One append, one answer: a transaction's offsets are in one batch. */
+	struct batch_info info;
+	if (!err && c->transactional && !(err = batch_parse(buf_bytes(&c->batches), &info)) && info.size != buf_size(&c->batches))
+		err = SM_TOO_LARGE;
+	commit_start(c, err);
+}
+
+void log__group_write(struct group_offsets *g, const char *group, const struct log_group_record *records, uint32_t count,
+		      void (*done)(void *arg, enum sm_err err), void *arg)
+{
+	struct commit *c = commit_new(g, group, done, arg);
+	if (c)
+		commit_start(c, log__group_records_build(records, count, clock_wall_ms(g->engine->clock), &c->batches));
 }
 
 void log__offsets_commit(struct group_offsets *g, const char *group, const struct log_group_offset *offsets, uint32_t count,
@@ -610,6 +656,7 @@ enum sm_err log__offsets_list(struct group_offsets *g, const char *group_name, s
 			.leader_epoch = c->leader_epoch,
 			.metadata = arena_string(arena, c->metadata, c->metadata_size),
 			.pending = map_get(&group->pending, key) != NULL,
+			.committed_ms = c->time_ms,
 		};
 		whole = list[count].topic && list[count].metadata;
 		count++;
@@ -659,6 +706,63 @@ enum sm_err log__offsets_groups(struct group_offsets *g, const char *const **ret
 	if (!whole) {
 		arena_done(arena);
 		free(arena);
+		return SM_NO_MEMORY;
+	}
+	qsort(names, count, sizeof *names, by_name);
+	*ret_names = names;
+	*ret_count = count;
+	*ret_hold = arena;
+	return SM_OK;
+}
+
+static struct arena *hold_new(void)
+{
+	struct arena *arena = calloc(1, sizeof *arena);
+	if (arena)
+		arena_init(arena, 0);
+	return arena;
+}
+
+static void hold_free(struct arena *arena)
+{
+	if (arena)
+		arena_done(arena);
+	free(arena);
+}
+
+enum sm_err log__group_read(struct group_offsets *g, const char *group, struct log_group_record **ret_records, uint32_t *ret_count,
+			    void **ret_hold)
+{
+	if (g->parts[log__offsets_partition(group)].unreadable)
+		return SM_IO;
+	struct arena *arena = hold_new();
+	enum sm_err err = arena ? log__group_records_read(g->records, group, arena, ret_records, ret_count) : SM_NO_MEMORY;
+	if (err)
+		hold_free(arena);
+	else
+		*ret_hold = arena;
+	return err;
+}
+
+enum sm_err log__groups_kept(struct group_offsets *g, const char *const **ret_names, uint32_t *ret_count, void **ret_hold)
+{
+	struct map map;
+	map_init(&map);
+	struct arena *arena = hold_new();
+	enum sm_err err = arena ? log__group_records_names(g->records, &map) : SM_NO_MEMORY;
+	const char **names = err ? NULL : arena_alloc(arena, (map.count + 1) * sizeof *names);
+	uint32_t count = 0;
+	size_t pos = 0;
+	struct bytes key;
+	void *value;
+	bool whole = names != NULL;
+	while (whole && map_next(&map, &pos, &key, &value)) {
+		names[count] = arena_string(arena, (const char *)key.data, key.size);
+		whole = names[count++] != NULL;
+	}
+	map_done(&map);
+	if (!whole) {
+		hold_free(arena);
 		return SM_NO_MEMORY;
 	}
 	qsort(names, count, sizeof *names, by_name);
@@ -719,6 +823,8 @@ enum sm_err log__offsets_open(struct engine *engine, struct group_offsets **ret,
 	g->engine = engine;
 	pthread_mutex_init(&g->lock, NULL);
 	map_init(&g->groups);
+	if (!(g->records = log__group_records_new()))
+		err = sm_fail(reterr, SM_NO_MEMORY, "no memory");
 	for (int32_t i = 0; i < LOG_OFFSETS_PARTITIONS; i++)
 		g->parts[i].pending_tail = &g->parts[i].pending;
 	for (int32_t i = 0; i < LOG_OFFSETS_PARTITIONS && !err; i++) {
@@ -755,6 +861,7 @@ void log__offsets_close(struct group_offsets *g)
 			free(p);
 		}
 	map_done(&g->groups);
+	log__group_records_free(g->records);
 	pthread_mutex_destroy(&g->lock);
 	free(g);
 }

@@ -140,6 +140,12 @@ struct log_group_offset {
 	int32_t leader_epoch;
 	const char *metadata; /* may be NULL */
 	bool pending;         /* filled by offsets_fetch and offsets_list: an open transaction has another offset for it */
+	int64_t committed_ms; /* filled by offsets_list: when it was committed */
+};
+/* What a group's coordinator keeps of the group. */
+struct log_group_record {
+	struct bytes key;   /* as in Kafka's: a version from 2 on, the group's name, what the version has beside */
+	struct bytes value; /* data NULL: it is taken away (a tombstone) */
 };
 
 struct log_ops {
@@ -207,6 +213,18 @@ struct log_ops {
 	 * block.
 	 * Errors: SM_IO (some cannot be known), SM_NO_MEMORY, SM_UNAVAILABLE. */
 	enum sm_err (*groups)(struct sm_log *log, const char *const **ret_names, uint32_t *ret_count, void **ret_hold);
+
+	/* Further records of a group, kept in __consumer_offsets too; NULL in an engine whose log another process keeps. Durable when done,
+	 * in the order of the calls; all is borrowed for the call. Errors: SM_INVALID (a key), SM_TOO_LARGE (a record above
+	 * LOG_BATCH_BYTES_MAX, all above LOG_GROUP_BYTES_MAX), and those of an append. */
+	void (*group_write)(struct sm_log *log, const char *group, const struct log_group_record *records, uint32_t count,
+			    void (*done)(void *arg, enum sm_err err), void *arg);
+	/* The newest of each key of the group, in no order; borrowed until offsets_release. Does not block. Errors: SM_IO (they cannot be
+	 * known), SM_NO_MEMORY. */
+	enum sm_err (*group_read)(struct sm_log *log, const char *group, struct log_group_record **ret_records, uint32_t *ret_count,
+				  void **ret_hold);
+	/* The names of all groups that have such records, in order; borrowed until offsets_release. */
+	enum sm_err (*groups_kept)(struct sm_log *log, const char *const **ret_names, uint32_t *ret_count, void **ret_hold);
 
 	/* Transactions; NULL in an engine whose log another process keeps. Who calls these is the coordinator: it has made the decision
 	 * durable, and says the same again until done has had SM_OK (or SM_NOT_FOUND: the partition has gone). What offsets_commit_txn has

@@ -2,6 +2,8 @@
 #ifndef LOG_INTERNAL_H
 #define LOG_INTERNAL_H
 
+#include "base/arena.h"
+#include "base/buf.h"
 #include "base/map.h"
 #include "log/log.h"
 #include "log/record_batch.h"
@@ -564,6 +566,20 @@ void log__meta_producer_id(struct engine *engine, void (*done)(void *arg, enum s
 void log__meta_stop(struct engine *engine, void (*done)(void *arg, const struct sm_error *error), void *arg);
 void log__meta_free(struct engine *engine); /* when the actor has ended */
 
+/* ---- group_records.c: what coordinators keep beside offsets; its own lock ---- */
+struct group_records;
+/* NULL: no memory. */
+struct group_records *log__group_records_new(void);
+void log__group_records_free(struct group_records *g);
+/* One record of the topic whose key is of a version above 1. Errors: SM_CORRUPT (its key), SM_NO_MEMORY. */
+SM_MUST_CHECK enum sm_err log__group_records_apply(struct group_records *g, const struct record *record);
+SM_MUST_CHECK enum sm_err log__group_records_read(struct group_records *g, const char *group, struct arena *arena,
+						  struct log_group_record **ret, uint32_t *ret_count);
+/* Put the names of all groups into names. */
+SM_MUST_CHECK enum sm_err log__group_records_names(struct group_records *g, struct map *names);
+/* Append them to out as record batches. */
+SM_MUST_CHECK enum sm_err log__group_records_build(const struct log_group_record *records, uint32_t count, int64_t now_ms, struct buf *out);
+
 /* ---- group_offsets.c ---- */
 
 #define TOPIC_OFFSETS "__consumer_offsets"
@@ -581,6 +597,11 @@ void log__offsets_txn_end(struct group_offsets *g, struct partition *log, const 
 			  void *arg);
 enum sm_err log__offsets_fetch(struct group_offsets *g, const char *group, struct log_group_offset *offsets, uint32_t count,
 			       void **ret_hold);
+void log__group_write(struct group_offsets *g, const char *group, const struct log_group_record *records, uint32_t count,
+		      void (*done)(void *arg, enum sm_err err), void *arg);
+enum sm_err log__group_read(struct group_offsets *g, const char *group, struct log_group_record **ret_records, uint32_t *ret_count,
+			    void **ret_hold);
+enum sm_err log__groups_kept(struct group_offsets *g, const char *const **ret_names, uint32_t *ret_count, void **ret_hold);
 enum sm_err log__offsets_list(struct group_offsets *g, const char *group, struct log_group_offset **ret_offsets, uint32_t *ret_count,
 			      void **ret_hold);
 enum sm_err log__offsets_groups(struct group_offsets *g, const char *const **ret_names, uint32_t *ret_count, void **ret_hold);
