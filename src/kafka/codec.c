@@ -17,6 +17,7 @@
 #define N(of, name, from) {#name, KIND_STRUCT, false, from, UP, NO, -1, &kafka_layout_##of, 0},
 #define T(kind, name, from, tag, null_from, absent) {#name, KIND_##kind, false, from, UP, null_from, tag, NULL, absent},
 #define TO(of, name, from, tag) {#name, KIND_STRUCT, false, from, UP, NO, tag, &kafka_layout_##of, 0},
+#define TN(of, name, from, tag) {#name, KIND_STRUCT, false, from, UP, 0, tag, &kafka_layout_##of, 0},
 #define TA(of, name, from, tag) {#name, KIND_STRUCT, true, from, UP, NO, tag, &kafka_layout_##of, 0},
 #include "kafka/messages.def"
 #undef S
@@ -28,6 +29,7 @@
 #undef N
 #undef T
 #undef TO
+#undef TN
 #undef TA
 
 /* ---- where a member lies ----
@@ -81,6 +83,12 @@ static struct member member_next(const struct kafka_field *field, void *message,
 static bool may_be_null(const struct kafka_field *field)
 {
 	return field->tag < 0 && field->null_from != NO;
+}
+
+/* One with a tag has a number: 0 for null, 1 before what it holds. */
+static bool may_be_null_in_tag(const struct kafka_field *field)
+{
+	return field->tag >= 0 && field->kind == KIND_STRUCT && !field->list && field->null_from != NO;
 }
 
 static size_t element_size(const struct kafka_field *field)
@@ -246,6 +254,8 @@ static enum sm_err decode_field(struct decoder *d, const struct kafka_field *fie
 	if (field->kind == KIND_STRUCT) {
 		if (may_be_null(field) && (int8_t)reader_u8(d->in) < 0)
 			return d->in->failed ? SM_TRUNCATED : SM_OK; /* null */
+		if (may_be_null_in_tag(field) && reader_uvarint(d->in) == 0)
+			return d->in->failed ? SM_TRUNCATED : SM_OK;
 		void *out = arena_alloc(d->arena, field->of->size);
 		if (!out)
 			return arena_error(d->arena);
@@ -397,6 +407,8 @@ static enum sm_err encode_field(struct encoder *e, const struct kafka_field *fie
 		const void *value = *(void **)m.value;
 		if (may_be_null(field))
 			buf_u8(e->w->out, value ? 1 : 0xff);
+		else if (may_be_null_in_tag(field))
+			buf_uvarint(e->w->out, value != NULL);
 		else if (!value)
 			return SM_INVALID;
 		return value ? encode_struct(e, field->of, value) : SM_OK;
@@ -419,6 +431,8 @@ static bool is_absent(const struct kafka_field *field, struct member m)
 	static const struct uuid zero;
 	if (field->list)
 		return *m.count <= 0;
+	if (may_be_null_in_tag(field))
+		return false;
 	switch ((enum kafka_kind)field->kind) {
 	case KIND_BOOL: return *(bool *)m.value == (field->absent != 0);
 	case KIND_I8: return *(int8_t *)m.value == field->absent;

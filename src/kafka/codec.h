@@ -57,6 +57,7 @@ enum kafka_kind {
 #define N(of, name, from) struct kafka_##of *name; /* never NULL */
 #define T(kind, name, from, tag, null_from, absent) C_##kind name;
 #define TO(of, name, from, tag) struct kafka_##of *name;
+#define TN(of, name, from, tag) struct kafka_##of *name;
 #define TA(of, name, from, tag)  \
 	struct kafka_##of *name; \
 	int32_t name##_count;
@@ -70,6 +71,7 @@ enum kafka_kind {
 #undef N
 #undef T
 #undef TO
+#undef TN
 #undef TA
 
 struct kafka_layout;
@@ -99,6 +101,7 @@ struct kafka_layout {
 #define N(...)
 #define T(...)
 #define TO(...)
+#define TN(...)
 #define TA(...)
 #include "kafka/messages.def"
 #undef S
@@ -110,6 +113,7 @@ struct kafka_layout {
 #undef N
 #undef T
 #undef TO
+#undef TN
 #undef TA
 
 struct kafka_version {

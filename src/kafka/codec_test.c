@@ -211,6 +211,7 @@ static void every_struct_lies_as_its_table_says(void **state)
 #define O(...)
 #define N(...)
 #define TO(...)
+#define TN(...)
 #define TA(...)
 #include "kafka/messages.def"
 }

@@ -596,7 +596,7 @@ static void a_group_is_of_one_protocol_until_it_is_empty(void **state)
 	struct fixture *x = *state;
 	int fd = dial(x);
 	make_topic(x, "t", 2);
-	assert_int_equal(heartbeat(x, fd, "m", 3, NULL)->error_code, KAFKA_UNKNOWN_MEMBER_ID);
+	assert_int_equal(heartbeat(x, fd, "m", 3, NULL)->error_code, KAFKA_GROUP_ID_NOT_FOUND);
 	assert_int_equal(heartbeat(x, fd, "m", -1, NULL)->error_code, KAFKA_GROUP_ID_NOT_FOUND);
 	assert_int_equal(heartbeat(x, fd, "m", 0, "(")->error_code, KAFKA_INVALID_REGULAR_EXPRESSION);
 	while (listed(x, fd, "classic").group_id.data) /* the refused member's group goes */
@@ -653,7 +653,7 @@ static void offsets_are_committed_by_members_at_their_epoch(void **state)
 	struct fixture *x = *state;
 	int fd = dial(x);
 	make_topic(x, "t", 2);
-	assert_int_equal(commit(x, fd, 9, "m", 1), KAFKA_UNKNOWN_MEMBER_ID);
+	assert_int_equal(commit(x, fd, 9, "m", 1), KAFKA_GROUP_ID_NOT_FOUND);
 	assert_int_equal(commit(x, fd, 8, "m", 1), KAFKA_ILLEGAL_GENERATION);
 	heartbeat(x, fd, "m", 0, NULL);
 	assert_int_equal(commit(x, fd, 9, "m", 1), 0);

@@ -64,7 +64,7 @@ def field_of(letter, a, structures):
         return Field(a[1], "STRUCT", number(a[2]), FOREVER, 0 if letter == "O" else FOREVER, of=structures[a[0]])
     if letter == "T":
         return Field(a[1], a[0], number(a[2]), FOREVER, number(a[4]), tag=number(a[3]), absent=number(a[5]))
-    if letter in ("TO", "TA"):
+    if letter in ("TO", "TN", "TA"):
         return Field(a[1], "STRUCT", number(a[2]), FOREVER, FOREVER, tag=number(a[3]), many=letter == "TA", of=structures[a[0]])
     raise ValueError(f"messages.def: {letter}({', '.join(a)}) is not known here; add it to layouts.py")
 

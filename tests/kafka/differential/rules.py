@@ -168,11 +168,6 @@ def _(api, version, request, found, left, right):
     return api == "describe_transactions" and names(found, "partitions") | names(found, "partitions[]") and "__consumer_offsets" in str(right)
 
 
-@allow("a member of a group that is not known is told UNKNOWN_MEMBER_ID, so that consumers join again after a restart of smack")
-def _(api, version, request, found, left, right):
-    return api == "offset_commit" and version >= 9 and (found.left, found.right) == (69, 25)
-
-
 @allow("smack takes no credential with which nobody could log in: salts have 1 to 64 bytes, a salted password has its hash's size")
 def _(api, version, request, found, left, right):
     return api == "alter_user_scram_credentials" and any(
