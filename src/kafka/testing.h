@@ -31,6 +31,11 @@ struct fake_offset {
 	int32_t partition;
 	int64_t offset;
 };
+/* What a coordinator keeps; value.data NULL: taken away. */
+struct fake_record {
+	char group[64];
+	struct bytes key, value;
+};
 struct fake_log {
 	struct sm_log log;
 	pthread_mutex_t lock;
@@ -39,6 +44,9 @@ struct fake_log {
 	struct log_wait *waits;
 	struct fake_offset offsets[64];
 	uint32_t offset_count;
+	struct fake_record records[128];
+	uint32_t record_count;
+	enum sm_err write_err; /* what is kept cannot be written */
 	int64_t next_producer;
 	int full_times;               /* so many appends answer SM_FULL */
 	struct batch_refused refused; /* appends are refused for these records */
@@ -318,6 +326,73 @@ static inline void fake_offsets_release(struct sm_log *log, void *hold)
 	free(hold);
 }
 
+static inline struct bytes fake_copy(struct bytes b)
+{
+	uint8_t *copy = b.data ? malloc(b.size + 1) : NULL;
+	if (copy)
+		memcpy(copy, b.data, b.size);
+	return bytes_of(copy, b.size);
+}
+
+static inline void fake_group_write(struct sm_log *log, const char *group, const struct log_group_record *records, uint32_t count,
+				    void (*done)(void *, enum sm_err), void *arg)
+{
+	struct fake_log *f = (struct fake_log *)log;
+	pthread_mutex_lock(&f->lock);
+	enum sm_err err = f->write_err;
+	for (uint32_t i = 0; !err && i < count; i++) {
+		uint32_t at = 0;
+		while (at < f->record_count && !bytes_equal(f->records[at].key, records[i].key))
+			at++;
+		struct fake_record *r = &f->records[at];
+		if (at == f->record_count) {
+			f->record_count++;
+			strncpy(r->group, group, sizeof r->group - 1);
+			r->key = fake_copy(records[i].key);
+		}
+		free((void *)(uintptr_t)r->value.data);
+		r->value = fake_copy(records[i].value);
+	}
+	pthread_mutex_unlock(&f->lock);
+	done(arg, err);
+}
+
+static inline enum sm_err fake_group_read(struct sm_log *log, const char *group, struct log_group_record **ret_records, uint32_t *ret_count,
+					  void **ret_hold)
+{
+	struct fake_log *f = (struct fake_log *)log;
+	struct log_group_record *all = calloc(128, sizeof *all);
+	uint32_t count = 0;
+	pthread_mutex_lock(&f->lock);
+	for (uint32_t i = 0; i < f->record_count; i++)
+		if (strcmp(f->records[i].group, group) == 0 && f->records[i].value.data)
+			all[count++] = (struct log_group_record){f->records[i].key, f->records[i].value};
+	pthread_mutex_unlock(&f->lock);
+	*ret_records = *ret_hold = all;
+	*ret_count = count;
+	return SM_OK;
+}
+
+static inline enum sm_err fake_groups_kept(struct sm_log *log, const char *const **ret_names, uint32_t *ret_count, void **ret_hold)
+{
+	struct fake_log *f = (struct fake_log *)log;
+	const char **all = calloc(128, sizeof *all);
+	uint32_t count = 0;
+	pthread_mutex_lock(&f->lock);
+	for (uint32_t i = 0; i < f->record_count; i++) {
+		bool known = !f->records[i].value.data;
+		for (uint32_t k = 0; k < count; k++)
+			known |= strcmp(all[k], f->records[i].group) == 0;
+		if (!known)
+			all[count++] = f->records[i].group;
+	}
+	pthread_mutex_unlock(&f->lock);
+	*ret_names = all;
+	*ret_hold = all;
+	*ret_count = count;
+	return SM_OK;
+}
+
 static const struct log_ops fake_ops = {
 	.topic_create = fake_topic_create,
 	.topic_delete = fake_topic_delete,
@@ -334,6 +409,9 @@ static const struct log_ops fake_ops = {
 	.offsets_fetch = fake_offsets_fetch,
 	.offsets_list = fake_offsets_list,
 	.offsets_release = fake_offsets_release,
+	.group_write = fake_group_write,
+	.group_read = fake_group_read,
+	.groups_kept = fake_groups_kept,
 };
 
 /* ---- a server on it ---- */
@@ -345,6 +423,16 @@ struct fixture {
 	struct arena arena; /* of what the test asks and is answered */
 };
 
+static inline void fixture_serve(struct fixture *x)
+{
+	struct sm_error error;
+	struct kafka_listener_options listener = {.host = "127.0.0.1"};
+	struct kafka_server_options options = {
+		.system = x->system, .log = &x->log.log, .listeners = &listener, .listener_count = 1, .node_id = 1};
+	if (kafka_server_new(&options, &x->server, &error))
+		fail_msg("%s", error.text);
+}
+
 static inline int fixture_up(void **state)
 {
 	struct fixture *x = calloc(1, sizeof *x);
@@ -355,13 +443,15 @@ static inline int fixture_up(void **state)
 	struct sm_system_options system = {.dispatchers = 2, .pool_threads = 2};
 	if (sm_system_new(&system, &x->system, &error))
 		fail_msg("%s", error.text);
-	struct kafka_listener_options listener = {.host = "127.0.0.1"};
-	struct kafka_server_options options = {
-		.system = x->system, .log = &x->log.log, .listeners = &listener, .listener_count = 1, .node_id = 1};
-	if (kafka_server_new(&options, &x->server, &error))
-		fail_msg("%s", error.text);
+	fixture_serve(x);
 	*state = x;
 	return 0;
+}
+
+static inline void fixture_restart(struct fixture *x)
+{
+	kafka_server_free(x->server, 1000);
+	fixture_serve(x);
 }
 
 static inline int fixture_down(void **state)
@@ -371,6 +461,10 @@ static inline int fixture_down(void **state)
 	assert_int_equal(sm_system_stop(x->system, 5000), SM_OK);
 	for (uint32_t i = 0; i < x->log.topic_count; i++)
 		fake_topic_free(&x->log.topics[i]);
+	for (uint32_t i = 0; i < x->log.record_count; i++) {
+		free((void *)(uintptr_t)x->log.records[i].key.data);
+		free((void *)(uintptr_t)x->log.records[i].value.data);
+	}
 	arena_done(&x->arena);
 	free(x);
 	return 0;
