@@ -301,6 +301,7 @@ static enum sm_err start_kafka(struct platform *p, struct sm_error *reterr)
 					     .users = p->users,
 					     .acls = p->acls,
 					     .session_max_ms = (uint32_t)c->kafka_session_ms,
+					     .offsets_retention_ms = (uint64_t)c->offsets_retention_ms,
 					     .quotas_path = in_data(p, "log/quotas", quotas, sizeof quotas),
 					     .group_initial_rebalance_delay_ms = 300};
 	return kafka_server_new(&kafka, &p->kafka, reterr);

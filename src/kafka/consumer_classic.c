@@ -379,8 +379,6 @@ void group__classic_heartbeat(struct group *g, struct kafka_request *r)
 	group__refuse(r, error);
 }
 
-/* ---- a classic group becomes a consumer group ---- */
-
 static const struct member_protocol *chosen(const struct group *g, const struct member *m)
 {
 	for (int32_t i = 0; g->protocol && i < m->protocol_count; i++) {
@@ -389,6 +387,26 @@ static const struct member_protocol *chosen(const struct group *g, const struct 
 	}
 	return &m->protocols[0];
 }
+
+bool group__is_unsubscribed(const struct group *g, const char *topic)
+{
+	struct arena arena;
+	bool known = g->protocol_type && strcmp(g->protocol_type, "consumer") == 0 && g->protocol, subscribed = false;
+	arena_init(&arena, 0);
+	for (const struct member *m = g->members; m && known && !subscribed; m = m->next) {
+		struct kafka_consumer_subscription s;
+		const struct member_protocol *p = m->pending ? NULL : chosen(g, m);
+		if (!p)
+			continue;
+		known = decode_subscription(&arena, bytes_of(p->metadata, p->metadata_size), &s);
+		for (int32_t i = 0; known && i < s.topics_count; i++)
+			subscribed |= bytes_equal(s.topics[i], bytes_str(topic));
+	}
+	arena_done(&arena);
+	return known && !subscribed;
+}
+
+/* ---- a classic group becomes a consumer group ---- */
 
 /* What the member said when it joined, said once more. */
 static struct kafka_join_group_request *join_of(struct kafka_request *r, const struct member *m)

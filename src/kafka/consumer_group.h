@@ -146,6 +146,8 @@ bool consumer_about__changes(const struct consumer_about *a, const struct consum
 void consumer_classic__free(struct consumer_group *g, struct consumer_classic *classic);
 /* Look up all patterns in g->topics. */
 SM_MUST_CHECK enum sm_err topic_pattern__match_all(struct consumer_group *g);
+/* Some member subscribes to the topic, by its name or a pattern. */
+bool consumer_group__is_subscribed(const struct consumer_group *g, const char *topic);
 /* Indexes into g->topics of what a member subscribes to: marks[i] is set. */
 void consumer_about__mark(const struct consumer_group *g, const struct consumer_about *about, bool *marks);
 

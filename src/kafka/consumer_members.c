@@ -210,6 +210,18 @@ void consumer_about__mark(const struct consumer_group *g, const struct consumer_
 		marks[a->pattern->matched[i]] = true;
 }
 
+bool consumer_group__is_subscribed(const struct consumer_group *g, const char *topic)
+{
+	for (const struct consumer_member *m = g->members; m; m = m->next) {
+		for (uint32_t i = 0; i < m->about.name_count; i++)
+			if (strcmp(m->about.names[i], topic) == 0)
+				return true;
+		if (m->about.pattern && pattern__matches(m->about.pattern->pattern, topic))
+			return true;
+	}
+	return false;
+}
+
 void consumer_classic__free(struct consumer_group *g, struct consumer_classic *c)
 {
 	if (!c)

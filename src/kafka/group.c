@@ -537,17 +537,21 @@ static enum sm_err group_receive(struct sm_actor *self, void *state, struct sm_m
 	struct group *g = state;
 	if (msg->type == &sm_msg_timer) {
 		on_timer(g);
+	} else if (msg->type == &group__expire_type) {
+		group__expire(g);
 	} else if (msg->type == &group__saved_type) {
 		sm_msg_keep(self);
 		group__saved(g, msg);
 	} else {
 		sm_msg_keep(self);
 		g->changed |= g->rewrite;
-		g->rewrite = false;
+		g->rewrite = g->gone = false;
 		((struct kafka_msg *)msg)->request->coordinator = g;
 		group__handle(g, ((struct kafka_msg *)msg)->request);
 	}
 	group__save(g);
+	if (g->gone && !g->saves && !g->changed)
+		group__end(g);
 	set_timer(g);
 	return SM_OK;
 }

@@ -60,6 +60,8 @@ struct group {
 	/* group_store.c */
 	bool kept;                                     /* a classic group that was complete, or is empty again: it has its record */
 	bool changed;                                  /* what is on disk may not be what is */
+	bool gone;                                     /* it has expired: the coordinator ends when that is on disk */
+	uint64_t committed_ns;                         /* of the last commit of offsets; 0: none */
 	bool rewrite;                                  /* a write has failed: the next request's message tries again */
 	int64_t changed_ms;                            /* when it changed last, by the wall clock; -1: not known */
 	struct map stored;                             /* keys on disk -> hash of the value, as the pointer's value */
@@ -91,6 +93,11 @@ void group__saved(struct group *g, struct sm_msg *msg);
 void group__answers_flush(struct group *g);
 /* Of what a consumer group's members subscribe to. */
 int64_t group__topics_hash(const struct consumer_group *c);
+
+/* ---- group_expiry.c ---- */
+extern const struct sm_msg_type group__expire_type;
+/* Drop offsets that are too old; an empty group that has none left is gone. */
+void group__expire(struct group *g);
 
 /* ---- group_load.c ---- */
 /* Take up what is on disk. */
@@ -166,6 +173,8 @@ struct consumer_group *group__upgraded(struct group *g, struct kafka_request *r,
 /* Members may have left; before that the group was at epoch. When only classic members are there still, it is a classic group again, with
  * that generation, and rebalances. Shows the group. */
 void group__consumer_left(struct group *g, int32_t epoch);
+/* No member of a classic group subscribes to the topic. False also where that cannot be known. */
+bool group__is_unsubscribed(const struct group *g, const char *topic);
 /* What a member is beside, counted in c->bytes. NULL: no memory. */
 struct consumer_classic *group__classic_new(struct consumer_group *c, const struct kafka_join_group_request *q);
 void group__classic_join(struct group *g, struct kafka_request *r);

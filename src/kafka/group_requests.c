@@ -556,6 +556,8 @@ void group__handle(struct group *g, struct kafka_request *r)
 		return;
 	}
 	g->used = true;
+	if (r->api->key == KAFKA_OFFSET_COMMIT || r->api->key == KAFKA_TXN_OFFSET_COMMIT)
+		g->committed_ns = group__now();
 	if (g->consumer && r->api->key != KAFKA_CONSUMER_GROUP_DESCRIBE && group__consumer_handle(g, r))
 		return;
 	switch (r->api->key) {

@@ -101,6 +101,53 @@ static void what_cannot_be_written_is_not_promised(void **state)
 	close(fd);
 }
 
+/* The newest of what group g has committed; -1: none. */
+static int64_t committed(struct fixture *x, const char *topic)
+{
+	int64_t offset = -1;
+	pthread_mutex_lock(&x->log.lock);
+	for (uint32_t i = 0; i < x->log.offset_count; i++)
+		if (strcmp(x->log.offsets[i].topic, topic) == 0)
+			offset = x->log.offsets[i].offset;
+	pthread_mutex_unlock(&x->log.lock);
+	return offset;
+}
+
+static bool is_gone(struct fixture *x)
+{
+	pthread_mutex_lock(&x->server->groups_lock);
+	bool gone = x->server->groups.count == 0;
+	pthread_mutex_unlock(&x->server->groups_lock);
+	return gone;
+}
+
+static void old_offsets_go_and_with_the_last_an_empty_group(void **state)
+{
+	struct fixture *x = *state;
+	x->offsets_retention_ms = 1000;
+	fixture_restart(x);
+	int fd = dial(x);
+	make_topic(x, "t", 2);
+	beat(x, fd, "a", 0);
+	x->log.offsets[0] = (struct fake_offset){"g", "t", "", 0, 5}; /* committed long ago */
+	x->log.offsets[1] = (struct fake_offset){"g", "u", "", 0, 5};
+	x->log.offset_count = 2;
+	kafka__offsets_look(x->server);
+	while (committed(x, "u") >= 0)
+		usleep(1000);
+	assert_int_equal(committed(x, "t"), 5); /* a member subscribes to it */
+	assert_int_equal(beat(x, fd, "a", 1)->error_code, 0);
+	assert_int_equal(beat(x, fd, "a", -1)->error_code, 0);
+	assert_int_equal(describe(x, fd)->error_code, 0);
+	kafka__offsets_look(x->server);
+	while (committed(x, "t") >= 0 || !is_gone(x))
+		usleep(1000);
+	assert_null(record_of(x, 3, 0)->value.data);
+	assert_null(record_of(x, 6, 0)->value.data);
+	assert_int_equal(describe(x, fd)->error_code, KAFKA_GROUP_ID_NOT_FOUND);
+	close(fd);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_up, fixture_down)
 int main(void)
 {
@@ -108,6 +155,7 @@ int main(void)
 		TEST(members_go_on_after_a_restart),
 		TEST(a_member_whose_record_is_damaged_joins_again),
 		TEST(what_cannot_be_written_is_not_promised),
+		TEST(old_offsets_go_and_with_the_last_an_empty_group),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

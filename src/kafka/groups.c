@@ -95,6 +95,17 @@ enum sm_err kafka__group_send(struct kafka_request *r, struct bytes id, enum kaf
 	return err;
 }
 
+enum sm_err kafka__group_tell(struct kafka_server *server, struct bytes id, struct sm_msg *msg)
+{
+	struct sm_ref *ref;
+	enum sm_err err = find_ref(server, id, GROUP_MAKE, &ref);
+	if (err)
+		return err;
+	err = sm_send(ref, msg);
+	sm_unref(ref);
+	return err;
+}
+
 void kafka__groups_stop(struct kafka_server *server)
 {
 	size_t at = 0;

@@ -88,6 +88,9 @@ struct kafka_server {
 	struct map groups; /* id -> struct kafka_group_entry */
 	bool groups_stopped;
 	struct kafka_txns *txns; /* txn.c */
+	uint64_t offsets_retention_ms;
+	struct janitor *janitor; /* group_expiry.c */
+	struct sm_ref *janitor_ref;
 };
 
 /* ---- requests ---- */
@@ -338,6 +341,15 @@ SM_MUST_CHECK enum sm_err kafka__group_begin(struct kafka_server *server, struct
 /* What ListGroups shows of a group without a coordinator; in the arena. false: no memory. */
 bool kafka__group_peek(struct kafka_server *server, const char *id, struct arena *arena, const char **ret_type,
 		       struct bytes *ret_protocol_type);
+/* Hand a message to the group's coordinator, which is made if there is none. Errors (the message stays with the caller): as
+ * kafka__group_send. */
+SM_MUST_CHECK enum sm_err kafka__group_tell(struct kafka_server *server, struct bytes id, struct sm_msg *msg);
+/* group_expiry.c: every so often offsets that are too old go. */
+SM_MUST_CHECK enum sm_err kafka__janitor_start(struct kafka_server *server);
+void kafka__janitor_stop(struct kafka_server *server);
+void kafka__janitor_free(struct kafka_server *server); /* after the last user of the server */
+/* One look, now. Blocks; the coordinators act afterwards. */
+void kafka__offsets_look(struct kafka_server *server);
 /* Something of the group is on disk, beside offsets. */
 bool kafka__group_kept(struct kafka_server *server, const char *id);
 /* The group whose turn it is, in DescribeGroups and DeleteGroups. */

@@ -26,6 +26,8 @@
 #define KAFKA_GROUP_BYTES_MAX (64u << 20) /* metadata and assignments of one group; GROUP_MAX_SIZE_REACHED */
 #define KAFKA_GROUP_MAILBOX_MAX 4096      /* requests waiting for one coordinator; above: COORDINATOR_LOAD_IN_PROGRESS */
 #define KAFKA_GROUP_IDLE_MS 600000        /* an empty group's coordinator ends after so long (its offsets stay) */
+#define KAFKA_OFFSETS_CHECK_MS 600000     /* between two looks for offsets that are too old; Kafka's offsets.retention.check.interval.ms */
+#define KAFKA_OFFSETS_QUIET_MS 60000      /* a group that has committed since is left alone */
 #define KAFKA_SESSION_TIMEOUT_MIN_MS 6000 /* Kafka's group.min.session.timeout.ms */
 #define KAFKA_SESSION_TIMEOUT_MAX_MS 1800000 /* group.max.session.timeout.ms */
 #define KAFKA_NEW_MEMBER_TIMEOUT_MS 300000   /* a member that joined and never asked again */

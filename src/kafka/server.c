@@ -75,6 +75,7 @@ enum sm_err kafka_server_new(const struct kafka_server_options *options, struct 
 	s->accounts = options->users;
 	s->acls = options->acls;
 	s->session_max_ms = options->session_max_ms;
+	s->offsets_retention_ms = options->offsets_retention_ms;
 	snprintf(s->cluster_id, sizeof s->cluster_id, "%s", options->cluster_id ? options->cluster_id : DEFAULT_CLUSTER_ID);
 	pthread_mutex_init(&s->groups_lock, NULL);
 	map_init(&s->groups);
@@ -84,6 +85,8 @@ enum sm_err kafka_server_new(const struct kafka_server_options *options, struct 
 	if (err || (err = kafka__quotas_open(options->quotas_path, &s->quotas, reterr)) || (err = kafka__txns_new(s, reterr)))
 		goto failed;
 	err = kafka__groups_start(s, reterr);
+	if (!err && (err = kafka__janitor_start(s)))
+		sm_fail(reterr, err, "kafka: cannot start the look for old offsets");
 	for (uint32_t i = 0; !err && i < options->listener_count; i++)
 		err = listener_start(&s->listeners[i], &options->listeners[i], reterr);
 	if (!err) {
@@ -91,9 +94,11 @@ enum sm_err kafka_server_new(const struct kafka_server_options *options, struct 
 		return SM_OK;
 	}
 	listeners_free(s, 0);
+	kafka__janitor_stop(s);
 	kafka__groups_stop(s);
 	kafka__txns_stop(s);
 	wait_for_users(s);
+	kafka__janitor_free(s);
 failed:
 	kafka__quotas_free(s->quotas);
 	map_done(&s->groups);
@@ -113,10 +118,12 @@ void kafka_server_free(struct kafka_server *server, uint32_t drain_ms)
 		return;
 	for (uint32_t i = 0; i < server->listener_count; i++)
 		net_listener_stop(server->listeners[i].net);
+	kafka__janitor_stop(server);
 	kafka__groups_stop(server);
 	kafka__txns_stop(server);
 	listeners_free(server, drain_ms);
 	wait_for_users(server);
+	kafka__janitor_free(server);
 	kafka__quotas_free(server->quotas);
 	map_done(&server->groups);
 	pthread_mutex_destroy(&server->groups_lock);

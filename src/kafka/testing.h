@@ -420,15 +420,20 @@ struct fixture {
 	struct sm_system *system;
 	struct fake_log log;
 	struct kafka_server *server;
-	struct arena arena; /* of what the test asks and is answered */
+	uint64_t offsets_retention_ms; /* from the next start on */
+	struct arena arena;            /* of what the test asks and is answered */
 };
 
 static inline void fixture_serve(struct fixture *x)
 {
 	struct sm_error error;
 	struct kafka_listener_options listener = {.host = "127.0.0.1"};
-	struct kafka_server_options options = {
-		.system = x->system, .log = &x->log.log, .listeners = &listener, .listener_count = 1, .node_id = 1};
+	struct kafka_server_options options = {.system = x->system,
+					       .log = &x->log.log,
+					       .listeners = &listener,
+					       .listener_count = 1,
+					       .node_id = 1,
+					       .offsets_retention_ms = x->offsets_retention_ms};
 	if (kafka_server_new(&options, &x->server, &error))
 		fail_msg("%s", error.text);
 }
