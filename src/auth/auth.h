@@ -56,6 +56,16 @@ uint32_t auth_users_iterations(struct auth_users *users, struct bytes name, enum
 /* The names of all users, in no order. visit runs under a lock. May block. */
 void auth_users_names(struct auth_users *users, void (*visit)(void *arg, struct bytes name), void *arg);
 
+/* ---- a password alone, as Cassandra keeps it (bcrypt; password.c) ---- */
+
+#define AUTH_PASSWORD_HASH_BYTES 64
+/* A new hash with its salt, as text. Takes tens of milliseconds. false: an empty password, a zero byte in it, or no memory. */
+SM_MUST_CHECK bool auth_password_hash(struct bytes password, char out[AUTH_PASSWORD_HASH_BYTES]);
+/* Whether the hash is of that password. As long as making one. */
+SM_MUST_CHECK bool auth_password_fits(const char *hash, struct bytes password);
+/* Whether the text has the form of such a hash, with 4 to 12 rounds (as a power of two). */
+bool auth_password_hash_ok(const char *hash);
+
 /* ---- a login ---- */
 
 enum auth_step {

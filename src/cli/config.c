@@ -372,8 +372,37 @@ static bool is_loopback(const char *address)
 
 struct config_listener config_first_listener(const struct config *c)
 {
-	return (struct config_listener){NULL,         c->listen, c->kafka_port, c->kafka_advertise, c->kafka_tls, c->kafka_client_auth,
-					c->kafka_sasl};
+	return (struct config_listener){.protocol = "kafka",
+					.address = c->listen,
+					.port = c->kafka_port,
+					.advertise = c->kafka_advertise,
+					.tls = c->kafka_tls,
+					.client_auth = c->kafka_client_auth,
+					.sasl = c->kafka_sasl,
+					.authenticator = "AllowAllAuthenticator"};
+}
+
+struct config_listener config_first_cql_listener(const struct config *c)
+{
+	return (struct config_listener){.protocol = "cql",
+					.address = c->listen,
+					.port = c->cql_port,
+					.advertise = c->cql_advertise,
+					.tls = c->cql_tls,
+					.client_auth = c->cql_client_auth,
+					.sasl = "",
+					.authenticator = c->cql_authenticator};
+}
+
+bool config_is_cql(const struct config_listener *listener)
+{
+	return strcmp(listener->protocol, "cql") == 0;
+}
+
+enum sm_err authenticator_parse(const char *text, bool *ret_password)
+{
+	*ret_password = strcmp(text, "PasswordAuthenticator") == 0;
+	return *ret_password || strcmp(text, "AllowAllAuthenticator") == 0 ? SM_OK : SM_INVALID;
 }
 
 enum sm_err yes_no_parse(const char *text, bool *ret)
@@ -414,6 +443,39 @@ static enum sm_err check_login(const struct config *c, const struct config_liste
 	return SM_OK;
 }
 
+/* The same for CQL, whose logins bring the password as it is. */
+static enum sm_err check_cql_listener(const struct config *c, const struct config_listener *l, struct sm_error *reterr)
+{
+	char host[HOST_BYTES_MAX + 1];
+	uint16_t port;
+	unsigned sasl;
+	bool tls = false, password = false;
+	int clients = 0;
+	if (*l->sasl)
+		return sm_fail(reterr, SM_INVALID, "sasl = %s: CQL's clients log in with authenticator = PasswordAuthenticator", l->sasl);
+	if (authenticator_parse(l->authenticator, &password))
+		return sm_fail(reterr, SM_INVALID, "authenticator = %s: must be PasswordAuthenticator or AllowAllAuthenticator",
+			       l->authenticator);
+	if (*l->advertise && cql_advertise_parse(l->advertise, host, &port))
+		return sm_fail(reterr, SM_INVALID, "advertise = %s: give IP:PORT, as 192.0.2.7:9042: drivers are told an address",
+			       l->advertise);
+	enum sm_err err = check_login(c, l, &sasl, &tls, &clients, reterr);
+	if (err || is_loopback(l->address))
+		return err;
+	if (!password && clients < 2)
+		return sm_fail(reterr, SM_DENIED,
+			       "address = %s: beyond loopback it must ask for credentials: add authenticator = PasswordAuthenticator and "
+			       "tls = yes, "
+			       "or client_auth = required",
+			       l->address);
+	if (password && !tls)
+		return sm_fail(
+			reterr, SM_DENIED,
+			"address = %s: passwords would be readable on the network: add tls = yes, security.certificate and security.key",
+			l->address);
+	return SM_OK;
+}
+
 static enum sm_err check_listener(const struct config *c, const struct config_listener *l, struct sm_error *reterr)
 {
 	char host[HOST_BYTES_MAX + 1];
@@ -421,6 +483,12 @@ static enum sm_err check_listener(const struct config *c, const struct config_li
 	unsigned sasl;
 	bool tls = false;
 	int clients = 0;
+	if (config_is_cql(l))
+		return check_cql_listener(c, l, reterr);
+	if (strcmp(l->protocol, "kafka") != 0)
+		return sm_fail(reterr, SM_INVALID, "protocol = %s: must be kafka or cql", l->protocol);
+	if (strcmp(l->authenticator, "AllowAllAuthenticator") != 0)
+		return sm_fail(reterr, SM_INVALID, "authenticator = %s: Kafka's clients log in with sasl", l->authenticator);
 	if (*l->advertise && host_port_parse(l->advertise, host, &port))
 		return sm_fail(reterr, SM_INVALID, "advertise = %s: give HOST:PORT, as broker.example:9092 or [::1]:9092", l->advertise);
 	enum sm_err err = check_login(c, l, &sasl, &tls, &clients, reterr);
@@ -454,16 +522,19 @@ static enum sm_err check_kafka(const struct config *c, const char *name, struct 
 	enum sm_err err = check_listener(c, &first, &why);
 	if (err)
 		return sm_fail(reterr, err, "%s: kafka.%s", name, why.text);
+	const struct config_listener first_cql = config_first_cql_listener(c);
+	if ((err = check_listener(c, &first_cql, &why)))
+		return sm_fail(reterr, err, "%s: cql.%s", name, why.text);
 	for (uint32_t i = 0; i < c->listener_count; i++)
 		if ((err = check_listener(c, &c->listeners[i], &why)))
 			return sm_fail(reterr, err, "%s: [listener %s]: %s", name, c->listeners[i].name, why.text);
 	return SM_OK;
 }
 
-enum sm_err cql_advertise_parse(const struct config *c, char ret_host[HOST_BYTES_MAX + 1], uint16_t *ret_port)
+enum sm_err cql_advertise_parse(const char *text, char ret_host[HOST_BYTES_MAX + 1], uint16_t *ret_port)
 {
 	uint8_t address[16];
-	enum sm_err err = host_port_parse(c->cql_advertise, ret_host, ret_port);
+	enum sm_err err = host_port_parse(text, ret_host, ret_port);
 	bool ip = !err && (inet_pton(AF_INET, ret_host, address) == 1 || inet_pton(AF_INET6, ret_host, address) == 1);
 	return err || ip ? err : SM_INVALID;
 }
@@ -517,19 +588,13 @@ enum sm_err config_check(const struct config *c, struct sm_error *reterr)
 {
 	const char *name = c->file ? c->file : "configuration";
 	if (!is_loopback(c->listen))
-		return sm_fail(
-			reterr, SM_DENIED,
-			"%s: listen = %s: HTTP and CQL are there for loopback only (127.0.0.1 or ::1), since they ask for no credentials; "
-			"Kafka's clients elsewhere come in by a section [listener NAME] with sasl",
-			name, c->listen);
+		return sm_fail(reterr, SM_DENIED,
+			       "%s: listen = %s: HTTP is there for loopback only (127.0.0.1 or ::1), since it asks for no credentials; "
+			       "clients of Kafka and CQL elsewhere come in by a section [listener NAME]",
+			       name, c->listen);
 	enum sm_err err = check_kafka(c, name, reterr);
 	if (err || (err = check_log(c, name, reterr)))
 		return err;
-	char host[HOST_BYTES_MAX + 1];
-	uint16_t port;
-	if (*c->cql_advertise && cql_advertise_parse(c, host, &port))
-		return sm_fail(reterr, SM_INVALID, "%s: cql.advertise = %s: give IP:PORT, as 192.0.2.7:9042: drivers are told an address",
-			       name, c->cql_advertise);
 	if (strcmp(c->durability, "sync") != 0 && strcmp(c->durability, "interval") != 0)
 		return sm_fail(reterr, SM_INVALID, "%s: log.durability = %s: sync or interval", name, c->durability);
 	if (c->sync_interval_ms < 1 || c->sync_interval_ms > 60000)

@@ -80,6 +80,12 @@ SM_MUST_CHECK enum sm_err config_set(struct config *config, const char *assignme
 SM_MUST_CHECK enum sm_err config_check(const struct config *config, struct sm_error *reterr);
 /* The keys that the first listener (kafka.*) and the sections [listener NAME] share. Borrowed from config. */
 struct config_listener config_first_listener(const struct config *config);
+/* Likewise for CQL (cql.*). */
+struct config_listener config_first_cql_listener(const struct config *config);
+/* protocol = cql. */
+bool config_is_cql(const struct config_listener *listener);
+/* "PasswordAuthenticator" or "AllowAllAuthenticator". Errors: SM_INVALID. */
+SM_MUST_CHECK enum sm_err authenticator_parse(const char *text, bool *ret_password);
 /* "yes" or "no". Errors: SM_INVALID. */
 SM_MUST_CHECK enum sm_err yes_no_parse(const char *text, bool *ret);
 /* "none" 0, "requested" 1, "required" 2, as enum net_tls_clients. Errors: SM_INVALID. */
@@ -97,6 +103,6 @@ SM_MUST_CHECK enum sm_err time_parse(const char *text, uint64_t *ret_ms);
 /* "host.example:9092", "[::1]:9092" -> host (without brackets) and port. Errors: SM_INVALID. */
 SM_MUST_CHECK enum sm_err host_port_parse(const char *text, char ret_host[HOST_BYTES_MAX + 1], uint16_t *ret_port);
 /* cql.advertise, which is not empty: an address in digits. Errors: SM_INVALID. */
-SM_MUST_CHECK enum sm_err cql_advertise_parse(const struct config *c, char ret_host[HOST_BYTES_MAX + 1], uint16_t *ret_port);
+SM_MUST_CHECK enum sm_err cql_advertise_parse(const char *text, char ret_host[HOST_BYTES_MAX + 1], uint16_t *ret_port);
 
 #endif

@@ -249,21 +249,26 @@ static enum sm_err find_tls(struct platform *p, int clients, struct net_tls **re
 }
 
 /* The words were checked by config_check. */
-static enum sm_err fill_listener(struct platform *p, const struct config_listener *from, char advertised[HOST_BYTES_MAX + 1],
-				 struct kafka_listener_options *to, struct sm_error *reterr)
+static enum sm_err listener_tls(struct platform *p, const struct config_listener *from, struct net_tls **ret_tls, struct sm_error *reterr)
 {
 	bool tls;
 	int clients;
+	if (yes_no_parse(from->tls, &tls) || client_auth_parse(from->client_auth, &clients))
+		return sm_fail(reterr, SM_INVALID, "tls = %s, client_auth = %s: give yes or no; none, requested or required", from->tls,
+			       from->client_auth);
+	return tls ? find_tls(p, clients, ret_tls, reterr) : SM_OK;
+}
+
+static enum sm_err fill_listener(struct platform *p, const struct config_listener *from, char advertised[HOST_BYTES_MAX + 1],
+				 struct kafka_listener_options *to, struct sm_error *reterr)
+{
 	*to = (struct kafka_listener_options){.host = from->address, .port = from->port};
 	if (*from->advertise) {
 		if (host_port_parse(from->advertise, advertised, &to->advertised_port))
 			return sm_fail(reterr, SM_INVALID, "advertise = %s: give HOST:PORT", from->advertise);
 		to->advertised_host = advertised;
 	}
-	if (yes_no_parse(from->tls, &tls) || client_auth_parse(from->client_auth, &clients))
-		return sm_fail(reterr, SM_INVALID, "tls = %s, client_auth = %s: give yes or no; none, requested or required", from->tls,
-			       from->client_auth);
-	enum sm_err err = tls ? find_tls(p, clients, &to->tls, reterr) : SM_OK;
+	enum sm_err err = listener_tls(p, from, &to->tls, reterr);
 	return err ? err : auth_mechanisms_parse(from->sasl, &to->sasl, reterr);
 }
 
@@ -287,9 +292,15 @@ static enum sm_err start_kafka(struct platform *p, struct sm_error *reterr)
 	char path[4200], quotas[4200], advertised[KAFKA_LISTENERS_MAX][HOST_BYTES_MAX + 1];
 	struct kafka_listener_options listeners[KAFKA_LISTENERS_MAX];
 	const struct config_listener first = config_first_listener(c);
+	uint32_t count = 0;
 	enum sm_err err = SM_OK;
-	for (uint32_t i = 0; !err && i <= c->listener_count; i++)
-		err = fill_listener(p, i ? &c->listeners[i - 1] : &first, advertised[i], &listeners[i], reterr);
+	for (uint32_t i = 0; !err && i <= c->listener_count; i++) {
+		const struct config_listener *from = i ? &c->listeners[i - 1] : &first;
+		if (config_is_cql(from))
+			continue;
+		err = fill_listener(p, from, advertised[count], &listeners[count], reterr);
+		count++;
+	}
 	if (!err && *c->users && (err = auth_users_open(config_path(c, c->users, path, sizeof path), &p->users, reterr)))
 		sm_error_prefix(reterr, "security.users");
 	if (err || (err = open_acls(p, reterr)))
@@ -297,7 +308,7 @@ static enum sm_err start_kafka(struct platform *p, struct sm_error *reterr)
 	struct kafka_server_options kafka = {.system = p->system,
 					     .log = p->log,
 					     .listeners = listeners,
-					     .listener_count = c->listener_count + 1,
+					     .listener_count = count,
 					     .users = p->users,
 					     .acls = p->acls,
 					     .session_max_ms = (uint32_t)c->kafka_session_ms,
@@ -307,9 +318,43 @@ static enum sm_err start_kafka(struct platform *p, struct sm_error *reterr)
 	return kafka_server_new(&kafka, &p->kafka, reterr);
 }
 
+static enum sm_err fill_cql_listener(struct platform *p, const struct config_listener *from, char advertised[HOST_BYTES_MAX + 1],
+				     struct cql_listener_options *to, struct sm_error *reterr)
+{
+	*to = (struct cql_listener_options){.host = from->address, .port = from->port};
+	if (*from->advertise) {
+		if (cql_advertise_parse(from->advertise, advertised, &to->advertised_port))
+			return sm_fail(reterr, SM_INVALID, "advertise = %s: give IP:PORT", from->advertise);
+		to->advertised_host = advertised;
+	}
+	if (authenticator_parse(from->authenticator, &to->authenticate))
+		return sm_fail(reterr, SM_INVALID, "authenticator = %s", from->authenticator);
+	return listener_tls(p, from, &to->tls, reterr);
+}
+
+static enum sm_err start_cql(struct platform *p, struct sm_error *reterr)
+{
+	const struct config *c = p->config;
+	char advertised[CQL_LISTENERS_MAX][HOST_BYTES_MAX + 1];
+	struct cql_listener_options listeners[CQL_LISTENERS_MAX];
+	const struct config_listener first = config_first_cql_listener(c);
+	uint32_t count = 0;
+	enum sm_err err = SM_OK;
+	for (uint32_t i = 0; !err && i <= c->listener_count; i++) {
+		const struct config_listener *from = i ? &c->listeners[i - 1] : &first;
+		if (!config_is_cql(from))
+			continue;
+		if (count == CQL_LISTENERS_MAX)
+			return sm_fail(reterr, SM_TOO_LARGE, "more than %d listeners for CQL", CQL_LISTENERS_MAX);
+		err = fill_cql_listener(p, from, advertised[count], &listeners[count], reterr);
+		count++;
+	}
+	struct cql_server_options cql = {.system = p->system, .store = p->store, .listeners = listeners, .listener_count = count};
+	return err ? err : cql_server_new(&cql, &p->cql, reterr);
+}
+
 static enum sm_err start_servers(struct platform *p, struct sm_error *reterr)
 {
-	struct cql_server_options cql = {.system = p->system, .store = p->store, .host = p->config->listen, .port = p->config->cql_port};
 	struct remote_server_options remote = {.system = p->system,
 					       .log = p->log,
 					       .store = p->store,
@@ -317,22 +362,16 @@ static enum sm_err start_servers(struct platform *p, struct sm_error *reterr)
 					       .commands = platform_commands(p),
 					       .schema_changed = schema_changed,
 					       .arg = p};
-	char cql_advertised[HOST_BYTES_MAX + 1];
-	if (*p->config->cql_advertise) {
-		if (cql_advertise_parse(p->config, cql_advertised, &cql.advertised_port))
-			return sm_fail(reterr, SM_INVALID, "cql.advertise = %s: give IP:PORT", p->config->cql_advertise);
-		cql.advertised_host = cql_advertised;
-	}
 	/* HTTP and the Unix socket tell of the others: they listen when these are there. */
 	enum sm_err err = make_http(p, reterr);
 	if (!err && !p->outgrown)
 		err = start_kafka(p, reterr);
 	if (!err)
-		err = cql_server_new(&cql, &p->cql, reterr);
+		err = start_cql(p, reterr);
 	if (err)
 		return err;
 	bool v6 = strchr(p->config->listen, ':') != NULL;
-	snprintf(p->cql_port, sizeof p->cql_port, "%u", cql_server_port(p->cql));
+	snprintf(p->cql_port, sizeof p->cql_port, "%u", cql_server_port(p->cql, 0));
 	if (p->kafka)
 		snprintf(p->kafka_address, sizeof p->kafka_address, v6 ? "[%s]:%u" : "%s:%u", p->config->listen,
 			 kafka_server_port(p->kafka, 0));

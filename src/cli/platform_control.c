@@ -136,7 +136,7 @@ json_t *platform_status(struct platform *p)
 	json_object_set_new(status, "url", json_string(p->url));
 	json_object_set_new(status, "kafka", json_string(p->kafka_address));
 	json_object_set_new(status, "cqlHost", json_string(p->config->listen));
-	json_object_set_new(status, "cqlPort", json_integer(cql_server_port(p->cql)));
+	json_object_set_new(status, "cqlPort", json_integer(cql_server_port(p->cql, 0)));
 	json_object_set_new(status, "data", json_string(p->config->data));
 	json_object_set_new(status, "ingest",
 			    json_pack("{s:I s:I s:o}", "events", (json_int_t)metric_get(METRIC_INGEST_EVENTS), "invalid",
@@ -171,7 +171,7 @@ static enum sm_err command_info(void *arg, struct bytes request, struct buf *ans
 {
 	struct platform *p = arg;
 	json_t *info = json_pack("{s:s s:s s:s s:i s:i s:s}", "url", p->url, "kafka", p->kafka_address, "cqlHost", p->config->listen,
-				 "cqlPort", (int)cql_server_port(p->cql), "pid", (int)getpid(), "data", p->config->data);
+				 "cqlPort", (int)cql_server_port(p->cql, 0), "pid", (int)getpid(), "data", p->config->data);
 	json_write(info, answer);
 	json_decref(info);
 	return SM_OK;

@@ -35,10 +35,14 @@ int command_up(int argc, char **argv)
 	printf("smack %s is ready after %.0f ms\n  http   %s\n  kafka  %s%s\n  cql    %s:%u\n", SMACK_VERSION,
 	       (double)(platform->ready_ns - platform->started_ns) / 1e6, platform->url, platform->kafka_address,
 	       platform->outgrown ? " (a real Kafka keeps the topics; its port is not served here)" : "", config.listen,
-	       cql_server_port(platform->cql));
-	for (uint32_t i = 0; i < config.listener_count; i++)
-		printf(strchr(config.listeners[i].address, ':') ? "  listener %s  [%s]:%u\n" : "  listener %s  %s:%u\n",
-		       config.listeners[i].name, config.listeners[i].address, kafka_server_port(platform->kafka, i + 1));
+	       cql_server_port(platform->cql, 0));
+	for (uint32_t i = 0, kafka = 1, cql = 1; i < config.listener_count; i++) {
+		const struct config_listener *l = &config.listeners[i];
+		if (!config_is_cql(l) && !platform->kafka)
+			continue;
+		uint16_t port = config_is_cql(l) ? cql_server_port(platform->cql, cql++) : kafka_server_port(platform->kafka, kafka++);
+		printf(strchr(l->address, ':') ? "  listener %s  [%s]:%u\n" : "  listener %s  %s:%u\n", l->name, l->address, port);
+	}
 	printf("  data   %s\n", config.data);
 	fflush(stdout);
 	signals_wait();

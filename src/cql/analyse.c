@@ -381,10 +381,8 @@ enum sm_err cql__analyse(struct cql_context *c, const struct cql_statement *s, s
 	case CQL_STMT_DDL: plan->kind = CQL_PLAN_DDL; break;
 	case CQL_STMT_USE: plan->kind = CQL_PLAN_USE; break;
 	case CQL_STMT_DESCRIBE: plan->kind = CQL_PLAN_DESCRIBE; break;
-	case CQL_STMT_REFUSED:
-		if (strncmp(s->refused, "LIST ", 5) == 0) /* there are no logins */
-			return cql__fail(c->err, CQL_UNAUTHORIZED, "You have to be logged in and not anonymous to perform this request");
-		return cql__fail(c->err, CQL_INVALID, "%s is not supported yet", s->refused);
+	case CQL_STMT_ROLE: plan->kind = CQL_PLAN_ROLE; break;
+	case CQL_STMT_REFUSED: return cql__fail(c->err, CQL_INVALID, "%s is not supported yet", s->refused);
 	}
 	for (uint32_t i = 0; !err && i < plan->bind_count; i++)
 		if (!plan->binds[i].type)

@@ -4,6 +4,7 @@
 
 #include "base/arena.h"
 #include "base/bytes.h"
+#include "cql/role.h"
 
 struct cql_place {
 	uint32_t line, column; /* line from 1, column from 0, as Cassandra counts */
@@ -183,6 +184,7 @@ enum cql_statement_kind {
 	CQL_STMT_DDL,
 	CQL_STMT_USE,
 	CQL_STMT_DESCRIBE,
+	CQL_STMT_ROLE,
 	CQL_STMT_REFUSED
 };
 struct cql_statement {
@@ -193,6 +195,7 @@ struct cql_statement {
 		struct cql_batch batch;
 		struct cql_ddl ddl;
 		struct cql_describe describe;
+		struct cql_role_statement role;
 		const char *use;
 		const char *refused; /* what is not there yet: "CREATE INDEX" */
 	};

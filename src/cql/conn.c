@@ -8,16 +8,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { LOGIN_TIMER = 1 };
+
 static enum sm_err conn_open(struct net_conn *net, void *state, void *arg)
 {
 	struct conn *c = state;
 	c->net = net;
-	c->server = arg;
+	c->listener = arg;
+	c->server = c->listener->server;
 	buf_init(&c->held);
 	buf_init(&c->large);
 	buf_init(&c->scratch);
 	net_conn_local(net, c->host, &c->port);
-	return SM_OK;
+	if (*c->listener->advertised_host) {
+		memcpy(c->host, c->listener->advertised_host, sizeof c->host);
+		c->port = c->listener->advertised_port;
+	}
+	return c->listener->authenticate ? sm_timer_start(net_conn_actor(net), LOGIN_TIMER, CQL_LOGIN_MS, 0) : SM_OK;
 }
 
 static void conn_close(struct net_conn *net, void *state)
@@ -83,6 +90,10 @@ void conn__empty_frame(struct conn *c, uint8_t opcode, const struct cql_reply *r
 
 static void answer(struct conn *c, struct request *r)
 {
+	if (r->logged_in) {
+		snprintf(c->user, sizeof c->user, "%s", r->logged_in);
+		c->state = CONN_READY;
+	}
 	if (r->use)
 		snprintf(c->keyspace, sizeof c->keyspace, "%s", r->use);
 	metric_observe_us(METRIC_CQL_US, (clock_monotonic_ns(c->server->engine.clock) - r->started_ns) / 1000);
@@ -112,6 +123,7 @@ static void request(struct conn *c, const struct cql_header *h, struct bytes bod
 					.peer = net_conn_peer(c->net),
 					.host = c->host,
 					.port = c->port,
+					.user = c->listener->authenticate ? c->user : NULL,
 					.compression = c->compression};
 	struct request *r = request__new(&origin, h, body);
 	if (!r) {
@@ -184,6 +196,10 @@ static void frame(struct conn *c, const struct cql_header *h, struct bytes body)
 				     h->version, h->version, c->version, c->version);
 	else if ((h->flags & CQL_FLAG_PAYLOAD) && h->version < 4)
 		conn__protocol_error(c, &reply, false, "Received frame with CUSTOM_PAYLOAD flag for native protocol version < 4");
+	else if (c->state == CONN_LOGIN && (h->opcode != CQL_OP_AUTH_RESPONSE || c->under_way))
+		conn__protocol_error(c, &reply, false, "Unexpected message %s, expecting SASL_RESPONSE", name);
+	else if (c->state == CONN_LOGIN)
+		request(c, h, body);
 	else if (h->opcode == CQL_OP_OPTIONS)
 		conn__options(c, h);
 	else if (c->state == CONN_NEW && h->opcode != CQL_OP_STARTUP)
@@ -234,6 +250,12 @@ static bool version_ok(struct conn *c, uint8_t version, int16_t stream)
 	return false;
 }
 
+/* Who has not logged in needs no large frames. */
+static uint32_t frame_max(const struct conn *c)
+{
+	return c->listener->authenticate && c->state != CONN_READY ? CQL_LOGIN_FRAME_MAX : CQL_FRAME_MAX;
+}
+
 static void too_big(struct conn *c, const struct cql_header *h)
 {
 	struct cql_reply reply = {.version = c->version ? c->version : h->version, .stream = h->stream};
@@ -241,10 +263,10 @@ static void too_big(struct conn *c, const struct cql_header *h)
 	struct buf out;
 	if (c->segments)
 		(void)cql__fail(&err, CQL_INVALID, "CQL Message of size %zu bytes exceeds allowed maximum of %u bytes",
-				CQL_HEADER_BYTES + (size_t)h->length, CQL_FRAME_MAX);
+				CQL_HEADER_BYTES + (size_t)h->length, frame_max(c));
 	else
 		(void)cql__fail(&err, CQL_INVALID, "Request is too big: length %zu exceeds maximum allowed length %u.",
-				CQL_HEADER_BYTES + (size_t)h->length, CQL_FRAME_MAX);
+				CQL_HEADER_BYTES + (size_t)h->length, frame_max(c));
 	buf_init(&out);
 	cql__put_error(&out, &reply, &err);
 	conn__write(c, &out);
@@ -270,7 +292,7 @@ static size_t one_frame(struct conn *c, struct bytes in, size_t *ret_need)
 		return 0;
 	struct cql_header h = cql__header(in.data);
 	size_t size = CQL_HEADER_BYTES + (size_t)h.length;
-	if (h.length > CQL_FRAME_MAX) {
+	if (h.length > frame_max(c)) {
 		c->discard = size;
 		c->discarded = h;
 		return one_frame(c, in, ret_need);
@@ -337,7 +359,7 @@ static void part_of_frame(struct conn *c, struct bytes part)
 	struct cql_reply reply = {.version = c->version};
 	if (!c->large_size && !begin_large(c, part))
 		return;
-	bool keep = c->large_size <= CQL_FRAME_MAX + CQL_HEADER_BYTES;
+	bool keep = c->large_size <= frame_max(c) + (size_t)CQL_HEADER_BYTES;
 	c->large_seen += part.size;
 	if (keep)
 		buf_append_bytes(&c->large, part);
@@ -446,13 +468,18 @@ static enum sm_err conn_receive(struct net_conn *net, void *state, struct sm_msg
 	struct conn *c = state;
 	if (msg->type == &request__type) {
 		struct request *r = (struct request *)msg;
-		request__finish(r);
+		sm_msg_keep(net_conn_actor(net)); /* it may be on its way again before this returns */
+		if (!request__finish(r))
+			return SM_OK;
 		c->under_way--;
 		answer(c, r);
+		request__free(r);
 		if (c->ending && !c->under_way)
 			net_conn_finish(net);
 		else
 			catch_up(c);
+	} else if (msg->type == &sm_msg_timer) {
+		return c->state == CONN_READY ? SM_OK : SM_TIMEOUT; /* who has not logged in by now does not want to */
 	} else if (msg->type == &server__event_type) {
 		conn__write(c, &((struct event_msg *)msg)->frame);
 	}

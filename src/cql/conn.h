@@ -2,6 +2,7 @@
 #ifndef CQL_CONN_H
 #define CQL_CONN_H
 
+#include "auth/auth_limits.h"
 #include "cql/server_internal.h"
 
 extern const struct net_protocol conn__protocol;
@@ -11,7 +12,9 @@ struct conn {
 	struct net_conn *net;
 	struct cql_server *server;
 	uint8_t version; /* that STARTUP came in; 0: there was none */
-	enum { CONN_NEW, CONN_READY } state;
+	enum { CONN_NEW, CONN_LOGIN, CONN_READY } state;
+	const struct cql_listener *listener;
+	char user[AUTH_NAME_MAX + 1]; /* who logged in */
 	enum cql_compression compression;
 	bool segments;   /* frames travel in segments */
 	bool registered; /* for schema events */
@@ -19,7 +22,7 @@ struct conn {
 	bool paused;
 	bool ending; /* nothing new is taken; the end comes with the last answer */
 	char keyspace[CQL_NAME_MAX + 1];
-	char host[46]; /* where the client connected to */
+	char host[46]; /* that the client is told */
 	uint16_t port;
 	uint32_t under_way;
 	struct buf held;             /* whole frames of a segment, not taken while too much was under way */

@@ -12,21 +12,31 @@
 /* ---- server ---- */
 
 struct cql_server;
-struct cql_server_options {
-	struct sm_system *system;
-	struct sm_store *store; /* borrowed until cql_server_free */
-	struct clock *clock;    /* NULL: clock_system */
-	const char *host;       /* "127.0.0.1" */
-	uint16_t port;          /* 0: any free one */
+struct net_tls;
+struct cql_listener_options {
+	const char *host; /* "127.0.0.1"; beyond loopback only with credentials */
+	uint16_t port;    /* 0: any free one */
 	/* Where drivers are told to connect (rpc_address, rpc_port): an IP address, copied; NULL: where they connected to. */
 	const char *advertised_host;
 	uint16_t advertised_port;
+	struct net_tls *tls; /* net/tls.h; outlives the server; NULL: plain */
+	bool authenticate; /* Cassandra's PasswordAuthenticator and CassandraAuthorizer: its clients log in as roles, and may what these may
+			    */
+};
+struct cql_server_options {
+	struct sm_system *system;
+	struct sm_store *store;                       /* borrowed until cql_server_free */
+	struct clock *clock;                          /* NULL: clock_system */
+	const struct cql_listener_options *listeners; /* 1 to CQL_LISTENERS_MAX */
+	uint32_t listener_count;
 	const char *cluster_name; /* NULL: "smack" */
 	uint32_t connections_max; /* 0: the network's default */
 };
-/* Listen and serve. Errors: SM_BUSY (port in use), SM_DENIED (not loopback), SM_NO_MEMORY, SM_IO. */
+/* Listen and serve. Errors: SM_BUSY (port in use), SM_DENIED (beyond loopback without credentials), SM_TOO_LARGE (listeners, an advertised
+ * host), SM_NO_MEMORY, SM_IO; those of reading the roles, which are there when a listener asks for a login. Blocks. */
 SM_MUST_CHECK enum sm_err cql_server_new(const struct cql_server_options *options, struct cql_server **ret_server, struct sm_error *reterr);
-uint16_t cql_server_port(const struct cql_server *server);
+/* Of a listener, in the order of the options. */
+uint16_t cql_server_port(const struct cql_server *server, uint32_t listener);
 /* Stop accepting, answer what is under way for at most drain_ms, end the connections. Thread: no dispatcher. NULL is allowed. */
 void cql_server_free(struct cql_server *server, uint32_t drain_ms);
 /* Tell the registered drivers of a change that did not come through this server (configuration, another process).

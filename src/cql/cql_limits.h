@@ -18,6 +18,10 @@
 #define CQL_DISPATCHER_ROWS_MAX 2000       /* rows read on the dispatcher before a SELECT goes to the pool */
 #define CQL_DISPATCHER_PARTITIONS_MAX 16   /* partitions likewise */
 #define CQL_START_MS_MAX 12000      /* a read that waited for the pool so long is given up, as Cassandra's native_transport_timeout */
+#define CQL_LISTENERS_MAX 16        /* of one server */
+#define CQL_LOGINS_MAX 2            /* passwords hashed at a time; others wait */
+#define CQL_LOGIN_MS 30000          /* a connection that has not logged in by then is closed */
+#define CQL_LOGIN_FRAME_MAX 65536   /* body of a frame before the login */
 #define CQL_TRACES_MAX 1000         /* tracing sessions kept; the oldest goes first */
 #define CQL_TRACE_EVENTS_MAX 64     /* of one session */
 #define CQL_TRACE_PARAMETERS_MAX 32 /* likewise */

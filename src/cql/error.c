@@ -29,6 +29,7 @@ enum sm_err cql__err_of(enum cql_code code)
 	case CQL_CONFIG_ERROR:
 	case CQL_PROTOCOL_ERROR: return SM_INVALID;
 	case CQL_SYNTAX_ERROR: return SM_SYNTAX;
+	case CQL_BAD_CREDENTIALS:
 	case CQL_UNAUTHORIZED: return SM_DENIED;
 	case CQL_ALREADY_EXISTS: return SM_EXISTS;
 	case CQL_OVERLOADED: return SM_FULL;

@@ -196,11 +196,37 @@ static bool at_any_word(const struct parser *p, const char *const *words)
 	return false;
 }
 
+/* At a statement about roles. */
+static bool at_role(struct parser *p)
+{
+	static const char *const alone[] = {"grant", "revoke", "list", NULL};
+	static const char *const verbs[] = {"create", "alter", "drop", NULL};
+	if (at_any_word(p, alone))
+		return true;
+	struct cql_token next = parse__peek(p);
+	return at_any_word(p, verbs) && (parse__token_is(&next, "role") || parse__token_is(&next, "user"));
+}
+
+static bool parse_role(struct parser *p, struct cql_role_statement *s)
+{
+	enum cql_role_verb verb = parse__at_word(p, "create")  ? CQL_CREATE_ROLE
+				  : parse__at_word(p, "alter") ? CQL_ALTER_ROLE
+							       : CQL_DROP_ROLE;
+	if (parse__at_word(p, "list"))
+		return parse__list(p, s);
+	if (parse__at_word(p, "grant") || parse__at_word(p, "revoke"))
+		return parse__grant(p, s);
+	parse__next(p);
+	bool user = parse__at_word(p, "user");
+	parse__next(p);
+	return parse__role(p, s, verb, user);
+}
+
 static bool parse_statement(struct parser *p, struct cql_statement *s)
 {
 	static const char *const modify[] = {"insert", "update", "delete", NULL};
 	static const char *const ddl[] = {"create", "alter", "drop", "truncate", NULL};
-	static const char *const refused[] = {"grant", "revoke", "list", "add", NULL};
+	static const char *const refused[] = {"add", NULL};
 	if (parse__at_word(p, "select")) {
 		s->kind = CQL_STMT_SELECT;
 		return parse__select(p, &s->select);
@@ -212,6 +238,10 @@ static bool parse_statement(struct parser *p, struct cql_statement *s)
 	if (parse__at_word(p, "begin")) {
 		s->kind = CQL_STMT_BATCH;
 		return parse__batch(p, &s->batch);
+	}
+	if (at_role(p)) {
+		s->kind = CQL_STMT_ROLE;
+		return parse_role(p, &s->role);
 	}
 	if (at_any_word(p, ddl))
 		return parse__ddl(p, s);

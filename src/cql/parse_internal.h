@@ -50,6 +50,9 @@ bool parse__select(struct parser *p, struct cql_select *ret_select);
 bool parse__modify(struct parser *p, struct cql_modify *ret_modify);
 bool parse__batch(struct parser *p, struct cql_batch *ret_batch);
 bool parse__ddl(struct parser *p, struct cql_statement *ret_statement);
+bool parse__role(struct parser *p, struct cql_role_statement *ret_statement, enum cql_role_verb verb, bool user);
+bool parse__grant(struct parser *p, struct cql_role_statement *ret_statement);
+bool parse__list(struct parser *p, struct cql_role_statement *ret_statement);
 bool parse__describe(struct parser *p, struct cql_describe *ret_describe);
 
 #endif

@@ -17,6 +17,7 @@ struct cql_engine {
 	struct arena arena;         /* of the system schema */
 	struct store_schema system; /* keyspaces that are computed, not stored */
 	struct cql_traces *traces;  /* of the server; NULL in sessions */
+	struct cql_roles *roles;    /* likewise; NULL: nobody logs in */
 };
 SM_MUST_CHECK enum sm_err cql__engine_init(struct cql_engine *engine, struct sm_store *store, struct clock *clock,
 					   const char *cluster_name);
@@ -33,7 +34,11 @@ struct cql_context {
 	struct cql_error *err;
 	int64_t now_s;           /* the time by which cells expire, if the client gave it; 0: the clock's */
 	struct cql_trace *trace; /* the request's, or NULL */
-	char local_host[46];     /* where the client connected to */
+	/* Who logged in; NULL: nobody was asked to, and everything is allowed. Then the roles as they are for this request are there, too.
+	 */
+	const char *user;
+	struct cql_role_picture *roles;
+	char local_host[46]; /* where the client connected to */
 	uint16_t local_port;
 };
 
@@ -180,7 +185,7 @@ struct cql_modify_plan {
 	struct cql_condition *conditions;
 	uint32_t condition_count;
 };
-enum cql_plan_kind { CQL_PLAN_SELECT, CQL_PLAN_MODIFY, CQL_PLAN_DDL, CQL_PLAN_USE, CQL_PLAN_DESCRIBE };
+enum cql_plan_kind { CQL_PLAN_SELECT, CQL_PLAN_MODIFY, CQL_PLAN_DDL, CQL_PLAN_USE, CQL_PLAN_DESCRIBE, CQL_PLAN_ROLE };
 struct cql_plan {
 	enum cql_plan_kind kind;
 	bool batch;
@@ -310,6 +315,17 @@ enum sm_err cql__change_failed(struct cql_context *c, const struct cql_change *c
 
 /* A row of the result: cells appended in the wire form. */
 void cql__result_cell(struct cql_result *result, struct store_cell cell);
+
+/* ---- roles ---- */
+
+/* 0x2100 where the user may not do what the plan does (authorize.c). Thread: any; does not block. */
+SM_MUST_CHECK enum sm_err cql__authorize(struct cql_context *c, const struct cql_plan *plan);
+/* Run a statement about roles (role_run.c). Rows go to result->rows. Blocks. */
+SM_MUST_CHECK enum sm_err cql__run_role(struct cql_context *c, const struct cql_role_statement *statement, struct cql_result *result);
+/* After a keyspace or table was made: its maker may do everything with it; after it was dropped: nobody's grants are left. Blocks. */
+SM_MUST_CHECK enum sm_err cql__role_after_change(struct cql_context *c, const struct store_change *change);
+/* Whether a change means something to roles. */
+bool cql__role_minds_change(const struct cql_context *c, const struct store_change *change);
 
 /* ---- computed tables (system_tables.c, system_rows.c) ---- */
 

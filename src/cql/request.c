@@ -31,20 +31,24 @@ struct request *request__new(const struct request_origin *origin, const struct c
 	r->started_ns = clock_monotonic_ns(server->engine.clock);
 	snprintf(r->keyspace, sizeof r->keyspace, "%s", origin->keyspace);
 	r->schema = server->engine.store->ops->schema(server->engine.store);
+	snprintf(r->peer, sizeof r->peer, "%s", origin->peer);
+	r->from_loopback = strncmp(r->peer, "127.", 4) == 0 || strncmp(r->peer, "[::1]", 5) == 0;
 	r->context = (struct cql_context){.engine = &server->engine,
 					  .schema = r->schema,
 					  .keyspace = r->keyspace[0] ? r->keyspace : NULL,
 					  .arena = &r->arena,
 					  .err = &r->error,
-					  .local_port = *server->advertised_host ? server->advertised_port : origin->port};
-	snprintf(r->context.local_host, sizeof r->context.local_host, "%s",
-		 *server->advertised_host ? server->advertised_host : origin->host);
+					  .local_port = origin->port};
+	snprintf(r->context.local_host, sizeof r->context.local_host, "%s", origin->host);
+	if (server->engine.roles)
+		r->context.roles = cql__roles_picture(server->engine.roles);
+	bool named = !origin->user || (r->context.user = arena_string(&r->arena, origin->user, strlen(origin->user)));
 	if (header->flags & CQL_FLAG_TRACING)
 		request__trace_begin(r, origin->peer);
 	uint8_t *copy = arena_copy(&r->arena, body.data, body.size);
 	r->body = bytes_of(copy, body.size);
 	server__request_begun(server);
-	if (!copy && body.size) {
+	if ((!copy && body.size) || !named) {
 		request__free(r);
 		return NULL;
 	}
@@ -55,6 +59,7 @@ void request__free(struct request *r)
 {
 	struct cql_server *server = r->server;
 	cql__trace_free(r->context.trace); /* the answer was not made */
+	cql__role_picture_unref(r->context.roles);
 	for (uint32_t i = 0; i < r->batch_prepared_count; i++)
 		server__prepared_unref(r->batch_prepared[i]);
 	server__prepared_unref(r->prepared);
@@ -124,7 +129,7 @@ static bool answer_result(struct request *r)
 
 /* ---- what waits ---- */
 
-static void send_back(struct request *r)
+void request__send_back(struct request *r)
 {
 	struct sm_ref *conn = sm_ref_get(r->conn);
 	if (sm_send_reply(conn, &r->msg) != SM_OK)
@@ -145,21 +150,21 @@ static void read_on_pool(struct sm_work *work)
 		cql__trace(r->context.trace, "Read %u live rows", r->result.row_count);
 		answer_result(r);
 	}
-	send_back(r);
+	request__send_back(r);
 }
 
 static void write_done(void *arg, enum sm_err err)
 {
 	struct request *r = arg;
 	r->failure.code = err;
-	send_back(r);
+	request__send_back(r);
 }
 
 static void change_done(void *arg, const struct sm_error *error)
 {
 	struct request *r = arg;
 	r->failure = error ? *error : (struct sm_error){0};
-	send_back(r);
+	request__send_back(r);
 }
 
 static bool start_select(struct request *r)
@@ -251,17 +256,42 @@ static void announce(struct request *r)
 	cql_server_schema_changed(r->server, r->change.verb, c->keyspace, c->table);
 }
 
-void request__finish(struct request *r)
+/* Grants that come and go with what was made or dropped. The schema is changed already: what fails is told, not undone. */
+static void change_grants(struct sm_work *work)
+{
+	struct request *r = (struct request *)((char *)work - offsetof(struct request, work));
+	if (cql__role_after_change(&r->context, &r->change.change) != SM_OK)
+		answer_error(r);
+	else
+		answer_result(r);
+	request__send_back(r);
+}
+
+static bool finish_change(struct request *r)
+{
+	if (r->change.verb) {
+		r->result.kind = CQL_RESULT_SCHEMA;
+		r->result.change = r->change.verb;
+		r->result.keyspace = r->change.change.keyspace;
+		r->result.table = r->change.change.table;
+		announce(r);
+	}
+	if (!cql__role_minds_change(&r->context, &r->change.change))
+		return answer_result(r);
+	r->waiting = REQUEST_READ;
+	r->work.run = change_grants;
+	if (sm_pool_run(r->server->system, &r->work) == SM_OK)
+		return false;
+	(void)cql__fail(&r->error, CQL_OVERLOADED, "The schema is changed, but not the permissions: too many requests are waiting");
+	return answer_error(r);
+}
+
+bool request__finish(struct request *r)
 {
 	if (r->waiting == REQUEST_READ)
-		return;
-	if (r->waiting == REQUEST_CAS) {
-		if (cql__cas_end(r->cas, r->failure.code) != SM_OK)
-			answer_error(r);
-		else
-			answer_result(r);
-		return;
-	}
+		return true;
+	if (r->waiting == REQUEST_CAS)
+		return cql__cas_end(r->cas, r->failure.code) != SM_OK ? answer_error(r) : answer_result(r);
 	if (r->failure.code) {
 		if (r->waiting == REQUEST_CHANGE)
 			(void)cql__change_failed(&r->context, &r->change, &r->failure);
@@ -269,19 +299,11 @@ void request__finish(struct request *r)
 			(void)cql__fail(&r->error, CQL_INVALID, "table does not exist any more");
 		else
 			(void)cql__fail_store(&r->error, r->failure.code, r->failure.text);
-		answer_error(r);
-		return;
+		return answer_error(r);
 	}
 	cql__trace(r->context.trace, r->waiting == REQUEST_CHANGE ? "The schema is changed" : "Written, and the commitlog is synced");
 	r->result.kind = CQL_RESULT_VOID;
-	if (r->waiting == REQUEST_CHANGE && r->change.verb) {
-		r->result.kind = CQL_RESULT_SCHEMA;
-		r->result.change = r->change.verb;
-		r->result.keyspace = r->change.change.keyspace;
-		r->result.table = r->change.change.table;
-		announce(r);
-	}
-	answer_result(r);
+	return r->waiting == REQUEST_CHANGE ? finish_change(r) : answer_result(r);
 }
 
 /* ---- statements ---- */
@@ -385,12 +407,33 @@ static bool start_use(struct request *r)
 	return answer_result(r);
 }
 
+static void role_on_pool(struct sm_work *work)
+{
+	struct request *r = (struct request *)((char *)work - offsetof(struct request, work));
+	if (cql__run_role(&r->context, &r->plan->statement->role, &r->result) != SM_OK)
+		answer_error(r);
+	else
+		answer_result(r);
+	request__send_back(r);
+}
+
+static bool start_role(struct request *r)
+{
+	r->waiting = REQUEST_READ;
+	r->work.run = role_on_pool;
+	if (sm_pool_run(r->server->system, &r->work) == SM_OK)
+		return false;
+	(void)cql__fail(&r->error, CQL_OVERLOADED, "Too many requests are waiting");
+	return answer_error(r);
+}
+
 static bool run_plan(struct request *r)
 {
 	struct cql_parameters *p = &r->parameters;
 	bool write = r->plan->kind == CQL_PLAN_MODIFY;
 	bool conditional = cql__is_conditional(r->plan);
-	if ((conditional ? check_conditional(r, p->consistency, p->serial_consistency) : check_consistency(r, p->consistency, write)) !=
+	if (cql__authorize(&r->context, r->plan) != SM_OK ||
+	    (conditional ? check_conditional(r, p->consistency, p->serial_consistency) : check_consistency(r, p->consistency, write)) !=
 		    SM_OK ||
 	    (p->names && order_values(r, r->plan, &p->values, p->names, &p->value_count) != SM_OK) ||
 	    check_values(r, r->plan, p->values, p->value_count, r->prepared != NULL) != SM_OK)
@@ -408,6 +451,7 @@ static bool run_plan(struct request *r)
 	case CQL_PLAN_MODIFY: return start_modify(r);
 	case CQL_PLAN_DDL: return start_change(r);
 	case CQL_PLAN_USE: return start_use(r);
+	case CQL_PLAN_ROLE: return start_role(r);
 	case CQL_PLAN_DESCRIBE:
 		if (cql__run_describe(&r->context, &r->plan->statement->describe, &r->result) != SM_OK)
 			return answer_error(r);
@@ -518,7 +562,8 @@ static enum sm_err read_batch(struct request *r, struct byte_reader *in, struct 
 		if (items[i].plan->kind != CQL_PLAN_MODIFY || items[i].plan->batch)
 			return cql__fail(&r->error, CQL_INVALID,
 					 "Invalid statement in batch: only UPDATE, INSERT and DELETE statements are allowed.");
-		if ((err = check_values(r, items[i].plan, items[i].values, items[i].count, true)))
+		if ((err = cql__authorize(&r->context, items[i].plan)) ||
+		    (err = check_values(r, items[i].plan, items[i].values, items[i].count, true)))
 			return err;
 	}
 	return SM_OK;
@@ -623,6 +668,7 @@ bool request__start(struct request *r)
 	case CQL_OP_PREPARE: metric_add_labelled(METRIC_CQL_REQUESTS, "prepare", 1); return start_prepare(r, &in);
 	case CQL_OP_EXECUTE: metric_add_labelled(METRIC_CQL_REQUESTS, "execute", 1); return start_execute(r, &in);
 	case CQL_OP_BATCH: metric_add_labelled(METRIC_CQL_REQUESTS, "batch", 1); return start_batch(r, &in);
+	case CQL_OP_AUTH_RESPONSE: return request__start_login(r);
 	default: break;
 	}
 	(void)cql__fail(&r->error, CQL_PROTOCOL_ERROR, "Unknown opcode %u", r->header.opcode);

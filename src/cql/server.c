@@ -1,5 +1,6 @@
 /* What connections share: the listener, prepared statements, and who wants to hear of schema changes. */
 #include "cql/conn.h"
+#include "net/tls.h"
 
 #include <assert.h>
 #include <openssl/evp.h>
@@ -284,8 +285,41 @@ void server__request_ended(struct cql_server *s)
 	pthread_mutex_unlock(&s->lock);
 }
 
+static enum sm_err listener_start(struct cql_server *s, const struct cql_listener_options *o, struct sm_error *reterr)
+{
+	struct cql_listener *l = &s->listeners[s->listener_count];
+	*l = (struct cql_listener){.server = s, .authenticate = o->authenticate, .advertised_port = o->advertised_port};
+	if (o->advertised_host && strlen(o->advertised_host) >= sizeof l->advertised_host)
+		return sm_fail(reterr, SM_TOO_LARGE, "cql: the advertised host %.60s is no IP address", o->advertised_host);
+	snprintf(l->advertised_host, sizeof l->advertised_host, "%s", o->advertised_host ? o->advertised_host : "");
+	struct net_listen_options listen = {.system = s->system,
+					    .host = o->host,
+					    .port = o->port,
+					    .tls = o->tls,
+					    .anywhere = o->authenticate || (o->tls && net_tls_asks_clients(o->tls)),
+					    .protocol = &conn__protocol,
+					    .arg = l,
+					    .connections_max = s->connections_max};
+	enum sm_err err = net_listen(&listen, &l->net, reterr);
+	if (!err)
+		s->listener_count++;
+	return err;
+}
+
+/* Roles are there when somebody logs in. */
+static enum sm_err open_roles(struct cql_server *s, const struct cql_server_options *options, struct sm_error *reterr)
+{
+	for (uint32_t i = 0; i < options->listener_count; i++)
+		if (options->listeners[i].authenticate)
+			return cql__roles_open(s->engine.store, &s->engine.roles, reterr);
+	return SM_OK;
+}
+
 enum sm_err cql_server_new(const struct cql_server_options *options, struct cql_server **ret_server, struct sm_error *reterr)
 {
+	if (options->listener_count < 1 || options->listener_count > CQL_LISTENERS_MAX)
+		return sm_fail(reterr, SM_TOO_LARGE, "cql: %u listeners; there must be 1 to %d", options->listener_count,
+			       CQL_LISTENERS_MAX);
 	struct cql_server *s = calloc(1, sizeof *s);
 	if (!s)
 		return sm_fail(reterr, SM_NO_MEMORY, "out of memory");
@@ -295,24 +329,17 @@ enum sm_err cql_server_new(const struct cql_server_options *options, struct cql_
 		return sm_fail(reterr, err, "CQL's system tables can't be made: %s", sm_err_text(err));
 	}
 	s->system = options->system;
-	s->engine.traces = cql__traces_new();
-	if (!s->engine.traces) {
-		cql__engine_done(&s->engine);
-		free(s);
-		return sm_fail(reterr, SM_NO_MEMORY, "out of memory");
-	}
-	snprintf(s->advertised_host, sizeof s->advertised_host, "%s", options->advertised_host ? options->advertised_host : "");
-	s->advertised_port = options->advertised_port;
+	s->connections_max = options->connections_max;
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->idle, NULL);
 	map_init(&s->prepared);
-	struct net_listen_options listen = {.system = options->system,
-					    .host = options->host,
-					    .port = options->port,
-					    .protocol = &conn__protocol,
-					    .arg = s,
-					    .connections_max = options->connections_max};
-	err = net_listen(&listen, &s->listener, reterr);
+	s->engine.traces = cql__traces_new();
+	if (!s->engine.traces)
+		err = sm_fail(reterr, SM_NO_MEMORY, "out of memory");
+	if (!err)
+		err = open_roles(s, options, reterr);
+	for (uint32_t i = 0; i < options->listener_count && !err; i++)
+		err = listener_start(s, &options->listeners[i], reterr);
 	if (err) {
 		cql_server_free(s, 0);
 		return err;
@@ -321,9 +348,22 @@ enum sm_err cql_server_new(const struct cql_server_options *options, struct cql_
 	return SM_OK;
 }
 
-uint16_t cql_server_port(const struct cql_server *server)
+uint16_t cql_server_port(const struct cql_server *server, uint32_t listener)
 {
-	return net_listener_port(server->listener);
+	return net_listener_port(server->listeners[listener].net);
+}
+
+/* One after the other, within drain_ms in all. */
+static void end_listeners(struct cql_server *s, uint32_t drain_ms)
+{
+	uint64_t end = clock_monotonic_ns(&clock_system) + (uint64_t)drain_ms * 1000000;
+	for (uint32_t i = 0; i < s->listener_count; i++)
+		net_listener_stop(s->listeners[i].net);
+	for (uint32_t i = 0; i < s->listener_count; i++) {
+		uint64_t now = clock_monotonic_ns(&clock_system);
+		net_listener_free(s->listeners[i].net, now < end ? (uint32_t)((end - now) / 1000000) : 0);
+	}
+	s->listener_count = 0;
 }
 
 /* Requests hold what the server owns: wait for the last one. False: some did not end in time. */
@@ -348,10 +388,7 @@ void cql_server_free(struct cql_server *s, uint32_t drain_ms)
 	void *p;
 	if (!s)
 		return;
-	if (s->listener) {
-		net_listener_stop(s->listener);
-		net_listener_free(s->listener, drain_ms);
-	}
+	end_listeners(s, drain_ms);
 	if (!wait_for_requests(s))
 		return; /* rather lost memory than requests that use what is freed */
 	while (map_next(&s->prepared, &pos, &key, &p))
@@ -362,6 +399,7 @@ void cql_server_free(struct cql_server *s, uint32_t drain_ms)
 	pthread_cond_destroy(&s->idle);
 	pthread_mutex_destroy(&s->lock);
 	cql__traces_free(s->engine.traces);
+	cql__roles_free(s->engine.roles);
 	cql__engine_done(&s->engine);
 	free(s);
 }

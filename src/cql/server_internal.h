@@ -33,19 +33,28 @@ struct registration {
 	struct registration *next;
 };
 
+struct cql_listener {
+	struct cql_server *server;
+	struct net_listener *net;
+	bool authenticate;        /* its clients must log in */
+	char advertised_host[46]; /* "": where the client connected to */
+	uint16_t advertised_port;
+};
+struct request;
 struct cql_server {
 	struct cql_engine engine;
 	struct sm_system *system;
-	struct net_listener *listener;
-	char advertised_host[46]; /* "": where the client connected to */
-	uint16_t advertised_port;
+	struct cql_listener listeners[CQL_LISTENERS_MAX];
+	uint32_t listener_count, connections_max;
 	pthread_mutex_t lock; /* everything below */
 	pthread_cond_t idle;
 	struct map prepared; /* id -> struct prepared */
 	struct prepared *oldest, *newest;
 	uint32_t prepared_count;
 	struct registration *registered;
-	uint32_t requests; /* alive */
+	uint32_t requests;      /* alive */
+	struct request *logins; /* that wait for one of the workers */
+	uint32_t login_workers;
 };
 
 /* Make a prepared statement, or find the one that is there. now: the schema that the request sees. ret: counted. */
@@ -78,6 +87,8 @@ struct request {
 	struct cql_header header;
 	struct cql_reply reply;
 	struct uuid trace_id; /* that reply.trace points to */
+	char peer[64];        /* "127.0.0.1:40312" */
+	bool from_loopback;
 	struct bytes body;
 	enum cql_compression compression;
 	uint64_t started_ns;
@@ -100,7 +111,9 @@ struct request {
 	/* what waits */
 	enum { REQUEST_READ, REQUEST_WRITE, REQUEST_CAS, REQUEST_CHANGE } waiting;
 	struct sm_error failure; /* of the store */
-	const char *use;         /* USE succeeded: the connection's new keyspace */
+	struct request *next_login;
+	const char *logged_in; /* the login has succeeded: who */
+	const char *use;       /* USE succeeded: the connection's new keyspace */
 	struct cql_result result;
 	struct buf out; /* the answer */
 };
@@ -112,8 +125,9 @@ struct request_origin {
 	struct sm_ref *conn;  /* where r->msg goes */
 	const char *keyspace; /* in use, "" for none */
 	const char *peer;     /* "127.0.0.1:40312" */
-	const char *host;     /* that the client connected to */
+	const char *host;     /* that the client is told */
 	uint16_t port;
+	const char *user; /* who logged in, or NULL */
 	enum cql_compression compression;
 };
 /* One frame has arrived; all is copied. NULL: no memory. */
@@ -121,8 +135,12 @@ struct request *request__new(const struct request_origin *origin, const struct c
 void request__free(struct request *r);
 /* Begin; true: the answer is in r->out. False: r->msg will come to the connection, then call request__finish. */
 bool request__start(struct request *r);
-/* After r->msg came: makes the answer where that is still to do. */
-void request__finish(struct request *r);
+/* After r->msg came: makes the answer where that is still to do. False: there is one more step, and r->msg will come again. */
+bool request__finish(struct request *r);
+/* From a step on another thread: r->msg goes to the connection. */
+void request__send_back(struct request *r);
+/* AUTH_RESPONSE, as request__start (login.c). */
+bool request__start_login(struct request *r);
 
 /* Tracing of a request (request_trace.c); nothing where the client did not ask for it. */
 void request__trace_begin(struct request *r, const char *peer);

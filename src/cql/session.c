@@ -178,6 +178,8 @@ static enum sm_err run_plan(struct step *s)
 	case CQL_PLAN_MODIFY: return run_modify(s);
 	case CQL_PLAN_DDL: return run_change(s);
 	case CQL_PLAN_USE: return run_use(s);
+	case CQL_PLAN_ROLE:
+		return cql__fail(&s->err, CQL_UNAUTHORIZED, "You have to be logged in and not anonymous to perform this request");
 	}
 	return SM_INVALID;
 }

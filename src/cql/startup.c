@@ -94,6 +94,17 @@ static bool take_fields(struct conn *c, const struct cql_reply *reply, struct by
 	return false;
 }
 
+static void authenticate(struct conn *c, const struct cql_reply *reply)
+{
+	struct buf out;
+	buf_init(&out);
+	size_t start = cql__frame_begin(&out, reply, NULL, 0);
+	cql__put_string(&out, "org.apache.cassandra.auth.PasswordAuthenticator");
+	cql__frame_end(&out, start, CQL_OP_AUTHENTICATE, reply, 0);
+	conn__write(c, &out);
+	buf_done(&out);
+}
+
 void conn__startup(struct conn *c, const struct cql_header *h, struct bytes body)
 {
 	struct cql_reply reply = reply_to(h);
@@ -103,12 +114,15 @@ void conn__startup(struct conn *c, const struct cql_header *h, struct bytes body
 	c->version = h->version;
 	c->compression = s.compression;
 	c->overloads = s.overloads;
-	c->state = CONN_READY;
-	conn__empty_frame(c, CQL_OP_READY, &reply);
+	c->state = c->listener->authenticate ? CONN_LOGIN : CONN_READY;
+	if (c->listener->authenticate)
+		authenticate(c, &reply);
+	else
+		conn__empty_frame(c, CQL_OP_READY, &reply);
 	c->segments = h->version >= 5; /* from the answer on, which is none yet */
 }
 
-/* Nobody asked for credentials: whoever shows some all the same is let in. */
+/* Nobody asks for credentials, or not again: whoever shows some all the same is let in. */
 void conn__auth_response(struct conn *c, const struct cql_header *h)
 {
 	struct cql_reply reply = reply_to(h);
