@@ -47,31 +47,43 @@ static enum sm_err authorize_modify(struct cql_context *c, const struct cql_plan
 	return err;
 }
 
-static enum sm_err authorize_ddl(struct cql_context *c, const struct cql_ddl *d)
+static const enum cql_permission ddl_needs[] = {
+	[CQL_CREATE] = CQL_MAY_CREATE, [CQL_ALTER] = CQL_MAY_ALTER, [CQL_DROP] = CQL_MAY_DROP, [CQL_TRUNCATE] = CQL_MAY_MODIFY};
+
+static enum sm_err ddl_resource(struct cql_context *c, const struct cql_ddl *d, struct cql_resource *r)
 {
-	static const enum cql_permission needs[] = {
-		[CQL_CREATE] = CQL_MAY_CREATE, [CQL_ALTER] = CQL_MAY_ALTER, [CQL_DROP] = CQL_MAY_DROP, [CQL_TRUNCATE] = CQL_MAY_MODIFY};
-	const char *keyspace;
-	struct cql_resource r = {.kind = CQL_ONE_KEYSPACE};
-	if (d->object == CQL_KEYSPACE && d->verb == CQL_CREATE) {
-		r.kind = CQL_ALL_KEYSPACES;
-		return need(c, CQL_MAY_CREATE, &r);
-	}
-	enum sm_err err = cql__keyspace_of(c, &d->table, &keyspace);
+	*r = (struct cql_resource){.kind = CQL_ONE_KEYSPACE};
+	enum sm_err err = cql__keyspace_of(c, &d->table, &r->keyspace);
 	if (err)
 		return err;
-	r.keyspace = keyspace;
+	if (d->object == CQL_KEYSPACE && d->verb == CQL_CREATE)
+		r->kind = CQL_ALL_KEYSPACES;
 	if (d->object != CQL_KEYSPACE) {
 		bool table = d->object == CQL_TABLE && d->verb != CQL_CREATE;
-		r.kind = table ? CQL_ONE_TABLE : CQL_TABLES_OF_KEYSPACE; /* types and the like: as what is in the keyspace */
-		r.name = d->table.name;
+		r->kind = table ? CQL_ONE_TABLE : CQL_TABLES_OF_KEYSPACE; /* types and the like: as what is in the keyspace */
+		r->name = d->table.name;
 	}
-	return need(c, needs[d->verb], &r);
+	return SM_OK;
+}
+
+static enum sm_err authorize_ddl(struct cql_context *c, const struct cql_ddl *d)
+{
+	struct cql_resource r;
+	enum sm_err err = ddl_resource(c, d, &r);
+	if (err)
+		return err;
+	/* Of the system's keyspaces, these are replicated in Cassandra, and protected in other words. */
+	bool replicated = strcmp(r.keyspace, "system_auth") == 0 || strcmp(r.keyspace, "system_traces") == 0;
+	if (replicated && r.kind != CQL_ALL_KEYSPACES && d->verb != CQL_TRUNCATE) {
+		const char *text = cql__resource_text(&r, c->arena);
+		return cql__fail(c->err, CQL_UNAUTHORIZED, "Cannot %s %s", cql__permission_names[ddl_needs[d->verb]], text ? text : "");
+	}
+	return c->user ? need(c, ddl_needs[d->verb], &r) : SM_OK;
 }
 
 enum sm_err cql__authorize(struct cql_context *c, const struct cql_plan *plan)
 {
-	if (!c->user)
+	if (!c->user && plan->kind != CQL_PLAN_DDL)
 		return SM_OK;
 	switch (plan->kind) {
 	case CQL_PLAN_SELECT: return need_table(c, CQL_MAY_SELECT, plan->select->table);

@@ -281,6 +281,71 @@ static void trace_events(void *arg, const struct cql_trace *t)
 	}
 }
 
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static void role_rows(struct rows *r, const struct cql_role_picture *p)
+{
+	for (uint32_t i = 0; i < p->role_count && !r->failed; i++) {
+		const struct cql_role *role = &p->roles[i];
+		begin(r);
+		set_text(r, "role", role->name);
+		set_bool(r, "can_login", role->login);
+		set_bool(r, "is_superuser", role->superuser);
+		if (role->member_count && !r->failed)
+			set_texts(r, "member_of", role->member_of, role->member_count, role->member_count);
+		if (role->hash)
+			set_text(r, "salted_hash", role->hash);
+	}
+}
+
+static void member_rows(struct rows *r, const struct cql_role_picture *p)
+{
+	for (uint32_t of = 0; of < p->role_count; of++)
+		for (uint32_t i = 0; i < p->role_count && !r->failed; i++)
+			for (uint32_t k = 0; k < p->roles[i].member_count && !r->failed; k++)
+				if (strcmp(p->roles[i].member_of[k], p->roles[of].name) == 0) {
+					begin(r);
+					set_text(r, "role", p->roles[of].name);
+					set_text(r, "member", p->roles[i].name);
+				}
+}
+
+static void grant_rows(struct rows *r, const struct cql_role_picture *p, bool with_permissions)
+{
+	for (uint32_t i = 0; i < p->grant_count && !r->failed; i++) {
+		const char *names[CQL_PERMISSIONS];
+		uint32_t n = 0;
+		for (int k = 0; k < CQL_PERMISSIONS; k++)
+			if (p->grants[i].permissions & CQL_PERMISSION_BIT(k))
+				names[n++] = cql__permission_names[k];
+		qsort(names, n, sizeof names[0], by_text);
+		begin(r);
+		set_text(r, "role", p->grants[i].role);
+		set_text(r, "resource", p->grants[i].resource);
+		if (with_permissions && !r->failed)
+			set_texts(r, "permissions", names, n, n);
+	}
+}
+
+/* The texts are the picture's, which the request holds. */
+static void auth_rows(struct rows *r)
+{
+	const struct cql_role_picture *p = r->c->roles;
+	if (!p)
+		return;
+	if (strcmp(r->table->name, "roles") == 0)
+		role_rows(r, p);
+	else if (strcmp(r->table->name, "role_members") == 0)
+		member_rows(r, p);
+	else if (strcmp(r->table->name, "role_permissions") == 0)
+		grant_rows(r, p, true);
+	else if (strcmp(r->table->name, "resource_role_permissons_index") == 0)
+		grant_rows(r, p, false);
+}
+
 enum sm_err cql__system_rows(struct cql_context *c, const struct store_table *table, struct store_cell ***ret_rows, uint32_t *ret_count)
 {
 	struct rows r = {.c = c, .table = table};
@@ -304,6 +369,8 @@ enum sm_err cql__system_rows(struct cql_context *c, const struct store_table *ta
 		columns(&r, system, is_virtual);
 		if (!is_virtual)
 			columns(&r, c->schema, false);
+	} else if (strcmp(table->keyspace, "system_auth") == 0) {
+		auth_rows(&r);
 	} else if (strcmp(table->keyspace, "system_traces") == 0 && c->engine->traces) {
 		cql__traces_each(c->engine->traces, strcmp(table->name, "events") == 0 ? trace_events : trace_session, &r);
 	} /* the others are empty: one node, and no such objects */

@@ -55,6 +55,13 @@ static const char *const definitions[] = {
 	"system_schema.aggregates (keyspace_name text, aggregate_name text, argument_types frozen<list<text>>, final_func text, initcond "
 	"text, "
 	"return_type text, state_func text, state_type text, PRIMARY KEY (keyspace_name, aggregate_name))",
+	"system_auth.roles (role text PRIMARY KEY, can_login boolean, is_superuser boolean, member_of set<text>, salted_hash text)",
+	"system_auth.role_members (role text, member text, PRIMARY KEY (role, member))",
+	"system_auth.role_permissions (role text, resource text, permissions set<text>, PRIMARY KEY (role, resource))",
+	"system_auth.resource_role_permissons_index (resource text, role text, PRIMARY KEY (resource, role))",
+	"system_auth.network_permissions (role text PRIMARY KEY, dcs frozen<set<text>>)",
+	"system_auth.identity_to_role (identity text PRIMARY KEY, role text)",
+	"system_auth.cidr_permissions (role text PRIMARY KEY, cidr_groups frozen<set<text>>)",
 	"system_traces.events (session_id uuid, event_id timeuuid, activity text, source inet, source_elapsed int, source_port int, thread "
 	"text, "
 	"PRIMARY KEY (session_id, event_id))",
@@ -127,11 +134,12 @@ enum sm_err cql__system_schema(struct cql_engine *engine)
 	qsort(tables, TABLES, sizeof *tables, by_name);
 	for (size_t i = 0; i < TABLES; i++) {
 		if (!count || strcmp(keyspaces[count - 1].name, tables[i]->keyspace) != 0) {
-			bool traces = strcmp(tables[i]->keyspace, "system_traces") == 0;
+			bool replicated = strcmp(tables[i]->keyspace, "system_traces") == 0 ||
+					  strcmp(tables[i]->keyspace, "system_auth") == 0;
 			keyspaces[count++] = (struct store_keyspace){.name = tables[i]->keyspace,
 								     .durable_writes = true,
-								     .replication = traces ? simple : local,
-								     .replication_count = traces ? 2 : 1,
+								     .replication = replicated ? simple : local,
+								     .replication_count = replicated ? 2 : 1,
 								     .tables = &tables[i]};
 		}
 		keyspaces[count - 1].table_count++;

@@ -28,11 +28,14 @@ class Server:
         self.process = subprocess.Popen(
             [SMACK, 'up', '--config', self.config, '--data', self.data, '--http', '0', '--kafka', '0', '--cql', '0'],
             stdout=subprocess.PIPE, stderr=open(os.path.join(self.dir, 'stderr'), 'ab'), text=True)
-        self.at = {}  # Kafka's listeners by name; 'first' is that of kafka.port
+        self.at = {}  # listeners by name; 'first' is that of kafka.port
         for line in self.process.stdout:
             found = re.match(r'\s+http\s+http://(\S+)', line)
             if found:
                 self.address = found.group(1)
+            found = re.match(r'\s+cql\s+(\S+)', line)
+            if found:
+                self.cql = found.group(1)
             found = re.match(r'\s+(kafka|listener (\S+))\s+(\S+)', line)
             if found:
                 self.at[found.group(2) or 'first'] = found.group(3)
