@@ -333,6 +333,10 @@ SM_MUST_CHECK enum sm_err cql__system_schema(struct cql_engine *engine);
 /* All rows of a computed table: arrays of cells in the order of table->columns. */
 SM_MUST_CHECK enum sm_err cql__system_rows(struct cql_context *c, const struct store_table *table, struct store_cell ***ret_rows,
 					   uint32_t *ret_count);
+/* The same for the tables that tell how large tables are (size_estimates.c). Blocks. */
+bool cql__is_estimates(const struct store_table *table);
+SM_MUST_CHECK enum sm_err cql__estimates(struct cql_eval *eval, const struct cql_where *where, const struct store_table *table,
+					 struct store_cell ***ret_rows, uint32_t *ret_count);
 const char *cql__describe_table(const struct store_table *table, bool internals, struct arena *arena);
 const char *cql__describe_keyspace(const struct store_keyspace *keyspace, struct arena *arena);
 /* Table options that every table shows, with their defaults (options.c). */

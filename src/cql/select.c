@@ -475,7 +475,10 @@ static enum sm_err prepare_run(struct run *r)
 	if (err)
 		return err;
 	r->at.partition_limit = r->partition_limit;
-	if (s->is_virtual)
+	if (s->is_virtual && cql__is_estimates(s->table))
+		err = r->options->on_dispatcher ? SM_AGAIN
+						: cql__estimates(&r->eval, &s->where, s->table, &r->computed, &r->computed_count);
+	else if (s->is_virtual)
 		err = cql__system_rows(r->c, s->table, &r->computed, &r->computed_count);
 	else
 		err = cql__keys(&r->eval, &s->where, &r->keys);

@@ -27,6 +27,9 @@ static const char *const definitions[] = {
 	"preferred_port int, rack text, release_version text, schema_version uuid, tokens set<text>, PRIMARY KEY (peer, peer_port))",
 	"system.size_estimates (keyspace_name text, table_name text, range_start text, range_end text, mean_partition_size bigint, "
 	"partitions_count bigint, PRIMARY KEY (keyspace_name, table_name, range_start, range_end))",
+	"system.table_estimates (keyspace_name text, table_name text, range_type text, range_start text, range_end text, "
+	"mean_partition_size "
+	"bigint, partitions_count bigint, PRIMARY KEY (keyspace_name, table_name, range_type, range_start, range_end))",
 	"system.built_views (keyspace_name text, view_name text, status_replicated boolean, PRIMARY KEY (keyspace_name, view_name))",
 	"system_schema.keyspaces (keyspace_name text PRIMARY KEY, durable_writes boolean, replication frozen<map<text, text>>)",
 	"system_schema.tables (keyspace_name text, table_name text, " VIEW_OPTIONS
