@@ -192,7 +192,9 @@ static bool resource(struct parser *p, struct cql_resource *r)
 	struct cql_table_name table;
 	*r = (struct cql_resource){0};
 	struct cql_token next = parse__peek(p);
-	bool names_more = next.kind == TOK_IDENT || next.kind == TOK_QUOTED || next.kind == TOK_STRING;
+	/* A table may be called "role" or the like. */
+	bool names_more = (next.kind == TOK_IDENT && !parse__token_is(&next, "to") && !parse__token_is(&next, "from")) ||
+			  next.kind == TOK_QUOTED || next.kind == TOK_STRING;
 	if (parse__skip_word(p, "all"))
 		return all_resource(p, r);
 	if (names_more && parse__skip_word(p, "keyspace")) {

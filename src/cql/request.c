@@ -668,7 +668,10 @@ bool request__start(struct request *r)
 	case CQL_OP_PREPARE: metric_add_labelled(METRIC_CQL_REQUESTS, "prepare", 1); return start_prepare(r, &in);
 	case CQL_OP_EXECUTE: metric_add_labelled(METRIC_CQL_REQUESTS, "execute", 1); return start_execute(r, &in);
 	case CQL_OP_BATCH: metric_add_labelled(METRIC_CQL_REQUESTS, "batch", 1); return start_batch(r, &in);
-	case CQL_OP_AUTH_RESPONSE: return request__start_login(r);
+	case CQL_OP_AUTH_RESPONSE:
+		if (r->context.roles) /* a connection gives it to us only then */
+			return request__start_login(r);
+		break;
 	default: break;
 	}
 	(void)cql__fail(&r->error, CQL_PROTOCOL_ERROR, "Unknown opcode %u", r->header.opcode);
