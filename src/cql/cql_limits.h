@@ -22,7 +22,7 @@
 #define CQL_LOGINS_MAX 2            /* passwords hashed at a time; others wait */
 #define CQL_LOGIN_MS 30000          /* a connection that has not logged in by then is closed */
 #define CQL_LOGIN_FRAME_MAX 65536   /* body of a frame before the login */
-#define CQL_ESTIMATE_ROWS 20000            /* rows of a table that are read for system.size_estimates */
+#define CQL_ESTIMATE_ROWS 20000     /* rows of a table that are read for system.size_estimates */
 #define CQL_TRACES_MAX 1000         /* tracing sessions kept; the oldest goes first */
 #define CQL_TRACE_EVENTS_MAX 64     /* of one session */
 #define CQL_TRACE_PARAMETERS_MAX 32 /* likewise */

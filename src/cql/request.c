@@ -31,8 +31,10 @@ struct request *request__new(const struct request_origin *origin, const struct c
 	r->started_ns = clock_monotonic_ns(server->engine.clock);
 	snprintf(r->keyspace, sizeof r->keyspace, "%s", origin->keyspace);
 	r->schema = server->engine.store->ops->schema(server->engine.store);
-	snprintf(r->peer, sizeof r->peer, "%s", origin->peer);
-	r->from_loopback = strncmp(r->peer, "127.", 4) == 0 || strncmp(r->peer, "[::1]", 5) == 0;
+	if (header->opcode == CQL_OP_AUTH_RESPONSE) {
+		snprintf(r->peer, sizeof r->peer, "%s", origin->peer);
+		r->from_loopback = strncmp(r->peer, "127.", 4) == 0 || strncmp(r->peer, "[::1]", 5) == 0;
+	}
 	r->context = (struct cql_context){.engine = &server->engine,
 					  .schema = r->schema,
 					  .keyspace = r->keyspace[0] ? r->keyspace : NULL,

@@ -87,7 +87,7 @@ struct request {
 	struct cql_header header;
 	struct cql_reply reply;
 	struct uuid trace_id; /* that reply.trace points to */
-	char peer[64];        /* "127.0.0.1:40312" */
+	char peer[64];        /* of a login: "127.0.0.1:40312" */
 	bool from_loopback;
 	struct bytes body;
 	enum cql_compression compression;

@@ -105,7 +105,7 @@ static void local(struct rows *r)
 	set_uuid(r, "host_id", &c->engine->host_id);
 	set_address(r, "listen_address", host);
 	set_int(r, "listen_port", 7000);
-	set_text(r, "native_protocol_version", "4");
+	set_text(r, "native_protocol_version", "5");
 	set_text(r, "partitioner", PARTITIONER);
 	set_text(r, "rack", "rack1");
 	set_text(r, "release_version", RELEASE);

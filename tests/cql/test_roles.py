@@ -161,6 +161,8 @@ def permissions_are_asked(server):
     assert b'<table a.own>' not in [r[2] for r in admin.query('LIST ALL PERMISSIONS').rows]
     admin.query('REVOKE SELECT ON a.t FROM reader')
     denied(app, 'SELECT * FROM a.t', 'SELECT', '<table a.t>')
+    denied(app, 'UPDATE a.t SET v = 1 WHERE k = 1 IF v = 2', 'SELECT', '<table a.t>')  # its answer would tell
+    denied(app, "BEGIN BATCH INSERT INTO a.t (k) VALUES (5) IF NOT EXISTS APPLY BATCH", 'SELECT', '<table a.t>')
     assert admin.query('GRANT MODIFY ON KEYSPACE a TO app').warnings == ["Role 'app' was already granted MODIFY on <keyspace a>"]
     refused(0x2100, 'Cannot DROP <keyspace system_auth>', admin.query, 'DROP KEYSPACE system_auth')
     app.query("ALTER ROLE app WITH PASSWORD = 'new'")
