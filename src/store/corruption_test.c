@@ -1,4 +1,5 @@
 /* Damaged files of tables, of the manifest, of the directory: nothing is lost or changed without a word, and what is whole is served. */
+#include "store/check.h"
 #include "store/testing.h"
 #include <dirent.h>
 #include <fcntl.h>
@@ -121,7 +122,7 @@ static void flip(const char *path, size_t at)
 }
 
 struct outcome {
-	enum sm_err opened, scanned, written;
+	enum sm_err opened, scanned, scanned_z, written;
 	int fine, refused, rows, lost; /* lost: rows of z that are refused */
 	struct sm_error error;
 	char notice[600];
@@ -177,23 +178,55 @@ static void look(struct place *p, struct outcome *o)
 		o->lost += err != SM_OK;
 		store->ops->close_cursor(c);
 	}
+	struct store_read all_z = {.table = z, .token_from = INT64_MIN, .token_to = INT64_MAX};
+	if (z) {
+		assert_ok(store->ops->open(store, &all_z, &c, NULL));
+		while (!(o->scanned_z = store->ops->next(c, &row)))
+			;
+		store->ops->close_cursor(c);
+	}
 	struct store_mutation m = {.kind = STORE_DELETE_PARTITION, .table = t, .partition_key = KEY(INT(0)), .timestamp_us = 0};
 	o->written = store_apply_wait(store, &(struct store_batch){.mutations = &m, .count = 1});
 	store->ops->schema_release(store, schema);
 	(void)store->ops->close(store, NULL);
 }
 
+static void said(void *arg, enum store_check_kind kind, const char *text)
+{
+	if (kind == STORE_CHECK_PROBLEM)
+		snprintf(arg, 600, "%s", text);
+}
+
+/* Problems that a check of the copy finds; the last one's text. */
+static uint32_t problems_of(struct place *p, char text[600])
+{
+	struct store_check_totals totals;
+	struct sm_error error;
+	struct store_check check = {.dir = p->copy, .say = said, .arg = text};
+	text[0] = 0;
+	if (store_check(&check, &totals, &error))
+		fail_msg("%s", error.text);
+	return totals.problems;
+}
+
 static void damaged_table_file_refuses_what_it_hits_and_serves_the_rest(void **state)
 {
 	struct place *p = *state;
 	char path[400];
+	char text[600];
 	int partly = 0, whole = 0, not_opened = 0;
 	size_t size = fresh_copy(p, ".sst", path);
+	assert_int_equal(problems_of(p, text), 0);
 	for (size_t at = 0; at<size; at += at> size - 100 ? 7 : 1013) {
 		struct outcome o;
 		fresh_copy(p, ".sst", path);
 		flip(path, at);
+		uint32_t problems = problems_of(p, text);
 		look(p, &o);
+		if (o.opened || o.notice[0] || o.refused)
+			assert_true(problems > 0 && strstr(text, ".sst"));
+		else
+			assert_int_equal(problems, 0);
 		if (o.opened) { /* the schema is in it */
 			assert_err(o.opened, SM_CORRUPT);
 			assert_non_null(strstr(o.error.text, "smack-store"));
@@ -253,7 +286,7 @@ static void newest_file(struct place *p, const char *part, char ret_path[400])
 static void table_file_that_rocksdb_refuses_makes_the_store_read_only(void **state)
 {
 	struct place *p = *state;
-	char path[400];
+	char path[400], text[600];
 	add_files(p);
 	for (int what = 0; what < 4; what++) {
 		struct outcome o;
@@ -269,6 +302,7 @@ static void table_file_that_rocksdb_refuses_makes_the_store_read_only(void **sta
 			assert_int_equal(truncate(path, 0), 0);
 		else
 			assert_int_equal(unlink(path), 0);
+		assert_true(problems_of(p, text) > 0);
 		look(p, &o);
 		if (o.opened)
 			fail_msg("%d: %s", what, o.error.text);
@@ -279,6 +313,7 @@ static void table_file_that_rocksdb_refuses_makes_the_store_read_only(void **sta
 		assert_int_equal(o.fine, ROWS);
 		assert_true(o.scanned == SM_END && o.rows == ROWS);
 		assert_true(o.lost > 0 && o.lost < 45);
+		assert_err(o.scanned_z, SM_CORRUPT);
 	}
 }
 

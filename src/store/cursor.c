@@ -326,6 +326,8 @@ static enum sm_err point_next(struct store_cursor *c)
 
 static enum sm_err begin(struct store_cursor *c)
 {
+	if (store__damage_hits(c->engine->damage, buf_bytes(&c->lower), buf_bytes(&c->upper)))
+		return SM_CORRUPT;
 	c->begun = true;
 	c->options = rocksdb_readoptions_create();
 	rocksdb_readoptions_set_iterate_lower_bound(c->options, (const char *)c->lower.data, c->lower.end);

@@ -156,6 +156,7 @@ static void engine_free(struct store__engine *engine)
 	store__rocks_close(&engine->rocks);
 	free(engine->purge);
 	store__gate_done(&engine->gate);
+	store__damage_free(engine->damage);
 	store__schema_unref(engine->schema);
 	pthread_mutex_destroy(&engine->schema_lock);
 	pthread_mutex_destroy(&engine->change_lock);
@@ -250,6 +251,8 @@ static enum sm_err begin(struct store__engine *e, const struct store_embedded_op
 	if ((err = store__load(e, &e->schema, reterr)) || (err = store__writer_start(e->writer, reterr)))
 		return err;
 	if (damage.code) {
+		if ((err = store__damage_find(e, &e->damage)))
+			return sm_fail(reterr, err, "out of memory");
 		if (options->notice)
 			options->notice(options->notice_arg, damage.text);
 		return SM_OK;
@@ -332,12 +335,12 @@ static const struct store_ops checkpoint_ops = {
 	.close = op_close,
 };
 
-enum sm_err store_checkpoint_open(const char *dir, struct sm_store **ret_store, struct sm_error *reterr)
+static enum sm_err open_read_only(const char *dir, bool lenient, struct sm_store **ret_store, struct sm_error *reterr)
 {
 	struct store__engine *e = engine_new(&checkpoint_ops, dir, NULL);
 	if (!e)
 		return sm_fail(reterr, SM_NO_MEMORY, "out of memory");
-	struct store__rocks_options rocks = {.dir = dir, .read_only = true};
+	struct store__rocks_options rocks = {.dir = dir, .read_only = true, .lenient = lenient};
 	enum sm_err err = store__rocks_open(&rocks, &e->rocks, reterr);
 	if (err || (err = store__load(e, &e->schema, reterr))) {
 		engine_free(e);
@@ -345,4 +348,14 @@ enum sm_err store_checkpoint_open(const char *dir, struct sm_store **ret_store, 
 	}
 	*ret_store = &e->public;
 	return SM_OK;
+}
+
+enum sm_err store_checkpoint_open(const char *dir, struct sm_store **ret_store, struct sm_error *reterr)
+{
+	return open_read_only(dir, false, ret_store, reterr);
+}
+
+enum sm_err store__open_to_look(const char *dir, struct sm_store **ret_store, struct sm_error *reterr)
+{
+	return open_read_only(dir, true, ret_store, reterr);
 }

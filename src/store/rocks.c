@@ -142,7 +142,9 @@ static void set_options(struct store__rocks *r, const struct store__rocks_option
 	rocksdb_options_set_max_write_buffer_number(o, 3);
 	rocksdb_options_set_arena_block_size(o, 64u << 10);
 	rocksdb_options_set_max_total_wal_size(o, memtable * 4);
-	rocksdb_options_set_max_open_files(o, 512);
+	/* All files are opened with the database and stay open. RocksDB 7.8 steps over a file that it cannot open while it iterates,
+	 * without an error (a seek reports it): a scan would end too early, and a compaction would lose the file's rows for good. */
+	rocksdb_options_set_max_open_files(o, -1);
 	/* One thread writes: no waiting by spinning, no concurrent memtable, and pieces of a row are joined before they are many. */
 	rocksdb_options_set_allow_concurrent_memtable_write(o, 0);
 	rocksdb_options_set_enable_write_thread_adaptive_yield(o, 0);

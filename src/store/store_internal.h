@@ -346,6 +346,7 @@ struct store__engine {
 	struct store__writer *writer; /* NULL: read-only */
 	struct store__purge *purge;   /* the same */
 	struct store__sweep *sweep;
+	struct store__damage *damage;
 	atomic_bool closing;
 	char *dir;
 	pthread_mutex_t schema_lock; /* the pointer below, for a few instructions */
@@ -371,9 +372,20 @@ void store__gate_done(struct store__gate *gate);
  * reads fail until it is called again with success. May block: up to a second and what opening takes. */
 SM_MUST_CHECK enum sm_err store__reopen(struct store__engine *engine, struct sm_error *reterr);
 
+/* ---- damaged files (damage.c): of a database that was opened leniently ---- */
+
+struct store__damage;
+SM_MUST_CHECK enum sm_err store__damage_find(struct store__engine *engine, struct store__damage **ret_damage);
+void store__damage_free(struct store__damage *damage); /* NULL is allowed */
+/* May a file that cannot be opened hold keys from..to, to not included? damage: NULL: no. */
+bool store__damage_hits(const struct store__damage *damage, struct bytes from, struct bytes to);
+
 /* What the directory holds besides rows (load.c): the schema; epochs go to the writer, the next table's number into engine. A
  * new directory gets its first keys. Errors: SM_VERSION, SM_CORRUPT, SM_NO_MEMORY, RocksDB's. */
 SM_MUST_CHECK enum sm_err store__load(struct store__engine *engine, struct store__schema **ret_schema, struct sm_error *reterr);
+
+/* As store_checkpoint_open, on any directory that nobody writes to, with damaged files of tables too. */
+SM_MUST_CHECK enum sm_err store__open_to_look(const char *dir, struct sm_store **ret_store, struct sm_error *reterr);
 
 SM_MUST_CHECK enum sm_err store__cursor_open(struct sm_store *store, const struct store_read *read, struct store_cursor **ret_cursor,
 					     struct sm_error *reterr);
