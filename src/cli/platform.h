@@ -56,7 +56,7 @@ struct platform {
 	char kafka_address[1024];          /* where Kafka's clients find the topics: HOST:PORT, or several of a real Kafka */
 	char log_shown[1024];              /* "embedded" or the real Kafka's address */
 	char *process_env[8];              /* ends with NULL: what processes of the cluster find in their environment */
-	struct remote_command commands[4]; /* of the Unix socket; ends with name NULL */
+	struct remote_command commands[6]; /* of the Unix socket; ends with name NULL */
 	_Atomic bool ready;
 };
 

@@ -1,4 +1,5 @@
 /* What a running server tells of itself: /readyz, /healthz, /metrics, and the commands of the Unix socket. */
+#include "store/snapshot.h"
 #include "base/json.h"
 #include "base/metrics.h"
 #include "cli/platform.h"
@@ -197,10 +198,56 @@ static enum sm_err command_topic_schema(void *arg, struct bytes request, struct 
 	return err;
 }
 
+/* {"keyspace": name, "dir": absolute path, "replace": bool} */
+static enum sm_err snapshot_request(struct bytes request, json_t **ret_json, const char **ret_keyspace, const char **ret_dir,
+				    struct sm_error *reterr)
+{
+	enum sm_err err = json_parse(request, ret_json, reterr);
+	if (err)
+		return err;
+	if ((err = json_get_string(*ret_json, "keyspace", "", ret_keyspace, reterr)) ||
+	    (err = json_get_string(*ret_json, "dir", "", ret_dir, reterr)))
+		json_decref(*ret_json);
+	return err;
+}
+
+static enum sm_err command_snapshot(void *arg, struct bytes request, struct buf *answer, struct sm_error *reterr)
+{
+	struct platform *p = arg;
+	json_t *json;
+	const char *keyspace, *dir;
+	enum sm_err err = snapshot_request(request, &json, &keyspace, &dir, reterr);
+	if (err)
+		return err;
+	err = store_snapshot(p->store, keyspace, dir, reterr);
+	buf_append_str(answer, "{}");
+	json_decref(json);
+	return err;
+}
+
+static enum sm_err command_snapshot_restore(void *arg, struct bytes request, struct buf *answer, struct sm_error *reterr)
+{
+	struct platform *p = arg;
+	struct store_restored done;
+	json_t *json;
+	const char *keyspace, *dir;
+	enum sm_err err = snapshot_request(request, &json, &keyspace, &dir, reterr);
+	if (err)
+		return err;
+	err = store_restore(p->store, keyspace, dir, json_is_true(json_object_get(json, "replace")), &done, reterr);
+	if (!err)
+		buf_printf(answer, "{\"tables\":%u,\"keys\":%llu,\"bytes\":%llu}", done.tables, (unsigned long long)done.keys,
+			   (unsigned long long)done.bytes);
+	json_decref(json);
+	return err;
+}
+
 const struct remote_command *platform_commands(struct platform *p)
 {
 	p->commands[0] = (struct remote_command){"info", command_info, p};
 	p->commands[1] = (struct remote_command){"status", command_status_json, p};
 	p->commands[2] = (struct remote_command){"topic_schema", command_topic_schema, p};
+	p->commands[3] = (struct remote_command){"store_snapshot", command_snapshot, p};
+	p->commands[4] = (struct remote_command){"store_restore", command_snapshot_restore, p};
 	return p->commands;
 }

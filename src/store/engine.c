@@ -200,6 +200,11 @@ static const struct store_ops embedded_ops = {
 	.close = op_close,
 };
 
+bool store__is_embedded(const struct sm_store *store)
+{
+	return store->ops == &embedded_ops;
+}
+
 static struct store__engine *engine_new(const struct store_ops *ops, const char *dir, struct clock *clock)
 {
 	struct store__engine *e = calloc(1, sizeof *e);

@@ -358,6 +358,7 @@ static inline struct store__engine *store__engine_of(struct sm_store *store)
 {
 	return (struct store__engine *)store;
 }
+bool store__is_embedded(const struct sm_store *store);                                      /* by this room, and not read-only */
 struct store__schema *store__engine_schema(struct store__engine *engine);                   /* counted */
 void store__engine_swap_schema(struct store__engine *engine, struct store__schema *schema); /* takes schema over */
 
