@@ -163,6 +163,14 @@ static void set_options(struct store__rocks *r, const struct store__rocks_option
 	set_table_options(r, options->block_cache_bytes ? options->block_cache_bytes : 16u << 20);
 }
 
+static rocksdb_writeoptions_t *write_options(bool sync, bool wait)
+{
+	rocksdb_writeoptions_t *o = rocksdb_writeoptions_create();
+	rocksdb_writeoptions_set_sync(o, sync);
+	rocksdb_writeoptions_set_no_slowdown(o, !wait);
+	return o;
+}
+
 enum sm_err store__rocks_open(const struct store__rocks_options *options, struct store__rocks *ret_rocks, struct sm_error *reterr)
 {
 	struct store__rocks r = {.options = rocksdb_options_create()};
@@ -178,9 +186,10 @@ enum sm_err store__rocks_open(const struct store__rocks_options *options, struct
 		store__rocks_close(&r);
 		return err;
 	}
-	r.write_sync = rocksdb_writeoptions_create();
-	rocksdb_writeoptions_set_sync(r.write_sync, 1);
-	r.write_nosync = rocksdb_writeoptions_create();
+	r.write_sync = write_options(true, false);
+	r.write_nosync = write_options(false, false);
+	r.wait_sync = write_options(true, true);
+	r.wait_nosync = write_options(false, true);
 	r.get = rocksdb_readoptions_create();
 	r.get_cached = rocksdb_readoptions_create();
 	rocksdb_readoptions_set_read_tier(r.get_cached, READ_CACHE_ONLY);
@@ -190,10 +199,10 @@ enum sm_err store__rocks_open(const struct store__rocks_options *options, struct
 
 void store__rocks_close(struct store__rocks *r)
 {
-	if (r->write_sync)
-		rocksdb_writeoptions_destroy(r->write_sync);
-	if (r->write_nosync)
-		rocksdb_writeoptions_destroy(r->write_nosync);
+	rocksdb_writeoptions_t *writes[] = {r->write_sync, r->write_nosync, r->wait_sync, r->wait_nosync};
+	for (size_t i = 0; i < sizeof writes / sizeof *writes; i++)
+		if (writes[i])
+			rocksdb_writeoptions_destroy(writes[i]);
 	if (r->get)
 		rocksdb_readoptions_destroy(r->get);
 	if (r->get_cached)

@@ -229,7 +229,8 @@ struct store__rocks {
 	struct rocksdb_t *db;
 	struct rocksdb_options_t *options;
 	struct rocksdb_cache_t *cache;
-	struct rocksdb_writeoptions_t *write_sync, *write_nosync;
+	struct rocksdb_writeoptions_t *write_sync, *write_nosync; /* refuse to wait for compactions */
+	struct rocksdb_writeoptions_t *wait_sync, *wait_nosync;
 	struct rocksdb_readoptions_t *get, *get_cached; /* point reads; shared by all threads */
 };
 struct store__rocks_options {

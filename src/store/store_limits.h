@@ -6,6 +6,7 @@
 #define STORE_CELL_BYTES_MAX (16u << 20)     /* one value */
 #define STORE_BATCH_BYTES_MAX (64u << 20)    /* one atomic batch */
 #define STORE_PENDING_BYTES_MAX (128u << 20) /* waiting for the sync; above: SM_FULL */
+#define STORE_STALLED_BYTES_MAX (8u << 20)   /* the same while compactions have to come after */
 #define STORE_GROUP_BYTES_MAX (8u << 20)     /* gathered into one write; a larger batch is a group of its own */
 #define STORE_COLUMNS_MAX 1000               /* of one table */
 #define STORE_COLUMN_IDS_MAX 60000           /* ever given out in one table, dropped ones included */

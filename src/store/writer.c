@@ -29,6 +29,7 @@ struct store__writer {
 	pthread_cond_t arrived;
 	struct store__write *first, **last;
 	size_t pending_bytes;
+	bool stalled; /* RocksDB holds writes back until compactions have come after */
 	bool stopping;
 
 	/* the thread's own */
@@ -59,7 +60,7 @@ enum sm_err store__writer_put(struct store__writer *writer, struct store__write 
 	if (writer->stopping)
 		err = SM_CLOSED;
 	else if (write->kind <= STORE__WRITE_TRANSACTION && writer->pending_bytes &&
-		 writer->pending_bytes + bytes > STORE_PENDING_BYTES_MAX)
+		 writer->pending_bytes + bytes > (writer->stalled ? STORE_STALLED_BYTES_MAX : STORE_PENDING_BYTES_MAX))
 		err = SM_FULL;
 	if (!err) {
 		bool idle = !writer->first;
@@ -315,6 +316,13 @@ static void recover(struct store__writer *writer)
 	writer->retry_ns = clock_monotonic_ns(&clock_system) + writer->retry_ms * 1000000ull;
 }
 
+static void set_stalled(struct store__writer *writer, bool stalled)
+{
+	pthread_mutex_lock(&writer->lock);
+	writer->stalled = stalled;
+	pthread_mutex_unlock(&writer->lock);
+}
+
 /* Returns false when the store has failed. */
 static bool write_synced(struct store__writer *writer, bool sync)
 {
@@ -322,6 +330,15 @@ static bool write_synced(struct store__writer *writer, bool sync)
 	char *text = NULL;
 	uint64_t start = clock_monotonic_ns(&clock_system);
 	rocksdb_write(rocks->db, sync ? rocks->write_sync : rocks->write_nosync, writer->batch, &text);
+	if (text && strstr(text, "Write stall")) {
+		/* Nothing was written. This thread waits, and clients are pushed back earlier than else. Asking again and again instead
+		 * would make the wait longer: RocksDB reckons each refusal as bytes that it let through. */
+		rocksdb_free(text);
+		text = NULL;
+		set_stalled(writer, true);
+		rocksdb_write(rocks->db, sync ? rocks->wait_sync : rocks->wait_nosync, writer->batch, &text);
+		set_stalled(writer, false);
+	}
 	if (text) {
 		fail_store(writer, text);
 		return false;
