@@ -546,11 +546,14 @@ static enum sm_err check_outgrown(const struct config *c, const char *name, stru
 	enum sm_err err = log_kafka_check(c->log_address, &why);
 	if (err)
 		return sm_fail(reterr, err, "%s: log: %s", name, why.text);
+	uint32_t listeners = 0;
+	for (uint32_t i = 0; i < c->listener_count; i++)
+		listeners += !config_is_cql(&c->listeners[i]);
 	const struct {
 		bool set;
 		const char *what;
 	} senseless[] = {
-		{c->listener_count > 0, "a section [listener NAME]"},
+		{listeners > 0, "a section [listener NAME]"},
 		{*c->kafka_advertise, "kafka.advertise"},
 		{*c->kafka_sasl, "kafka.sasl"},
 		{strcmp(c->kafka_tls, "no") != 0, "kafka.tls"},
