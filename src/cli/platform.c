@@ -226,9 +226,10 @@ static void schema_changed(void *arg, const struct store_change *change)
 	static const char *const verbs[] = {
 		[STORE_CREATE_KEYSPACE] = "CREATED", [STORE_ALTER_KEYSPACE] = "UPDATED", [STORE_DROP_KEYSPACE] = "DROPPED",
 		[STORE_CREATE_TABLE] = "CREATED",    [STORE_ALTER_TABLE] = "UPDATED",    [STORE_DROP_TABLE] = "DROPPED",
+		[STORE_CREATE_TYPE] = "CREATED",     [STORE_ALTER_TYPE] = "UPDATED",     [STORE_DROP_TYPE] = "DROPPED",
 	};
 	if (change->kind != STORE_TRUNCATE_TABLE)
-		cql_server_schema_changed(p->cql, verbs[change->kind], change->keyspace, change->table);
+		cql_server_schema_changed(p->cql, verbs[change->kind], change->keyspace, change->table, change->type);
 }
 
 /* One for all listeners that ask the same of their clients. */

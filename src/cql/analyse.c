@@ -76,86 +76,6 @@ enum sm_err cql__column(struct cql_analysis *a, const char *name, const struct s
 	return SM_OK;
 }
 
-/* ---- types ---- */
-
-static const struct {
-	const char *name;
-	enum store_type_id id;
-} type_names[] = {
-	{"ascii", STORE_ASCII},       {"bigint", STORE_BIGINT},   {"blob", STORE_BLOB},       {"boolean", STORE_BOOLEAN},
-	{"counter", STORE_COUNTER},   {"date", STORE_DATE},       {"decimal", STORE_DECIMAL}, {"double", STORE_DOUBLE},
-	{"duration", STORE_DURATION}, {"float", STORE_FLOAT},     {"inet", STORE_INET},       {"int", STORE_INT},
-	{"smallint", STORE_SMALLINT}, {"text", STORE_TEXT},       {"time", STORE_TIME},       {"timestamp", STORE_TIMESTAMP},
-	{"timeuuid", STORE_TIMEUUID}, {"tinyint", STORE_TINYINT}, {"uuid", STORE_UUID},       {"varchar", STORE_TEXT},
-	{"varint", STORE_VARINT},
-};
-
-const char *cql__type_text(const struct store_type *type, struct arena *arena)
-{
-	for (size_t i = 0; i < sizeof type_names / sizeof type_names[0]; i++)
-		if (type_names[i].id == type->id)
-			return type_names[i].name;
-	const char *text = "unknown";
-	if (type->id == STORE_LIST || type->id == STORE_SET)
-		text = arena_printf(arena, "%s<%s>", type->id == STORE_LIST ? "list" : "set", cql__type_text(&type->elements[0], arena));
-	else if (type->id == STORE_MAP)
-		text = arena_printf(arena, "map<%s, %s>", cql__type_text(&type->elements[0], arena),
-				    cql__type_text(&type->elements[1], arena));
-	return text ? text : "unknown";
-}
-
-/* As written, for errors. */
-static const char *type_as_written(const struct cql_type_name *t, struct arena *arena)
-{
-	const char *text = t->name;
-	for (uint32_t i = 0; text && i < t->arg_count; i++)
-		text = arena_printf(arena, "%s%s%s", text, i ? ", " : "<", type_as_written(t->args[i], arena));
-	if (text && t->arg_count)
-		text = arena_printf(arena, "%s>", text);
-	return text ? text : t->name;
-}
-
-static enum sm_err collection_type(struct cql_context *c, const char *keyspace, const struct cql_type_name *name, enum store_type_id id,
-				   uint16_t elements, struct store_type *ret_type)
-{
-	if (name->arg_count != elements)
-		return cql__fail(c->err, CQL_SYNTAX_ERROR, "line %u:%u type %s takes %u element types", name->place.line,
-				 name->place.column, name->name, elements);
-	struct store_type *types = arena_alloc(c->arena, sizeof *types * elements);
-	if (!types)
-		return cql__no_memory(c->err, c->arena);
-	for (uint16_t i = 0; i < elements; i++) {
-		enum sm_err err = cql__type_resolve(c, keyspace, name->args[i], &types[i]);
-		if (err)
-			return err;
-		if (types[i].id >= STORE_LIST && types[i].id <= STORE_SET && strcmp(name->args[i]->name, "frozen") != 0)
-			return cql__fail(c->err, CQL_INVALID, "Non-frozen collections are not allowed inside collections: %s",
-					 type_as_written(name, c->arena));
-	}
-	*ret_type = (struct store_type){id, elements, types};
-	return SM_OK;
-}
-
-enum sm_err cql__type_resolve(struct cql_context *c, const char *keyspace, const struct cql_type_name *name, struct store_type *ret_type)
-{
-	for (size_t i = 0; i < sizeof type_names / sizeof type_names[0]; i++)
-		if (name->arg_count == 0 && strcmp(type_names[i].name, name->name) == 0) {
-			*ret_type = (struct store_type){.id = type_names[i].id};
-			return SM_OK;
-		}
-	if (strcmp(name->name, "frozen") == 0 && name->arg_count == 1)
-		return cql__type_resolve(c, keyspace, name->args[0], ret_type);
-	if (strcmp(name->name, "list") == 0)
-		return collection_type(c, keyspace, name, STORE_LIST, 1, ret_type);
-	if (strcmp(name->name, "set") == 0)
-		return collection_type(c, keyspace, name, STORE_SET, 1, ret_type);
-	if (strcmp(name->name, "map") == 0)
-		return collection_type(c, keyspace, name, STORE_MAP, 2, ret_type);
-	if (strcmp(name->name, "tuple") == 0 || strcmp(name->name, "vector") == 0 || name->name[0] == '\'')
-		return cql__fail(c->err, CQL_INVALID, "Type %s is not supported yet", name->name);
-	return cql__fail(c->err, CQL_INVALID, "Unknown type %s.%s", keyspace ? keyspace : "", name->name);
-}
-
 /* ---- terms ---- */
 
 static struct cql_expr *new_expr(struct cql_analysis *a, enum cql_expr_kind kind, const struct store_type *type, const char *name)
@@ -255,6 +175,18 @@ static enum sm_err term_token(struct cql_analysis *a, const struct cql_term *t, 
 	return SM_OK;
 }
 
+/* A collection is another one's even where only one of them is frozen. */
+static bool same_shape(const struct store_type *a, const struct store_type *b)
+{
+	if (a->id != b->id || a->element_count != b->element_count || a->dimension != b->dimension ||
+	    (a->id == STORE_UDT && strcmp(a->name, b->name) != 0))
+		return false;
+	for (uint16_t i = 0; i < a->element_count; i++)
+		if (!same_shape(&a->elements[i], &b->elements[i]))
+			return false;
+	return true;
+}
+
 enum sm_err cql__term(struct cql_analysis *a, const struct cql_term *t, const struct store_type *type, const char *name,
 		      struct cql_expr **ret_expr)
 {
@@ -273,26 +205,23 @@ enum sm_err cql__term(struct cql_analysis *a, const struct cql_term *t, const st
 		x->cell = cql__null();
 		return t->kind == CQL_TERM_NULL ? SM_OK : cql__literal_value(t, type, name, a->c->arena, &x->cell, a->c->err);
 	case CQL_TERM_LIST:
-		return cql__fail(a->c->err, CQL_INVALID, "Invalid list literal for %s of type %s", name, plain_type(type, a->c->arena));
 	case CQL_TERM_SET:
-		return cql__fail(a->c->err, CQL_INVALID, "Invalid set literal for %s of type %s", name, plain_type(type, a->c->arena));
 	case CQL_TERM_MAP:
-		return cql__fail(a->c->err, CQL_INVALID, "Invalid map literal for %s of type %s", name, plain_type(type, a->c->arena));
-	case CQL_TERM_TUPLE:
-		if (t->arg_count == 1) /* (5) is 5 */
-			return cql__term(a, t->args[0], type, name, ret_expr);
-		return cql__fail(a->c->err, CQL_INVALID, "Invalid tuple type literal for %s of type %s", name,
-				 plain_type(type, a->c->arena));
+	case CQL_TERM_TUPLE: return cql__composite_term(a, t, type, name, ret_expr);
 	case CQL_TERM_CAST: {
 		struct store_type to;
 		enum sm_err err = cql__type_resolve(a->c, a->c->keyspace, t->type, &to);
 		if (err)
 			return err;
-		if (!cql__type_accepts(type->id, to.id))
+		if (!cql__type_accepts(type->id, to.id) ||
+		    (store_type_fixed_size(type) < 0 && cql__type(type->id) == NULL && !same_shape(type, &to)))
 			return cql__fail(a->c->err, CQL_INVALID, "Cannot assign value (%s)... to %s of type %s", t->type->name, name,
 					 plain_type(type, a->c->arena));
 		return cql__term(a, t->args[0], cql__type(to.id) ? cql__type(to.id) : type, name, ret_expr);
 	}
+	case CQL_TERM_ELEMENT:
+	case CQL_TERM_SLICE:
+	case CQL_TERM_FIELD:
 	case CQL_TERM_COLUMN: break;
 	}
 	return cql__fail(a->c->err, CQL_INVALID, "Invalid value for %s", name);
@@ -319,6 +248,17 @@ static enum sm_err key_binds(struct cql_analysis *a, const struct cql_where *whe
 	return SM_OK;
 }
 
+enum sm_err cql__check_batch(struct cql_context *c, enum cql_batch_kind kind, bool counters, bool others)
+{
+	if (counters && others)
+		return cql__fail(c->err, CQL_INVALID, "Counter and non-counter mutations cannot exist in the same batch");
+	if (counters && kind == CQL_LOGGED)
+		return cql__fail(c->err, CQL_INVALID, "Cannot include a counter statement in a logged batch");
+	if (others && kind == CQL_COUNTER)
+		return cql__fail(c->err, CQL_INVALID, "Cannot include non-counter statement in a counter batch");
+	return SM_OK;
+}
+
 static enum sm_err analyse_modifications(struct cql_analysis *a, const struct cql_statement *s)
 {
 	bool batch = s->kind == CQL_STMT_BATCH;
@@ -331,8 +271,7 @@ static enum sm_err analyse_modifications(struct cql_analysis *a, const struct cq
 	if (!plan->modify)
 		return SM_NO_MEMORY;
 	plan->modify_count = count;
-	if (batch && s->batch.kind == CQL_COUNTER && count)
-		return cql__fail(a->c->err, CQL_INVALID, "Cannot include non-counter statement in a counter batch");
+	bool counters = false, others = false;
 	if (batch && s->batch.timestamp) {
 		enum sm_err err = cql__term(a, s->batch.timestamp, cql__type(STORE_BIGINT), "[timestamp]", &plan->timestamp);
 		if (err)
@@ -344,7 +283,11 @@ static enum sm_err analyse_modifications(struct cql_analysis *a, const struct cq
 			err = cql__fail(a->c->err, CQL_INVALID, "Timestamp must be set either on BATCH or individual statements");
 		if (err)
 			return err;
+		*(plan->modify[i].counter ? &counters : &others) = true;
+		plan->reads |= plan->modify[i].reads;
 	}
+	if (batch && s->batch.timestamp && s->batch.kind == CQL_COUNTER)
+		return cql__fail(a->c->err, CQL_INVALID, "Cannot provide custom timestamp for counter BATCH");
 	if (batch && cql__is_conditional(plan)) {
 		if (plan->timestamp)
 			return cql__fail(a->c->err, CQL_INVALID, "Cannot provide custom timestamp for conditional BATCH");
@@ -354,6 +297,9 @@ static enum sm_err analyse_modifications(struct cql_analysis *a, const struct cq
 				return err;
 		}
 	}
+	enum sm_err err = batch ? cql__check_batch(a->c, s->batch.kind, counters, others) : SM_OK;
+	if (err)
+		return err;
 	return count ? key_binds(a, &plan->modify[0].where, plan->modify[0].table) : SM_OK;
 }
 

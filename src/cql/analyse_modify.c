@@ -159,15 +159,9 @@ static enum sm_err update(struct cql_analysis *a, const struct cql_modify *m, st
 		if (column->kind <= STORE_CLUSTERING)
 			return cql__fail(c->err, CQL_INVALID, "PRIMARY KEY part %s found in SET part", column->name);
 		for (uint32_t k = 0; k < i; k++)
-			if (strcmp(m->assigns[k].column, s->column) == 0)
-				return cql__fail(c->err, CQL_INVALID, "Multiple incompatible setting of column %s", column->name);
-		if (s->kind == CQL_SET_ADD || s->kind == CQL_SET_SUBTRACT || s->kind == CQL_SET_PREPEND)
-			return cql__fail(c->err, CQL_INVALID, "Invalid operation (%s = %s %c ...) for non counter column %s", column->name,
-					 column->name, s->kind == CQL_SET_SUBTRACT ? '-' : '+', column->name);
-		if (s->kind != CQL_SET_VALUE)
-			return cql__fail(c->err, CQL_INVALID, "Invalid operation (%s%s = ...) for non collection column %s", column->name,
-					 s->kind == CQL_SET_FIELD ? ".field" : "[...]", column->name);
-		err = add_cell(a, plan, column, s->value);
+			if (strcmp(m->assigns[k].column, s->column) == 0 && cql__operations_clash(&m->assigns[k], s))
+				return cql__fail(c->err, CQL_SYNTAX_ERROR, "Multiple incompatible setting of column %s", column->name);
+		err = cql__operation(a, s, column, false, plan);
 	}
 	if (err || (err = cql__analyse_where(a, m->where, m->where_count, CQL_FOR_UPDATE, false, &plan->where)))
 		return err;
@@ -188,9 +182,11 @@ static enum sm_err deleted_columns(struct cql_analysis *a, const struct cql_modi
 		if (column->kind <= STORE_CLUSTERING)
 			return cql__fail(c->err, CQL_INVALID, "Invalid identifier %s for deletion (should not be a PRIMARY KEY part)",
 					 column->name);
-		if (m->assigns[i].kind != CQL_SET_VALUE)
-			return cql__fail(c->err, CQL_INVALID, "Invalid deletion operation for non collection column %s", column->name);
-		err = add_cell(a, plan, column, NULL);
+		bool again = false;
+		for (uint32_t k = 0; k < plan->count && m->assigns[i].kind == CQL_SET_VALUE; k++)
+			again |= plan->columns[k] == column && plan->operations[k].kind == CQL_OP_ASSIGN && !plan->operations[k].key;
+		if (!again)
+			err = cql__operation(a, &m->assigns[i], column, true, plan);
 	}
 	return err;
 }
@@ -208,9 +204,7 @@ static enum sm_err deletion(struct cql_analysis *a, const struct cql_modify *m, 
 		plan->statics_only = only_statics(plan) && a->table->clustering_count > 0;
 		if (plan->statics_only || whole_row(plan) || plan->condition_kind) /* condition.c has other words for it */
 			return SM_OK;
-		if (plan->where.clustering_count && !plan->where.clustering[plan->where.clustering_count - 1].equal)
-			return cql__fail(c->err, CQL_INVALID, "Range deletions are not supported for specific columns");
-		return missing_clustering(a, plan);
+		return cql__fail(c->err, CQL_INVALID, "Range deletions are not supported for specific columns");
 	}
 	if (plan->where.clustering_count == 0 && a->table->clustering_count)
 		plan->mutation = STORE_DELETE_PARTITION;
@@ -219,6 +213,16 @@ static enum sm_err deletion(struct cql_analysis *a, const struct cql_modify *m, 
 	else
 		plan->mutation = STORE_DELETE_RANGE;
 	return SM_OK;
+}
+
+static enum sm_err check_counter(struct cql_analysis *a, const struct cql_modify *m)
+{
+	struct cql_error *err = a->c->err;
+	if (m->kind == CQL_INSERT)
+		return cql__fail(err, CQL_INVALID, "INSERT statements are not allowed on counter tables, use UPDATE instead");
+	if (m->timestamp)
+		return cql__fail(err, CQL_INVALID, "Cannot provide custom timestamp for counter updates");
+	return m->ttl ? cql__fail(err, CQL_INVALID, "Cannot provide custom TTL for counter updates") : SM_OK;
 }
 
 enum sm_err cql__analyse_modify(struct cql_analysis *a, const struct cql_modify *m, struct cql_modify_plan *plan)
@@ -230,9 +234,13 @@ enum sm_err cql__analyse_modify(struct cql_analysis *a, const struct cql_modify 
 		return err;
 	a->table = plan->table;
 	plan->kind = m->kind;
+	plan->counter = cql__has_counters(plan->table);
+	if (plan->counter && (err = check_counter(a, m)))
+		return err;
 	plan->columns = cql__new(a, sizeof *plan->columns * m->assign_count);
 	plan->values = cql__new(a, sizeof *plan->values * m->assign_count);
-	if (!plan->columns || !plan->values)
+	plan->operations = cql__new(a, sizeof *plan->operations * m->assign_count);
+	if (!plan->columns || !plan->values || !plan->operations)
 		return SM_NO_MEMORY;
 	if ((err = cql__analyse_conditions(a, m, plan)))
 		return err;

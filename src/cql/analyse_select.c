@@ -25,7 +25,7 @@ static const char *selection_name(struct cql_analysis *a, const struct cql_term 
 		break;
 	}
 	case CQL_TERM_CALL: {
-		bool plain = strcmp(t->name, "writetime") == 0 || strcmp(t->name, "ttl") == 0;
+		bool plain = strcmp(t->name, "writetime") == 0 || strcmp(t->name, "ttl") == 0 || strcmp(t->name, "maxwritetime") == 0;
 		if (t->star)
 			return t->name;
 		text = arena_printf(arena, "%s%s(", plain ? "" : "system.", t->name);
@@ -35,7 +35,15 @@ static const char *selection_name(struct cql_analysis *a, const struct cql_term 
 			text = arena_printf(arena, "%s)", text);
 		break;
 	}
-	default: text = "?"; break;
+	case CQL_TERM_FIELD: text = arena_printf(arena, "%s.%s", selection_name(a, t->args[0]), t->name); break;
+	case CQL_TERM_ELEMENT:
+		text = arena_printf(arena, "%s[%s]", selection_name(a, t->args[0]), cql__term_text(t->args[1], arena));
+		break;
+	case CQL_TERM_SLICE:
+		text = arena_printf(arena, "%s[%s..%s]", selection_name(a, t->args[0]), t->args[1] ? cql__term_text(t->args[1], arena) : "",
+				    t->args[2] ? cql__term_text(t->args[2], arena) : "");
+		break;
+	default: text = cql__term_text(t, arena); break;
 	}
 	return text ? text : "";
 }
@@ -59,6 +67,47 @@ static enum sm_err column_expr(struct cql_analysis *a, const char *name, enum cq
 		return SM_NO_MEMORY;
 	x->index = (uint32_t)(column - a->table->columns);
 	*ret_expr = x;
+	return SM_OK;
+}
+
+static const struct cql_term *column_of(const struct cql_term *t)
+{
+	while (t->kind == CQL_TERM_FIELD || t->kind == CQL_TERM_ELEMENT || t->kind == CQL_TERM_SLICE)
+		t = t->args[0];
+	return t;
+}
+
+/* writetime, maxwritetime and ttl: of a column, of its elements as a list, or of a part of it. */
+static enum sm_err times_expr(struct cql_analysis *a, struct cql_select_plan *plan, const struct cql_term *t, struct cql_expr **ret_expr)
+{
+	bool ttl = strcmp(t->name, "ttl") == 0, most = t->name[0] == 'm';
+	const struct cql_term *arg = t->arg_count == 1 ? t->args[0] : NULL, *of = arg ? column_of(arg) : NULL;
+	struct cql_expr *part = NULL;
+	if (!of || of->kind != CQL_TERM_COLUMN)
+		return cql__fail(a->c->err, CQL_SYNTAX_ERROR, "line %u:%u %s takes the name of a column", t->place.line, t->place.column,
+				 t->name);
+	enum sm_err err = column_expr(a, of->name, ttl ? CQL_EXPR_TTL : CQL_EXPR_WRITETIME, ret_expr);
+	if (err || (arg != of && (err = selection(a, plan, arg, true, &part))))
+		return err;
+	struct cql_expr *x = *ret_expr;
+	bool elements = store_type_multi_cell(&a->table->columns[x->index].type);
+	if ((!part && !elements) || most)
+		return SM_OK;
+	x->kind = CQL_EXPR_ELEMENT_TIMES;
+	x->star = ttl;
+	if (part) {
+		if (!(x->args = cql__new(a, sizeof *x->args)))
+			return SM_NO_MEMORY;
+		x->args[0] = part;
+		x->arg_count = 1;
+	}
+	if (elements && (!part || part->kind == CQL_EXPR_SLICE)) {
+		struct store_type *list = cql__new(a, sizeof *list);
+		if (!list)
+			return SM_NO_MEMORY;
+		*list = (struct store_type){STORE_LIST, 1, x->type};
+		x->type = list;
+	}
 	return SM_OK;
 }
 
@@ -113,15 +162,10 @@ static enum sm_err call_expr(struct cql_analysis *a, struct cql_select_plan *pla
 	const struct store_type *types[2] = {0};
 	struct cql_expr *args[2] = {0};
 	enum sm_err err;
-	bool is_ttl = strcmp(t->name, "ttl") == 0;
 	if (t->keyspace && strcmp(t->keyspace, "system") != 0)
 		return cql__fail(c->err, CQL_INVALID, "Unknown function '%s.%s'", t->keyspace, t->name);
-	if (is_ttl || strcmp(t->name, "writetime") == 0) {
-		if (t->arg_count != 1 || t->args[0]->kind != CQL_TERM_COLUMN)
-			return cql__fail(c->err, CQL_SYNTAX_ERROR, "line %u:%u %s takes the name of a column", t->place.line,
-					 t->place.column, t->name);
-		return column_expr(a, t->args[0]->name, is_ttl ? CQL_EXPR_TTL : CQL_EXPR_WRITETIME, ret_expr);
-	}
+	if (strcmp(t->name, "ttl") == 0 || strcmp(t->name, "writetime") == 0 || strcmp(t->name, "maxwritetime") == 0)
+		return times_expr(a, plan, t, ret_expr);
 	if (strcmp(t->name, "token") == 0)
 		return token_expr(a, t, ret_expr);
 	if (strcmp(t->name, "count") == 0 && (t->star || (t->arg_count == 1 && t->args[0]->kind == CQL_TERM_LITERAL)))
@@ -160,15 +204,25 @@ static enum sm_err selection(struct cql_analysis *a, struct cql_select_plan *pla
 {
 	static const enum store_type_id natural[] = {STORE_TEXT,    STORE_INT,  STORE_UUID,    STORE_DOUBLE,
 						     STORE_BOOLEAN, STORE_BLOB, STORE_DURATION};
+	struct cql_expr *base;
+	enum sm_err err;
 	switch (t->kind) {
 	case CQL_TERM_COLUMN: return column_expr(a, t->name, CQL_EXPR_COLUMN, ret_expr);
+	case CQL_TERM_FIELD:
+	case CQL_TERM_ELEMENT:
+	case CQL_TERM_SLICE:
+		err = selection(a, plan, t->args[0], inside, &base);
+		return err ? err : cql__selected_part(a, t, base, ret_expr);
 	case CQL_TERM_CALL: return call_expr(a, plan, t, inside, ret_expr);
 	case CQL_TERM_LITERAL: return cql__term(a, t, cql__type(natural[t->literal]), "selection", ret_expr);
 	case CQL_TERM_CAST: return cql__fail(a->c->err, CQL_INVALID, "CAST is not supported yet");
 	case CQL_TERM_MARKER:
 		return cql__fail(a->c->err, CQL_INVALID,
 				 "Cannot infer type for term ? in selection clause (try using a cast to force a type)");
-	default: return cql__fail(a->c->err, CQL_INVALID, "This kind of value can't be selected yet");
+	default:
+		return cql__fail(a->c->err, CQL_INVALID,
+				 "Cannot infer type for term %s in selection clause (try using a cast to force a type)",
+				 cql__term_text(t, a->c->arena));
 	}
 }
 

@@ -43,9 +43,6 @@ static enum sm_err refused_operator(struct where_analysis *w, const struct cql_r
 	const char *value = term_text(r->value, c->arena);
 	switch (r->op) {
 	case CQL_NEQ: return cql__fail(c->err, CQL_INVALID, "Unsupported \"!=\" relation: %s != %s", r->columns[0], value);
-	case CQL_CONTAINS:
-	case CQL_CONTAINS_KEY:
-		return cql__fail(c->err, CQL_INVALID, "Cannot use %s on non-collection column %s", operator_texts[r->op], column->name);
 	case CQL_LIKE:
 		return cql__fail(c->err, CQL_INVALID,
 				 "LIKE restriction is only supported on properly indexed columns. %s LIKE %s is not valid.", column->name,
@@ -144,6 +141,51 @@ static enum sm_err resolve_values(struct where_analysis *w, const struct cql_rel
 			return err;
 	}
 	return SM_OK;
+}
+
+/* CONTAINS, CONTAINS KEY and m['k'] = v: always filters. */
+static enum sm_err element_relation(struct where_analysis *w, const struct cql_relation *r, struct cql_restriction *out)
+{
+	struct cql_context *c = w->a->c;
+	const struct store_column *column = out->columns[0];
+	const struct store_type *type = &column->type;
+	bool map = type->id == STORE_MAP, collection = type->id >= STORE_LIST && type->id <= STORE_SET;
+	if (r->subscript && type->id == STORE_LIST)
+		return cql__fail(c->err, CQL_INVALID, "Indexes on list entries (%s[index] = value) are not currently supported.",
+				 column->name);
+	if (r->subscript && !map)
+		return cql__fail(c->err, CQL_INVALID, "Column %s cannot be used as a map", column->name);
+	if (r->subscript && type->frozen)
+		return cql__fail(c->err, CQL_INVALID, "Map-entry equality predicates on frozen map column %s are not supported",
+				 column->name);
+	if (r->subscript && r->op != CQL_EQ)
+		return cql__fail(c->err, CQL_INVALID, "Only EQ relations are supported on map entries");
+	if (!collection)
+		return cql__fail(c->err, CQL_INVALID, "Cannot use %s on non-collection column %s", operator_texts[r->op], column->name);
+	if (r->op == CQL_CONTAINS_KEY && !map)
+		return cql__fail(c->err, CQL_INVALID, "Cannot use CONTAINS KEY on non-map column %s", column->name);
+	bool key = r->op == CQL_CONTAINS_KEY;
+	const char *key_name = arena_printf(c->arena, "key(%s)", column->name);
+	const char *value_name = arena_printf(c->arena, "value(%s)", column->name);
+	if (!key_name || !value_name || !(out->values = cql__new(w->a, sizeof *out->values)))
+		return SM_NO_MEMORY;
+	out->value_count = 1;
+	enum sm_err err = r->subscript ? cql__term(w->a, r->subscript, &type->elements[0], key_name, &out->key) : SM_OK;
+	return err ? err : cql__term(w->a, r->value, &type->elements[map && !key ? 1 : 0], key ? key_name : value_name, &out->values[0]);
+}
+
+/* A column with a cell for each element has no value to compare. */
+static enum sm_err check_comparable(struct where_analysis *w, const struct cql_relation *r, const struct store_column *column)
+{
+	struct cql_context *c = w->a->c;
+	const char *type = cql__type_text(&column->type, c->arena);
+	if (!store_type_multi_cell(&column->type))
+		return SM_OK;
+	if (column->type.id == STORE_UDT)
+		return cql__fail(c->err, CQL_INVALID, "Non-frozen UDT column '%s' (%s) cannot be restricted by any relation", column->name,
+				 type);
+	return cql__fail(c->err, CQL_INVALID, "Collection column '%s' (%s) cannot be restricted by a '%s' relation", column->name, type,
+			 operator_texts[r->op]);
 }
 
 /* ---- merging, in the order of the text ---- */
@@ -256,10 +298,13 @@ static enum sm_err merge_clustering(struct where_analysis *w, struct cql_restric
 
 static enum sm_err merge_other(struct where_analysis *w, struct cql_restriction *r)
 {
+	bool elements = r->key || r->op == CQL_CONTAINS || r->op == CQL_CONTAINS_KEY; /* any number of them goes together */
 	for (uint32_t i = 0; i < w->other_count; i++)
 		if (w->others[i] == r->columns[0]) {
 			for (uint32_t k = 0; k < w->where->count; k++) {
 				struct cql_restriction *old = &w->where->restrictions[k];
+				if (elements || old->key || old->op == CQL_CONTAINS || old->op == CQL_CONTAINS_KEY)
+					continue;
 				enum sm_err err = old != r && old->columns[0] == r->columns[0] ? clash(w, old, r) : SM_OK;
 				if (err)
 					return err;
@@ -278,9 +323,15 @@ static enum sm_err add_relation(struct where_analysis *w, const struct cql_relat
 	enum sm_err err = resolve_columns(w, r, out);
 	if (err)
 		return err;
-	if (r->subscript)
-		return cql__fail(w->a->c->err, CQL_INVALID, "Restrictions on parts of a column (%s[...]) are not supported yet",
-				 r->columns[0]);
+	if (r->subscript || r->op == CQL_CONTAINS || r->op == CQL_CONTAINS_KEY) {
+		if ((err = element_relation(w, r, out)))
+			return err;
+		w->where->count++;
+		return merge_other(w, out);
+	}
+	if (r->op != CQL_NEQ && r->op != CQL_LIKE && r->op != CQL_IS_NOT_NULL && !r->token &&
+	    (err = check_comparable(w, r, out->columns[0])))
+		return err;
 	if (r->op > CQL_GE && r->op != CQL_IN)
 		return refused_operator(w, r, out->columns[0]);
 	if (r->token && (err = token_columns(w, out)))

@@ -14,17 +14,21 @@ enum cql_literal { CQL_STRING, CQL_INTEGER, CQL_UUID, CQL_FLOAT, CQL_BOOLEAN, CQ
 enum cql_term_kind {
 	CQL_TERM_LITERAL,
 	CQL_TERM_NULL,
-	CQL_TERM_MARKER, /* ? or :name */
-	CQL_TERM_CALL,   /* name(args) */
-	CQL_TERM_LIST,   /* [a, b] */
-	CQL_TERM_SET,    /* {a, b}, also {} */
-	CQL_TERM_MAP,    /* {a: b, c: d}: args a b c d */
-	CQL_TERM_TUPLE,  /* (a, b) */
-	CQL_TERM_CAST,   /* (type) term, CAST(term AS type) */
-	CQL_TERM_COLUMN, /* only in selections */
+	CQL_TERM_MARKER,  /* ? or :name */
+	CQL_TERM_CALL,    /* name(args) */
+	CQL_TERM_LIST,    /* [a, b] */
+	CQL_TERM_SET,     /* {a, b}, also {} */
+	CQL_TERM_MAP,     /* {a: b, c: d}: args a b c d */
+	CQL_TERM_TUPLE,   /* (a, b) */
+	CQL_TERM_CAST,    /* (type) term, CAST(term AS type) */
+	CQL_TERM_COLUMN,  /* only in selections */
+	CQL_TERM_ELEMENT, /* of a selected map or set: args[0] [ args[1] ] */
+	CQL_TERM_SLICE,   /* args[0] [ args[1] .. args[2] ], NULL where it is open */
+	CQL_TERM_FIELD,   /* of a selected user type: args[0] . name */
 };
 struct cql_type_name {
-	const char *name; /* lower case unless it was quoted; "list", "frozen" ... */
+	const char *name; /* lower case unless it was quoted; "list", "frozen", "keyspace.type" ... */
+	bool quoted, qualified;
 	struct cql_type_name **args;
 	uint32_t arg_count;
 	struct cql_place place;
@@ -135,13 +139,13 @@ struct cql_column_def {
 	struct cql_type_name *type;
 	bool is_static;
 };
-enum cql_object { CQL_KEYSPACE, CQL_TABLE };
+enum cql_object { CQL_KEYSPACE, CQL_TABLE, CQL_TYPE };
 struct cql_ddl {
 	enum { CQL_CREATE, CQL_ALTER, CQL_DROP, CQL_TRUNCATE } verb;
 	enum cql_object object;
 	bool if_exists, if_not_exists;  /* of the statement */
-	struct cql_table_name table;    /* of a keyspace: name is NULL */
-	struct cql_column_def *columns; /* CREATE TABLE; ALTER TABLE ADD */
+	struct cql_table_name table;    /* of a keyspace: name is NULL; of a type: the type's */
+	struct cql_column_def *columns; /* CREATE TABLE, ALTER TABLE ADD; the fields of CREATE TYPE, ALTER TYPE ADD */
 	uint32_t column_count;
 	const char **partition_key, **clustering;
 	uint32_t partition_key_count, clustering_count, primary_keys;

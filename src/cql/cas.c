@@ -198,7 +198,7 @@ enum sm_err cql__cas_new(struct cql_context *c, bool batch, struct cql_result *r
 	struct cql_cas *cas = arena_alloc(c->arena, sizeof *cas);
 	if (!cas)
 		return cql__no_memory(c->err, c->arena);
-	*cas = (struct cql_cas){.c = c, .batch = batch, .result = result};
+	*cas = (struct cql_cas){.c = c, .batch = batch, .result = result, .mutations.leaves_reads = true};
 	*ret_cas = cas;
 	return SM_OK;
 }
@@ -362,6 +362,24 @@ static enum sm_err set_times(struct cql_cas *cas, int64_t newest_us)
 	return SM_OK;
 }
 
+/* Operations at a list's index or values, on the row as it is now. */
+static enum sm_err add_left_reads(struct cql_cas *cas, const struct store_sight *sight)
+{
+	enum sm_err err = SM_OK;
+	for (uint32_t i = 0; i < cas->mutations.left_count && !err; i++) {
+		const struct cql_left_read *left = &cas->mutations.left[i];
+		struct store_mutation *m = &cas->mutations.items[left->item];
+		struct cql_eval e = {
+			.context = cas->c, .values = left->options->values, .value_count = left->options->value_count, .table = cas->table};
+		const struct store_row *row = NULL;
+		for (uint32_t k = 0; k < cas->group_count && !row; k++)
+			if (same_row(cas->table, &cas->groups[k], m->clustering, left->plan->statics_only))
+				row = &sight->rows[cas->groups[k].look];
+		err = cql__row_assignments(&e, left->plan, row && row->cells ? row : NULL, m);
+	}
+	return err;
+}
+
 static enum sm_err decide(void *arg, const struct store_sight *sight, struct store_batch *ret_batch)
 {
 	struct cql_cas *cas = arg;
@@ -370,7 +388,8 @@ static enum sm_err decide(void *arg, const struct store_sight *sight, struct sto
 		applies = group_holds(cas, &cas->groups[i], &sight->rows[cas->groups[i].look]);
 	if (!applies)
 		return cas->failed = answer_rows(cas, sight);
-	if ((cas->failed = set_columns(cas, NULL, 0)) || (cas->failed = set_times(cas, sight->newest_us)))
+	if ((cas->failed = set_columns(cas, NULL, 0)) || (cas->failed = set_times(cas, sight->newest_us)) ||
+	    (cas->failed = add_left_reads(cas, sight)))
 		return cas->failed;
 	put_applied(cas, true);
 	*ret_batch = (struct store_batch){.mutations = cas->mutations.items, .count = cas->mutations.count};

@@ -40,8 +40,9 @@ uint16_t cql_server_port(const struct cql_server *server, uint32_t listener);
 /* Stop accepting, answer what is under way for at most drain_ms, end the connections. Thread: no dispatcher. NULL is allowed. */
 void cql_server_free(struct cql_server *server, uint32_t drain_ms);
 /* Tell the registered drivers of a change that did not come through this server (configuration, another process).
- * kind as in the protocol: change "CREATED" "UPDATED" "DROPPED", target "KEYSPACE" "TABLE"; table NULL for a keyspace. Thread: any. */
-void cql_server_schema_changed(struct cql_server *server, const char *change, const char *keyspace, const char *table);
+ * kind as in the protocol: change "CREATED" "UPDATED" "DROPPED", target "KEYSPACE" "TABLE" "TYPE"; table or type is its name, the others
+ * are NULL. Thread: any. */
+void cql_server_schema_changed(struct cql_server *server, const char *change, const char *keyspace, const char *table, const char *type);
 
 /* ---- statements in this process ---- */
 

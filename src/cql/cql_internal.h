@@ -110,6 +110,8 @@ SM_MUST_CHECK enum sm_err cql__literal_value(const struct cql_term *term, const 
 					     struct arena *arena, struct store_cell *ret_value, struct cql_error *err);
 /* Check bytes that a client sent as a value of type, with Cassandra's text. */
 SM_MUST_CHECK enum sm_err cql__value_check(const struct store_type *type, struct store_cell value, struct cql_error *err);
+/* The same of a list, set, map, tuple, user type or vector (composite.c). */
+SM_MUST_CHECK enum sm_err cql__composite_check(const struct store_type *type, struct store_cell value, struct cql_error *err);
 /* Decimal digits, a sign allowed -> two's complement, big-endian, shortest. */
 SM_MUST_CHECK enum sm_err cql__varint_of_text(struct bytes digits, struct arena *arena, struct store_cell *ret_value);
 SM_MUST_CHECK enum sm_err cql__decimal_of_text(struct bytes text, struct arena *arena, struct store_cell *ret_value);

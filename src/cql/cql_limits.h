@@ -27,6 +27,7 @@
 #define CQL_TRACE_EVENTS_MAX 64     /* of one session */
 #define CQL_TRACE_PARAMETERS_MAX 32 /* likewise */
 #define CQL_TRACE_TEXT_MAX 2000     /* bytes of an event's or a parameter's text */
+#define CQL_VECTOR_DIMENSION_MAX 65536 /* elements of a vector */
 #define CQL_TTL_MAX 630720000       /* 20 years in seconds */
 
 #endif

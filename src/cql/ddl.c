@@ -277,17 +277,21 @@ static enum sm_err keyspace_change(struct cql_context *c, const struct cql_ddl *
 
 /* ---- tables ---- */
 
-static enum sm_err column_type(struct cql_context *c, const char *keyspace, const struct cql_column_def *def, bool computed,
-			       struct store_type *ret_type)
+static bool has_duration(const struct store_type *type)
 {
-	struct store_type ignored;
-	enum sm_err err = cql__type_resolve(c, keyspace, def->type, ret_type);
-	if (err || computed)
-		return err;
-	if (store_type_parse(cql__type_text(ret_type, c->arena), c->arena, &ignored) != SM_OK)
-		return cql__fail(c->err, CQL_INVALID, "Type %s (of column %s) is not supported yet", cql__type_text(ret_type, c->arena),
-				 def->name);
-	return SM_OK;
+	bool has = type->id == STORE_DURATION;
+	for (uint16_t i = 0; !has && i < type->element_count; i++)
+		has = has_duration(&type->elements[i]);
+	return has;
+}
+
+/* A user type with a cell for each field cannot have fields with a cell for each element. */
+static bool nests_elements(const struct store_type *type)
+{
+	bool nests = false;
+	for (uint16_t i = 0; type->id == STORE_UDT && !type->frozen && i < type->element_count; i++)
+		nests |= store_type_multi_cell(&type->elements[i]);
+	return nests;
 }
 
 static enum sm_err key_column(struct cql_context *c, const struct cql_ddl *ddl, const char *table, const struct store_type *types,
@@ -301,12 +305,15 @@ static enum sm_err key_column(struct cql_context *c, const struct cql_ddl *ddl, 
 	const struct store_type *type = &types[i];
 	if (ddl->columns[i].is_static)
 		return cql__fail(c->err, CQL_INVALID, "Static column '%s' cannot be part of the PRIMARY KEY", name);
-	if (type->id >= STORE_LIST && type->id <= STORE_SET && strcmp(ddl->columns[i].type->name, "frozen") != 0)
+	if (store_type_multi_cell(type) && type->id == STORE_UDT)
+		return cql__fail(c->err, CQL_INVALID, "Invalid non-frozen user-defined type \"%s.%s\" for PRIMARY KEY column '%s'",
+				 type->keyspace, type->name, name);
+	if (store_type_multi_cell(type))
 		return cql__fail(c->err, CQL_INVALID, "Invalid non-frozen collection type %s for PRIMARY KEY column '%s'",
 				 cql__type_text(type, c->arena), name);
-	if (type->id == STORE_COUNTER || type->id == STORE_DURATION)
+	if (type->id == STORE_COUNTER || has_duration(type))
 		return cql__fail(c->err, CQL_INVALID, "%s type is not supported for PRIMARY KEY column '%s'",
-				 cql__type_text(type, c->arena), name);
+				 type->id == STORE_COUNTER ? "counter" : "duration", name);
 	*out = (struct store_column){.name = ddl->columns[i].name, .type = *type, .kind = kind, .position = position};
 	return SM_OK;
 }
@@ -375,19 +382,21 @@ static enum sm_err check_columns(struct cql_context *c, const struct cql_ddl *dd
 	return SM_OK;
 }
 
-static enum sm_err check_counters(struct cql_context *c, const struct store_table *t, bool computed)
+static enum sm_err check_counters(struct cql_context *c, const struct store_table *t)
 {
 	uint16_t counters = 0, others = 0, first = (uint16_t)(t->partition_key_count + t->clustering_count);
 	for (uint16_t i = first; i < t->column_count; i++)
 		*(t->columns[i].type.id == STORE_COUNTER ? &counters : &others) += 1;
 	if (counters && others)
 		return cql__fail(c->err, CQL_INVALID, "Cannot mix counter and non counter columns in the same table");
-	if (counters)
-		return cql__fail(c->err, CQL_INVALID, "Counter columns are not supported yet");
-	for (uint16_t i = first; i < t->column_count && !computed; i++)
-		if (t->columns[i].type.id >= STORE_LIST)
-			return cql__fail(c->err, CQL_INVALID, "Collections are not supported yet (column %s of type %s)",
-					 t->columns[i].name, cql__type_text(&t->columns[i].type, c->arena));
+	return SM_OK;
+}
+
+/* After the options: counters do not expire. */
+static enum sm_err check_expiry(struct cql_context *c, const struct store_table *t)
+{
+	if (t->default_ttl_s && cql__has_counters(t))
+		return cql__fail(c->err, CQL_INVALID, "Cannot set default_time_to_live on a table with counters");
 	return SM_OK;
 }
 
@@ -437,13 +446,14 @@ enum sm_err ddl__table(struct cql_context *c, const struct cql_ddl *ddl, const c
 			.name = ddl->columns[i].name, .type = types[i], .kind = ddl->columns[i].is_static ? STORE_STATIC : STORE_REGULAR};
 	}
 	finish_columns(t, columns);
-	if ((err = clustering_order(c, ddl, t, columns)) || (err = check_counters(c, t, computed)))
+	if ((err = clustering_order(c, ddl, t, columns)) || (err = check_counters(c, t)))
 		return err;
 	for (uint32_t i = 0; i < ddl->column_count; i++)
-		if ((err = column_type(c, keyspace, &ddl->columns[i], computed, &types[i])))
-			return err;
+		if (nests_elements(&types[i]))
+			return cql__fail(c->err, CQL_INVALID, "Non-frozen UDTs with nested non-frozen collections are not supported");
 	*ret_table = t;
-	return table_options(c, ddl, t);
+	err = table_options(c, ddl, t);
+	return err ? err : check_expiry(c, t);
 }
 
 static struct store_column *find(struct store_column *columns, uint16_t count, const char *name)
@@ -452,6 +462,12 @@ static struct store_column *find(struct store_column *columns, uint16_t count, c
 		if (strcmp(columns[i].name, name) == 0)
 			return &columns[i];
 	return NULL;
+}
+
+static bool counter_table(const struct store_table *t, const struct store_column *columns)
+{
+	uint16_t first = (uint16_t)(t->partition_key_count + t->clustering_count);
+	return first < t->column_count && columns[first].type.id == STORE_COUNTER;
 }
 
 static enum sm_err add_columns(struct cql_context *c, const struct cql_ddl *ddl, struct store_table *t, struct store_column *columns,
@@ -473,16 +489,19 @@ static enum sm_err add_columns(struct cql_context *c, const struct cql_ddl *ddl,
 			return cql__fail(
 				c->err, CQL_INVALID,
 				"Static columns are only useful (and thus allowed) if the table has at least one clustering column");
-		if (new.type.id == STORE_COUNTER)
-			return cql__fail(c->err, CQL_INVALID, "Cannot have a counter column ('%s') in a non counter table", d->name);
-		if ((err = column_type(c, t->keyspace, d, false, &new.type)))
-			return err;
+		bool counters = counter_table(t, columns);
+		if (before && counters != (new.type.id == STORE_COUNTER))
+			return cql__fail(c->err, CQL_CONFIG_ERROR, "%s.%s: Cannot have a %scounter column (\"%s\") in a %scounter table",
+					 t->keyspace, t->name, counters ? "non " : "", d->name, counters ? "" : "non ");
+		if (nests_elements(&new.type))
+			return cql__fail(c->err, CQL_INVALID,
+					 "Non-frozen UDTs with nested non-frozen collections are not supported for column %s", d->name);
 		if (t->column_count >= STORE_COLUMNS_MAX)
 			return cql__fail(c->err, CQL_INVALID, "A table has at most %d columns", STORE_COLUMNS_MAX);
 		columns[t->column_count++] = new;
 	}
 	*ret_nothing = before == t->column_count;
-	return check_counters(c, t, false);
+	return SM_OK;
 }
 
 static enum sm_err drop_columns(struct cql_context *c, const struct cql_ddl *ddl, struct store_table *t, struct store_column *columns,
@@ -498,6 +517,9 @@ static enum sm_err drop_columns(struct cql_context *c, const struct cql_ddl *ddl
 					 t->name);
 		if (old->kind <= STORE_CLUSTERING)
 			return cql__fail(c->err, CQL_INVALID, "Cannot drop PRIMARY KEY column %s", old->name);
+		if (old->type.id == STORE_UDT && !old->type.frozen)
+			return cql__fail(c->err, CQL_INVALID, "Cannot drop non-frozen column %s of user type %s", old->name,
+					 old->type.name);
 		*old = columns[--t->column_count];
 		*ret_nothing = false;
 	}
@@ -543,7 +565,8 @@ static enum sm_err alter_table(struct cql_context *c, const struct cql_ddl *ddl,
 		return err;
 	finish_columns(t, columns);
 	change->change.new_table = t;
-	return table_options(c, ddl, t);
+	err = table_options(c, ddl, t);
+	return err ? err : check_expiry(c, t);
 }
 
 static enum sm_err table_change(struct cql_context *c, const struct cql_ddl *ddl, struct cql_change *change, bool *ret_nothing)
@@ -591,13 +614,18 @@ enum sm_err cql__build_change(struct cql_context *c, const struct cql_ddl *ddl, 
 	static const char *const verbs[] = {"CREATED", "UPDATED", "DROPPED", NULL};
 	*ret_change = (struct cql_change){.verb = verbs[ddl->verb]};
 	*ret_nothing = false;
-	return ddl->object == CQL_KEYSPACE ? keyspace_change(c, ddl, ret_change, ret_nothing)
-					   : table_change(c, ddl, ret_change, ret_nothing);
+	switch (ddl->object) {
+	case CQL_KEYSPACE: return keyspace_change(c, ddl, ret_change, ret_nothing);
+	case CQL_TYPE: return ddl__type_change(c, ddl, ret_change, ret_nothing);
+	default: return table_change(c, ddl, ret_change, ret_nothing);
+	}
 }
 
 enum sm_err cql__change_failed(struct cql_context *c, const struct cql_change *change, const struct sm_error *error)
 {
 	const struct store_change *s = &change->change;
+	if (s->type)
+		return cql__fail(c->err, CQL_INVALID, "%s", error->text);
 	if (error->code == SM_EXISTS)
 		return exists(c, s->keyspace, s->kind == STORE_CREATE_KEYSPACE ? NULL : s->table);
 	if (error->code == SM_NOT_FOUND)

@@ -8,4 +8,7 @@
 SM_MUST_CHECK enum sm_err ddl__table(struct cql_context *c, const struct cql_ddl *ddl, const char *keyspace, bool computed,
 				     struct store_table **ret_table);
 
+/* The change that CREATE, ALTER or DROP TYPE means (ddl_type.c). */
+SM_MUST_CHECK enum sm_err ddl__type_change(struct cql_context *c, const struct cql_ddl *ddl, struct cql_change *change, bool *ret_nothing);
+
 #endif

@@ -1,7 +1,9 @@
 /* DESCRIBE as cqlsh sends it to the server: statements that make a keyspace or a table again. */
 #include "cql/plan.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 struct describe {
 	struct cql_context *c;
@@ -51,11 +53,16 @@ const char *cql__describe_table(const struct store_table *t, bool internals, str
 	char id[37];
 	buf_init(&out);
 	buf_printf(&out, "CREATE TABLE %s.%s (\n", cql__quote_name(t->keyspace, arena), cql__quote_name(t->name, arena));
-	for (uint16_t i = 0; i < t->column_count; i++) {
-		if (i)
-			buf_append_str(&out, ",\n");
-		add_column(&out, &t->columns[i], keys == 1 && i == 0, arena);
-	}
+	/* of each kind first the columns that are one cell */
+	for (int kind = STORE_PARTITION_KEY, n = 0; kind <= STORE_REGULAR; kind++)
+		for (int elements = 0; elements < 2; elements++)
+			for (uint16_t i = 0; i < t->column_count; i++) {
+				const struct store_column *col = &t->columns[i];
+				if ((int)col->kind != kind || store_type_multi_cell(&col->type) != elements)
+					continue;
+				buf_append_str(&out, n++ ? ",\n" : "");
+				add_column(&out, col, keys == 1 && i == 0, arena);
+			}
 	if (keys > 1)
 		primary_key(&out, t, arena);
 	buf_append_str(&out, "\n) WITH ");
@@ -97,11 +104,46 @@ const char *cql__describe_keyspace(const struct store_keyspace *k, struct arena 
 	return text;
 }
 
+const char *cql__describe_type(const struct store_type *t, struct arena *arena)
+{
+	struct buf out;
+	buf_init(&out);
+	buf_printf(&out, "CREATE TYPE %s.%s (", cql__quote_name(t->keyspace, arena), cql__quote_name(t->name, arena));
+	for (uint16_t i = 0; i < t->element_count; i++)
+		buf_printf(&out, "%s\n    %s %s", i ? "," : "", cql__quote_name(t->fields[i], arena),
+			   cql__type_text(&t->elements[i], arena));
+	buf_append_str(&out, "\n);");
+	const char *text = out.failed ? NULL : arena_string(arena, (const char *)out.data + out.start, buf_size(&out));
+	buf_done(&out);
+	return text;
+}
+
+static void type_row(struct describe *d, const struct store_type *t)
+{
+	struct arena *arena = d->c->arena;
+	row(d, cql__quote_name(t->keyspace, arena), "type", cql__quote_name(t->name, arena), cql__describe_type(t, arena));
+}
+
+/* A type after those that it is made of. */
+static void types_in_order(struct describe *d, const struct store_keyspace *k, uint32_t i, bool *done)
+{
+	if (done[i])
+		return;
+	done[i] = true;
+	for (uint32_t n = 0; n < k->type_count; n++)
+		if (store_type_uses(&k->types[i], k->name, k->types[n].name))
+			types_in_order(d, k, n, done);
+	type_row(d, &k->types[i]);
+}
+
 static void keyspace_rows(struct describe *d, const struct store_keyspace *k, bool only, bool internals)
 {
 	struct arena *arena = d->c->arena;
 	const char *name = cql__quote_name(k->name, arena);
 	row(d, name, "keyspace", name, cql__describe_keyspace(k, arena));
+	bool *done = arena_alloc(arena, k->type_count + 1);
+	for (uint32_t i = 0; done && i < k->type_count && !only; i++)
+		types_in_order(d, k, i, done);
 	for (uint32_t i = 0; i < k->table_count && !only; i++)
 		row(d, name, "table", cql__quote_name(k->tables[i]->name, arena), cql__describe_table(k->tables[i], internals, arena));
 }
@@ -151,6 +193,46 @@ static enum sm_err describe_table(struct describe *d, const struct cql_table_nam
 			 name->name, keyspace);
 }
 
+static enum sm_err describe_type(struct describe *d, const struct cql_table_name *name)
+{
+	struct cql_context *c = d->c;
+	const char *keyspace = name->keyspace ? name->keyspace : c->keyspace;
+	bool system;
+	if (!keyspace)
+		return cql__fail(c->err, CQL_INVALID, "No keyspace specified and no current keyspace");
+	const struct store_keyspace *k = cql__find_keyspace(c, keyspace, &system);
+	const struct store_type *t = k ? store_find_type(k, name->name) : NULL;
+	if (!k)
+		return cql__fail(c->err, CQL_INVALID, "'%s' not found in keyspaces", keyspace);
+	if (!t)
+		return cql__fail(c->err, CQL_INVALID, "User defined type '%s' not found in '%s'", name->name, keyspace);
+	type_row(d, t);
+	return SM_OK;
+}
+
+static int by_letters(const void *a, const void *b)
+{
+	return strcasecmp(((const struct store_type *)a)->name, ((const struct store_type *)b)->name);
+}
+
+static enum sm_err list_types(struct describe *d)
+{
+	struct cql_context *c = d->c;
+	for (uint32_t i = 0; i < c->schema->keyspace_count; i++) {
+		const struct store_keyspace *k = &c->schema->keyspaces[i];
+		if (c->keyspace && strcmp(c->keyspace, k->name) != 0)
+			continue;
+		struct store_type *types = arena_copy(c->arena, k->types, sizeof *types * k->type_count);
+		if (k->type_count && !types)
+			return cql__no_memory(c->err, c->arena);
+		if (k->type_count)
+			qsort(types, k->type_count, sizeof *types, by_letters);
+		for (uint32_t n = 0; n < k->type_count; n++)
+			row(d, cql__quote_name(k->name, c->arena), "type", cql__quote_name(types[n].name, c->arena), NULL);
+	}
+	return SM_OK;
+}
+
 static enum sm_err describe_name(struct describe *d, const struct cql_describe *what)
 {
 	bool system;
@@ -197,12 +279,16 @@ enum sm_err cql__run_describe(struct cql_context *c, const struct cql_describe *
 	case CQL_DESC_TABLE: err = describe_table(&d, &what->table, what->internals, false); break;
 	case CQL_DESC_NAME: err = describe_name(&d, what); break;
 	case CQL_DESC_OTHER:
+		if (strcmp(what->other, "type") == 0) {
+			err = describe_type(&d, &what->table);
+			break;
+		}
 		err = cql__fail(c->err, CQL_INVALID, "'%s' not found in keyspace '%s'", what->table.name,
 				what->table.keyspace ? what->table.keyspace
 				: c->keyspace        ? c->keyspace
 						     : "");
 		break;
-	case CQL_DESC_TYPES:
+	case CQL_DESC_TYPES: err = list_types(&d); break;
 	case CQL_DESC_FUNCTIONS:
 	case CQL_DESC_AGGREGATES: break; /* there are none */
 	}

@@ -309,7 +309,9 @@ enum sm_err cql__eval(struct cql_eval *e, const struct cql_expr *x, struct store
 {
 	switch (x->kind) {
 	case CQL_EXPR_CONST: *ret = x->cell; return SM_OK;
-	case CQL_EXPR_MARKER: *ret = x->index < e->value_count ? e->values[x->index] : (struct store_cell){NULL, CQL_UNSET}; return SM_OK;
+	case CQL_EXPR_MARKER:
+		*ret = x->index < e->value_count ? e->values[x->index] : (struct store_cell){NULL, CQL_UNSET};
+		return cql__normal(e->context, x->type, ret);
 	case CQL_EXPR_COLUMN: *ret = e->row->cells[x->index]; return SM_OK;
 	case CQL_EXPR_WRITETIME:
 		*ret = e->row->timestamps_us && e->row->cells[x->index].size >= 0 && e->row->timestamps_us[x->index] != INT64_MIN
@@ -323,6 +325,11 @@ enum sm_err cql__eval(struct cql_eval *e, const struct cql_expr *x, struct store
 		return SM_OK;
 	case CQL_EXPR_TOKEN: return eval_token(e, x, ret);
 	case CQL_EXPR_CALL: return eval_call(e, x, ret);
+	case CQL_EXPR_COMPOSITE: return cql__eval_composite(e, x, ret);
+	case CQL_EXPR_ELEMENT:
+	case CQL_EXPR_SLICE:
+	case CQL_EXPR_FIELD:
+	case CQL_EXPR_ELEMENT_TIMES: return cql__eval_part(e, x, ret);
 	case CQL_EXPR_AGGREGATE: return cql__aggregate_value(e, x, &e->aggregates[x->index], ret);
 	}
 	return cql__fail(e->context->err, CQL_SERVER_ERROR, "unknown expression");

@@ -450,6 +450,8 @@ static enum sm_err filter_one(struct cql_eval *e, const struct cql_restriction *
 	struct store_cell *values;
 	uint32_t count, width = r->token ? 1 : r->column_count;
 	enum sm_err err = SM_OK;
+	if (r->key || r->op == CQL_CONTAINS || r->op == CQL_CONTAINS_KEY)
+		return cql__filter_elements(e, r, ret);
 	if (r->op == CQL_IN) {
 		err = tuples(e, r, &values, &count);
 		*ret = false;

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -271,9 +272,29 @@ static enum sm_err sized(struct store_cell value, int32_t size, bool empty_ok, c
 {
 	if (value.size == size)
 		return SM_OK;
-	if (empty_ok && value.size == 0) /* Cassandra keeps them for the sake of Thrift's old clients */
-		return cql__fail(err, CQL_INVALID, "Empty values of types of a fixed size are not supported: send null");
+	if (empty_ok && value.size == 0) /* Cassandra keeps them for the sake of its oldest clients */
+		return SM_OK;
 	return cql__fail(err, CQL_INVALID, "%s (%d)%s", fmt_before, value.size, after);
+}
+
+static enum sm_err wrong_address(struct store_cell value, struct cql_error *err)
+{
+	char hex[2 * 64 + 1] = "";
+	for (int32_t i = 0; i < value.size && i < 64; i++)
+		snprintf(hex + (size_t)i * 2, 3, "%02x", value.data[i]);
+	return cql__fail(err, CQL_INVALID, "Expected 4 or 16 byte inetaddress; got %s", hex);
+}
+
+static enum sm_err duration_check(struct store_cell value, struct cql_error *err)
+{
+	struct cql_duration d;
+	if (value.size < 3 || cql__duration_of_cell(value, &d) != SM_OK)
+		return cql__fail(err, CQL_INVALID, "Expected at least 3 bytes for a duration (%d)", value.size);
+	bool negative = d.months < 0 || d.days < 0 || d.ns<0, positive = d.months> 0 || d.days > 0 || d.ns > 0;
+	if (negative && positive)
+		return cql__fail(err, CQL_INVALID, "The duration months, days and nanoseconds must be all of the same sign (%d, %d, %lld)",
+				 d.months, d.days, (long long)d.ns);
+	return SM_OK;
 }
 
 enum sm_err cql__value_check(const struct store_type *type, struct store_cell value, struct cql_error *err)
@@ -298,13 +319,10 @@ enum sm_err cql__value_check(const struct store_type *type, struct store_cell va
 	case STORE_TIMEUUID: {
 		enum sm_err failed = sized(value, 16, true, "TimeUUID should be 16 or 0 bytes", "", err);
 		if (!failed && value.size == 16 && value.data[6] >> 4 != 1)
-			return cql__fail(err, CQL_INVALID, "Invalid version for TimeUUID type.");
+			return cql__fail(err, CQL_INVALID, "Invalid version for TimeUUID type: 0x%x", value.data[6] & 0xf);
 		return failed;
 	}
-	case STORE_INET:
-		if (value.size != 4 && value.size != 16)
-			return cql__fail(err, CQL_INVALID, "Expected 4 or 16 byte inetaddress; got %d", value.size);
-		return SM_OK;
+	case STORE_INET: return value.size == 0 || value.size == 4 || value.size == 16 ? SM_OK : wrong_address(value, err);
 	case STORE_TEXT:
 		return utf8_ok(value.data, value.data + value.size) ? SM_OK : cql__fail(err, CQL_INVALID, "String didn't validate.");
 	case STORE_ASCII:
@@ -313,16 +331,17 @@ enum sm_err cql__value_check(const struct store_type *type, struct store_cell va
 				return cql__fail(err, CQL_INVALID, "Invalid byte for ascii: %d", (int8_t)value.data[i]);
 		return SM_OK;
 	case STORE_DECIMAL:
-		if (value.size < 5)
-			return cql__fail(err, CQL_INVALID, "Expected at least 5 bytes for a decimal (%d)", value.size);
+		if (value.size && value.size < 4)
+			return cql__fail(err, CQL_INVALID, "Expected 0 or at least 4 bytes (%d)", value.size);
 		return SM_OK;
-	case STORE_VARINT: return value.size ? SM_OK : cql__fail(err, CQL_INVALID, "Expected at least 1 byte for a varint (0)");
-	case STORE_DURATION: {
-		struct cql_duration d;
-		if (cql__duration_of_cell(value, &d) != SM_OK)
-			return cql__fail(err, CQL_INVALID, "Expected at least 3 bytes for a duration (%d)", value.size);
-		return SM_OK;
-	}
+	case STORE_VARINT: return SM_OK;
+	case STORE_DURATION: return duration_check(value, err);
+	case STORE_LIST:
+	case STORE_SET:
+	case STORE_MAP:
+	case STORE_TUPLE:
+	case STORE_UDT:
+	case STORE_VECTOR: return cql__composite_check(type, value, err);
 	default: return SM_OK;
 	}
 }

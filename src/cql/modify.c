@@ -74,15 +74,11 @@ static enum sm_err cells(struct cql_eval *e, const struct cql_modify_plan *p, st
 	if (!out)
 		return cql__no_memory(e->context->err, e->context->arena);
 	for (uint32_t i = 0; i < p->count; i++) {
-		out[n] = (struct store_assignment){p->columns[i], cql__null()};
-		if (p->values[i]) {
-			enum sm_err err = cql__eval(e, p->values[i], &out[n].value);
-			if (err)
-				return err;
-			if (out[n].value.size == CQL_UNSET)
-				continue;
-		}
-		n++;
+		bool any;
+		enum sm_err err = cql__assignment(e, p, i, &out[n], &any);
+		if (err)
+			return err;
+		n += any;
 	}
 	*ret_cells = out;
 	*ret_count = n;
@@ -96,6 +92,17 @@ static enum sm_err check_clustering(struct cql_eval *e, const struct store_cell 
 		size += (size_t)clustering[i].size;
 	if (size > STORE_KEY_BYTES_MAX)
 		return cql__fail(e->context->err, CQL_INVALID, "Key length of %zu is longer than maximum of %d", size, STORE_KEY_BYTES_MAX);
+	return SM_OK;
+}
+
+static enum sm_err leave_read(struct cql_eval *e, const struct cql_modify_plan *p, struct cql_mutations *out)
+{
+	struct cql_options *options = arena_alloc(e->context->arena, sizeof *options);
+	out->left = cql__grow(e->context->arena, out->left, out->left_count, &out->left_cap, sizeof *out->left);
+	if (!options || !out->left)
+		return cql__no_memory(e->context->err, e->context->arena);
+	*options = (struct cql_options){.values = e->values, .value_count = e->value_count};
+	out->left[out->left_count++] = (struct cql_left_read){out->count - 1, p, options};
 	return SM_OK;
 }
 
@@ -122,6 +129,8 @@ static enum sm_err mutations(struct cql_eval *e, const struct cql_modify_plan *p
 				if ((err = check_clustering(e, m->clustering)))
 					return err;
 			}
+			if (p->reads && (err = out->leaves_reads ? leave_read(e, p, out) : cql__read_assignments(e, p, m)))
+				return err;
 		}
 	return SM_OK;
 }
@@ -141,7 +150,7 @@ static enum sm_err build_one(struct cql_context *c, const struct cql_modify_plan
 	if (err)
 		return err;
 	m.cells = assignments;
-	if (m.cell_count == 0 && p->mutation == STORE_UPSERT_UPDATE) { /* nothing was set; the keys must still be right */
+	if (m.cell_count == 0 && p->mutation == STORE_UPSERT_UPDATE && !p->reads) { /* nothing was set; the keys must still be right */
 		struct cql_keys keys;
 		return cql__keys(&e, &p->where, &keys);
 	}

@@ -1,6 +1,8 @@
 /* CREATE, ALTER, DROP, TRUNCATE and DESCRIBE. What Cassandra has and smack has not yet is told apart from what is wrong. */
 #include "cql/parse_internal.h"
 
+#include "cql/plan.h"
+
 #include <ctype.h>
 #include <string.h>
 
@@ -144,12 +146,34 @@ static bool create_table_columns(struct parser *p, struct cql_ddl *d)
 	return parse__take(p, ')');
 }
 
+/* The fields of a user type, in parentheses. */
+static bool type_fields(struct parser *p, struct cql_ddl *d)
+{
+	uint32_t cap = 0;
+	if (!parse__take(p, '('))
+		return false;
+	do {
+		struct cql_column_def *c = new_column(p, d, &cap);
+		if (!c || !parse__name(p, "a field name", &c->name) || !parse__type(p, &c->type))
+			return false;
+	} while (parse__skip(p, ','));
+	return parse__take(p, ')');
+}
+
 static bool create(struct parser *p, struct cql_ddl *d)
 {
 	if (!parse__if_not_exists(p, &d->if_not_exists))
 		return false;
 	if (d->object == CQL_KEYSPACE)
 		return parse__name(p, "a keyspace name", &d->table.keyspace) && parse__take_word(p, "with") && properties(p, d);
+	if (d->object == CQL_TYPE) {
+		bool plain = p->token.kind == TOK_IDENT;
+		if (!parse__table(p, &d->table))
+			return false;
+		if (plain && !d->table.keyspace && cql__is_type_name(d->table.name))
+			return parse__expected(p, "'.': a type cannot have the name of one that there is");
+		return type_fields(p, d);
+	}
 	if (!parse__table(p, &d->table) || !create_table_columns(p, d))
 		return false;
 	return !parse__skip_word(p, "with") || properties(p, d);
@@ -173,8 +197,7 @@ static bool add_columns(struct parser *p, struct cql_ddl *d)
 static bool rename_columns(struct parser *p, struct cql_ddl *d)
 {
 	uint32_t cap = 0;
-	bool ignored;
-	if (!parse__if_exists(p, &ignored))
+	if (!parse__if_exists(p, &d->column_if_exists))
 		return false;
 	do {
 		for (int i = 0; i < 2; i++) {
@@ -188,6 +211,18 @@ static bool rename_columns(struct parser *p, struct cql_ddl *d)
 	return !p->failed;
 }
 
+static bool alter_type(struct parser *p, struct cql_ddl *d)
+{
+	if (parse__skip_word(p, "add"))
+		return add_columns(p, d);
+	if (parse__at_word(p, "alter"))
+		return parse__fail(p, CQL_INVALID, "Alterations of the type of an existing field are no longer supported");
+	if (!parse__take_word(p, "rename"))
+		return false;
+	d->column_if_exists = false;
+	return rename_columns(p, d);
+}
+
 static bool alter(struct parser *p, struct cql_ddl *d)
 {
 	if (!parse__if_exists(p, &d->if_exists))
@@ -196,6 +231,8 @@ static bool alter(struct parser *p, struct cql_ddl *d)
 		return parse__name(p, "a keyspace name", &d->table.keyspace) && parse__take_word(p, "with") && properties(p, d);
 	if (!parse__table(p, &d->table))
 		return false;
+	if (d->object == CQL_TYPE)
+		return alter_type(p, d);
 	if (parse__skip_word(p, "add"))
 		return add_columns(p, d);
 	if (parse__skip_word(p, "drop")) {
@@ -222,8 +259,8 @@ static bool drop(struct parser *p, struct cql_ddl *d)
 
 static bool refused(struct parser *p, struct cql_statement *s, const char *verb)
 {
-	static const char *const objects[] = {"type",    "index", "custom", "materialized", "function", "aggregate",
-					      "trigger", "role",  "user",   "or",           "identity", NULL};
+	static const char *const objects[] = {"index", "custom", "materialized", "function", "aggregate", "trigger",
+					      "role",  "user",   "or",           "identity", NULL};
 	for (int i = 0; objects[i]; i++) {
 		if (!parse__at_word(p, objects[i]))
 			continue;
@@ -238,7 +275,7 @@ static bool refused(struct parser *p, struct cql_statement *s, const char *verb)
 			parse__next(p);
 		return !p->failed;
 	}
-	return parse__expected(p, "KEYSPACE or TABLE");
+	return parse__expected(p, "KEYSPACE, TABLE or TYPE");
 }
 
 bool parse__ddl(struct parser *p, struct cql_statement *s)
@@ -260,6 +297,8 @@ bool parse__ddl(struct parser *p, struct cql_statement *s)
 	}
 	if (parse__skip_word(p, "keyspace") || parse__skip_word(p, "schema"))
 		d->object = CQL_KEYSPACE;
+	else if (parse__skip_word(p, "type"))
+		d->object = CQL_TYPE;
 	else if (!parse__skip_word(p, "table") && !parse__skip_word(p, "columnfamily"))
 		return refused(p, s, verbs[verb]);
 	switch (d->verb) {

@@ -196,7 +196,10 @@ static bool assign_value(struct parser *p, struct cql_assign *a)
 		return false;
 	if (parse__skip(p, '+')) { /* l = [0] + l */
 		a->kind = CQL_SET_PREPEND;
-		return parse__name(p, "a column name", &other);
+		if (!parse__name(p, "a column name", &other))
+			return false;
+		return strcmp(other, a->column) == 0 ||
+		       parse__fail(p, CQL_INVALID, "Only expressions of the form X = <value> + X are supported.");
 	}
 	return !p->failed;
 }

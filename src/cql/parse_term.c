@@ -62,6 +62,7 @@ bool parse__type(struct parser *p, struct cql_type_name **ret_type)
 	}
 	if (!parse__enter(p))
 		return false;
+	type->quoted = p->token.kind == TOK_QUOTED;
 	/* set is a reserved word and a type. */
 	if (parse__at_word(p, "set")) {
 		type->name = "set";
@@ -73,6 +74,7 @@ bool parse__type(struct parser *p, struct cql_type_name **ret_type)
 		const char *keyspace = type->name;
 		if (!parse__name(p, "a type", &type->name))
 			return false;
+		type->qualified = true;
 		type->name = arena_printf(p->arena, "%s.%s", keyspace, type->name);
 		if (!type->name)
 			return parse__memory(p);
@@ -276,6 +278,32 @@ bool parse__term(struct parser *p, struct cql_term **ret_term)
 	return ok && no_arithmetic(p);
 }
 
+/* What follows a selected column: [key], [from..to], .field; any number of them. */
+static bool selected_part(struct parser *p, struct cql_term **term)
+{
+	struct cql_term *t = new_term(p, CQL_TERM_FIELD);
+	if (!t || !(t->args = arena_alloc(p->arena, 3 * sizeof(struct cql_term *))))
+		return parse__memory(p);
+	t->args[0] = *term;
+	t->arg_count = 1;
+	*term = t;
+	if (parse__skip(p, '.'))
+		return parse__name(p, "a field name", &t->name);
+	parse__next(p);
+	t->kind = CQL_TERM_ELEMENT;
+	t->arg_count = 2;
+	if (p->token.kind != TOK_RANGE && !parse__term(p, &t->args[1]))
+		return false;
+	if (p->token.kind == TOK_RANGE) {
+		t->kind = CQL_TERM_SLICE;
+		t->arg_count = 3;
+		parse__next(p);
+		if (!parse__at(p, ']') && !parse__term(p, &t->args[2]))
+			return false;
+	}
+	return parse__take(p, ']');
+}
+
 /* One selected thing: a column, a call of such, a literal. */
 bool parse__selection(struct parser *p, struct cql_term **ret_term)
 {
@@ -305,9 +333,9 @@ bool parse__selection(struct parser *p, struct cql_term **ret_term)
 		if (!t || !parse__name(p, "a column, a function or a value", &t->name))
 			return false;
 		*ret_term = t;
-		if (parse__at(p, '[') || parse__at(p, '.'))
-			return parse__fail(p, CQL_INVALID, "line %u:%u selecting a part of a column (%c) is not supported yet",
-					   p->token.place.line, p->token.place.column, p->token.punctuation);
+		while (parse__at(p, '[') || parse__at(p, '.'))
+			if (!selected_part(p, ret_term))
+				return false;
 	}
 	parse__leave(p);
 	if (parse__at(p, '+') || parse__at(p, '-'))

@@ -47,6 +47,8 @@ struct cql_context {
 #define CQL_UNSET (-2) /* size of a cell that was not sent */
 
 struct cql_function;
+struct cql_analysis;
+struct cql_modify_plan;
 enum cql_expr_kind {
 	CQL_EXPR_CONST,
 	CQL_EXPR_MARKER,
@@ -55,14 +57,19 @@ enum cql_expr_kind {
 	CQL_EXPR_COLUMN,
 	CQL_EXPR_WRITETIME,
 	CQL_EXPR_TTL,
-	CQL_EXPR_AGGREGATE
+	CQL_EXPR_AGGREGATE,
+	CQL_EXPR_COMPOSITE,     /* args are its elements, of a map keys and values in turn; NULL: null */
+	CQL_EXPR_ELEMENT,       /* of args[0], a map or set, under args[1] */
+	CQL_EXPR_SLICE,         /* of args[0] from args[1] to args[2], each may be NULL */
+	CQL_EXPR_FIELD,         /* of args[0], a user type: index */
+	CQL_EXPR_ELEMENT_TIMES, /* write times (star: ttls) of a column with elements: index; of the one under args[0] if there is one */
 };
 struct cql_expr {
 	enum cql_expr_kind kind;
 	const struct store_type *type;
 	const char *name;       /* of what receives it, for errors */
 	struct store_cell cell; /* CONST */
-	uint32_t index;         /* MARKER: which; COLUMN, WRITETIME, TTL: in table->columns; AGGREGATE: its state */
+	uint32_t index; /* MARKER: which; FIELD: of the user type; COLUMN, WRITETIME, TTL: in table->columns; AGGREGATE: its state */
 	const struct cql_function *function;
 	struct cql_expr **args;
 	uint32_t arg_count;
@@ -112,11 +119,35 @@ SM_MUST_CHECK enum sm_err cql__aggregate_value(struct cql_eval *eval, const stru
 					       struct store_cell *ret_value);
 void cql__aggregate_reset(struct cql_aggregate_state *state);
 
+/* ---- composite values (composite.c, element.c) ---- */
+
+/* A list, set, map or tuple literal. Errors: Cassandra's. */
+SM_MUST_CHECK enum sm_err cql__composite_term(struct cql_analysis *a, const struct cql_term *term, const struct store_type *type,
+					      const char *name, struct cql_expr **ret_expr);
+SM_MUST_CHECK enum sm_err cql__eval_composite(struct cql_eval *eval, const struct cql_expr *expr, struct store_cell *ret_value);
+/* The term can stand where a value of the type is needed. */
+bool cql__assignable(struct cql_analysis *a, const struct cql_term *term, const struct store_type *type);
+const char *cql__term_text(const struct cql_term *term, struct arena *arena); /* as Cassandra writes it in errors */
+int cql__field_of(const struct store_type *type, const char *name);           /* -1: none */
+/* Elements (of a map keys and values in turn, of a set or map in any order, which is changed) to a serialized value in the arena. */
+SM_MUST_CHECK enum sm_err cql__pack(struct cql_context *c, const struct store_type *type, struct store_cell *cells, uint32_t count,
+				    struct store_cell *ret_value);
+/* And back; value has been checked. */
+SM_MUST_CHECK enum sm_err cql__unpack(struct cql_context *c, const struct store_type *type, struct store_cell value,
+				      struct store_cell **ret_cells, uint32_t *ret_count);
+/* Bring a set or map that a client sent into its order. */
+SM_MUST_CHECK enum sm_err cql__normal(struct cql_context *c, const struct store_type *type, struct store_cell *value);
+/* A selected element, slice or field. base: what it is taken from. */
+SM_MUST_CHECK enum sm_err cql__selected_part(struct cql_analysis *a, const struct cql_term *term, struct cql_expr *base,
+					     struct cql_expr **ret_expr);
+SM_MUST_CHECK enum sm_err cql__eval_part(struct cql_eval *eval, const struct cql_expr *expr, struct store_cell *ret_value);
+
 /* ---- WHERE ---- */
 
 /* A relation with its columns and values resolved. */
 struct cql_restriction {
-	enum cql_operator op; /* EQ LT LE GT GE IN */
+	enum cql_operator op; /* EQ LT LE GT GE IN, CONTAINS, CONTAINS KEY */
+	struct cql_expr *key; /* m['k'] = v */
 	bool token;
 	const struct store_column **columns;
 	uint16_t column_count;
@@ -177,18 +208,51 @@ struct cql_modify_plan {
 	enum store_mutation_kind mutation;
 	struct cql_where where; /* also of INSERT: EQ on each key column */
 	const struct store_column **columns;
-	struct cql_expr **values; /* NULL entries: delete */
+	struct cql_expr **values;         /* NULL entries: delete */
+	struct cql_operation *operations; /* one for each column above */
 	uint32_t count;
-	bool statics_only;
+	bool statics_only, counter;
+	bool reads; /* a list's place or value is looked up first: may block */
 	struct cql_expr *timestamp, *ttl;
 	enum cql_if condition_kind;
 	struct cql_condition *conditions;
 	uint32_t condition_count;
 };
+/* What happens to a column (operation.c). */
+enum cql_operation_kind {
+	CQL_OP_ASSIGN,
+	CQL_OP_ADD,
+	CQL_OP_PREPEND,
+	CQL_OP_REMOVE,     /* elements of a set, keys of a map */
+	CQL_OP_DISCARD,    /* all elements of a list with these values: reads */
+	CQL_OP_SUBTRACT,   /* of a counter */
+	CQL_OP_ELEMENT,    /* of a map, a set or a user type */
+	CQL_OP_LIST_INDEX, /* reads */
+};
+struct cql_operation {
+	enum cql_operation_kind kind;
+	struct cql_expr *key; /* ELEMENT, LIST_INDEX */
+};
+/* Analyse SET column ..., or DELETE column ... where value is NULL; appends to the plan. */
+SM_MUST_CHECK enum sm_err cql__operation(struct cql_analysis *a, const struct cql_assign *assign, const struct store_column *column,
+					 bool removed, struct cql_modify_plan *plan);
+bool cql__has_counters(const struct store_table *table);
+/* Two of them cannot stand in one statement. */
+bool cql__operations_clash(const struct cql_assign *a, const struct cql_assign *b);
+/* The assignment that operation i means; *ret_any false: none, the value was not sent. For operations that read: a NULL row means none. */
+SM_MUST_CHECK enum sm_err cql__assignment(struct cql_eval *eval, const struct cql_modify_plan *plan, uint32_t i,
+					  struct store_assignment *ret_assignment, bool *ret_any);
+/* Those of the operations that read, for this row (NULL: there is none); appended to mutation->cells, which is copied. The second reads the
+ * row itself: it may block. */
+SM_MUST_CHECK enum sm_err cql__row_assignments(struct cql_eval *eval, const struct cql_modify_plan *plan, const struct store_row *row,
+					       struct store_mutation *mutation);
+SM_MUST_CHECK enum sm_err cql__read_assignments(struct cql_eval *eval, const struct cql_modify_plan *plan, struct store_mutation *mutation);
+
 enum cql_plan_kind { CQL_PLAN_SELECT, CQL_PLAN_MODIFY, CQL_PLAN_DDL, CQL_PLAN_USE, CQL_PLAN_DESCRIBE, CQL_PLAN_ROLE };
 struct cql_plan {
 	enum cql_plan_kind kind;
 	bool batch;
+	bool reads; /* of modifications: one of them reads first, so they must run where that may block */
 	const struct cql_statement *statement;
 	struct cql_select_plan *select;
 	struct cql_modify_plan *modify;
@@ -202,6 +266,8 @@ struct cql_plan {
 	uint32_t warning_count;
 };
 
+/* Which statements go together in a batch. counters, others: whether it has such statements. */
+SM_MUST_CHECK enum sm_err cql__check_batch(struct cql_context *c, enum cql_batch_kind kind, bool counters, bool others);
 /* Analyse a parsed statement (analyse.c). Everything is in c->arena; names and columns are borrowed from c->schema. */
 SM_MUST_CHECK enum sm_err cql__analyse(struct cql_context *c, const struct cql_statement *statement, struct cql_plan **ret_plan);
 
@@ -228,6 +294,10 @@ enum sm_err cql__analyse_select(struct cql_analysis *a, const struct cql_select 
 enum sm_err cql__analyse_modify(struct cql_analysis *a, const struct cql_modify *m, struct cql_modify_plan *plan);
 enum sm_err cql__type_resolve(struct cql_context *c, const char *keyspace, const struct cql_type_name *name, struct store_type *ret_type);
 const char *cql__type_text(const struct store_type *type, struct arena *arena); /* "map<text, int>" */
+/* Append the name of Cassandra's class: what stands for a custom type on the wire. */
+bool cql__is_type_name(const char *name); /* of a native type */
+void cql__put_class(struct buf *out, const struct store_type *type);
+const char *cql__type_written(const struct cql_type_name *name, struct arena *arena); /* as written, for errors */
 
 /* ---- keys of one execution (keys.c) ---- */
 
@@ -243,6 +313,7 @@ struct cql_keys {
 };
 SM_MUST_CHECK enum sm_err cql__keys(struct cql_eval *eval, const struct cql_where *where, struct cql_keys *ret_keys);
 /* Whether the row passes the restrictions that the keys do not cover. */
+SM_MUST_CHECK enum sm_err cql__filter_elements(struct cql_eval *eval, const struct cql_restriction *restriction, bool *ret_passes);
 SM_MUST_CHECK enum sm_err cql__filter(struct cql_eval *eval, const struct cql_where *where, bool all, bool *ret_passes);
 
 /* ---- running (run.c, select.c, modify.c, ddl.c) ---- */
@@ -252,6 +323,7 @@ struct cql_result {
 	enum cql_result_kind kind;
 	/* ROWS */
 	const char *keyspace, *table; /* of the columns; KEYSPACE, SCHEMA: of what */
+	bool is_type;                 /* SCHEMA: table is the name of a user type */
 	const struct cql_result_column *columns;
 	uint32_t column_count, row_count;
 	struct buf rows;           /* [i32 size][bytes] a cell */
@@ -277,6 +349,14 @@ SM_MUST_CHECK enum sm_err cql__run_describe(struct cql_context *c, const struct 
 struct cql_mutations {
 	struct store_mutation *items;
 	uint32_t count, cap;
+	/* Of conditional statements: the operations that read are left out and noted here; cas.c adds them, for it has the rows. */
+	bool leaves_reads;
+	struct cql_left_read {
+		uint32_t item;
+		const struct cql_modify_plan *plan;
+		const struct cql_options *options;
+	} * left;
+	uint32_t left_count, left_cap;
 };
 SM_MUST_CHECK enum sm_err cql__build_mutations(struct cql_context *c, const struct cql_plan *plan, const struct cql_options *options,
 					       int64_t now_us, struct cql_mutations *mutations);
@@ -337,6 +417,7 @@ SM_MUST_CHECK enum sm_err cql__system_rows(struct cql_context *c, const struct s
 bool cql__is_estimates(const struct store_table *table);
 SM_MUST_CHECK enum sm_err cql__estimates(struct cql_eval *eval, const struct cql_where *where, const struct store_table *table,
 					 struct store_cell ***ret_rows, uint32_t *ret_count);
+const char *cql__describe_type(const struct store_type *type, struct arena *arena);
 const char *cql__describe_table(const struct store_table *table, bool internals, struct arena *arena);
 const char *cql__describe_keyspace(const struct store_keyspace *keyspace, struct arena *arena);
 /* Table options that every table shows, with their defaults (options.c). */

@@ -96,26 +96,25 @@ static const char *quoted(struct store_cell v, struct arena *arena)
 
 static const char *render(const struct store_type *type, struct store_cell v, bool nested, struct arena *arena);
 
-/* A list, set, map or tuple: [i32 count] and then each element as [i32 size][bytes] (native protocol v4, 6.11 ff.). */
-static const char *collection(const struct store_type *type, struct store_cell v, struct arena *arena)
+/* A list or vector in [], a set or map in {}, a tuple in (), a user type as {field: value}. */
+static const char *composite(const struct store_type *type, struct store_cell v, struct arena *arena)
 {
-	struct byte_reader r = byte_reader(bytes_of(v.data, (size_t)v.size));
-	bool map = type->id == STORE_MAP, tuple = type->id == STORE_TUPLE;
-	uint32_t count = tuple ? type->element_count : reader_be32(&r) * (map ? 2 : 1);
+	struct store_value_reader r = store_value_reader(type, v);
+	struct store_cell e;
+	const struct store_type *et;
+	bool map = type->id == STORE_MAP, tuple = type->id == STORE_TUPLE, list = type->id == STORE_LIST || type->id == STORE_VECTOR;
 	struct buf out;
 	buf_init(&out);
-	buf_append_str(&out, type->id == STORE_LIST ? "[" : tuple ? "(" : "{");
-	for (uint32_t i = 0; i < count && !r.failed && reader_left(&r); i++) {
-		struct store_cell e = {NULL, (int32_t)reader_be32(&r)};
-		if (e.size >= 0)
-			e.data = reader_take(&r, (size_t)e.size);
-		if (r.failed)
-			break;
-		const struct store_type *et = &type->elements[tuple ? i : map ? i % 2 : 0];
+	buf_append_str(&out, list ? "[" : tuple ? "(" : "{");
+	while (store_value_next(&r, &e, &et)) {
+		uint32_t i = r.index - 1;
 		const char *text = render(et, e, true, arena);
-		buf_printf(&out, "%s%s", i == 0 ? "" : map && i % 2 ? ": " : ", ", text ? text : "");
+		buf_append_str(&out, i == 0 ? "" : map && i % 2 ? ": " : ", ");
+		if (type->id == STORE_UDT)
+			buf_printf(&out, "%s: ", type->fields[i]);
+		buf_append_str(&out, text ? text : "");
 	}
-	buf_append_str(&out, type->id == STORE_LIST ? "]" : tuple ? ")" : "}");
+	buf_append_str(&out, list ? "]" : tuple ? ")" : "}");
 	const char *text = arena_string(arena, (const char *)out.data + out.start, buf_size(&out));
 	buf_done(&out);
 	return text;
@@ -174,7 +173,9 @@ static const char *render(const struct store_type *type, struct store_cell v, bo
 	case STORE_LIST:
 	case STORE_SET:
 	case STORE_MAP:
-	case STORE_TUPLE: return collection(type, v, arena);
+	case STORE_TUPLE:
+	case STORE_UDT:
+	case STORE_VECTOR: return composite(type, v, arena);
 	default: return hex(v, arena);
 	}
 }

@@ -191,6 +191,16 @@ static bool start_select(struct request *r)
 	return answer_error(r);
 }
 
+static enum sm_err build_batch(struct request *r)
+{
+	enum sm_err err = SM_OK;
+	for (uint16_t i = 0; !err && i < r->item_count; i++) {
+		struct cql_options o = {.values = r->items[i].values, .value_count = r->items[i].count, .timestamp_us = r->now_us};
+		err = cql__build_mutations(&r->context, r->items[i].plan, &o, r->now_us, &r->mutations);
+	}
+	return err;
+}
+
 static bool start_write(struct request *r)
 {
 	if (r->mutations.count == 0) {
@@ -221,11 +231,46 @@ static bool start_conditional(struct request *r)
 	return start_transaction(r);
 }
 
+/* Statements that read a list before they change it: built where that may block, then applied from there. */
+static void modify_on_pool(struct sm_work *work)
+{
+	struct request *r = (struct request *)((char *)work - offsetof(struct request, work));
+	enum sm_err err = SM_OK;
+	if (!r->items)
+		err = cql__build_mutations(&r->context, r->plan, &r->options, r->now_us, &r->mutations);
+	else
+		err = build_batch(r);
+	if (!err && r->mutations.count) {
+		r->waiting = REQUEST_WRITE;
+		start_write(r);
+		return;
+	}
+	r->result.kind = CQL_RESULT_VOID;
+	if (err)
+		answer_error(r);
+	else
+		answer_result(r);
+	send_back(r);
+}
+
+static bool start_on_pool(struct request *r, int64_t now_us)
+{
+	r->now_us = now_us;
+	r->waiting = REQUEST_READ;
+	r->work.run = modify_on_pool;
+	if (sm_pool_run(r->server->system, &r->work) == SM_OK)
+		return false;
+	(void)cql__fail(&r->error, CQL_OVERLOADED, "Too many reads are waiting");
+	return answer_error(r);
+}
+
 static bool start_modify(struct request *r)
 {
 	if (cql__is_conditional(r->plan))
 		return start_conditional(r);
 	int64_t now = r->options.timestamp_us != INT64_MIN ? r->options.timestamp_us : cql__timestamp_us(&r->server->engine);
+	if (r->plan->reads)
+		return start_on_pool(r, now);
 	if (cql__build_mutations(&r->context, r->plan, &r->options, now, &r->mutations) != SM_OK)
 		return answer_error(r);
 	return start_write(r);
@@ -250,12 +295,14 @@ static void announce(struct request *r)
 	const struct store_change *c = &r->change.change;
 	if (!r->change.verb)
 		return;
-	if (c->kind == STORE_DROP_KEYSPACE) { /* one event a table, then the keyspace */
+	if (c->kind == STORE_DROP_KEYSPACE) { /* one event a table and type, then the keyspace */
 		const struct store_keyspace *k = store_find_keyspace(r->schema, c->keyspace);
 		for (uint32_t i = 0; k && i < k->table_count; i++)
-			cql_server_schema_changed(r->server, "DROPPED", c->keyspace, k->tables[i]->name);
+			cql_server_schema_changed(r->server, "DROPPED", c->keyspace, k->tables[i]->name, NULL);
+		for (uint32_t i = 0; k && i < k->type_count; i++)
+			cql_server_schema_changed(r->server, "DROPPED", c->keyspace, NULL, k->types[i].name);
 	}
-	cql_server_schema_changed(r->server, r->change.verb, c->keyspace, c->table);
+	cql_server_schema_changed(r->server, r->change.verb, c->keyspace, c->table, c->type);
 }
 
 /* Grants that come and go with what was made or dropped. The schema is changed already: what fails is told, not undone. */
@@ -275,7 +322,8 @@ static bool finish_change(struct request *r)
 		r->result.kind = CQL_RESULT_SCHEMA;
 		r->result.change = r->change.verb;
 		r->result.keyspace = r->change.change.keyspace;
-		r->result.table = r->change.change.table;
+		r->result.table = r->change.change.type ? r->change.change.type : r->change.change.table;
+		r->result.is_type = r->change.change.type != NULL;
 		announce(r);
 	}
 	if (!cql__role_minds_change(&r->context, &r->change.change))
@@ -544,12 +592,6 @@ static enum sm_err batch_statement(struct request *r, struct byte_reader *in, st
 	return SM_OK;
 }
 
-struct batch_item {
-	struct cql_plan *plan;
-	struct store_cell *values;
-	uint32_t count;
-};
-
 static enum sm_err read_batch(struct request *r, struct byte_reader *in, struct batch_item *items, uint16_t count)
 {
 	for (uint16_t i = 0; i < count; i++) {
@@ -628,8 +670,13 @@ static bool start_batch(struct request *r, struct byte_reader *in)
 	if (!err)
 		err = is_conditional(items, count) ? check_conditional(r, r->parameters.consistency, r->parameters.serial_consistency)
 						   : check_consistency(r, r->parameters.consistency, true);
-	if (!err && type == 2 && count)
-		err = cql__fail(&r->error, CQL_INVALID, "Cannot include non-counter statement in a counter batch");
+	bool counters = false, others = false, reads = false;
+	for (uint16_t i = 0; !err && i < count; i++) {
+		*(items[i].plan->modify[0].counter ? &counters : &others) = true;
+		reads |= items[i].plan->reads;
+	}
+	if (!err)
+		err = cql__check_batch(&r->context, type == 2 ? CQL_COUNTER : type == 1 ? CQL_UNLOGGED : CQL_LOGGED, counters, others);
 	if (err)
 		return answer_error(r);
 	if (is_conditional(items, count))
@@ -637,12 +684,12 @@ static bool start_batch(struct request *r, struct byte_reader *in)
 	int64_t now = r->parameters.timestamp_us;
 	if (now == INT64_MIN)
 		now = cql__timestamp_us(&r->server->engine);
-	for (uint16_t i = 0; i < count; i++) {
-		struct cql_options o = {.values = items[i].values, .value_count = items[i].count, .timestamp_us = now};
-		if (cql__build_mutations(&r->context, items[i].plan, &o, now, &r->mutations) != SM_OK)
-			return answer_error(r);
-	}
-	return start_write(r);
+	r->items = items;
+	r->item_count = count;
+	r->now_us = now;
+	if (reads)
+		return start_on_pool(r, now);
+	return build_batch(r) == SM_OK ? start_write(r) : answer_error(r);
 }
 
 /* The custom payload is read over: [u16 n]([string][bytes]). */

@@ -252,7 +252,7 @@ void server__unregister(struct cql_server *s, struct sm_ref *conn)
 	free(gone);
 }
 
-void cql_server_schema_changed(struct cql_server *s, const char *change, const char *keyspace, const char *table)
+void cql_server_schema_changed(struct cql_server *s, const char *change, const char *keyspace, const char *table, const char *type)
 {
 	pthread_mutex_lock(&s->lock);
 	for (struct registration *r = s->registered; r; r = r->next) {
@@ -261,7 +261,7 @@ void cql_server_schema_changed(struct cql_server *s, const char *change, const c
 			continue;
 		e->msg.type = &server__event_type;
 		buf_init(&e->frame);
-		cql__put_schema_event(&e->frame, r->version, change, keyspace, table);
+		cql__put_schema_event(&e->frame, r->version, change, keyspace, table, type);
 		if (e->frame.failed || sm_send_reply(r->conn, &e->msg) != SM_OK)
 			sm_msg_free(&e->msg);
 	}

@@ -106,6 +106,13 @@ struct request {
 	struct cql_options options;
 	struct cql_mutations mutations;
 	struct cql_cas *cas; /* of a conditional statement */
+	struct batch_item {
+		struct cql_plan *plan;
+		struct store_cell *values;
+		uint32_t count;
+	} * items; /* of BATCH */
+	uint16_t item_count;
+	int64_t now_us; /* the write time where none was given */
 	struct store_batch batch;
 	struct cql_change change;
 	/* what waits */

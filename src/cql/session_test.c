@@ -200,7 +200,8 @@ static void tables_change_and_describe_themselves(void **state)
 	assert_int_equal(buf_size(&out), strlen(copy));
 	assert_memory_equal(out.data + out.start, copy, strlen(copy));
 	free(copy);
-	refused("CREATE TABLE bad (k int PRIMARY KEY, l list<int>)", "Collections are not supported yet (column l of type list<int>)");
+	refused("CREATE TABLE bad (k int PRIMARY KEY, l list<list<int>>)",
+		"Non-frozen collections are not allowed inside collections: list<list<int>>");
 	refused("CREATE TABLE s.d (k int PRIMARY KEY)", "Cannot add already existing table \"d\" to keyspace \"s\"");
 	refused("INSERT INTO system.local (key) VALUES ('x')", "system keyspace is not user-modifiable.");
 }

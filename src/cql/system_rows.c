@@ -166,7 +166,7 @@ static void set_option(struct rows *r, const struct cql_table_option *o, const c
 
 static void tables(struct rows *r, const struct store_schema *schema)
 {
-	static const char *const flags[] = {"compound"};
+	static const char *const flags[] = {"compound", "counter"};
 	for (uint32_t i = 0; i < schema->keyspace_count; i++) {
 		const struct store_keyspace *k = &schema->keyspaces[i];
 		if (strcmp(k->name, "system_virtual_schema") == 0)
@@ -177,7 +177,8 @@ static void tables(struct rows *r, const struct store_schema *schema)
 			set_text(r, "keyspace_name", k->name);
 			set_text(r, "table_name", t->name);
 			set_uuid(r, "id", &t->id);
-			set_texts(r, "flags", flags, 1, 1);
+			uint32_t flag_count = cql__has_counters(t) ? 2 : 1;
+			set_texts(r, "flags", flags, flag_count, flag_count);
 			set_double(r, "read_repair_chance", 0);
 			set_double(r, "dclocal_read_repair_chance", 0);
 			for (uint32_t o = 0; o < cql__table_option_count && !r->failed; o++)
@@ -222,6 +223,26 @@ static void columns(struct rows *r, const struct store_schema *schema, bool of_v
 		if ((strcmp(schema->keyspaces[i].name, "system_virtual_schema") == 0) == of_virtual)
 			for (uint32_t n = 0; n < schema->keyspaces[i].table_count && !r->failed; n++)
 				columns_of(r, schema->keyspaces[i].tables[n]);
+}
+
+static void types(struct rows *r, const struct store_schema *schema)
+{
+	for (uint32_t i = 0; i < schema->keyspace_count; i++)
+		for (uint32_t n = 0; n < schema->keyspaces[i].type_count && !r->failed; n++) {
+			const struct store_type *t = &schema->keyspaces[i].types[n];
+			const char **texts = arena_alloc(r->c->arena, sizeof *texts * (t->element_count + 1u));
+			begin(r);
+			if (!texts || r->failed) {
+				r->failed = true;
+				return;
+			}
+			set_text(r, "keyspace_name", t->keyspace);
+			set_text(r, "type_name", t->name);
+			set_texts(r, "field_names", t->fields, t->element_count, t->element_count);
+			for (uint16_t k = 0; k < t->element_count; k++)
+				texts[k] = cql__type_text(&t->elements[k], r->c->arena);
+			set_texts(r, "field_types", texts, t->element_count, t->element_count);
+		}
 }
 
 static void virtual_tables(struct rows *r, const struct store_schema *schema)
@@ -373,6 +394,8 @@ enum sm_err cql__system_rows(struct cql_context *c, const struct store_table *ta
 		auth_rows(&r);
 	} else if (strcmp(table->keyspace, "system_traces") == 0 && c->engine->traces) {
 		cql__traces_each(c->engine->traces, strcmp(table->name, "events") == 0 ? trace_events : trace_session, &r);
+	} else if (strcmp(table->keyspace, "system_schema") == 0 && strcmp(table->name, "types") == 0) {
+		types(&r, c->schema);
 	} /* the others are empty: one node, and no such objects */
 	if (r.failed || !r.items)
 		return cql__no_memory(c->err, c->arena);

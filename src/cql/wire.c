@@ -249,16 +249,28 @@ static const char *class_of_newer(enum store_type_id id, uint8_t version)
 static void put_type(struct buf *out, const struct store_type *type, uint8_t version)
 {
 	const char *class = class_of_newer(type->id, version);
-	if (class) {
+	if (class || type->id == STORE_VECTOR) {
+		struct buf name;
+		buf_init(&name);
+		cql__put_class(&name, type);
 		buf_be16(out, STORE_CUSTOM);
-		cql__put_string(out, class);
+		put_string_bytes(out, name.data, name.failed ? 0 : buf_size(&name));
+		out->failed |= name.failed;
+		buf_done(&name);
 		return;
 	}
 	buf_be16(out, (uint16_t)type->id);
-	if (type->id == STORE_TUPLE)
+	if (type->id == STORE_UDT) {
+		cql__put_string(out, type->keyspace);
+		cql__put_string(out, type->name);
+	}
+	if (type->id == STORE_TUPLE || type->id == STORE_UDT)
 		buf_be16(out, type->element_count);
-	for (uint16_t i = 0; i < type->element_count; i++)
+	for (uint16_t i = 0; i < type->element_count; i++) {
+		if (type->id == STORE_UDT)
+			cql__put_string(out, type->fields[i]);
 		put_type(out, &type->elements[i], version);
+	}
 }
 
 static void put_rows(struct buf *out, const struct cql_result *r, uint8_t version, const struct cql_metadata_choice *metadata)
@@ -285,13 +297,13 @@ static void put_rows(struct buf *out, const struct cql_result *r, uint8_t versio
 	buf_append_bytes(out, buf_bytes(&r->rows));
 }
 
-static void put_schema_change(struct buf *out, const char *change, const char *keyspace, const char *table)
+static void put_schema_change(struct buf *out, const char *change, const char *keyspace, const char *table, const char *type)
 {
 	cql__put_string(out, change);
-	cql__put_string(out, table ? "TABLE" : "KEYSPACE");
+	cql__put_string(out, type ? "TYPE" : table ? "TABLE" : "KEYSPACE");
 	cql__put_string(out, keyspace);
-	if (table)
-		cql__put_string(out, table);
+	if (type || table)
+		cql__put_string(out, type ? type : table);
 }
 
 void cql__put_result(struct buf *out, const struct cql_reply *reply, const struct cql_result *r, const struct cql_metadata_choice *metadata)
@@ -302,7 +314,9 @@ void cql__put_result(struct buf *out, const struct cql_reply *reply, const struc
 	switch (r->kind) {
 	case CQL_RESULT_ROWS: put_rows(out, r, reply->version, metadata); break;
 	case CQL_RESULT_KEYSPACE: cql__put_string(out, r->keyspace); break;
-	case CQL_RESULT_SCHEMA: put_schema_change(out, r->change, r->keyspace, r->table); break;
+	case CQL_RESULT_SCHEMA:
+		put_schema_change(out, r->change, r->keyspace, r->is_type ? NULL : r->table, r->is_type ? r->table : NULL);
+		break;
 	case CQL_RESULT_VOID:
 	case CQL_RESULT_PREPARED: break;
 	}
@@ -383,12 +397,12 @@ void cql__put_prepared(struct buf *out, const struct cql_reply *reply, const uin
 	cql__frame_end(out, start, CQL_OP_RESULT, reply, 0);
 }
 
-void cql__put_schema_event(struct buf *out, uint8_t version, const char *change, const char *keyspace, const char *table)
+void cql__put_schema_event(struct buf *out, uint8_t version, const char *change, const char *keyspace, const char *table, const char *type)
 {
 	struct cql_reply reply = {.version = version, .stream = -1};
 	size_t start = cql__frame_begin(out, &reply, NULL, 0);
 	cql__put_string(out, "SCHEMA_CHANGE");
-	put_schema_change(out, change, keyspace, table);
+	put_schema_change(out, change, keyspace, table, type);
 	cql__frame_end(out, start, CQL_OP_EVENT, &reply, 0);
 }
 

@@ -117,7 +117,7 @@ void cql__put_error(struct buf *out, const struct cql_reply *reply, const struct
 /* result_id: of the metadata of its rows, sent from version 5. */
 void cql__put_prepared(struct buf *out, const struct cql_reply *reply, const uint8_t id[16], const uint8_t result_id[CQL_METADATA_ID_BYTES],
 		       const struct cql_plan *plan);
-void cql__put_schema_event(struct buf *out, uint8_t version, const char *change, const char *keyspace, const char *table);
+void cql__put_schema_event(struct buf *out, uint8_t version, const char *change, const char *keyspace, const char *table, const char *type);
 void cql__put_supported(struct buf *out, const struct cql_reply *reply);
 /* Compress the frame that starts at start where that is worth it. */
 void cql__compress(enum cql_compression how, struct buf *out, size_t start);

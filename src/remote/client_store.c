@@ -34,9 +34,8 @@ struct store_cursor {
 	struct byte_reader at;
 	uint32_t rows_left;
 	bool last_page;
-	struct store_cell *cells;
-	int64_t *timestamps;
-	int32_t *ttls;
+	struct remote__row_room room;
+	struct arena arena; /* of the row's elements */
 	struct store_row row;
 };
 
@@ -236,9 +235,11 @@ static void close_cursor(struct store_cursor *c)
 	/* The server closes what a connection had open when it ends. */
 	remote__hang_up(c->conn);
 	buf_done(&c->page);
-	free(c->cells);
-	free(c->timestamps);
-	free(c->ttls);
+	free(c->room.cells);
+	free(c->room.elements);
+	free(c->room.timestamps);
+	free(c->room.ttls);
+	arena_done(&c->arena);
 	free(c);
 }
 
@@ -264,10 +265,12 @@ static enum sm_err open_remote(struct store_cursor *c, const struct store_read *
 {
 	size_t n = read->table->column_count;
 	c->table = read->table;
-	c->cells = calloc(n, sizeof *c->cells);
-	c->timestamps = calloc(n, sizeof *c->timestamps);
-	c->ttls = calloc(n, sizeof *c->ttls);
-	if (!c->cells || !c->timestamps || !c->ttls)
+	c->room.cells = calloc(n, sizeof *c->room.cells);
+	c->room.elements = calloc(n, sizeof *c->room.elements);
+	c->room.timestamps = calloc(n, sizeof *c->room.timestamps);
+	c->room.ttls = calloc(n, sizeof *c->room.ttls);
+	c->room.arena = &c->arena;
+	if (!c->room.cells || !c->room.elements || !c->room.timestamps || !c->room.ttls)
 		return sm_fail(reterr, SM_NO_MEMORY, "no memory");
 	struct buf body;
 	buf_init(&body);
@@ -289,6 +292,7 @@ static enum sm_err open_cursor(struct sm_store *store, const struct store_read *
 		return sm_fail(reterr, SM_NO_MEMORY, "no memory");
 	c->store = remote_of(store);
 	c->conn = -1;
+	arena_init(&c->arena, 0);
 	enum sm_err err = read->partition_key ? open_remote(c, read, reterr) : open_scan(c, read, reterr);
 	if (err)
 		close_cursor(c);
@@ -316,7 +320,7 @@ static enum sm_err next(struct store_cursor *c, const struct store_row **ret_row
 		if (c->at.failed)
 			return SM_CORRUPT;
 	}
-	remote__take_row(&c->at, c->table, c->cells, c->timestamps, c->ttls, &c->row);
+	remote__take_row(&c->at, c->table, &c->room, &c->row);
 	if (c->at.failed)
 		return SM_CORRUPT;
 	c->rows_left--;

@@ -1,4 +1,4 @@
-/* The protocol of the Unix socket, version 2. All numbers big-endian.
+/* The protocol of the Unix socket, version 3. All numbers big-endian.
  *
  * frame
  * offset  size  field
@@ -15,7 +15,7 @@
 #include "base/arena.h"
 #include "remote/remote.h"
 
-#define REMOTE_VERSION 2
+#define REMOTE_VERSION 3
 #define REMOTE_HEADER 9
 
 enum remote_op {
@@ -56,7 +56,15 @@ enum sm_err remote__take_store_batch(struct byte_reader *r, struct arena *arena,
 void remote__put_read(struct buf *b, const struct store_read *read);
 enum sm_err remote__take_read(struct byte_reader *r, struct arena *arena, const struct store_schema *schema, struct store_read *ret_read);
 void remote__put_row(struct buf *b, const struct store_table *table, const struct store_row *row);
-void remote__take_row(struct byte_reader *r, const struct store_table *table, struct store_cell *cells, int64_t *timestamps, int32_t *ttls,
+/* Where a row that is taken lies: arrays of the table's columns, and an arena that is emptied for each row. */
+struct remote__row_room {
+	struct store_cell *cells;
+	struct store_elements *elements;
+	int64_t *timestamps;
+	int32_t *ttls;
+	struct arena *arena;
+};
+void remote__take_row(struct byte_reader *r, const struct store_table *table, const struct remote__row_room *room,
 		      struct store_row *ret_row);
 
 /* ---- client.c ---- */

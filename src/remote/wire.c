@@ -190,30 +190,49 @@ void remote__take_topics(struct byte_reader *r, struct arena *arena, struct log_
 
 /* ---- schema ---- */
 
-#define TYPE_DEPTH_MAX 16
+#define TYPE_FROZEN 0x8000u /* in the id */
 
 static void put_type(struct buf *b, const struct store_type *type)
 {
-	buf_be16(b, (uint16_t)type->id);
+	buf_be16(b, (uint16_t)(type->id | (type->frozen ? TYPE_FROZEN : 0)));
 	buf_be16(b, type->element_count);
 	for (uint16_t i = 0; i < type->element_count; i++)
 		put_type(b, &type->elements[i]);
+	if (type->id == STORE_VECTOR)
+		buf_be32(b, type->dimension);
+	if (type->id != STORE_UDT)
+		return;
+	remote__put_string(b, type->keyspace);
+	remote__put_string(b, type->name);
+	for (uint16_t i = 0; i < type->element_count; i++)
+		remote__put_string(b, type->fields[i]);
 }
 
 static void take_type(struct byte_reader *r, struct arena *arena, struct store_type *ret_type, unsigned depth)
 {
-	ret_type->id = (enum store_type_id)reader_be16(r);
-	ret_type->element_count = reader_be16(r);
-	if (depth > TYPE_DEPTH_MAX || ret_type->element_count > reader_left(r) / 4)
+	uint16_t id = reader_be16(r);
+	*ret_type = (struct store_type){.id = (enum store_type_id)(id & ~TYPE_FROZEN), .frozen = id & TYPE_FROZEN};
+	uint16_t count = reader_be16(r);
+	if (depth > STORE_TYPE_DEPTH_MAX || count > reader_left(r) / 4)
 		r->failed = true;
-	if (r->failed || !ret_type->element_count) {
-		ret_type->element_count = 0;
-		return;
-	}
-	struct store_type *elements = take_array(r, arena, ret_type->element_count, sizeof *elements);
-	for (uint16_t i = 0; i < ret_type->element_count && !r->failed; i++)
+	struct store_type *elements = r->failed ? NULL : take_array(r, arena, count, sizeof *elements);
+	for (uint16_t i = 0; i < count && !r->failed; i++)
 		take_type(r, arena, &elements[i], depth + 1);
+	if (ret_type->id == STORE_VECTOR)
+		ret_type->dimension = reader_be32(r);
+	if (ret_type->id == STORE_UDT) {
+		ret_type->keyspace = take_name(r, arena);
+		ret_type->name = take_name(r, arena);
+		const char **fields = r->failed ? NULL : take_array(r, arena, count, sizeof *fields);
+		for (uint16_t i = 0; i < count && !r->failed; i++)
+			fields[i] = take_name(r, arena);
+		ret_type->fields = fields;
+	}
+	bool composite = (ret_type->id >= STORE_LIST && ret_type->id <= STORE_SET) || ret_type->id >= STORE_UDT;
+	uint16_t least = ret_type->id == STORE_MAP ? 2 : composite ? 1 : 0;
+	r->failed |= count < least || (!composite && count) || (ret_type->id == STORE_VECTOR && !ret_type->dimension);
 	ret_type->elements = elements;
+	ret_type->element_count = r->failed ? 0 : count;
 }
 
 static void put_options(struct buf *b, const struct store_option *options, uint32_t count)
@@ -298,6 +317,21 @@ static void put_keyspace(struct buf *b, const struct store_keyspace *k)
 	buf_be32(b, k->table_count);
 	for (uint32_t i = 0; i < k->table_count; i++)
 		put_table(b, k->tables[i]);
+	buf_be32(b, k->type_count);
+	for (uint32_t i = 0; i < k->type_count; i++)
+		put_type(b, &k->types[i]);
+}
+
+static void take_types(struct byte_reader *r, struct arena *arena, struct store_keyspace *k)
+{
+	uint32_t count = remote__take_count(r, 4);
+	struct store_type *types = take_array(r, arena, count, sizeof *types);
+	for (uint32_t i = 0; i < count && !r->failed; i++) {
+		take_type(r, arena, &types[i], 0);
+		r->failed |= types[i].id != STORE_UDT;
+	}
+	k->types = types;
+	k->type_count = r->failed ? 0 : count;
 }
 
 static void take_keyspace(struct byte_reader *r, struct arena *arena, struct store_keyspace *k)
@@ -315,6 +349,7 @@ static void take_keyspace(struct byte_reader *r, struct arena *arena, struct sto
 	}
 	k->tables = tables;
 	k->table_count = r->failed ? 0 : count;
+	take_types(r, arena, k);
 }
 
 void remote__put_schema(struct buf *b, const struct store_schema *schema)
@@ -345,19 +380,23 @@ void remote__put_change(struct buf *b, const struct store_change *change)
 	buf_u8(b, change->new_keyspace != NULL);
 	if (change->new_keyspace) {
 		struct store_keyspace bare = *change->new_keyspace;
-		bare.table_count = 0;
+		bare.table_count = bare.type_count = 0;
 		put_keyspace(b, &bare);
 	}
 	buf_u8(b, change->new_table != NULL);
 	if (change->new_table)
 		put_table(b, change->new_table);
+	remote__put_string(b, change->type);
+	buf_u8(b, change->new_type != NULL);
+	if (change->new_type)
+		put_type(b, change->new_type);
 }
 
 void remote__take_change(struct byte_reader *r, struct arena *arena, struct store_change *ret_change)
 {
 	*ret_change = (struct store_change){0};
 	uint8_t kind = reader_u8(r);
-	r->failed |= kind > STORE_TRUNCATE_TABLE;
+	r->failed |= kind > STORE_DROP_TYPE;
 	ret_change->kind = (enum store_change_kind)kind;
 	ret_change->keyspace = remote__take_string(r, arena);
 	ret_change->table = remote__take_string(r, arena);
@@ -372,6 +411,13 @@ void remote__take_change(struct byte_reader *r, struct arena *arena, struct stor
 		if (t)
 			take_table(r, arena, t);
 		ret_change->new_table = t;
+	}
+	ret_change->type = remote__take_string(r, arena);
+	if (reader_u8(r)) {
+		struct store_type *t = take_array(r, arena, 1, sizeof *t);
+		if (t)
+			take_type(r, arena, t, 0);
+		ret_change->new_type = t;
 	}
 }
 
@@ -429,7 +475,10 @@ static void put_mutation(struct buf *b, const struct store_mutation *m)
 	buf_be32(b, m->cell_count);
 	for (uint32_t i = 0; i < m->cell_count; i++) {
 		buf_be32(b, m->cells[i].column->id);
+		buf_u8(b, (uint8_t)m->cells[i].how);
 		remote__put_cell(b, m->cells[i].value);
+		if (m->cells[i].how == STORE_ASSIGN_ELEMENT)
+			remote__put_cell(b, m->cells[i].path);
 	}
 	buf_be64(b, (uint64_t)m->timestamp_us);
 	buf_be32(b, (uint32_t)m->ttl_s);
@@ -474,7 +523,12 @@ static enum sm_err take_mutation(struct byte_reader *r, struct arena *arena, con
 	struct store_assignment *cells = take_array(r, arena, m->cell_count, sizeof *cells);
 	for (uint32_t i = 0; i < m->cell_count && !r->failed; i++) {
 		cells[i].column = column_by_id(m->table, reader_be32(r));
+		uint8_t how = reader_u8(r);
 		cells[i].value = remote__take_cell(r);
+		if (how == STORE_ASSIGN_ELEMENT)
+			cells[i].path = remote__take_cell(r);
+		r->failed |= how > STORE_ASSIGN_ELEMENT;
+		cells[i].how = (enum store_assign)how;
 		if (!cells[i].column && !r->failed)
 			return SM_NOT_FOUND;
 	}
@@ -548,6 +602,30 @@ enum sm_err remote__take_read(struct byte_reader *r, struct arena *arena, const 
 	return r->failed ? SM_CORRUPT : SM_OK;
 }
 
+static void put_elements(struct buf *b, const struct store_elements *e)
+{
+	buf_be32(b, e->count);
+	for (uint32_t i = 0; i < e->count; i++) {
+		remote__put_cell(b, e->items[i].path);
+		remote__put_cell(b, e->items[i].value);
+		buf_be64(b, (uint64_t)e->items[i].timestamp_us);
+		buf_be32(b, (uint32_t)e->items[i].ttl_s);
+	}
+}
+
+static void take_elements(struct byte_reader *r, struct arena *arena, struct store_elements *ret)
+{
+	uint32_t count = remote__take_count(r, 20);
+	struct store_element *items = take_array(r, arena, count, sizeof *items);
+	for (uint32_t i = 0; i < count && !r->failed; i++) {
+		items[i].path = remote__take_cell(r);
+		items[i].value = remote__take_cell(r);
+		items[i].timestamp_us = (int64_t)reader_be64(r);
+		items[i].ttl_s = (int32_t)reader_be32(r);
+	}
+	*ret = (struct store_elements){items, r->failed ? 0 : count};
+}
+
 void remote__put_row(struct buf *b, const struct store_table *table, const struct store_row *row)
 {
 	buf_be64(b, (uint64_t)row->token);
@@ -556,18 +634,24 @@ void remote__put_row(struct buf *b, const struct store_table *table, const struc
 		remote__put_cell(b, row->cells[i]);
 		buf_be64(b, (uint64_t)row->timestamps_us[i]);
 		buf_be32(b, (uint32_t)row->ttls_s[i]);
+		if (store_type_multi_cell(&table->columns[i].type))
+			put_elements(b, &row->elements[i]);
 	}
 }
 
-void remote__take_row(struct byte_reader *r, const struct store_table *table, struct store_cell *cells, int64_t *timestamps, int32_t *ttls,
+void remote__take_row(struct byte_reader *r, const struct store_table *table, const struct remote__row_room *room,
 		      struct store_row *ret_row)
 {
-	*ret_row = (struct store_row){.cells = cells, .timestamps_us = timestamps, .ttls_s = ttls};
+	*ret_row = (struct store_row){
+		.cells = room->cells, .timestamps_us = room->timestamps, .ttls_s = room->ttls, .elements = room->elements};
+	arena_reset(room->arena);
 	ret_row->token = (int64_t)reader_be64(r);
 	ret_row->static_only = reader_u8(r);
 	for (uint16_t i = 0; i < table->column_count; i++) {
-		cells[i] = remote__take_cell(r);
-		timestamps[i] = (int64_t)reader_be64(r);
-		ttls[i] = (int32_t)reader_be32(r);
+		room->cells[i] = remote__take_cell(r);
+		room->timestamps[i] = (int64_t)reader_be64(r);
+		room->ttls[i] = (int32_t)reader_be32(r);
+		if (store_type_multi_cell(&table->columns[i].type))
+			take_elements(r, room->arena, &room->elements[i]);
 	}
 }

@@ -48,6 +48,9 @@ struct store_cursor {
 	struct store_cell *cells; /* the row's arrays, table->column_count each, behind the cursor */
 	int64_t *timestamps_us;
 	int32_t *ttls_s;
+	struct store_elements *elements;
+	struct arena values; /* of the row: what elements were put together to */
+	bool no_memory;
 };
 
 /* ---- opening ---- */
@@ -55,7 +58,8 @@ struct store_cursor {
 static struct store_cursor *cursor_new(struct store__engine *engine, const struct store_read *read, struct store__table *now)
 {
 	size_t n = read->table->column_count;
-	struct store_cursor *c = calloc(1, sizeof *c + n * (sizeof(struct store_cell) + sizeof(int64_t) + sizeof(int32_t)));
+	struct store_cursor *c = calloc(
+		1, sizeof *c + n * (sizeof(struct store_cell) + sizeof(struct store_elements) + sizeof(int64_t) + sizeof(int32_t)));
 	if (!c)
 		return NULL;
 	c->engine = engine;
@@ -63,9 +67,10 @@ static struct store_cursor *cursor_new(struct store__engine *engine, const struc
 	c->now = store__table_ref(now ? now : c->table);
 	c->newest_us = STORE_NO_TIME;
 	c->cells = (struct store_cell *)(c + 1);
-	c->timestamps_us = (int64_t *)(c->cells + n);
+	c->elements = (struct store_elements *)(c->cells + n);
+	c->timestamps_us = (int64_t *)(c->elements + n);
 	c->ttls_s = (int32_t *)(c->timestamps_us + n);
-	c->row = (struct store_row){.cells = c->cells, .timestamps_us = c->timestamps_us, .ttls_s = c->ttls_s};
+	c->row = (struct store_row){.cells = c->cells, .timestamps_us = c->timestamps_us, .ttls_s = c->ttls_s, .elements = c->elements};
 	c->now_s = read->now_s ? read->now_s : (int64_t)(clock_wall_us(engine->clock) / 1000000);
 	c->reverse = read->reverse;
 	c->statics_only = read->statics_only;
@@ -73,6 +78,7 @@ static struct store_cursor *cursor_new(struct store__engine *engine, const struc
 	c->whole_tokens = !read->partition_key;
 	store__row_init(&c->statics);
 	store__row_init(&c->current);
+	arena_init(&c->values, 0);
 	return c;
 }
 
@@ -98,6 +104,7 @@ void store__cursor_close(struct store_cursor *c)
 	store__row_done(&c->statics);
 	store__row_done(&c->current);
 	store__table_unref(c->now);
+	arena_done(&c->values);
 	store__table_unref(c->table);
 	free(c);
 }
@@ -219,13 +226,41 @@ static void clear_row(struct store_cursor *c, uint16_t from)
 		c->cells[i] = (struct store_cell){NULL, -1};
 		c->timestamps_us[i] = STORE_NO_TIME;
 		c->ttls_s[i] = 0;
+		c->elements[i].count = 0;
 	}
+	arena_reset(&c->values);
 	c->row.static_only = false;
 }
 
 static bool cell_live(const struct store_cursor *c, const struct store__cell *cell, int64_t deleted_us)
 {
 	return !cell->tombstone && cell->timestamp_us > deleted_us && (!cell->ttl_s || cell->expiry_s > c->now_s);
+}
+
+/* The elements of one column, from cells[from] on; returns where they end. A column without a live one is null. */
+static uint32_t fill_elements(struct store_cursor *c, const struct store__row *row, uint32_t from, uint16_t at, int64_t deleted_us)
+{
+	uint32_t end = from, n = 0;
+	int64_t latest = STORE_NO_TIME;
+	while (end < row->cell_count && row->cells[end].id == row->cells[from].id)
+		end++;
+	struct store_element *items = arena_alloc_raw(&c->values, (end - from) * sizeof *items, _Alignof(struct store_element));
+	for (uint32_t i = from; items && i < end; i++) {
+		const struct store__cell *cell = &row->cells[i];
+		if (cell->part != STORE__ELEMENT || !cell_live(c, cell, deleted_us))
+			continue;
+		items[n++] = (struct store_element){{cell->path, (int32_t)cell->path_size},
+						    {cell->data, (int32_t)cell->size},
+						    cell->timestamp_us,
+						    cell->ttl_s ? (int32_t)(cell->expiry_s - c->now_s) : 0};
+		latest = cell->timestamp_us > latest ? cell->timestamp_us : latest;
+	}
+	const struct store_type *type = &c->table->public.columns[at].type;
+	if (!items || (n && store__assemble(type, items, n, &c->values, &c->cells[at])))
+		c->no_memory = true;
+	c->timestamps_us[at] = latest;
+	c->elements[at] = (struct store_elements){items, n};
+	return end;
 }
 
 /* Put the live cells of the kind into the row; false: there is none. */
@@ -235,7 +270,16 @@ static bool fill(struct store_cursor *c, const struct store__row *row, enum stor
 	for (uint32_t i = 0; i < row->cell_count; i++) {
 		const struct store__cell *cell = &row->cells[i];
 		uint16_t at = cell->id < c->table->next_column_id ? c->table->column_of_id[cell->id] : STORE_NO_COLUMN;
-		if (at == STORE_NO_COLUMN || c->table->public.columns[at].kind != kind || !cell_live(c, cell, deleted_us))
+		if (at == STORE_NO_COLUMN || c->table->public.columns[at].kind != kind)
+			continue;
+		if (cell->part != STORE__WHOLE) {
+			if (store_type_multi_cell(&c->table->public.columns[at].type)) {
+				i = fill_elements(c, row, i, at, deleted_us) - 1;
+				any |= c->elements[at].count > 0;
+			}
+			continue;
+		}
+		if (!cell_live(c, cell, deleted_us))
 			continue;
 		c->cells[at] = (struct store_cell){cell->data, (int32_t)cell->size};
 		c->timestamps_us[at] = cell->timestamp_us;
@@ -604,6 +648,8 @@ enum sm_err store__cursor_next(struct store_cursor *c, const struct store_row **
 	} else {
 		err = iterate(c);
 	}
+	if (!err && c->no_memory)
+		err = SM_NO_MEMORY;
 	if (err) {
 		c->err = err;
 		c->end = true;

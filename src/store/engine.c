@@ -115,7 +115,7 @@ static void op_apply(struct sm_store *store, const struct store_batch *batch, vo
 	if (w) {
 		w->done = done;
 		w->arg = arg;
-		err = store__batch_encode(batch, (int64_t)(clock_wall_us(engine->clock) / 1000000), w);
+		err = store__batch_encode(batch, (int64_t)clock_wall_us(engine->clock), w);
 		if (!err && !(err = store__writer_put(engine->writer, w)))
 			return;
 	}

@@ -614,7 +614,7 @@ static void newer_format_is_refused(void **state)
 	buf_init(&key);
 	store__system_key(&key, STORE_SYSTEM_FORMAT, bytes_of(NULL, 0));
 	assert_ok(store__rocks_open(&o, &rocks, NULL));
-	rocksdb_put(rocks.db, rocks.write_sync, (const char *)key.data, key.end, "\0\0\0\2", 4, &text);
+	rocksdb_put(rocks.db, rocks.write_sync, (const char *)key.data, key.end, "\0\0\0\3", 4, &text);
 	assert_null(text);
 	store__rocks_close(&rocks);
 	buf_done(&key);
@@ -622,7 +622,46 @@ static void newer_format_is_refused(void **state)
 	struct sm_store *store;
 	struct sm_error error = {0};
 	assert_err(store_embedded_open(&e, &store, &error), SM_VERSION);
-	assert_non_null(strstr(error.text, "has format 2"));
+	assert_non_null(strstr(error.text, "has format 3"));
+}
+
+static void older_format_is_read_and_raised(void **state)
+{
+	struct fixture *f = *state;
+	struct store__rocks rocks;
+	struct store__rocks_options o = {.dir = f->dir};
+	struct buf key;
+	size_t size;
+	char *text = NULL;
+	assert_ok(make_keyspace(f, "ks"));
+	assert_ok(make_table(f, "t", "k:int:p a:int:r", NULL));
+	assert_ok(insert(f, table_of(f, "t"), KEY(INT(1)), NULL, "a", INT(7), 1, 0));
+	f->store->ops->schema_release(f->store, f->schema);
+	f->schema = NULL;
+	assert_ok(f->store->ops->close(f->store, NULL));
+	f->store = NULL;
+	buf_init(&key);
+	store__system_key(&key, STORE_SYSTEM_FORMAT, bytes_of(NULL, 0));
+	for (int raised = 0; raised < 2; raised++) {
+		assert_ok(store__rocks_open(&o, &rocks, NULL));
+		if (raised) {
+			char *value = rocksdb_get(rocks.db, rocks.get, (const char *)key.data, key.end, &size, &text);
+			assert_int_equal(size, 4);
+			assert_int_equal(be32_get(value), STORE_FORMAT);
+			rocksdb_free(value);
+		} else {
+			rocksdb_put(rocks.db, rocks.write_sync, (const char *)key.data, key.end, "\0\0\0\1", 4, &text);
+		}
+		assert_null(text);
+		store__rocks_close(&rocks);
+		fixture_reopen(f);
+		assert_rows(f, &(struct store_read){.table = table_of(f, "t"), .partition_key = KEY(INT(1))}, "1 7|");
+		f->store->ops->schema_release(f->store, f->schema);
+		f->schema = NULL;
+		assert_ok(f->store->ops->close(f->store, NULL));
+		f->store = NULL;
+	}
+	buf_done(&key);
 }
 
 /* one key written very often: the pieces are joined */
@@ -683,6 +722,7 @@ int main(void)
 		T(readers_are_not_disturbed_by_schema_changes),
 		T(schema_changes_run_on_the_pool),
 		T(newer_format_is_refused),
+		T(older_format_is_read_and_raised),
 		T(hot_row_keeps_its_last_value),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

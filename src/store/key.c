@@ -9,16 +9,8 @@
  *   15+P    ...   of a row: the clustering columns; of a range deletion: [u32 size][lower][u8 has upper][upper]
  *
  * A partition is one run of keys: first its deletion, its static cells and its range deletions, then its rows in order.
- * Each clustering column is encoded so that memcmp of two encodings is Cassandra's order of the values, and no encoding is the
- * beginning of another, so a prefix of columns is a prefix of bytes:
- *
- *   int bigint smallint tinyint timestamp   big-endian, sign bit inverted
- *   date time                               as they stand (they compare as unsigned)
- *   boolean                                 0 or 1
- *   float double                            big-endian; positive: sign bit set, negative: all bits inverted; NaN as the canonical one
- *   uuid                                    the version nibble, then the time (version 1) or the rest, then the last 8 bytes
- *   timeuuid                                the same, the last 8 bytes with their sign bits inverted
- *   text ascii blob inet                    00 becomes 00 ff; the end is 00 01
+ * Each clustering column is encoded so that memcmp of two encodings is Cassandra's order of the values (key_value.c), and no encoding is
+ * the beginning of another, so a prefix of columns is a prefix of bytes.
  *
  * A descending column has all bytes of its encoding inverted. The bounds of a range deletion are encodings too: it deletes
  * the rows with lower <= x < upper. */
@@ -26,13 +18,11 @@
 #include "base/hash.h"
 #include <assert.h>
 
-#define SIGNED_BYTES 0x8080808080808080u
-#define ESCAPE_END 0x01
-#define ESCAPE_ZERO 0xff
-
 static enum sm_err check_key_value(const struct store_column *column, struct store_cell value)
 {
 	if (value.size < 0 || !store_value_ok(&column->type, value))
+		return SM_INVALID;
+	if (column->kind == STORE_CLUSTERING && !store__key_value_ok(&column->type, value))
 		return SM_INVALID;
 	return value.size > STORE_KEY_BYTES_MAX ? SM_TOO_LARGE : SM_OK;
 }
@@ -103,57 +93,6 @@ void store__key_prefix(uint32_t table, struct bytes partition, struct buf *out)
 	buf_append_bytes(out, partition);
 }
 
-static void encode_escaped(const uint8_t *data, size_t size, struct buf *out)
-{
-	uint8_t *to = buf_reserve(out, size * 2 + 2), *at = to;
-	if (!to)
-		return;
-	for (size_t i = 0; i < size; i++) {
-		*at++ = data[i];
-		if (data[i] == 0)
-			*at++ = ESCAPE_ZERO;
-	}
-	*at++ = 0;
-	*at++ = ESCAPE_END;
-	buf_commit(out, (size_t)(at - to));
-}
-
-static uint64_t order_double(uint64_t bits)
-{
-	if ((bits & 0x7fffffffffffffffu) > 0x7ff0000000000000u)
-		bits = 0x7ff8000000000000u;
-	return bits >> 63 ? ~bits : bits | 1ull << 63;
-}
-
-static uint32_t order_float(uint32_t bits)
-{
-	if ((bits & 0x7fffffffu) > 0x7f800000u)
-		bits = 0x7fc00000u;
-	return bits >> 31 ? ~bits : bits | 1u << 31;
-}
-
-static void encode_value(const struct store_type *type, struct store_cell v, struct buf *out)
-{
-	switch (type->id) {
-	case STORE_BIGINT:
-	case STORE_TIMESTAMP: buf_be64(out, be64_get(v.data) ^ 1ull << 63); break;
-	case STORE_INT: buf_be32(out, be32_get(v.data) ^ 1u << 31); break;
-	case STORE_SMALLINT: buf_be16(out, (uint16_t)(be16_get(v.data) ^ 1u << 15)); break;
-	case STORE_TINYINT: buf_u8(out, *v.data ^ 0x80); break;
-	case STORE_BOOLEAN: buf_u8(out, *v.data != 0); break;
-	case STORE_DOUBLE: buf_be64(out, order_double(be64_get(v.data))); break;
-	case STORE_FLOAT: buf_be32(out, order_float(be32_get(v.data))); break;
-	case STORE_UUID:
-	case STORE_TIMEUUID:
-		buf_be64(out, store__uuid_order(be64_get(v.data)));
-		buf_be64(out, be64_get(v.data + 8) ^ (type->id == STORE_TIMEUUID ? SIGNED_BYTES : 0));
-		break;
-	case STORE_DATE:
-	case STORE_TIME: buf_append(out, v.data, (size_t)v.size); break;
-	default: encode_escaped(v.data, (size_t)v.size, out); break;
-	}
-}
-
 enum sm_err store__clustering_encode(const struct store_table *table, const struct store_cell *clustering, uint16_t count, struct buf *out)
 {
 	assert(out->start == 0);
@@ -164,84 +103,36 @@ enum sm_err store__clustering_encode(const struct store_table *table, const stru
 		if (err)
 			return err;
 		bytes += (size_t)clustering[i].size;
+		if (bytes > STORE_KEY_BYTES_MAX || (column->type.id == STORE_DECIMAL && clustering[i].size > STORE_KEY_DECIMAL_BYTES_MAX))
+			return SM_TOO_LARGE;
 		size_t at = out->end;
-		encode_value(&column->type, clustering[i], out);
+		store__encode_value(&column->type, clustering[i], out);
 		if (out->failed)
 			return SM_NO_MEMORY;
 		for (; column->descending && at < out->end; at++)
 			out->data[at] = (uint8_t)~out->data[at];
 	}
-	return bytes > STORE_KEY_BYTES_MAX ? SM_TOO_LARGE : SM_OK;
-}
-
-/* Reads bytes of one column, each xor'ed with flip. */
-static enum sm_err decode_escaped(struct byte_reader *r, uint8_t flip, struct buf *out)
-{
-	for (;;) {
-		uint8_t c = reader_u8(r) ^ flip;
-		if (r->failed)
-			return SM_CORRUPT;
-		if (c == 0) {
-			uint8_t next = reader_u8(r) ^ flip;
-			if (r->failed || (next != ESCAPE_END && next != ESCAPE_ZERO))
-				return SM_CORRUPT;
-			if (next == ESCAPE_END)
-				return out->failed ? SM_NO_MEMORY : SM_OK;
-		}
-		buf_u8(out, c);
-	}
-}
-
-static enum sm_err decode_value(const struct store_type *type, struct byte_reader *r, uint8_t flip, struct buf *out)
-{
-	int size = store__type_size(type);
-	if (size < 0)
-		return decode_escaped(r, flip, out);
-	const uint8_t *from = reader_take(r, (size_t)size);
-	uint8_t *v = from ? buf_reserve(out, (size_t)size) : NULL;
-	if (!v)
-		return from ? SM_NO_MEMORY : SM_CORRUPT;
-	for (int i = 0; i < size; i++)
-		v[i] = from[i] ^ flip;
-	switch (type->id) {
-	case STORE_DATE:
-	case STORE_TIME:
-	case STORE_BOOLEAN: break;
-	case STORE_DOUBLE: {
-		uint64_t bits = be64_get(v);
-		be64_put(v, bits >> 63 ? bits ^ 1ull << 63 : ~bits);
-		break;
-	}
-	case STORE_FLOAT: {
-		uint32_t bits = be32_get(v);
-		be32_put(v, bits >> 31 ? bits ^ 1u << 31 : ~bits);
-		break;
-	}
-	case STORE_UUID:
-	case STORE_TIMEUUID:
-		be64_put(v, store__uuid_unorder(be64_get(v)));
-		be64_put(v + 8, be64_get(v + 8) ^ (type->id == STORE_TIMEUUID ? SIGNED_BYTES : 0));
-		break;
-	default: v[0] ^= 0x80; break; /* signed integers */
-	}
-	buf_commit(out, (size_t)size);
 	return SM_OK;
 }
 
 enum sm_err store__clustering_decode(const struct store_table *table, struct bytes encoded, struct buf *scratch,
 				     struct store_cell *ret_cells)
 {
-	/* Decoded values are never longer than their encodings, so the buffer does not move under the cells. */
+	/* Most values are no longer than their encodings. Where the buffer moves all the same, the cells are set anew below. */
 	buf_clear(scratch);
-	if (encoded.size && !buf_reserve(scratch, encoded.size))
+	const uint8_t *was = buf_reserve(scratch, encoded.size + 1);
+	if (!was)
 		return SM_NO_MEMORY;
 	struct byte_reader r = byte_reader(encoded);
 	for (uint16_t i = 0; i < table->clustering_count; i++) {
 		const struct store_column *column = &table->columns[table->partition_key_count + i];
 		size_t at = scratch->end;
-		enum sm_err err = decode_value(&column->type, &r, column->descending ? 0xff : 0, scratch);
+		enum sm_err err = store__decode_value(&column->type, &r, column->descending ? 0xff : 0, scratch);
 		if (err)
 			return err;
+		for (uint16_t k = 0; scratch->data != was && k < i; k++)
+			ret_cells[k].data = scratch->data + (ret_cells[k].data - was);
+		was = scratch->data;
 		ret_cells[i] = (struct store_cell){scratch->data + at, (int32_t)(scratch->end - at)};
 		if (!store_value_ok(&column->type, ret_cells[i]))
 			return SM_CORRUPT;

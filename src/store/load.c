@@ -7,7 +7,8 @@ struct loading {
 	struct arena arena;
 	struct store_keyspace *keyspaces;
 	struct store__table **tables;
-	uint32_t keyspace_count, table_count;
+	struct store_type *types;
+	uint32_t keyspace_count, table_count, type_count;
 	struct uuid version;
 	uint32_t format;
 };
@@ -40,6 +41,35 @@ static enum sm_err load_table(struct loading *l, struct bytes number, struct byt
 	return err;
 }
 
+static enum sm_err load_type(struct loading *l, struct bytes value)
+{
+	struct store_type *t = grow(l->types, l->type_count, sizeof *t);
+	if (!t)
+		return SM_NO_MEMORY;
+	l->types = t;
+	enum sm_err err = store__udt_decode(value, &l->arena, &t[l->type_count]);
+	l->type_count += !err;
+	return err;
+}
+
+/* Each keyspace takes its types: those of one keyspace lie side by side, as their keys did. */
+static enum sm_err give_types(struct loading *l)
+{
+	for (uint32_t i = 0, end; i < l->type_count; i = end) {
+		struct store_keyspace *k = NULL;
+		for (uint32_t n = 0; n < l->keyspace_count; n++)
+			if (strcmp(l->keyspaces[n].name, l->types[i].keyspace) == 0)
+				k = &l->keyspaces[n];
+		if (!k || k->type_count)
+			return SM_CORRUPT;
+		for (end = i + 1; end < l->type_count && strcmp(l->types[end].keyspace, k->name) == 0;)
+			end++;
+		k->types = &l->types[i];
+		k->type_count = end - i;
+	}
+	return SM_OK;
+}
+
 static bool named(struct bytes key, const char *prefix, struct bytes *ret_rest)
 {
 	size_t n = strlen(prefix);
@@ -57,6 +87,8 @@ static enum sm_err load_one(struct store__engine *engine, struct loading *l, str
 		return load_keyspace(l, rest, value);
 	if (named(key, STORE_SYSTEM_TABLE, &rest))
 		return load_table(l, rest, value);
+	if (named(key, STORE_SYSTEM_TYPE, &rest))
+		return load_type(l, value);
 	if (named(key, STORE_SYSTEM_EPOCH, &rest)) {
 		if (value.size != 8)
 			return SM_CORRUPT;
@@ -150,6 +182,23 @@ static enum sm_err write_new(struct store__engine *engine, struct loading *l, st
 	return text ? store__rocks_error(text, reterr, "cannot write the new store") : SM_OK;
 }
 
+/* Everything that an older format holds is read as it stands; from now on an older smack must not. */
+static enum sm_err raise_format(struct store__engine *engine, struct sm_error *reterr)
+{
+	uint8_t format[4];
+	struct buf key;
+	buf_init(&key);
+	be32_put(format, STORE_FORMAT);
+	store__system_key(&key, STORE_SYSTEM_FORMAT, bytes_of(NULL, 0));
+	char *text = NULL;
+	if (!key.failed)
+		rocksdb_put(engine->rocks.db, engine->rocks.write_sync, (const char *)key.data, key.end, (const char *)format,
+			    sizeof format, &text);
+	enum sm_err err = key.failed ? sm_fail(reterr, SM_NO_MEMORY, "out of memory") : SM_OK;
+	buf_done(&key);
+	return text ? store__rocks_error(text, reterr, "cannot raise the store's format") : err;
+}
+
 enum sm_err store__load(struct store__engine *engine, struct store__schema **ret_schema, struct sm_error *reterr)
 {
 	struct store__schema *schema = NULL;
@@ -162,8 +211,12 @@ enum sm_err store__load(struct store__engine *engine, struct store__schema **ret
 		err = load_keys(engine, &l, &deletions, reterr);
 	if (!err && l.format == 0 && (engine->next_table_number || l.table_count || l.keyspace_count || !engine->writer))
 		err = sm_fail(reterr, SM_CORRUPT, "the store in %s has no format marker", engine->dir);
+	if (!err && (err = give_types(&l)))
+		sm_fail(reterr, err, "the store in %s has a type of a keyspace that is not there", engine->dir);
 	if (!err && l.format == 0)
 		err = write_new(engine, &l, reterr);
+	else if (!err && l.format < STORE_FORMAT && engine->writer)
+		err = raise_format(engine, reterr);
 	if (!err)
 		err = store__schema_new(l.keyspaces, l.keyspace_count, l.tables, l.table_count, l.version, &schema, reterr);
 	for (size_t i = 0; !err && i < deletions.end; i += 4) {
@@ -175,6 +228,7 @@ enum sm_err store__load(struct store__engine *engine, struct store__schema **ret
 		store__table_unref(l.tables[i]);
 	free(l.tables);
 	free(l.keyspaces);
+	free(l.types);
 	buf_done(&deletions);
 	arena_done(&l.arena);
 	if (!err)

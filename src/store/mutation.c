@@ -50,20 +50,23 @@ static bool touch(struct store__write *w, uint32_t table, bool deletions)
 	return true;
 }
 
-/* Put the cell where its id belongs; false: it is there already. Statements name columns mostly in the table's order. */
-static bool sort_in(struct store__row *row)
-{
-	struct store__cell last = row->cells[row->cell_count - 1];
-	uint32_t at = row->cell_count - 1;
-	for (; at > 0 && row->cells[at - 1].id > last.id; at--)
-		row->cells[at] = row->cells[at - 1];
-	row->cells[at] = last;
-	return at == 0 || row->cells[at - 1].id != last.id;
-}
+/* What encoding a batch needs. */
+struct encoding {
+	struct store__write *write;
+	int64_t now_us;
+	struct buf partition, prefix;
+	struct arena arena; /* emptied for each mutation */
+};
 
-static enum sm_err add_cell(const struct store_mutation *m, const struct store_assignment *a, int64_t now_s, struct store__row *row)
+static enum sm_err add_cell(struct encoding *e, const struct store_mutation *m, const struct store_assignment *a, struct store__row *row)
 {
-	bool tombstone = a->value.size < 0 || m->kind == STORE_DELETE_CELLS;
+	if (store_type_multi_cell(&a->column->type)) {
+		struct store__assigning assigning = {m, a->column, e->now_us, &e->arena};
+		return store__assign_elements(&assigning, a, row);
+	}
+	bool counter = a->column->type.id == STORE_COUNTER, tombstone = a->value.size < 0 || m->kind == STORE_DELETE_CELLS;
+	if (a->how != (counter && !tombstone ? STORE_ADD_ELEMENTS : STORE_ASSIGN))
+		return SM_INVALID;
 	if (!tombstone && (uint32_t)a->value.size > STORE_CELL_BYTES_MAX)
 		return SM_TOO_LARGE;
 	if (!tombstone && !store_value_ok(&a->column->type, a->value))
@@ -72,33 +75,57 @@ static enum sm_err add_cell(const struct store_mutation *m, const struct store_a
 	if (!cell)
 		return SM_NO_MEMORY;
 	*cell = (struct store__cell){.id = a->column->id, .tombstone = tombstone, .timestamp_us = m->timestamp_us};
+	if (counter && tombstone) /* as in Cassandra: a counter that was deleted stays so, whatever is added later */
+		cell->timestamp_us = INT64_MAX;
 	if (tombstone) {
-		cell->expiry_s = now_s;
+		cell->expiry_s = e->now_us / 1000000;
 	} else {
 		cell->data = a->value.data;
 		cell->size = (uint32_t)a->value.size;
 		cell->ttl_s = m->ttl_s;
-		cell->expiry_s = m->ttl_s ? now_s + m->ttl_s : 0;
-	}
-	return sort_in(row) ? SM_OK : SM_INVALID;
-}
-
-static enum sm_err add_cells(const struct store_mutation *m, enum store_column_kind kind, int64_t now_s, struct store__row *row)
-{
-	for (uint32_t i = 0; i < m->cell_count; i++) {
-		if (m->cells[i].column->kind != kind)
-			continue;
-		enum sm_err err = add_cell(m, &m->cells[i], now_s, row);
-		if (err)
-			return err;
+		cell->expiry_s = m->ttl_s ? e->now_us / 1000000 + m->ttl_s : 0;
 	}
 	return SM_OK;
 }
 
-/* One MERGE of row under the partition's prefix, the kind and rest. */
-static void put(struct store__write *w, struct bytes prefix, enum store_key_kind kind, struct bytes rest, const struct store__row *row)
+static enum sm_err add_cells(struct encoding *e, const struct store_mutation *m, enum store_column_kind kind, struct store__row *row)
 {
-	size_t at = store__op_begin(&w->ops, STORE_OP_MERGE);
+	bool doubles;
+	for (uint32_t i = 0; i < m->cell_count; i++) {
+		if (m->cells[i].column->kind != kind)
+			continue;
+		enum sm_err err = add_cell(e, m, &m->cells[i], row);
+		if (err)
+			return err;
+	}
+	store__row_sort(row, &doubles);
+	return doubles ? SM_INVALID : SM_OK;
+}
+
+/* A table has counters only, or none. */
+static bool has_counters(const struct store_table *t)
+{
+	uint16_t first = (uint16_t)(t->partition_key_count + t->clustering_count);
+	return first < t->column_count && t->columns[first].type.id == STORE_COUNTER;
+}
+
+/* MERGE, or COUNT for the cells of counters; deletions of such are noted, as counting reads what was written before it. */
+static enum store_op op_of(struct encoding *e, const struct store_mutation *m)
+{
+	if (!has_counters(m->table))
+		return STORE_OP_MERGE;
+	bool counts = m->kind == STORE_UPSERT_UPDATE;
+	for (uint32_t i = 0; i < m->cell_count; i++)
+		counts &= m->cells[i].value.size >= 0;
+	*(counts ? &e->write->counts : &e->write->deletes_counters) = true;
+	return counts ? STORE_OP_COUNT : STORE_OP_MERGE;
+}
+
+/* One MERGE of row under the partition's prefix, the kind and rest. */
+static void put(struct store__write *w, enum store_op op, struct bytes prefix, enum store_key_kind kind, struct bytes rest,
+		const struct store__row *row)
+{
+	size_t at = store__op_begin(&w->ops, op);
 	buf_append_bytes(&w->ops, prefix);
 	buf_u8(&w->ops, (uint8_t)kind);
 	buf_append_bytes(&w->ops, rest);
@@ -119,7 +146,7 @@ static enum sm_err encode_range(const struct store_mutation *m, struct bytes pre
 		if (rest.failed)
 			err = SM_NO_MEMORY;
 		else
-			put(w, prefix, STORE_KEY_RANGE_DELETION, buf_bytes(&rest), row);
+			put(w, STORE_OP_MERGE, prefix, STORE_KEY_RANGE_DELETION, buf_bytes(&rest), row);
 	}
 	buf_done(&rest);
 	buf_done(&bounds);
@@ -127,12 +154,13 @@ static enum sm_err encode_range(const struct store_mutation *m, struct bytes pre
 }
 
 /* Cells, marker or deletion of one row. A statement without clustering writes static cells only. */
-static enum sm_err encode_row(const struct store_mutation *m, struct bytes prefix, int64_t now_s, struct store__row *row,
-			      struct store__write *w)
+static enum sm_err encode_row(struct encoding *e, const struct store_mutation *m, struct store__row *row)
 {
 	const struct store_table *t = m->table;
+	struct buf *ops = &e->write->ops;
+	int64_t now_s = e->now_us / 1000000;
 	bool whole = m->clustering || t->clustering_count == 0;
-	enum sm_err err = add_cells(m, STORE_REGULAR, now_s, row);
+	enum sm_err err = add_cells(e, m, STORE_REGULAR, row);
 	if (err)
 		return err;
 	if (!whole && (row->cell_count || m->kind == STORE_DELETE_ROW))
@@ -147,38 +175,38 @@ static enum sm_err encode_row(const struct store_mutation *m, struct bytes prefi
 	}
 	if (row->cell_count == 0 && row->marker_us == STORE_NO_TIME && row->deleted_us == STORE_NO_TIME)
 		return SM_OK;
-	size_t at = store__op_begin(&w->ops, STORE_OP_MERGE);
-	buf_append_bytes(&w->ops, prefix);
-	buf_u8(&w->ops, STORE_KEY_ROW);
-	if ((err = store__clustering_encode(t, m->clustering, t->clustering_count, &w->ops)))
+	size_t at = store__op_begin(ops, op_of(e, m));
+	buf_append_bytes(ops, buf_bytes(&e->prefix));
+	buf_u8(ops, STORE_KEY_ROW);
+	if ((err = store__clustering_encode(t, m->clustering, t->clustering_count, ops)))
 		return err;
-	store__op_value(&w->ops, at);
-	store__row_encode(row, &w->ops);
-	store__op_end(&w->ops, at);
+	store__op_value(ops, at);
+	store__row_encode(row, ops);
+	store__op_end(ops, at);
 	return SM_OK;
 }
 
-static enum sm_err encode_with_prefix(const struct store_mutation *m, struct bytes prefix, int64_t now_s, struct store__write *w)
+static enum sm_err encode_deletion(struct encoding *e, const struct store_mutation *m, struct store__row *row)
 {
-	struct store__row row;
-	store__row_init(&row);
-	enum sm_err err = SM_OK;
-	if (m->kind == STORE_DELETE_PARTITION || m->kind == STORE_DELETE_RANGE) {
-		row.deleted_us = m->timestamp_us;
-		row.deleted_s = now_s;
-		if (m->kind == STORE_DELETE_RANGE)
-			err = encode_range(m, prefix, &row, w);
-		else
-			put(w, prefix, STORE_KEY_PARTITION_DELETION, bytes_of(NULL, 0), &row);
-	} else {
-		err = encode_row(m, prefix, now_s, &row, w);
-		row.cell_count = 0;
-		row.marker_us = row.deleted_us = STORE_NO_TIME;
-		if (!err && m->table->static_count && m->kind != STORE_DELETE_ROW && !(err = add_cells(m, STORE_STATIC, now_s, &row)) &&
-		    row.cell_count)
-			put(w, prefix, STORE_KEY_STATIC, bytes_of(NULL, 0), &row);
-	}
-	store__row_done(&row);
+	struct bytes prefix = buf_bytes(&e->prefix);
+	row->deleted_us = m->timestamp_us;
+	row->deleted_s = e->now_us / 1000000;
+	(void)op_of(e, m);
+	if (m->kind == STORE_DELETE_RANGE)
+		return encode_range(m, prefix, row, e->write);
+	put(e->write, STORE_OP_MERGE, prefix, STORE_KEY_PARTITION_DELETION, bytes_of(NULL, 0), row);
+	return SM_OK;
+}
+
+static enum sm_err encode_statics(struct encoding *e, const struct store_mutation *m, struct store__row *row)
+{
+	row->cell_count = 0;
+	row->marker_us = row->deleted_us = STORE_NO_TIME;
+	if (!m->table->static_count || m->kind == STORE_DELETE_ROW)
+		return SM_OK;
+	enum sm_err err = add_cells(e, m, STORE_STATIC, row);
+	if (!err && row->cell_count)
+		put(e->write, op_of(e, m), buf_bytes(&e->prefix), STORE_KEY_STATIC, bytes_of(NULL, 0), row);
 	return err;
 }
 
@@ -186,42 +214,55 @@ static enum sm_err check(const struct store_mutation *m)
 {
 	if (m->timestamp_us == STORE_NO_TIME || m->ttl_s < 0 || m->ttl_s > STORE_TTL_MAX_S)
 		return SM_INVALID;
-	for (uint32_t i = 0; i < m->cell_count; i++)
+	for (uint32_t i = 0; i < m->cell_count; i++) {
 		if (m->cells[i].column->kind != STORE_REGULAR && m->cells[i].column->kind != STORE_STATIC)
 			return SM_INVALID;
+		/* the store reads counters before it adds to them, others never */
+		if (m->cells[i].column->type.id == STORE_COUNTER && (m->kind == STORE_UPSERT_INSERT || m->ttl_s))
+			return SM_INVALID;
+	}
 	return SM_OK;
 }
 
-static enum sm_err encode_mutation(const struct store_mutation *m, int64_t now_s, struct buf *partition, struct buf *prefix,
-				   struct store__write *w)
+static enum sm_err encode_mutation(struct encoding *e, const struct store_mutation *m)
 {
+	struct store__row row;
 	bool deletions = m->kind == STORE_DELETE_PARTITION || m->kind == STORE_DELETE_RANGE;
 	enum sm_err err = check(m);
-	buf_clear(partition);
-	buf_clear(prefix);
+	buf_clear(&e->partition);
+	buf_clear(&e->prefix);
+	arena_reset(&e->arena);
 	if (!err)
-		err = store__partition_bytes(m->table, m->partition_key, partition);
+		err = store__partition_bytes(m->table, m->partition_key, &e->partition);
 	if (err)
 		return err;
-	store__key_prefix(m->table->number, buf_bytes(partition), prefix);
-	if (prefix->failed || !touch(w, m->table->number, deletions))
+	store__key_prefix(m->table->number, buf_bytes(&e->partition), &e->prefix);
+	if (e->prefix.failed || !touch(e->write, m->table->number, deletions))
 		return SM_NO_MEMORY;
-	return encode_with_prefix(m, buf_bytes(prefix), now_s, w);
+	store__row_init(&row);
+	if (deletions)
+		err = encode_deletion(e, m, &row);
+	else if (!(err = encode_row(e, m, &row)))
+		err = encode_statics(e, m, &row);
+	store__row_done(&row);
+	return err;
 }
 
-enum sm_err store__batch_encode(const struct store_batch *batch, int64_t now_s, struct store__write *w)
+enum sm_err store__batch_encode(const struct store_batch *batch, int64_t now_us, struct store__write *w)
 {
-	struct buf partition, prefix;
-	buf_init(&partition);
-	buf_init(&prefix);
+	struct encoding e = {.write = w, .now_us = now_us};
+	buf_init(&e.partition);
+	buf_init(&e.prefix);
+	arena_init(&e.arena, 0);
 	enum sm_err err = SM_OK;
 	for (uint32_t i = 0; i < batch->count && !err; i++) {
-		err = encode_mutation(&batch->mutations[i], now_s, &partition, &prefix, w);
+		err = encode_mutation(&e, &batch->mutations[i]);
 		if (!err && w->ops.end > STORE_BATCH_BYTES_MAX)
 			err = SM_TOO_LARGE;
 	}
-	buf_done(&prefix);
-	buf_done(&partition);
+	buf_done(&e.prefix);
+	buf_done(&e.partition);
+	arena_done(&e.arena);
 	if (err)
 		return err;
 	w->row_count = batch->count;

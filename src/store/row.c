@@ -7,25 +7,30 @@
  *   uvarint  marker: ttl in seconds, expiry second  (flag 2; two numbers)
  *   varint   deletion: its write time - B         (flag 4)
  *   uvarint  deletion: second when it was made    (flag 4)
- *   then cells until the end, their column ids ascending:
+ *   then cells until the end, their places ascending:
  *   uvarint  column id
- *   1        flags: 1 write time is not B, 2 tombstone, 4 expires
+ *   1        flags: 1 write time is not B, 2 tombstone, 4 expires, 8 an element, 16 (with 2) of all elements that are as old
  *   varint   write time - B                       (flag 1)
  *   uvarint  tombstone: second when it was made   (flag 2)
  *   uvarint  ttl in seconds, expiry second          (flag 4; two numbers)
+ *   uvarint  size, then the element's path        (flag 8)
  *   uvarint  size, then the value in CQL's serialization   (not flag 2)
+ *
+ * A cell's place is its column's id, then whether it clears all elements (first) or is one, then the element's path, as bytes. The path is
+ * the key of a map, the element of a set (its value is empty), the index of a user type's field (be16), or a list's position (mutation.c).
  *
  * A row is written as such a value with the cells that the statement names, and RocksDB keeps the pieces until the merge operator
  * resolves them. Resolution is commutative, associative and idempotent, and loses nothing that another piece could need:
- * tombstones and deletions stay, whatever the time is. A row's own deletion is kept in the row (marker, cells and deletion
- * in one value); partition and range deletions use the same format with nothing but the deletion.
- * Rule: Cassandra's. Later write time wins; then a tombstone; then what expires, the later expiry first; then the larger value. */
+ * tombstones and deletions stay, whatever the time is. Counters hold sums, not differences (counter.c), so they need no other rule. A row's
+ * own deletion is kept in the row (marker, cells and deletion in one value); partition and range deletions use the same format with nothing
+ * but the deletion. Rule: Cassandra's. Later write time wins; then a tombstone; then what expires, the later expiry first; then the larger
+ * value. */
 #include "store/store_internal.h"
 #include <assert.h>
 #include <stdlib.h>
 
 enum { ROW_MARKER = 1, ROW_MARKER_EXPIRES = 2, ROW_DELETED = 4, ROW_FLAGS = 7 };
-enum { CELL_TIME = 1, CELL_TOMBSTONE = 2, CELL_EXPIRES = 4, CELL_FLAGS = 7 };
+enum { CELL_TIME = 1, CELL_TOMBSTONE = 2, CELL_EXPIRES = 4, CELL_ELEMENT = 8, CELL_CLEARED = 16, CELL_FLAGS = 31 };
 
 void store__row_init(struct store__row *row)
 {
@@ -69,6 +74,16 @@ struct store__cell *store__row_add(struct store__row *row)
 	return &row->cells[row->cell_count++];
 }
 
+/* < 0: a's place is before b's. */
+static int compare_places(const struct store__cell *a, const struct store__cell *b)
+{
+	if (a->id != b->id)
+		return a->id < b->id ? -1 : 1;
+	if (a->part != b->part)
+		return a->part < b->part ? -1 : 1;
+	return a->part == STORE__ELEMENT ? bytes_compare(bytes_of(a->path, a->path_size), bytes_of(b->path, b->path_size)) : 0;
+}
+
 /* Base and difference wrap, so that each pair of times has a difference. */
 static int64_t time_at(int64_t base, int64_t difference)
 {
@@ -83,27 +98,39 @@ static bool decode_lifetime(struct byte_reader *r, int32_t *ret_ttl_s, int64_t *
 	return !r->failed && ttl > 0 && ttl <= STORE_TTL_MAX_S && expiry <= INT64_MAX;
 }
 
+static bool decode_bytes(struct byte_reader *r, const uint8_t **ret_data, uint32_t *ret_size)
+{
+	uint64_t size = reader_uvarint(r);
+	if (size > INT32_MAX)
+		return false;
+	*ret_size = (uint32_t)size;
+	*ret_data = reader_take(r, (size_t)size);
+	return !r->failed;
+}
+
 static bool decode_cell(struct byte_reader *r, int64_t base, struct store__cell *cell)
 {
 	uint64_t id = reader_uvarint(r);
 	uint8_t flags = reader_u8(r);
 	*cell = (struct store__cell){.id = (uint32_t)id, .timestamp_us = base, .tombstone = flags & CELL_TOMBSTONE};
-	if (id > UINT32_MAX || flags & ~CELL_FLAGS || (flags & CELL_TOMBSTONE && flags & CELL_EXPIRES))
+	cell->part = flags & CELL_ELEMENT ? STORE__ELEMENT : flags & CELL_CLEARED ? STORE__CLEARED : STORE__WHOLE;
+	if (id > UINT32_MAX || flags & ~CELL_FLAGS || (flags & CELL_TOMBSTONE && flags & CELL_EXPIRES) ||
+	    (flags & CELL_CLEARED && (flags & CELL_ELEMENT || !(flags & CELL_TOMBSTONE))))
 		return false;
 	if (flags & CELL_TIME)
 		cell->timestamp_us = time_at(base, reader_varint(r));
 	if (flags & CELL_TOMBSTONE) {
 		uint64_t second = reader_uvarint(r);
 		cell->expiry_s = (int64_t)second;
-		return !r->failed && second <= INT64_MAX;
+		if (second > INT64_MAX)
+			return false;
 	}
 	if (flags & CELL_EXPIRES && !decode_lifetime(r, &cell->ttl_s, &cell->expiry_s))
 		return false;
-	uint64_t size = reader_uvarint(r);
-	if (size > INT32_MAX)
+	if (flags & CELL_ELEMENT && !decode_bytes(r, &cell->path, &cell->path_size))
 		return false;
-	cell->size = (uint32_t)size;
-	cell->data = reader_take(r, (size_t)size);
+	if (!(flags & CELL_TOMBSTONE) && !decode_bytes(r, &cell->data, &cell->size))
+		return false;
 	return !r->failed;
 }
 
@@ -133,7 +160,7 @@ enum sm_err store__row_decode(struct bytes value, struct store__row *row)
 		struct store__cell *cell = store__row_add(row);
 		if (!cell)
 			return SM_NO_MEMORY;
-		if (!decode_cell(&r, base, cell) || (row->cell_count > 1 && cell[-1].id >= cell->id))
+		if (!decode_cell(&r, base, cell) || (row->cell_count > 1 && compare_places(&cell[-1], cell) >= 0))
 			return SM_CORRUPT;
 	}
 	return r.failed ? SM_CORRUPT : SM_OK;
@@ -151,32 +178,40 @@ static int64_t difference(int64_t base, int64_t time)
 	return (int64_t)((uint64_t)time - (uint64_t)base);
 }
 
-#define CELL_HEAD_MAX 48 /* bytes of a cell before its value, and of a row before its cells */
+#define CELL_HEAD_MAX 48 /* bytes of a cell without its path and value, and of a row before its cells */
+
+static uint8_t *encode_bytes(uint8_t *to, const uint8_t *data, uint32_t size)
+{
+	to += uvarint_put(to, size);
+	if (size)
+		memcpy(to, data, size);
+	return to + size;
+}
 
 static uint8_t *encode_cell(uint8_t *to, const struct store__cell *cell, int64_t base)
 {
 	to += uvarint_put(to, cell->id);
 	*to++ = (uint8_t)((cell->timestamp_us != base ? CELL_TIME : 0) | (cell->tombstone ? CELL_TOMBSTONE : 0) |
-			  (cell->ttl_s ? CELL_EXPIRES : 0));
+			  (cell->ttl_s ? CELL_EXPIRES : 0) | (cell->part == STORE__ELEMENT ? CELL_ELEMENT : 0) |
+			  (cell->part == STORE__CLEARED ? CELL_CLEARED : 0));
 	if (cell->timestamp_us != base)
 		to += varint_put(to, difference(base, cell->timestamp_us));
 	if (cell->tombstone)
-		return to + uvarint_put(to, (uint64_t)cell->expiry_s);
+		to += uvarint_put(to, (uint64_t)cell->expiry_s);
 	if (cell->ttl_s) {
 		to += uvarint_put(to, (uint64_t)cell->ttl_s);
 		to += uvarint_put(to, (uint64_t)cell->expiry_s);
 	}
-	to += uvarint_put(to, cell->size);
-	if (cell->size)
-		memcpy(to, cell->data, cell->size);
-	return to + cell->size;
+	if (cell->part == STORE__ELEMENT)
+		to = encode_bytes(to, cell->path, cell->path_size);
+	return cell->tombstone ? to : encode_bytes(to, cell->data, cell->size);
 }
 
 void store__row_encode(const struct store__row *row, struct buf *out)
 {
 	size_t room = CELL_HEAD_MAX * ((size_t)row->cell_count + 1);
 	for (uint32_t i = 0; i < row->cell_count; i++)
-		room += row->cells[i].size;
+		room += (size_t)row->cells[i].size + row->cells[i].path_size;
 	uint8_t *start = buf_reserve(out, room), *to = start;
 	if (!start)
 		return;
@@ -237,11 +272,12 @@ static enum sm_err merge_cells(struct store__row *row, const struct store__row *
 	const struct store__cell *a = row->cells + count, *a_end = a + old, *b = from->cells, *b_end = b + count;
 	struct store__cell *to = row->cells;
 	while (a < a_end && b < b_end) {
-		if (a->id == b->id) {
+		int order = compare_places(a, b);
+		if (order == 0) {
 			*to++ = resolve(a, b) >= 0 ? *a : *b;
 			a++, b++;
 		} else {
-			*to++ = a->id < b->id ? *a++ : *b++;
+			*to++ = order < 0 ? *a++ : *b++;
 		}
 	}
 	while (a < a_end)
@@ -252,21 +288,56 @@ static enum sm_err merge_cells(struct store__row *row, const struct store__row *
 	return SM_OK;
 }
 
-/* What the row's own deletion covers can go, for the deletion stays. */
+/* What the row's own deletion covers can go, for the deletion stays; so can elements that were cleared, for that stays too. */
 static void drop_deleted(struct store__row *row)
 {
-	if (row->deleted_us == STORE_NO_TIME)
-		return;
-	if (row->marker_us <= row->deleted_us) {
+	if (row->deleted_us != STORE_NO_TIME && row->marker_us <= row->deleted_us) {
 		row->marker_us = STORE_NO_TIME;
 		row->marker_ttl_s = 0;
 		row->marker_expiry_s = 0;
 	}
-	uint32_t kept = 0;
-	for (uint32_t i = 0; i < row->cell_count; i++)
-		if (row->cells[i].timestamp_us > row->deleted_us)
-			row->cells[kept++] = row->cells[i];
+	uint32_t kept = 0, cleared_id = 0;
+	int64_t cleared_us = STORE_NO_TIME;
+	for (uint32_t i = 0; i < row->cell_count; i++) {
+		const struct store__cell *cell = &row->cells[i];
+		if (row->deleted_us != STORE_NO_TIME && cell->timestamp_us <= row->deleted_us)
+			continue;
+		if (cell->part == STORE__CLEARED) {
+			cleared_id = cell->id;
+			cleared_us = cell->timestamp_us;
+		} else if (cell->part == STORE__ELEMENT && cell->id == cleared_id && cell->timestamp_us <= cleared_us) {
+			continue;
+		}
+		row->cells[kept++] = *cell;
+	}
 	row->cell_count = kept;
+}
+
+static int compare_cells(const void *a, const void *b)
+{
+	return compare_places(a, b);
+}
+
+void store__row_sort(struct store__row *row, bool *ret_doubles)
+{
+	uint32_t i = 1, kept = 0;
+	*ret_doubles = false;
+	while (i < row->cell_count && compare_places(&row->cells[i - 1], &row->cells[i]) < 0)
+		i++;
+	if (i >= row->cell_count)
+		return;
+	qsort(row->cells, row->cell_count, sizeof *row->cells, compare_cells);
+	for (i = 1; i < row->cell_count; i++) {
+		struct store__cell *last = &row->cells[kept], *cell = &row->cells[i];
+		if (compare_places(last, cell) != 0) {
+			row->cells[++kept] = *cell;
+			continue;
+		}
+		*ret_doubles |= cell->part == STORE__WHOLE;
+		if (resolve(last, cell) < 0)
+			*last = *cell;
+	}
+	row->cell_count = kept + 1;
 }
 
 enum sm_err store__row_merge(struct store__row *row, const struct store__row *from)

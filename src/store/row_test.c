@@ -11,6 +11,20 @@ static uint64_t pick(uint64_t n)
 
 static const uint8_t letters[] = "abcdefgh";
 
+static void fill_cell(struct store__cell *c)
+{
+	if (c->tombstone) {
+		c->expiry_s = (int64_t)pick(2);
+		return;
+	}
+	c->data = letters + pick(3);
+	c->size = (uint32_t)pick(3);
+	if (pick(3) == 0) {
+		c->ttl_s = 1 + (int32_t)pick(2);
+		c->expiry_s = 1000 + (int64_t)pick(2);
+	}
+}
+
 /* Few times and values, so that ties are common. */
 static void random_piece(struct buf *out)
 {
@@ -32,15 +46,25 @@ static void random_piece(struct buf *out)
 			continue;
 		struct store__cell *c = store__row_add(&row);
 		*c = (struct store__cell){.id = id, .timestamp_us = (int64_t)pick(4), .tombstone = pick(4) == 0};
-		if (c->tombstone) {
-			c->expiry_s = (int64_t)pick(2);
-			continue;
-		}
-		c->data = letters + pick(3);
-		c->size = (uint32_t)pick(3);
-		if (pick(3) == 0) {
-			c->ttl_s = 1 + (int32_t)pick(2);
-			c->expiry_s = 1000 + (int64_t)pick(2);
+		fill_cell(c);
+	}
+	/* columns with elements: now and then cleared, few paths, so that pieces meet */
+	for (uint32_t id = 40; id < 44; id++) {
+		if (pick(3) == 0)
+			*store__row_add(&row) = (struct store__cell){.id = id,
+								     .part = STORE__CLEARED,
+								     .tombstone = true,
+								     .timestamp_us = (int64_t)pick(4),
+								     .expiry_s = (int64_t)pick(2)};
+		for (uint32_t path = 0; path < 5; path++) {
+			if (pick(2))
+				continue;
+			struct store__cell *c = store__row_add(&row);
+			*c = (struct store__cell){
+				.id = id, .part = STORE__ELEMENT, .timestamp_us = (int64_t)pick(4), .tombstone = pick(4) == 0};
+			c->path = letters + path;
+			c->path_size = 1 + path % 3;
+			fill_cell(c);
 		}
 	}
 	store__row_encode(&row, out);
@@ -185,6 +209,45 @@ static void deletion_takes_what_is_as_old_and_stays(void **state)
 	buf_done(&out);
 }
 
+static struct store__cell an_element(const char *path, int64_t timestamp_us)
+{
+	return (struct store__cell){.id = 1,
+				    .part = STORE__ELEMENT,
+				    .timestamp_us = timestamp_us,
+				    .path = (const uint8_t *)path,
+				    .path_size = (uint32_t)strlen(path),
+				    .data = letters,
+				    .size = 1};
+}
+
+static void clearing_takes_the_elements_that_are_as_old_and_stays(void **state)
+{
+	struct store__cell old = an_element("a", 5), new = an_element("b", 6);
+	struct store__cell cleared = {.id = 1, .part = STORE__CLEARED, .tombstone = true, .timestamp_us = 5, .expiry_s = 9};
+	const struct store__cell *cells[] = {&new, &cleared, &old};
+	struct buf pieces[3], out;
+	struct bytes values[3];
+	struct store__row row;
+	buf_init(&out);
+	for (int i = 0; i < 3; i++) {
+		buf_init(&pieces[i]);
+		encode_one(cells[i], STORE_NO_TIME, &pieces[i]);
+		values[i] = buf_bytes(&pieces[i]);
+	}
+	assert_ok(store__row_merge_values(values, 3, &out));
+	store__row_init(&row);
+	assert_ok(store__row_decode(buf_bytes(&out), &row));
+	assert_int_equal(row.cell_count, 2);
+	assert_int_equal(row.cells[0].part, STORE__CLEARED);
+	assert_int_equal(row.cells[0].expiry_s, 9);
+	assert_int_equal(row.cells[1].part, STORE__ELEMENT);
+	assert_memory_equal(row.cells[1].path, "b", 1);
+	store__row_done(&row);
+	for (int i = 0; i < 3; i++)
+		buf_done(&pieces[i]);
+	buf_done(&out);
+}
+
 static void damaged_values_are_refused(void **state)
 {
 	for (int round = 0; round < 3000; round++) {
@@ -221,6 +284,7 @@ int main(void)
 		cmocka_unit_test(resolution_knows_no_order_and_no_grouping),
 		cmocka_unit_test(cells_are_resolved_as_in_cassandra),
 		cmocka_unit_test(deletion_takes_what_is_as_old_and_stays),
+		cmocka_unit_test(clearing_takes_the_elements_that_are_as_old_and_stays),
 		cmocka_unit_test(damaged_values_are_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,6 +44,14 @@ const struct store_column *store_find_column(const struct store_table *table, co
 	return NULL;
 }
 
+const struct store_type *store_find_type(const struct store_keyspace *keyspace, const char *name)
+{
+	for (uint32_t i = 0; i < keyspace->type_count; i++)
+		if (strcmp(keyspace->types[i].name, name) == 0)
+			return &keyspace->types[i];
+	return NULL;
+}
+
 struct store__table *store__schema_table(const struct store__schema *schema, uint32_t number)
 {
 	for (uint32_t low = 0, high = schema->table_count; low < high;) {
@@ -90,6 +98,10 @@ static enum sm_err check_columns(const struct store_table *t, struct sm_error *r
 	if (t->static_count && !t->clustering_count)
 		return sm_fail(reterr, SM_INVALID,
 			       "Static columns are only useful (and thus allowed) if the table has at least one clustering column");
+	uint16_t keys = (uint16_t)(t->partition_key_count + t->clustering_count);
+	for (uint16_t i = keys; i < t->column_count; i++)
+		if ((t->columns[i].type.id == STORE_COUNTER) != (t->columns[keys].type.id == STORE_COUNTER))
+			return sm_fail(reterr, SM_INVALID, "Cannot mix counter and non counter columns in the same table");
 	for (uint16_t i = 0; i < t->column_count; i++) {
 		const struct store_column *c = &t->columns[i];
 		size_t size = strlen(c->name);
@@ -98,9 +110,9 @@ static enum sm_err check_columns(const struct store_table *t, struct sm_error *r
 				       t->name, size, STORE_COLUMN_NAME_BYTES_MAX);
 		if (store__type_size(&c->type) == STORE_SIZE_UNSUPPORTED)
 			return sm_fail(reterr, SM_UNSUPPORTED, "column '%s': its type (0x%02x) is not supported yet", c->name, c->type.id);
-		if (c->kind == STORE_CLUSTERING &&
-		    (c->type.id == STORE_DECIMAL || c->type.id == STORE_VARINT || c->type.id == STORE_DURATION))
-			return sm_fail(reterr, SM_UNSUPPORTED, "clustering column '%s': its type (0x%02x) has no order on disk yet",
+		if (c->kind <= STORE_CLUSTERING &&
+		    (c->type.id == STORE_COUNTER || c->type.id == STORE_DURATION || store_type_multi_cell(&c->type)))
+			return sm_fail(reterr, SM_UNSUPPORTED, "PRIMARY KEY column '%s': values of its type (0x%02x) cannot be keys",
 				       c->name, c->type.id);
 		for (uint16_t j = 0; j < i; j++)
 			if (strcmp(t->columns[j].name, c->name) == 0)
@@ -118,7 +130,7 @@ static enum sm_err copy_columns(struct store__table *t, const struct store_table
 	for (uint16_t i = 0; i < from->column_count; i++) {
 		columns[i] = from->columns[i];
 		columns[i].name = arena_string(&t->arena, from->columns[i].name, strlen(from->columns[i].name));
-		if (!columns[i].name || !store__type_copy(&from->columns[i].type, &t->arena, &columns[i].type))
+		if (!columns[i].name || !store__type_copy(&from->columns[i].type, NULL, &t->arena, &columns[i].type))
 			return sm_fail(reterr, SM_NO_MEMORY, "out of memory");
 	}
 	qsort(columns, from->column_count, sizeof *columns, compare_columns);
@@ -242,6 +254,22 @@ static int compare_keyspaces(const void *a, const void *b)
 	return strcmp(((const struct store_keyspace *)a)->name, ((const struct store_keyspace *)b)->name);
 }
 
+static int compare_types(const void *a, const void *b)
+{
+	return strcmp(((const struct store_type *)a)->name, ((const struct store_type *)b)->name);
+}
+
+static const struct store_type *copy_types(struct arena *arena, const struct store_type *from, uint32_t count)
+{
+	struct store_type *to = arena_alloc(arena, (count ? count : 1) * sizeof *to);
+	for (uint32_t i = 0; to && i < count; i++)
+		if (!store__type_copy(&from[i], NULL, arena, &to[i]))
+			return NULL;
+	if (to)
+		qsort(to, count, sizeof *to, compare_types);
+	return to;
+}
+
 static bool copy_keyspaces(struct store__schema *s, const struct store_keyspace *from, uint32_t count)
 {
 	struct store_keyspace *to = arena_alloc(&s->arena, (count ? count : 1) * sizeof *to);
@@ -251,7 +279,8 @@ static bool copy_keyspaces(struct store__schema *s, const struct store_keyspace 
 		to[i] = from[i];
 		to[i].name = arena_string(&s->arena, from[i].name, strlen(from[i].name));
 		to[i].replication = copy_options(&s->arena, from[i].replication, from[i].replication_count);
-		if (!to[i].name || !to[i].replication)
+		to[i].types = copy_types(&s->arena, from[i].types, from[i].type_count);
+		if (!to[i].name || !to[i].replication || !to[i].types)
 			return false;
 	}
 	qsort(to, count, sizeof *to, compare_keyspaces);

@@ -7,8 +7,16 @@ struct draft {
 	struct store_keyspace *keyspaces;
 	struct store__table **tables;
 	uint32_t keyspace_count, table_count;
-	struct store__table *made; /* counted; the one that the change made */
+	struct store__table **made; /* counted; those that the change made */
+	uint32_t made_count;
+	struct arena arena; /* of types that the change made */
 };
+
+/* Remember a table that was made, so that the draft's count of it ends with the draft. */
+static void made(struct draft *d, struct store__table *table)
+{
+	d->made[d->made_count++] = table;
+}
 
 static bool name_ok(const char *name)
 {
@@ -36,7 +44,8 @@ static enum sm_err draft_init(struct draft *d, const struct store__schema *now)
 	d->table_count = now->table_count;
 	d->keyspaces = calloc(d->keyspace_count + 1, sizeof *d->keyspaces);
 	d->tables = calloc(d->table_count + 1, sizeof *d->tables);
-	if (!d->keyspaces || !d->tables)
+	d->made = calloc(d->table_count + 1, sizeof(struct store__table *));
+	if (!d->keyspaces || !d->tables || !d->made)
 		return SM_NO_MEMORY;
 	for (uint32_t i = 0; i < d->keyspace_count; i++)
 		d->keyspaces[i] = now->public.keyspaces[i];
@@ -82,7 +91,12 @@ static enum sm_err change_keyspace(struct draft *d, const struct store_change *c
 		return err;
 	if (create)
 		k = &d->keyspaces[d->keyspace_count++];
-	*k = (struct store_keyspace){change->keyspace, new->durable_writes, new->replication, new->replication_count, NULL, 0};
+	struct store_keyspace changed = {change->keyspace, new->durable_writes, new->replication, new->replication_count, NULL, 0};
+	if (!create) {
+		changed.types = k->types;
+		changed.type_count = k->type_count;
+	}
+	*k = changed;
 	store__put_keyspace(ops, k);
 	return SM_OK;
 }
@@ -100,6 +114,8 @@ static enum sm_err drop_keyspace(struct draft *d, const struct store_change *cha
 			d->tables[kept++] = d->tables[i];
 	}
 	d->table_count = kept;
+	for (uint32_t i = 0; i < k->type_count; i++)
+		store__delete_udt(ops, k->name, k->types[i].name);
 	*k = d->keyspaces[--d->keyspace_count];
 	store__delete_keyspace(ops, change->keyspace);
 	return SM_OK;
@@ -155,7 +171,8 @@ static enum sm_err create_table(struct draft *d, const struct store_change *chan
 	free(columns);
 	if (err)
 		return err;
-	d->tables[d->table_count++] = d->made = table;
+	d->tables[d->table_count++] = table;
+	made(d, table);
 	store__put_table(&step->ops, table);
 	return SM_OK;
 }
@@ -180,7 +197,7 @@ static enum sm_err check_altered(const struct store_table *old, const struct sto
 	if (!was)
 		return sm_fail(reterr, SM_INVALID, "column '%s' has an id that table '%s.%s' does not have", c->name, old->keyspace,
 			       old->name);
-	if (was->kind != c->kind || !store__type_equal(&was->type, &c->type))
+	if (was->kind != c->kind || !store_type_equal(&was->type, &c->type))
 		return sm_fail(reterr, SM_INVALID, "Cannot alter the type or kind of column '%s'", was->name);
 	if (c->kind <= STORE_CLUSTERING && (was->position != c->position || was->descending != c->descending))
 		return sm_fail(reterr, SM_INVALID, "Cannot change the place or order of PRIMARY KEY column '%s'", was->name);
@@ -243,7 +260,8 @@ static enum sm_err alter_table(struct draft *d, const struct store_change *chang
 	free(columns);
 	if (err)
 		return err;
-	*at = d->made = table;
+	*at = table;
+	made(d, table);
 	store__put_table(&step->ops, table);
 	return SM_OK;
 }
@@ -273,10 +291,136 @@ static enum sm_err truncate_table(struct draft *d, const struct store_change *ch
 	enum sm_err err = store__table_new(&t, (*at)->next_column_id, NULL, &table, reterr);
 	if (err)
 		return err;
-	*at = d->made = table;
+	*at = table;
+	made(d, table);
 	store__delete_table(&step->ops, step->truncated_from);
 	store__put_table(&step->ops, table);
 	return SM_OK;
+}
+
+/* ---- user types ---- */
+
+/* Fields may be new at the end and have new names; those that were there stay, with their types. */
+static enum sm_err check_type(const struct store_type *old, const struct store_type *t, struct sm_error *reterr)
+{
+	if (t->id != STORE_UDT || t->frozen || !t->element_count || !t->fields)
+		return sm_fail(reterr, SM_INVALID, "the change has no type with fields");
+	for (uint16_t i = 0; i < t->element_count; i++)
+		for (uint16_t k = 0; k < i; k++)
+			if (strcmp(t->fields[i], t->fields[k]) == 0)
+				return sm_fail(reterr, SM_INVALID, "Duplicate field name '%s' in type '%s'", t->fields[i], t->name);
+	for (uint16_t i = 0; old && i < old->element_count; i++)
+		if (i >= t->element_count || !store_type_equal(&old->elements[i], &t->elements[i]))
+			return sm_fail(reterr, SM_INVALID, "Field '%s' of type '%s' cannot be dropped or altered", old->fields[i],
+				       old->name);
+	return SM_OK;
+}
+
+static enum sm_err type_in_use(struct draft *d, const struct store_keyspace *k, const char *name, struct sm_error *reterr)
+{
+	for (uint32_t i = 0; i < k->type_count; i++)
+		if (strcmp(k->types[i].name, name) != 0 && store_type_uses(&k->types[i], k->name, name))
+			return sm_fail(reterr, SM_INVALID, "Cannot drop user type '%s.%s' as it is still used by user types %s", k->name,
+				       name, k->types[i].name);
+	for (uint32_t i = 0; i < d->table_count; i++) {
+		const struct store_table *t = &d->tables[i]->public;
+		for (uint16_t n = 0; n < t->column_count; n++)
+			if (store_type_uses(&t->columns[n].type, k->name, name))
+				return sm_fail(reterr, SM_INVALID, "Cannot drop user type '%s.%s' as it is still used by tables %s",
+					       k->name, name, t->name);
+	}
+	return SM_OK;
+}
+
+static bool table_uses(const struct store_table *t, const struct store_type *type)
+{
+	for (uint16_t i = 0; i < t->column_count; i++)
+		if (store_type_uses(&t->columns[i].type, type->keyspace, type->name))
+			return true;
+	return false;
+}
+
+/* The tables that use the type get it as it is now. */
+static enum sm_err retype_tables(struct draft *d, const struct store_type *type, struct buf *ops, struct sm_error *reterr)
+{
+	for (uint32_t i = 0; i < d->table_count; i++) {
+		struct store__table *old = d->tables[i], *table;
+		struct store_table t = old->public;
+		if (!table_uses(&t, type))
+			continue;
+		struct store_column *columns = arena_copy(&d->arena, t.columns, t.column_count * sizeof *columns);
+		if (!columns)
+			return sm_fail(reterr, SM_NO_MEMORY, "out of memory");
+		for (uint16_t n = 0; n < t.column_count; n++)
+			if (!store__type_copy(&t.columns[n].type, type, &d->arena, &columns[n].type))
+				return sm_fail(reterr, SM_NO_MEMORY, "out of memory");
+		t.columns = columns;
+		enum sm_err err = store__table_new(&t, old->next_column_id, old->state, &table, reterr);
+		if (err)
+			return err;
+		d->tables[i] = table;
+		made(d, table);
+		store__put_table(ops, table);
+	}
+	return SM_OK;
+}
+
+/* The keyspace's types with one more, one other or one less. */
+static enum sm_err retype_keyspace(struct draft *d, struct store_keyspace *k, const struct store_change *change,
+				   const struct store_type *type, struct buf *ops, struct sm_error *reterr)
+{
+	struct store_type *types = arena_alloc(&d->arena, (k->type_count + 1) * sizeof *types);
+	uint32_t n = 0;
+	if (!types)
+		return sm_fail(reterr, SM_NO_MEMORY, "out of memory");
+	for (uint32_t i = 0; i < k->type_count; i++) {
+		if (strcmp(k->types[i].name, change->type) == 0)
+			continue;
+		if (!store__type_copy(&k->types[i], type, &d->arena, &types[n]))
+			return sm_fail(reterr, SM_NO_MEMORY, "out of memory");
+		if (type && store_type_uses(&types[n], k->name, change->type))
+			store__put_udt(ops, &types[n]);
+		n++;
+	}
+	if (type)
+		types[n++] = *type;
+	k->types = types;
+	k->type_count = n;
+	return SM_OK;
+}
+
+static enum sm_err change_type(struct draft *d, const struct store_change *change, struct store__schema_step *step, struct sm_error *reterr)
+{
+	struct store_keyspace *k = draft_keyspace(d, change->keyspace);
+	if (!k)
+		return sm_fail(reterr, SM_NOT_FOUND, "Keyspace '%s' doesn't exist", change->keyspace);
+	const struct store_type *old = store_find_type(k, change->type);
+	enum sm_err err;
+	if (change->kind == STORE_CREATE_TYPE && old)
+		return sm_fail(reterr, SM_EXISTS, "A user type with name '%s' already exists", change->type);
+	if (change->kind == STORE_CREATE_TYPE && k->type_count >= STORE_TYPES_MAX)
+		return sm_fail(reterr, SM_TOO_LARGE, "keyspace '%s' has %d types already, and more are not allowed", k->name,
+			       STORE_TYPES_MAX);
+	if (change->kind != STORE_CREATE_TYPE && !old)
+		return sm_fail(reterr, SM_NOT_FOUND, "Type '%s.%s' doesn't exist", change->keyspace, change->type);
+	if (change->kind == STORE_DROP_TYPE) {
+		store__delete_udt(&step->ops, k->name, change->type);
+		err = type_in_use(d, k, change->type, reterr);
+		return err ? err : retype_keyspace(d, k, change, NULL, &step->ops, reterr);
+	}
+	if (!change->new_type)
+		return sm_fail(reterr, SM_INVALID, "the change has no type");
+	struct store_type *type = arena_copy(&d->arena, change->new_type, sizeof *type);
+	if (!type)
+		return sm_fail(reterr, SM_NO_MEMORY, "out of memory");
+	type->keyspace = change->keyspace;
+	type->name = change->type;
+	if ((err = check_type(old, type, reterr)))
+		return err;
+	store__put_udt(&step->ops, type);
+	if ((err = retype_keyspace(d, k, change, type, &step->ops, reterr)))
+		return err;
+	return old ? retype_tables(d, type, &step->ops, reterr) : SM_OK;
 }
 
 static enum sm_err change_draft(struct draft *d, const struct store_change *change, struct store__schema_step *step,
@@ -290,6 +434,9 @@ static enum sm_err change_draft(struct draft *d, const struct store_change *chan
 	case STORE_ALTER_TABLE: return alter_table(d, change, step, reterr);
 	case STORE_DROP_TABLE: return drop_table(d, change, step, reterr);
 	case STORE_TRUNCATE_TABLE: return truncate_table(d, change, step, reterr);
+	case STORE_CREATE_TYPE:
+	case STORE_ALTER_TYPE:
+	case STORE_DROP_TYPE: return change_type(d, change, step, reterr);
 	}
 	return sm_fail(reterr, SM_INVALID, "no such change of the schema: %d", change->kind);
 }
@@ -299,9 +446,13 @@ enum sm_err store__schema_change(const struct store__schema *now, uint32_t next_
 {
 	struct draft d = {0};
 	struct store__schema_step step = {.next_table_number = next_table_number};
-	bool table_change = change->kind >= STORE_CREATE_TABLE;
-	if (!change->keyspace || (table_change && !change->table))
-		return sm_fail(reterr, SM_INVALID, "the change names no %s", change->keyspace ? "table" : "keyspace");
+	bool type_change = change->kind >= STORE_CREATE_TYPE, table_change = change->kind >= STORE_CREATE_TABLE && !type_change;
+	if (!change->keyspace || (table_change && !change->table) || (type_change && !change->type))
+		return sm_fail(reterr, SM_INVALID, "the change names no %s",
+			       !change->keyspace ? "keyspace"
+			       : type_change     ? "type"
+						 : "table");
+	arena_init(&d.arena, 0);
 	buf_init(&step.ops);
 	enum sm_err err = draft_init(&d, now);
 	if (err)
@@ -316,7 +467,10 @@ enum sm_err store__schema_change(const struct store__schema *now, uint32_t next_
 		if (!err && step.ops.failed)
 			err = sm_fail(reterr, SM_NO_MEMORY, "out of memory");
 	}
-	store__table_unref(d.made); /* the picture has counted it */
+	for (uint32_t i = 0; i < d.made_count; i++) /* the picture has counted them */
+		store__table_unref(d.made[i]);
+	free(d.made);
+	arena_done(&d.arena);
 	free(d.keyspaces);
 	free(d.tables);
 	if (err) {

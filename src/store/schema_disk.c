@@ -6,6 +6,7 @@
  *   schema/next-table     be32: the number of the next table; numbers are never used again
  *   keyspace/NAME         a keyspace
  *   table/NUMBER          a table (NUMBER: be32)
+ *   type/KEYSPACE.NAME    a user type
  *   deletions/NUMBER      empty; there if the table has range or partition deletions
  *   epoch/JOB             be64: the epoch that the job was given last
  *
@@ -13,12 +14,14 @@
  *   keyspace: u8 1 (version of the record) | u8 durable writes | replication: option list
  *   table:    u8 1 | T keyspace | T name | 16 uuid | uvarint next column id | uvarint default ttl | uvarint gc grace | option list
  *             | uvarint columns | each: T name, type, u8 kind, uvarint position, u8 descending, uvarint id
- *   type:     uvarint CQL's number | uvarint elements | the elements' types */
+ *   user type: u8 1 | type
+ *   type:     uvarint CQL's number, + 65536 if frozen | uvarint elements | the elements' types; then of a vector: uvarint dimension;
+ *             of a user type: T keyspace | T name | each field's name as T. A table holds its user types whole, as they are now. */
 #include "store/store_internal.h"
 #include <stdlib.h>
 
 #define RECORD_VERSION 1
-#define TYPE_DEPTH_MAX 16
+#define TYPE_FROZEN 0x10000u
 
 void store__system_key(struct buf *out, const char *prefix, struct bytes name)
 {
@@ -52,10 +55,41 @@ static void put_options(struct buf *out, const struct store_option *options, uin
 
 static void put_type(struct buf *out, const struct store_type *type)
 {
-	buf_uvarint(out, type->id);
+	buf_uvarint(out, type->id | (type->frozen ? TYPE_FROZEN : 0));
 	buf_uvarint(out, type->element_count);
 	for (uint16_t i = 0; i < type->element_count; i++)
 		put_type(out, &type->elements[i]);
+	if (type->id == STORE_VECTOR)
+		buf_uvarint(out, type->dimension);
+	if (type->id != STORE_UDT)
+		return;
+	put_text(out, type->keyspace);
+	put_text(out, type->name);
+	for (uint16_t i = 0; i < type->element_count; i++)
+		put_text(out, type->fields[i]);
+}
+
+static size_t begin_type(struct buf *ops, enum store_op op, const char *keyspace, const char *name)
+{
+	size_t at = store__op_begin(ops, op);
+	store__system_key(ops, STORE_SYSTEM_TYPE, bytes_str(keyspace));
+	buf_u8(ops, '.');
+	buf_append_str(ops, name);
+	store__op_value(ops, at);
+	return at;
+}
+
+void store__put_udt(struct buf *ops, const struct store_type *type)
+{
+	size_t at = begin_type(ops, STORE_OP_PUT, type->keyspace, type->name);
+	buf_u8(ops, RECORD_VERSION);
+	put_type(ops, type);
+	store__op_end(ops, at);
+}
+
+void store__delete_udt(struct buf *ops, const char *keyspace, const char *name)
+{
+	store__op_end(ops, begin_type(ops, STORE_OP_DELETE, keyspace, name));
 }
 
 void store__put_keyspace(struct buf *ops, const struct store_keyspace *k)
@@ -150,10 +184,23 @@ static const struct store_option *get_options(struct byte_reader *r, struct aren
 	return options;
 }
 
+static bool get_udt(struct byte_reader *r, struct arena *arena, struct store_type *type)
+{
+	const char **fields = arena_alloc(arena, (type->element_count + 1u) * sizeof *fields);
+	type->keyspace = get_text(r, arena);
+	type->name = get_text(r, arena);
+	for (uint16_t i = 0; fields && i < type->element_count; i++)
+		if (!(fields[i] = get_text(r, arena)))
+			return false;
+	type->fields = fields;
+	return fields && type->keyspace && type->name;
+}
+
 static bool get_type(struct byte_reader *r, struct arena *arena, int depth, struct store_type *ret_type)
 {
 	uint64_t id = reader_uvarint(r), count = reader_uvarint(r);
-	if (r->failed || depth > TYPE_DEPTH_MAX || id > UINT16_MAX || count > STORE_COLUMNS_MAX || count > reader_left(r)) {
+	if (r->failed || depth > STORE_TYPE_DEPTH_MAX || (id & ~TYPE_FROZEN) > UINT16_MAX || count > STORE_COLUMNS_MAX ||
+	    count > reader_left(r)) {
 		r->failed = true;
 		return false;
 	}
@@ -163,8 +210,27 @@ static bool get_type(struct byte_reader *r, struct arena *arena, int depth, stru
 	for (uint64_t i = 0; i < count; i++)
 		if (!get_type(r, arena, depth + 1, &elements[i]))
 			return false;
-	*ret_type = (struct store_type){(enum store_type_id)id, (uint16_t)count, elements};
-	return true;
+	struct store_type type = {(enum store_type_id)(id & ~TYPE_FROZEN), (uint16_t)count, elements, .frozen = id & TYPE_FROZEN};
+	if (type.id == STORE_VECTOR) {
+		uint64_t dimension = reader_uvarint(r);
+		type.dimension = (uint32_t)dimension;
+		r->failed |= dimension == 0 || dimension > INT32_MAX || count != 1;
+	}
+	if (type.id == STORE_UDT && !get_udt(r, arena, &type))
+		return false;
+	*ret_type = type;
+	return !r->failed;
+}
+
+enum sm_err store__udt_decode(struct bytes value, struct arena *arena, struct store_type *ret_type)
+{
+	struct byte_reader r = byte_reader(value);
+	if (reader_u8(&r) != RECORD_VERSION)
+		return r.failed ? SM_CORRUPT : SM_VERSION;
+	bool got = get_type(&r, arena, 0, ret_type);
+	if (r.failed || (got && (reader_left(&r) || ret_type->id != STORE_UDT)))
+		return SM_CORRUPT;
+	return got ? SM_OK : SM_NO_MEMORY;
 }
 
 static enum sm_err end_of(const struct byte_reader *r, bool no_memory)

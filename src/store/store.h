@@ -12,6 +12,7 @@
 #define STORE_STORE_H
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/uuid.h"
@@ -50,12 +51,22 @@ enum store_type_id {
 	STORE_SET = 0x22,
 	STORE_UDT = 0x30,
 	STORE_TUPLE = 0x31,
+	STORE_VECTOR = 0x7F, /* not the protocol's: a custom type there */
 };
 struct store_type {
 	enum store_type_id id;
-	uint16_t element_count; /* of collections, tuples; 0 else */
+	uint16_t element_count; /* of collections, tuples, vectors (1), user types (their fields); 0 else */
 	const struct store_type *elements;
+	bool frozen;                 /* a list, set, map or user type is one value; else it has a cell for each element */
+	uint32_t dimension;          /* of a vector */
+	const char *keyspace, *name; /* of a user type */
+	const char *const *fields;   /* of a user type: the fields' names */
 };
+/* The values of the type lie in a cell for each element. */
+static inline bool store_type_multi_cell(const struct store_type *type)
+{
+	return !type->frozen && ((type->id >= STORE_LIST && type->id <= STORE_SET) || type->id == STORE_UDT);
+}
 enum store_column_kind { STORE_PARTITION_KEY, STORE_CLUSTERING, STORE_STATIC, STORE_REGULAR };
 struct store_column {
 	const char *name;
@@ -85,6 +96,8 @@ struct store_keyspace {
 	uint32_t replication_count;
 	const struct store_table *const *tables; /* by name */
 	uint32_t table_count;
+	const struct store_type *types; /* user types, by name; not frozen */
+	uint32_t type_count;
 };
 /* A counted, immutable picture of the whole schema. A table pointer stays valid while its picture is held. */
 struct store_schema {
@@ -99,7 +112,10 @@ enum store_change_kind {
 	STORE_CREATE_TABLE,
 	STORE_ALTER_TABLE,
 	STORE_DROP_TABLE,
-	STORE_TRUNCATE_TABLE
+	STORE_TRUNCATE_TABLE,
+	STORE_CREATE_TYPE,
+	STORE_ALTER_TYPE,
+	STORE_DROP_TYPE
 };
 struct store_change {
 	enum store_change_kind kind;
@@ -107,6 +123,8 @@ struct store_change {
 	const struct store_keyspace *new_keyspace; /* name, durable_writes, replication; tables are left out */
 	const struct store_table
 		*new_table; /* CREATE, ALTER: as it shall be; id, number and column ids are given by the engine (0 in new columns) */
+	const char *type;   /* of the three last: its name */
+	const struct store_type *new_type; /* CREATE, ALTER: as it shall be; fields can be added at the end and renamed, not removed */
 };
 
 /* ---- writes ---- */
@@ -130,9 +148,18 @@ enum store_mutation_kind {
 	STORE_DELETE_RANGE, /* from .. to */
 	STORE_DELETE_PARTITION,
 };
+enum store_assign {
+	STORE_ASSIGN,           /* the value, or null for a tombstone; of a column with a cell for each element: all of them anew */
+	STORE_ADD_ELEMENTS,     /* the elements of a list (at its end), set or map; of a counter: a difference of 8 bytes */
+	STORE_PREPEND_ELEMENTS, /* the elements of a list, before its first */
+	STORE_REMOVE_ELEMENTS,  /* value is a set of those that go: elements of a set, keys of a map */
+	STORE_ASSIGN_ELEMENT,   /* the value under path, or null for a tombstone */
+};
 struct store_assignment {
 	const struct store_column *column; /* of the table's picture */
 	struct store_cell value;           /* null: a tombstone */
+	enum store_assign how;
+	struct store_cell path; /* STORE_ASSIGN_ELEMENT: see struct store_element */
 };
 struct store_mutation {
 	enum store_mutation_kind kind;
@@ -171,11 +198,23 @@ struct store_read {
 	bool cached_only;                             /* never block: SM_AGAIN when a block is not in memory */
 	int64_t now_s;                                /* for expiry; 0: the engine's clock */
 };
+/* One element of a list, set, map or user type that is not frozen. path: of a map the key, of a set the element (value is empty), of a user
+ * type the field's index (be16), of a list what the engine made up: it is good for STORE_ASSIGN_ELEMENT and nothing else. */
+struct store_element {
+	struct store_cell path, value;
+	int64_t timestamp_us;
+	int32_t ttl_s;
+};
+struct store_elements {
+	const struct store_element *items; /* in the type's order */
+	uint32_t count;
+};
 /* One live row. Cells in the order of table->columns; borrowed until the next call on the cursor. */
 struct store_row {
 	const struct store_cell *cells;
-	const int64_t *timestamps_us; /* per column; INT64_MIN where null or key */
-	const int32_t *ttls_s;        /* seconds left; 0: none */
+	const int64_t *timestamps_us;          /* per column; INT64_MIN where null or key; of elements the latest */
+	const int32_t *ttls_s;                 /* seconds left; 0: none, and of columns with elements */
+	const struct store_elements *elements; /* per column; count 0 for those whose values are one cell */
 	int64_t token;
 	bool static_only; /* the partition has static cells and no row */
 };
@@ -255,9 +294,30 @@ const struct store_column *store_find_column(const struct store_table *table, co
 int64_t store_token(const struct store_table *table, const struct store_cell *partition_key);
 /* Cassandra's comparison order of two non-null values of a type: <0, 0, >0. */
 int store_compare(const struct store_type *type, struct store_cell a, struct store_cell b);
-/* "bigint"; frozen and collections in CQL's syntax. */
+/* The type as a nested one: collections and user types in it are frozen, it is too. */
+SM_MUST_CHECK bool store_type_freeze(const struct store_type *type, struct arena *arena, struct store_type *ret_type);
+bool store_type_equal(const struct store_type *a, const struct store_type *b);
+/* The user type of this keyspace and name is the type or within it. */
+bool store_type_uses(const struct store_type *type, const char *keyspace, const char *name);
+const struct store_type *store_find_type(const struct store_keyspace *keyspace, const char *name);
+/* The elements of a serialized collection, tuple, user type or vector, one after the other: begin with count 0 and data and size of the
+ * value; ret: its size is -1 for null. false at the end, or with failed set where the bytes are no such value. Of a map keys and values
+ * come in turn. */
+struct store_value_reader {
+	const struct store_type *type;
+	struct byte_reader in;
+	uint32_t index, count; /* elements read, and all */
+	bool failed;
+};
+struct store_value_reader store_value_reader(const struct store_type *type, struct store_cell value);
+bool store_value_next(struct store_value_reader *reader, struct store_cell *ret_element, const struct store_type **ret_type);
+/* Cassandra's bytes of each value of a type of fixed size, or -1: elements of a vector are written without sizes then. */
+int store_type_fixed_size(const struct store_type *type);
+/* Append Cassandra's unsigned variable-length integer: the size of a vector's element otherwise. */
+void store_put_vint(struct buf *out, uint64_t value);
+/* "bigint"; collections, tuples, user types and frozen in CQL's syntax, as system_schema.columns shows it. */
 const char *store_type_name(const struct store_type *type, struct arena *arena);
-/* Parse a type's name; SM_NOT_FOUND for a name that is none, SM_UNSUPPORTED for one not there yet. */
+/* Parse a type's name, user types excepted; SM_NOT_FOUND for a name that is none, SM_UNSUPPORTED for nesting that is too deep. */
 SM_MUST_CHECK enum sm_err store_type_parse(const char *name, struct arena *arena, struct store_type *ret_type);
 /* The bytes are a valid value of the type (sizes, UTF-8). */
 bool store_value_ok(const struct store_type *type, struct store_cell value);

@@ -63,30 +63,52 @@ SM_MUST_CHECK enum sm_err store__range_decode(struct bytes rest, struct store_sp
 /* Errors: SM_CORRUPT. */
 SM_MUST_CHECK enum sm_err store__key_decode(struct bytes key, struct store_key *ret_key);
 
+/* A value in a key, and back: encoded bytes have been inverted where flip is 0xff (key_value.c). out starts at 0. Errors: SM_CORRUPT,
+ * SM_NO_MEMORY. */
+void store__encode_value(const struct store_type *type, struct store_cell value, struct buf *out);
+SM_MUST_CHECK enum sm_err store__decode_value(const struct store_type *type, struct byte_reader *in, uint8_t flip, struct buf *out);
+
 /* ---- types (type.c) ---- */
 
 #define STORE_SIZE_VARIABLE (-1)
 #define STORE_SIZE_UNSUPPORTED (-2)
 /* Bytes of each value of the type, or one of the above. */
 int store__type_size(const struct store_type *type);
-bool store__type_equal(const struct store_type *a, const struct store_type *b);
-bool store__type_copy(const struct store_type *from, struct arena *arena, struct store_type *ret_type);
+/* replacement: a user type that stands in the copy where one of its name was used, or NULL. false: no memory. */
+bool store__type_copy(const struct store_type *from, const struct store_type *replacement, struct arena *arena,
+		      struct store_type *ret_type);
 /* The version nibble, then the time of version 1 or the rest as it stands: compares as unsigned. And back. */
 uint64_t store__uuid_order(uint64_t high);
 uint64_t store__uuid_unorder(uint64_t ordered);
 
+/* ---- values made of values (composite.c) ---- */
+
+bool store__type_composite(const struct store_type *type);
+/* The magnitude's decimal digits, the least first, without zeros at the high end; their number. digits: room for size * 5 / 2 + 2. */
+size_t store__decimal_digits(const uint8_t *number, size_t size, uint8_t *digits);
+/* A value that store_value_ok accepts can stand in a clustering: it has no parts of no bytes where the type has a size (type.c). */
+bool store__key_value_ok(const struct store_type *type, struct store_cell value);
+bool store__composite_ok(const struct store_type *type, struct store_cell value);
+int store__composite_compare(const struct store_type *type, struct store_cell a, struct store_cell b);
+
 /* ---- row values (row.c) ---- */
 
+enum store__part {
+	STORE__WHOLE,   /* the column's value */
+	STORE__CLEARED, /* a tombstone of all elements that are as old */
+	STORE__ELEMENT, /* one of many, by its path */
+};
 struct store__cell {
 	uint32_t id; /* column */
+	uint8_t part;
 	bool tombstone;
 	int64_t timestamp_us;
 	int32_t ttl_s;    /* 0: lives for ever */
 	int64_t expiry_s; /* with a ttl: when it dies; of a tombstone: when it was written; else 0 */
-	const uint8_t *data;
-	uint32_t size;
+	const uint8_t *data, *path;
+	uint32_t size, path_size;
 };
-/* What one key holds. Cells are in the order of their ids. */
+/* What one key holds. Cells are in the order of their ids, then parts, then paths as bytes. */
 struct store__row {
 	int64_t marker_us; /* STORE_NO_TIME: no row marker */
 	int32_t marker_ttl_s;
@@ -103,6 +125,8 @@ void store__row_done(struct store__row *row);
 int64_t store__row_newest_us(const struct store__row *row);
 /* Room for one more cell at the end; NULL when memory is out. */
 struct store__cell *store__row_add(struct store__row *row);
+/* Bring the cells into their order; of two with the same place the one that wins stays. *ret_doubles: a whole value was there twice. */
+void store__row_sort(struct store__row *row, bool *ret_doubles);
 /* row's cells borrow from value. Errors: SM_CORRUPT, SM_NO_MEMORY. */
 SM_MUST_CHECK enum sm_err store__row_decode(struct bytes value, struct store__row *row);
 void store__row_encode(const struct store__row *row, struct buf *out);
@@ -176,8 +200,8 @@ struct store__table *store__schema_table(const struct store__schema *schema, uin
 /* ---- what is written (ops.c) ---- */
 
 /* Changes of keys, one after the other in a buffer: [u8 op][be32 key size][be32 value size][key][value]. The value of a
- * STORE_OP_DELETE_RANGE is the key behind the last. */
-enum store_op { STORE_OP_PUT, STORE_OP_MERGE, STORE_OP_DELETE, STORE_OP_DELETE_RANGE };
+ * STORE_OP_DELETE_RANGE is the key behind the last; a STORE_OP_COUNT is a merge whose value is not known yet (counter.c). */
+enum store_op { STORE_OP_PUT, STORE_OP_MERGE, STORE_OP_DELETE, STORE_OP_DELETE_RANGE, STORE_OP_COUNT };
 #define STORE_OP_HEAD 9
 void store__op(struct buf *ops, enum store_op op, struct bytes key, struct bytes value);
 /* The two halves of store__op for keys and values that are made in place: begin returns where the op starts; each is appended then. */
@@ -207,19 +231,23 @@ void store__schema_step_done(struct store__schema_step *step);
 #define STORE_SYSTEM_NEXT_TABLE "schema/next-table"
 #define STORE_SYSTEM_KEYSPACE "keyspace/"   /* + name */
 #define STORE_SYSTEM_TABLE "table/"         /* + number, big-endian */
+#define STORE_SYSTEM_TYPE "type/"           /* + keyspace "." name */
 #define STORE_SYSTEM_DELETIONS "deletions/" /* + number: the table has range or partition deletions */
 #define STORE_SYSTEM_EPOCH "epoch/"         /* + job */
-#define STORE_FORMAT 1
+#define STORE_FORMAT 2                      /* 1: no elements in rows, no user types */
 void store__system_key(struct buf *out, const char *prefix, struct bytes name);
 void store__put_keyspace(struct buf *ops, const struct store_keyspace *keyspace);
 void store__put_table(struct buf *ops, const struct store__table *table);
 void store__delete_keyspace(struct buf *ops, const char *keyspace);
 /* With all that is in it. */
 void store__delete_table(struct buf *ops, uint32_t number);
+void store__put_udt(struct buf *ops, const struct store_type *type);
+void store__delete_udt(struct buf *ops, const char *keyspace, const char *name);
 void store__put_schema(struct buf *ops, struct uuid version, uint32_t next_table_number);
 /* Decoders of the values. Memory: the arena's, or a counted table. Errors: SM_CORRUPT, SM_VERSION, SM_NO_MEMORY. */
 SM_MUST_CHECK enum sm_err store__keyspace_decode(struct bytes name, struct bytes value, struct arena *arena,
 						 struct store_keyspace *ret_keyspace);
+SM_MUST_CHECK enum sm_err store__udt_decode(struct bytes value, struct arena *arena, struct store_type *ret_type);
 SM_MUST_CHECK enum sm_err store__table_decode(uint32_t number, struct bytes value, struct store__table **ret_table);
 
 /* ---- RocksDB (rocks.c): the only file with its options, its merge operator and its errors ---- */
@@ -271,6 +299,7 @@ struct store__write {
 	uint32_t touched_count, touched_cap, row_count;
 	const struct store_transaction *transaction; /* TRANSACTION; borrowed */
 	int64_t token;                               /* of its partition */
+	bool counts, deletes_counters;               /* it has STORE_OP_COUNTs; deletions in tables of counters */
 	char *job;                                   /* BATCH: its fence; EPOCH: who gets one */
 	uint64_t epoch;                              /* BATCH: in; EPOCH: out */
 	struct store__schema *schema;                /* CHANGE: the new picture; the writer takes it over */
@@ -283,8 +312,33 @@ struct store__write {
 };
 struct store__write *store__write_new(enum store__write_kind kind);
 void store__write_free(struct store__write *write);
-/* The batch as ops. now_s: for expiry and the age of tombstones. Errors: SM_INVALID, SM_TOO_LARGE, SM_NO_MEMORY. */
-SM_MUST_CHECK enum sm_err store__batch_encode(const struct store_batch *batch, int64_t now_s, struct store__write *write);
+/* The batch as ops. now_us: for expiry and the age of tombstones. Errors: SM_INVALID, SM_TOO_LARGE, SM_NO_MEMORY. */
+SM_MUST_CHECK enum sm_err store__batch_encode(const struct store_batch *batch, int64_t now_us, struct store__write *write);
+/* A statement at one column with a cell for each element (elements.c). arena: holds the paths that are made until the row is encoded. */
+struct store__assigning {
+	const struct store_mutation *mutation;
+	const struct store_column *column;
+	int64_t now_us;
+	struct arena *arena;
+};
+/* Adds the cells; they need store__row_sort then. Errors: SM_INVALID, SM_TOO_LARGE, SM_NO_MEMORY. */
+SM_MUST_CHECK enum sm_err store__assign_elements(const struct store__assigning *assigning, const struct store_assignment *what,
+						 struct store__row *row);
+
+/* The value that live elements make (assemble.c); sorts them into the type's order first. It lies in the arena. Errors: SM_NO_MEMORY. */
+SM_MUST_CHECK enum sm_err store__assemble(const struct store_type *type, struct store_element *items, uint32_t count, struct arena *arena,
+					  struct store_cell *ret_value);
+
+/* ---- counters (counter.c) ---- */
+
+/* The value of a STORE_OP_COUNT: differences of counters, as a row whose cells are what is to be added. */
+struct store__counting;
+struct store__counting *store__counting_new(struct store__engine *engine);
+void store__counting_free(struct store__counting *counting);
+/* What was read and added for the last group is on disk or has failed: forget it. */
+void store__counting_reset(struct store__counting *counting);
+/* The row to write under key for these differences: the sums, with their write times. Appended to out. May read. Errors: of reading. */
+SM_MUST_CHECK enum sm_err store__count(struct store__counting *counting, struct bytes key, struct bytes differences, struct buf *out);
 
 /* ---- transactions (transact.c) ---- */
 

@@ -89,7 +89,7 @@ static inline enum sm_err make_keyspace(struct fixture *f, const char *name)
 }
 
 /* columns: "k:int:p c:text:c d:int:C s:int:s v:text:r" (C: descending). */
-static inline uint16_t parse_columns(char *text, struct store_column *columns)
+static inline uint16_t parse_columns(char *text, struct store_column *columns, struct arena *arena)
 {
 	uint16_t n = 0, positions[4] = {0};
 	char *outer = NULL;
@@ -103,7 +103,7 @@ static inline uint16_t parse_columns(char *text, struct store_column *columns)
 			  : *kind == 'r' ? STORE_REGULAR
 					 : STORE_CLUSTERING;
 		c->position = positions[c->kind]++;
-		assert_ok(store_type_parse(type, NULL, &c->type));
+		assert_ok(store_type_parse(type, arena, &c->type));
 	}
 	return n;
 }
@@ -113,11 +113,14 @@ static inline enum sm_err make_table_graced(struct fixture *f, const char *name,
 {
 	char text[2048];
 	struct store_column list[64];
+	struct arena arena;
+	arena_init(&arena, 0);
 	snprintf(text, sizeof text, "%s", columns);
 	struct store_table t = {
-		.keyspace = "ks", .name = name, .columns = list, .column_count = parse_columns(text, list), .gc_grace_s = grace_s};
+		.keyspace = "ks", .name = name, .columns = list, .column_count = parse_columns(text, list, &arena), .gc_grace_s = grace_s};
 	struct store_change c = {.kind = STORE_CREATE_TABLE, .keyspace = "ks", .table = name, .new_table = &t};
 	enum sm_err err = store_change_wait(f->store, &c, reterr);
+	arena_done(&arena);
 	fixture_look(f);
 	return err;
 }

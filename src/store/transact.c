@@ -81,6 +81,19 @@ bool store__partitions_have(const struct store__partitions *p, uint32_t table, i
 
 /* ---- looking ---- */
 
+static bool copy_elements(const struct store_elements *from, struct arena *arena, struct store_elements *to)
+{
+	struct store_element *items = arena_copy(arena, from->items, from->count * sizeof *items);
+	*to = (struct store_elements){items, from->count};
+	for (uint32_t i = 0; i < from->count; i++) {
+		struct store_cell *path = &items[i].path, *value = &items[i].value;
+		if (!items || !(path->data = arena_copy(arena, path->data, (size_t)path->size)) ||
+		    !(value->data = arena_copy(arena, value->data, (size_t)value->size)))
+			return false;
+	}
+	return true;
+}
+
 static bool copy_row(const struct store_row *from, uint16_t count, struct arena *arena, struct store_row *to)
 {
 	struct store_cell *cells = arena_alloc(arena, count * sizeof *cells);
@@ -88,10 +101,14 @@ static bool copy_row(const struct store_row *from, uint16_t count, struct arena 
 	to->cells = cells;
 	to->timestamps_us = arena_copy(arena, from->timestamps_us, count * sizeof *from->timestamps_us);
 	to->ttls_s = arena_copy(arena, from->ttls_s, count * sizeof *from->ttls_s);
-	if (!cells || !to->timestamps_us || !to->ttls_s)
+	struct store_elements *elements = arena_alloc(arena, count * sizeof *elements);
+	to->elements = elements;
+	if (!cells || !to->timestamps_us || !to->ttls_s || !elements)
 		return false;
 	for (uint16_t i = 0; i < count; i++) {
 		cells[i] = from->cells[i];
+		if (!copy_elements(&from->elements[i], arena, &elements[i]))
+			return false;
 		if (cells[i].size > 0 && !(cells[i].data = arena_copy(arena, from->cells[i].data, (size_t)from->cells[i].size)))
 			return false;
 	}
@@ -144,7 +161,7 @@ enum sm_err store__transaction_run(struct store__engine *engine, struct store__t
 	if (!err)
 		err = w->transaction->decide(w->transaction->arg, &sight, &batch);
 	if (!err && batch.count)
-		err = store__batch_encode(&batch, (int64_t)(clock_wall_us(engine->clock) / 1000000), w);
+		err = store__batch_encode(&batch, (int64_t)clock_wall_us(engine->clock), w);
 	arena_done(&arena);
 	return err;
 }

@@ -1,11 +1,11 @@
-/* CQL's types: their names, sizes, what is a value of one, and Cassandra's comparison of two values.
- * Source: native protocol v4, section 6; the comparison order is the one that Cassandra 5.0's clustering columns show. */
+/* CQL's types: their names, sizes, what is a value of one, and Cassandra's comparison of two values; composite.c has the types that are
+ * made of others. Source: native protocol v4, section 6; the comparison order is the one that Cassandra 5.0's clustering columns show. */
 #include "store/store_internal.h"
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-/* The bytes of each value, STORE_SIZE_VARIABLE, or STORE_SIZE_UNSUPPORTED for types that the engine does not keep yet. */
+/* The bytes of each value, or STORE_SIZE_VARIABLE. */
 static const struct type_info {
 	enum store_type_id id;
 	const char *name;
@@ -27,17 +27,17 @@ static const struct type_info {
 	{STORE_TIMEUUID, "timeuuid", 16},
 	{STORE_TINYINT, "tinyint", 1},
 	{STORE_UUID, "uuid", 16},
-	{STORE_COUNTER, "counter", STORE_SIZE_UNSUPPORTED},
+	{STORE_COUNTER, "counter", 8},
 	{STORE_DECIMAL, "decimal", STORE_SIZE_VARIABLE},
 	{STORE_DURATION, "duration", STORE_SIZE_VARIABLE},
 	{STORE_INET, "inet", STORE_SIZE_VARIABLE},
 	{STORE_VARINT, "varint", STORE_SIZE_VARIABLE},
-	{STORE_LIST, "list", STORE_SIZE_UNSUPPORTED},
-	{STORE_MAP, "map", STORE_SIZE_UNSUPPORTED},
-	{STORE_SET, "set", STORE_SIZE_UNSUPPORTED},
-	{STORE_TUPLE, "tuple", STORE_SIZE_UNSUPPORTED},
-	{STORE_TUPLE, "frozen", STORE_SIZE_UNSUPPORTED},
-	{STORE_CUSTOM, "vector", STORE_SIZE_UNSUPPORTED},
+	{STORE_LIST, "list", STORE_SIZE_VARIABLE},
+	{STORE_MAP, "map", STORE_SIZE_VARIABLE},
+	{STORE_SET, "set", STORE_SIZE_VARIABLE},
+	{STORE_TUPLE, "tuple", STORE_SIZE_VARIABLE},
+	{STORE_UDT, "", STORE_SIZE_VARIABLE}, /* each has a name of its own */
+	{STORE_VECTOR, "vector", STORE_SIZE_VARIABLE},
 };
 #define TYPE_COUNT (sizeof type_table / sizeof *type_table)
 
@@ -55,29 +55,84 @@ int store__type_size(const struct store_type *type)
 	return info ? info->size : STORE_SIZE_UNSUPPORTED;
 }
 
-bool store__type_equal(const struct store_type *a, const struct store_type *b)
+static bool same_text(const char *a, const char *b)
 {
-	if (a->id != b->id || a->element_count != b->element_count)
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+bool store_type_equal(const struct store_type *a, const struct store_type *b)
+{
+	if (a->id != b->id || a->element_count != b->element_count || a->frozen != b->frozen || a->dimension != b->dimension ||
+	    !same_text(a->keyspace, b->keyspace) || !same_text(a->name, b->name))
 		return false;
 	for (uint16_t i = 0; i < a->element_count; i++)
-		if (!store__type_equal(&a->elements[i], &b->elements[i]))
+		if (!store_type_equal(&a->elements[i], &b->elements[i]) || (a->fields && !same_text(a->fields[i], b->fields[i])))
 			return false;
 	return true;
 }
 
-bool store__type_copy(const struct store_type *from, struct arena *arena, struct store_type *ret_type)
+static bool copy_text(const char *from, struct arena *arena, const char **ret)
 {
-	struct store_type *elements = NULL;
+	*ret = from ? arena_string(arena, from, strlen(from)) : NULL;
+	return *ret || !from;
+}
+
+/* replacement: stands for the user type of its name wherever that is used, or NULL; freeze: all that can be is frozen. */
+static bool copy(const struct store_type *from, const struct store_type *replacement, bool freeze, struct arena *arena,
+		 struct store_type *ret_type)
+{
+	bool frozen = from->frozen || (freeze && store_type_multi_cell(from)), udt = from->id == STORE_UDT;
+	if (udt && replacement && same_text(from->keyspace, replacement->keyspace) && same_text(from->name, replacement->name))
+		from = replacement;
+	struct store_type t = *from, *elements = NULL;
+	t.frozen = frozen;
+	if (!copy_text(from->keyspace, arena, &t.keyspace) || !copy_text(from->name, arena, &t.name))
+		return false;
 	if (from->element_count) {
+		const char **fields = from->fields ? arena_alloc(arena, from->element_count * sizeof *fields) : NULL;
 		elements = arena_alloc(arena, from->element_count * sizeof *elements);
-		if (!elements)
+		if (!elements || (from->fields && !fields))
 			return false;
 		for (uint16_t i = 0; i < from->element_count; i++)
-			if (!store__type_copy(&from->elements[i], arena, &elements[i]))
+			if ((fields && !copy_text(from->fields[i], arena, &fields[i])) ||
+			    !copy(&from->elements[i], replacement, freeze || frozen || from->id == STORE_TUPLE || from->id == STORE_VECTOR,
+				  arena, &elements[i]))
 				return false;
+		t.fields = fields;
 	}
-	*ret_type = (struct store_type){from->id, from->element_count, elements};
+	t.elements = elements;
+	*ret_type = t;
 	return true;
+}
+
+bool store__type_copy(const struct store_type *from, const struct store_type *replacement, struct arena *arena, struct store_type *ret_type)
+{
+	return copy(from, replacement, false, arena, ret_type);
+}
+
+bool store_type_freeze(const struct store_type *type, struct arena *arena, struct store_type *ret_type)
+{
+	return copy(type, NULL, true, arena, ret_type);
+}
+
+bool store_type_uses(const struct store_type *type, const char *keyspace, const char *name)
+{
+	if (type->id == STORE_UDT && same_text(type->keyspace, keyspace) && same_text(type->name, name))
+		return true;
+	for (uint16_t i = 0; i < type->element_count; i++)
+		if (store_type_uses(&type->elements[i], keyspace, name))
+			return true;
+	return false;
+}
+
+/* ---- names ---- */
+
+static const char *udt_name(const struct store_type *type, struct arena *arena)
+{
+	bool plain = islower((unsigned char)type->name[0]);
+	for (const char *c = type->name; *c; c++)
+		plain &= islower((unsigned char)*c) || isdigit((unsigned char)*c) || *c == '_';
+	return plain ? type->name : arena_printf(arena, "\"%s\"", type->name);
 }
 
 const char *store_type_name(const struct store_type *type, struct arena *arena)
@@ -85,44 +140,124 @@ const char *store_type_name(const struct store_type *type, struct arena *arena)
 	const struct type_info *info = find(type->id);
 	if (!info)
 		return "unknown";
-	if (type->element_count == 0)
-		return info->name;
-	const char *text = arena_printf(arena, "%s<", info->name);
-	for (uint16_t i = 0; text && i < type->element_count; i++) {
-		const char *element = store_type_name(&type->elements[i], arena);
-		text = arena_printf(arena, "%s%s%s", text, i ? ", " : "", element ? element : "unknown");
+	bool frozen = type->frozen || type->id == STORE_TUPLE;
+	const char *text = info->name;
+	if (type->id == STORE_UDT) {
+		text = udt_name(type, arena);
+	} else if (type->id == STORE_VECTOR) {
+		const char *element = store_type_name(&type->elements[0], arena);
+		text = arena_printf(arena, "vector<%s, %u>", element ? element : "unknown", type->dimension);
+	} else if (type->element_count) {
+		text = arena_printf(arena, "%s<", info->name);
+		for (uint16_t i = 0; text && i < type->element_count; i++) {
+			const char *element = store_type_name(&type->elements[i], arena);
+			text = arena_printf(arena, "%s%s%s", text, i ? ", " : "", element ? element : "unknown");
+		}
+		text = text ? arena_printf(arena, "%s>", text) : NULL;
 	}
-	return text ? arena_printf(arena, "%s>", text) : NULL;
+	return frozen && text ? arena_printf(arena, "frozen<%s>", text) : text;
+}
+
+#define TUPLE_ELEMENTS_MAX 64
+
+struct type_text {
+	const char *at;
+	struct arena *arena;
+};
+
+static bool skip(struct type_text *t, char c)
+{
+	while (isspace((unsigned char)*t->at))
+		t->at++;
+	if (*t->at != c)
+		return false;
+	t->at++;
+	return true;
+}
+
+static enum sm_err parse_type(struct type_text *t, int depth, struct store_type *ret_type);
+
+/* What stands between < and > of the type that ret_type begins. */
+static enum sm_err parse_elements(struct type_text *t, int depth, struct store_type *ret_type)
+{
+	struct store_type elements[TUPLE_ELEMENTS_MAX];
+	uint16_t n = 0, wanted = ret_type->id == STORE_MAP ? 2 : ret_type->id == STORE_TUPLE ? 0 : 1;
+	if (!skip(t, '<'))
+		return SM_NOT_FOUND;
+	do {
+		if (n == TUPLE_ELEMENTS_MAX)
+			return SM_UNSUPPORTED;
+		enum sm_err err = parse_type(t, depth + 1, &elements[n]);
+		if (err)
+			return err;
+		n++;
+		if (ret_type->id == STORE_VECTOR) {
+			char *end;
+			if (!skip(t, ','))
+				return SM_NOT_FOUND;
+			ret_type->dimension = (uint32_t)strtoul(t->at, &end, 10);
+			t->at = end;
+			break;
+		}
+	} while (skip(t, ','));
+	if (!skip(t, '>') || (wanted && n != wanted))
+		return SM_NOT_FOUND;
+	struct store_type *copies = t->arena ? arena_alloc(t->arena, n * sizeof *copies) : NULL;
+	if (!copies)
+		return SM_NO_MEMORY;
+	memcpy(copies, elements, n * sizeof *copies);
+	ret_type->elements = copies;
+	ret_type->element_count = n;
+	return SM_OK;
+}
+
+static enum sm_err parse_type(struct type_text *t, int depth, struct store_type *ret_type)
+{
+	char lower[16];
+	size_t n = 0;
+	if (depth > STORE_TYPE_DEPTH_MAX)
+		return SM_UNSUPPORTED;
+	while (isspace((unsigned char)*t->at))
+		t->at++;
+	for (; isalpha((unsigned char)*t->at); n++, t->at++) {
+		if (n == sizeof lower - 1)
+			return SM_NOT_FOUND;
+		lower[n] = (char)tolower((unsigned char)*t->at);
+	}
+	lower[n] = 0;
+	if (strcmp(lower, "frozen") == 0) {
+		struct store_type inner;
+		if (!skip(t, '<'))
+			return SM_NOT_FOUND;
+		enum sm_err err = parse_type(t, depth + 1, &inner);
+		if (err)
+			return err;
+		if (!skip(t, '>'))
+			return SM_NOT_FOUND;
+		return t->arena && store_type_freeze(&inner, t->arena, ret_type) ? SM_OK : SM_NO_MEMORY;
+	}
+	for (size_t i = 0; n && i < TYPE_COUNT; i++) {
+		if (strcmp(type_table[i].name, lower) != 0)
+			continue;
+		*ret_type = (struct store_type){.id = type_table[i].id};
+		return store__type_composite(ret_type) ? parse_elements(t, depth, ret_type) : SM_OK;
+	}
+	return SM_NOT_FOUND;
 }
 
 enum sm_err store_type_parse(const char *name, struct arena *arena, struct store_type *ret_type)
 {
-	(void)arena; /* for the elements of collections, once there are any */
-	char lower[16];
-	size_t n = 0;
-	while (isspace((unsigned char)*name))
-		name++;
-	for (; isalpha((unsigned char)name[n]); n++) {
-		if (n == sizeof lower - 1)
-			return SM_NOT_FOUND;
-		lower[n] = (char)tolower((unsigned char)name[n]);
-	}
-	lower[n] = 0;
-	const char *rest = name + n;
-	while (isspace((unsigned char)*rest))
-		rest++;
-	for (size_t i = 0; i < TYPE_COUNT; i++) {
-		if (strcmp(type_table[i].name, lower) != 0)
-			continue;
-		if (type_table[i].size == STORE_SIZE_UNSUPPORTED)
-			return SM_UNSUPPORTED;
-		if (*rest)
-			return SM_NOT_FOUND;
-		*ret_type = (struct store_type){type_table[i].id, 0, NULL};
-		return SM_OK;
-	}
-	return SM_NOT_FOUND;
+	struct type_text t = {name, arena};
+	struct store_type type;
+	enum sm_err err = parse_type(&t, 0, &type);
+	skip(&t, ' ');
+	if (err || *t.at)
+		return err ? err : SM_NOT_FOUND;
+	*ret_type = type;
+	return SM_OK;
 }
+
+/* ---- values ---- */
 
 static bool utf8_ok(const uint8_t *p, size_t size)
 {
@@ -161,20 +296,47 @@ static bool ascii_ok(const uint8_t *p, size_t size)
 	return any < 0x80;
 }
 
+/* Cassandra keeps values of no bytes for the sake of its oldest clients; they are before all others. */
+static bool empty_ok(const struct store_type *type)
+{
+	return type->id != STORE_SMALLINT && type->id != STORE_TINYINT && type->id != STORE_DATE && type->id != STORE_TIME &&
+	       type->id != STORE_DURATION && type->id != STORE_COUNTER && !(type->id >= STORE_LIST && type->id <= STORE_SET) &&
+	       type->id != STORE_VECTOR;
+}
+
+bool store__key_value_ok(const struct store_type *type, struct store_cell value)
+{
+	struct store_value_reader r;
+	struct store_cell element;
+	const struct store_type *element_type;
+	int size = store__type_size(type);
+	if (!store__type_composite(type))
+		return (size < 0 || value.size == size) && value.size >= (type->id == STORE_DECIMAL ? 5 : type->id == STORE_VARINT ? 1 : 0);
+	r = store_value_reader(type, value);
+	while (store_value_next(&r, &element, &element_type))
+		if (element.size >= 0 && !store__key_value_ok(element_type, element))
+			return false;
+	return true;
+}
+
 bool store_value_ok(const struct store_type *type, struct store_cell value)
 {
 	if (value.size < 0)
 		return true;
 	int size = store__type_size(type);
+	if (value.size == 0 && empty_ok(type))
+		return true;
 	if (size == STORE_SIZE_UNSUPPORTED || (size >= 0 && value.size != size))
 		return false;
+	if (store__type_composite(type))
+		return store__composite_ok(type, value);
 	switch (type->id) {
 	case STORE_ASCII: return ascii_ok(value.data, (size_t)value.size);
 	case STORE_TEXT: return utf8_ok(value.data, (size_t)value.size);
 	case STORE_TIMEUUID: return value.data[6] >> 4 == 1;
-	case STORE_INET: return value.size == 4 || value.size == 16;
+	case STORE_INET: return value.size == 4 || value.size == 16; /* or empty, as above */
 	case STORE_VARINT: return value.size >= 1;
-	case STORE_DECIMAL: return value.size >= 5; /* a scale and a number */
+	case STORE_DECIMAL: return value.size >= 4; /* a scale and a number, which may be empty too */
 	case STORE_DURATION: return value.size >= 3;
 	default: return true;
 	}
@@ -261,8 +423,7 @@ static int compare_varint(struct bytes a, struct bytes b)
 	return memcmp(a.data, b.data, a.size);
 }
 
-/* The magnitude's decimal digits, the least first, without zeros at the high end; their number. digits: room for size * 5 / 2 + 2. */
-static size_t decimal_digits(const uint8_t *p, size_t size, uint8_t *digits)
+size_t store__decimal_digits(const uint8_t *p, size_t size, uint8_t *digits)
 {
 	uint8_t stack[64], *work = size <= sizeof stack ? stack : malloc(size);
 	size_t n = 0, first = 0;
@@ -295,6 +456,8 @@ static size_t decimal_digits(const uint8_t *p, size_t size, uint8_t *digits)
 /* [i32 scale][varint]: the number divided by 10^scale. The first digit's place decides, then digit by digit. */
 static int compare_decimal(struct bytes a, struct bytes b)
 {
+	if (a.size < 5 || b.size < 5)
+		return (a.size >= 5) - (b.size >= 5);
 	bool negative = a.data[4] & 0x80;
 	if (negative != !!(b.data[4] & 0x80))
 		return negative ? -1 : 1;
@@ -305,7 +468,7 @@ static int compare_decimal(struct bytes a, struct bytes b)
 	if (!digits)
 		return bytes_compare(a, b);
 	uint8_t *other = digits + a.size * 5 / 2 + 4;
-	size_t na = decimal_digits(a.data + 4, a.size - 4, digits), nb = decimal_digits(b.data + 4, b.size - 4, other);
+	size_t na = store__decimal_digits(a.data + 4, a.size - 4, digits), nb = store__decimal_digits(b.data + 4, b.size - 4, other);
 	int order = 0;
 	if (!na || !nb)
 		order = (na != 0) - (nb != 0);
@@ -319,8 +482,11 @@ static int compare_decimal(struct bytes a, struct bytes b)
 
 int store_compare(const struct store_type *type, struct store_cell a, struct store_cell b)
 {
+	if (a.size == 0 || b.size == 0)
+		return (a.size != 0) - (b.size != 0);
 	switch (type->id) {
 	case STORE_BIGINT:
+	case STORE_COUNTER:
 	case STORE_TIMESTAMP: return compare_i64((int64_t)be64_get(a.data), (int64_t)be64_get(b.data));
 	case STORE_INT: return compare_i64((int32_t)be32_get(a.data), (int32_t)be32_get(b.data));
 	case STORE_SMALLINT: return compare_i64((int16_t)be16_get(a.data), (int16_t)be16_get(b.data));
@@ -332,6 +498,12 @@ int store_compare(const struct store_type *type, struct store_cell a, struct sto
 	case STORE_BOOLEAN: return (*a.data != 0) - (*b.data != 0);
 	case STORE_VARINT: return compare_varint(bytes_of(a.data, (size_t)a.size), bytes_of(b.data, (size_t)b.size));
 	case STORE_DECIMAL: return compare_decimal(bytes_of(a.data, (size_t)a.size), bytes_of(b.data, (size_t)b.size));
+	case STORE_LIST:
+	case STORE_SET:
+	case STORE_MAP:
+	case STORE_TUPLE:
+	case STORE_UDT:
+	case STORE_VECTOR: return store__composite_compare(type, a, b);
 	default: return bytes_compare(bytes_of(a.data, (size_t)a.size), bytes_of(b.data, (size_t)b.size)); /* text, blob, date, time ... */
 	}
 }

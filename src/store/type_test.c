@@ -1,9 +1,11 @@
 #include "store/testing.h"
 
+static struct arena arena;
+
 static struct store_type parsed(const char *name)
 {
 	struct store_type t = {0};
-	assert_ok(store_type_parse(name, NULL, &t));
+	assert_ok(store_type_parse(name, &arena, &t));
 	return t;
 }
 
@@ -15,12 +17,34 @@ static struct store_cell u64(uint64_t v, uint8_t *room)
 
 static void names_are_parsed_and_shown(void **state)
 {
-	static const char *const names[] = {"ascii",    "bigint",    "blob",     "boolean", "date",   "decimal",  "double",
-					    "duration", "float",     "inet",     "int",     "varint", "smallint", "text",
-					    "time",     "timestamp", "timeuuid", "tinyint", "uuid"};
+	static const char *const names[] = {"ascii",
+					    "bigint",
+					    "blob",
+					    "boolean",
+					    "date",
+					    "decimal",
+					    "double",
+					    "duration",
+					    "float",
+					    "inet",
+					    "int",
+					    "varint",
+					    "smallint",
+					    "text",
+					    "time",
+					    "timestamp",
+					    "timeuuid",
+					    "tinyint",
+					    "uuid",
+					    "counter",
+					    "list<int>",
+					    "map<text, frozen<set<int>>>",
+					    "frozen<tuple<int, frozen<list<text>>>>",
+					    "vector<float, 3>",
+					    "frozen<list<frozen<map<int, text>>>>"};
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
 		struct store_type t = parsed(names[i]);
-		assert_string_equal(store_type_name(&t, NULL), names[i]);
+		assert_string_equal(store_type_name(&t, &arena), names[i]);
 	}
 	assert_int_equal(parsed(" VarChar ").id, STORE_TEXT);
 	struct store_type t;
@@ -28,9 +52,14 @@ static void names_are_parsed_and_shown(void **state)
 	assert_err(store_type_parse("int4", NULL, &t), SM_NOT_FOUND);
 	assert_err(store_type_parse("", NULL, &t), SM_NOT_FOUND);
 	assert_err(store_type_parse("areallylongtypename", NULL, &t), SM_NOT_FOUND);
-	assert_err(store_type_parse("map<int, text>", NULL, &t), SM_UNSUPPORTED);
-	assert_err(store_type_parse("counter", NULL, &t), SM_UNSUPPORTED);
+	assert_err(store_type_parse("map<int>", &arena, &t), SM_NOT_FOUND);
+	assert_err(store_type_parse("list<int", &arena, &t), SM_NOT_FOUND);
+	assert_err(store_type_parse("list<int>>", &arena, &t), SM_NOT_FOUND);
+	t = parsed("frozen<list<set<int>>>");
+	assert_string_equal(store_type_name(&t, &arena), "frozen<list<frozen<set<int>>>>");
 }
+
+#define CELL(literal) ((struct store_cell){(const uint8_t *)(literal), sizeof(literal) - 1})
 
 static void values_are_checked(void **state)
 {
@@ -43,7 +72,17 @@ static void values_are_checked(void **state)
 	assert_true(store_value_ok(&ascii, TEXT("abc")));
 	assert_false(store_value_ok(&ascii, TEXT("gr\xc3\xbc")));
 	assert_false(store_value_ok(&number, TEXT("abc")));
-	assert_false(store_value_ok(&number, TEXT("")));
+	assert_true(store_value_ok(&number, TEXT(""))); /* as Cassandra keeps it */
+	struct store_type small = parsed("smallint"), list = parsed("list<int>"), tuple = parsed("tuple<int, text>");
+	assert_false(store_value_ok(&small, TEXT("")));
+	assert_true(store_value_ok(&list, CELL("\0\0\0\1\0\0\0\4\0\0\0\7")));
+	assert_false(store_value_ok(&list, CELL("\0\0\0\1\0\0\0\4\0\0\0")));
+	assert_false(store_value_ok(&list, CELL("\0\0\0\1\0\0\0\4\0\0\0\7x")));
+	assert_false(store_value_ok(&list, CELL("\0\0\0\1\377\377\377\377")));
+	assert_false(store_value_ok(&list, CELL("\177\0\0\1\0\0\0\4\0\0\0\7")));
+	assert_true(store_value_ok(&tuple, CELL("\0\0\0\4\0\0\0\7")));
+	assert_true(store_value_ok(&tuple, CELL("\377\377\377\377\0\0\0\1x")));
+	assert_false(store_value_ok(&tuple, CELL("\0\0\0\4\0\0\0\7\0\0\0\1x\0\0\0\1x")));
 	assert_true(store_value_ok(&number, NULL_CELL));
 	uint8_t uuid[16] = {0};
 	struct store_cell cell = {uuid, 16};
@@ -121,5 +160,7 @@ int main(void)
 		cmocka_unit_test(numbers_compare_as_numbers),        cmocka_unit_test(numbers_of_any_size_compare_as_numbers),
 		cmocka_unit_test(uuids_compare_by_version_and_time),
 	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	int failed = cmocka_run_group_tests(tests, NULL, NULL);
+	arena_done(&arena);
+	return failed;
 }

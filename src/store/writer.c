@@ -2,8 +2,8 @@
  * What arrives meanwhile is the next group. RocksDB puts a synced write into its memtable after the sync, so a reader sees
  * nothing that a power loss could take back.
  *
- * Everything that needs an order is decided here, one after the other: fences, schema changes, epochs, checkpoints. After a failed
- * write or sync the store is read-only: nothing is acknowledged again until it is opened anew. Where the disk was full, the writer
+ * Everything that needs an order is decided here, one after the other: fences, schema changes, epochs, checkpoints, counters. After a
+ * failed write or sync the store is read-only: nothing is acknowledged again until it is opened anew. Where the disk was full, the writer
  * tries that itself, again and again (reopen.c); after any other failure it is left to the operator. */
 #include "store/store_internal.h"
 #include "base/map.h"
@@ -40,6 +40,7 @@ struct store__writer {
 	struct map epochs;                /* job -> uint64_t, malloc'ed */
 	struct truncation *truncations;
 	uint32_t truncation_count;
+	struct store__counting *counting;
 	struct sm_error failed; /* code SM_OK: it has not */
 	uint64_t retry_ns;      /* after a full disk: when to look for room */
 	unsigned retry_ms;
@@ -284,6 +285,7 @@ static void add_ops(rocksdb_writebatch_t *batch, const struct buf *ops)
 		case STORE_OP_MERGE: rocksdb_writebatch_merge(batch, key, k.size, value, v.size); break;
 		case STORE_OP_DELETE: rocksdb_writebatch_delete(batch, key, k.size); break;
 		case STORE_OP_DELETE_RANGE: rocksdb_writebatch_delete_range(batch, key, k.size, value, v.size); break;
+		case STORE_OP_COUNT: break; /* count() has made merges of them */
 		}
 	}
 }
@@ -394,6 +396,70 @@ static void answer(struct store__writer *writer, struct store__write *group)
 	pthread_mutex_unlock(&writer->lock);
 }
 
+/* One write of RocksDB under way: from the first of the writes that are in the batch. */
+struct part {
+	struct store__write *first;
+	bool any, sync, deletes_counters;
+};
+
+/* Write what the batch holds, for the writes up to end; they get the error of a write that failed. */
+static void end_part(struct store__writer *writer, struct part *part, struct store__write *end)
+{
+	bool ok = !part->any || write_synced(writer, part->sync);
+	for (struct store__write *w = part->first; w != end; w = w->next) {
+		if (ok || w->err || !w->ops.end)
+			continue;
+		w->err = writer->failed.code;
+		if (w->reterr)
+			*w->reterr = writer->failed;
+	}
+	rocksdb_writebatch_clear(writer->batch);
+	store__counting_reset(writer->counting);
+	*part = (struct part){.first = end, .sync = part->sync};
+}
+
+/* Differences become sums. */
+static enum sm_err count(struct store__writer *writer, struct store__write *w)
+{
+	size_t at = 0;
+	enum store_op op;
+	struct bytes key, value;
+	struct buf ops;
+	enum sm_err err = SM_OK;
+	buf_init(&ops);
+	while (!err && store__op_next(&w->ops, &at, &op, &key, &value)) {
+		if (op != STORE_OP_COUNT) {
+			store__op(&ops, op, key, value);
+			continue;
+		}
+		size_t start = store__op_begin(&ops, STORE_OP_MERGE);
+		buf_append_bytes(&ops, key);
+		store__op_value(&ops, start);
+		err = store__count(writer->counting, key, value, &ops);
+		store__op_end(&ops, start);
+	}
+	if (!err && ops.failed)
+		err = SM_NO_MEMORY;
+	if (err) {
+		buf_done(&ops);
+		return err;
+	}
+	buf_done(&w->ops);
+	w->ops = ops;
+	return SM_OK;
+}
+
+/* Counting reads what is on disk, so deletions of counters go there first; and so do the sums before a write that could not be counted. */
+static void count_in_part(struct store__writer *writer, struct part *part, struct store__write *w)
+{
+	if (part->deletes_counters)
+		end_part(writer, part, w);
+	if (writer->failed.code)
+		w->err = writer->failed.code;
+	else if ((w->err = count(writer, w)))
+		end_part(writer, part, w);
+}
+
 static bool has_transaction(const struct store__write *w)
 {
 	while (w && w->kind != STORE__WRITE_TRANSACTION)
@@ -409,10 +475,9 @@ static bool must_wait(const struct store__writer *writer, const struct store__wr
 }
 
 /* Admit the writes of the group in their order; returns those that have to wait until it is on disk. */
-static struct store__write *gather(struct store__writer *writer, struct store__write *group, bool *ret_any)
+static struct store__write *gather(struct store__writer *writer, struct store__write *group, struct part *part)
 {
 	bool tracks = has_transaction(group->next);
-	*ret_any = false;
 	rocksdb_writebatch_clear(writer->batch);
 	store__partitions_clear(&writer->written);
 	for (struct store__write *w = group, *last = NULL; w; last = w, w = w->next) {
@@ -424,16 +489,19 @@ static struct store__write *gather(struct store__writer *writer, struct store__w
 		w->err = admit(writer, w);
 		if (!w->err && w->kind == STORE__WRITE_CHECKPOINT)
 			w->err = checkpoint(writer, w->dir, w->reterr);
+		if (!w->err && w->counts)
+			count_in_part(writer, part, w);
 		if (!w->err && w->ops.end) {
 			add_ops(writer->batch, &w->ops);
-			*ret_any = true;
+			part->any = true;
+			part->deletes_counters |= w->deletes_counters;
 			if (tracks)
 				store__partitions_add(&writer->written, &w->ops);
 		}
-		size_t grown = bytes_of_write(w) - before;
-		if (grown) {
+		size_t now = bytes_of_write(w);
+		if (now != before) {
 			pthread_mutex_lock(&writer->lock);
-			writer->pending_bytes += grown;
+			writer->pending_bytes = writer->pending_bytes + now - before;
 			pthread_mutex_unlock(&writer->lock);
 		}
 	}
@@ -443,21 +511,16 @@ static struct store__write *gather(struct store__writer *writer, struct store__w
 /* Returns the rest of the group, which is to be written next. */
 static struct store__write *write_group(struct store__writer *writer, struct store__write *group)
 {
-	bool any, sync = true;
-	struct store__write *rest = gather(writer, group, &any);
+	struct part part = {.first = group, .sync = true};
 #ifdef SMACK_PLANT_FAULTS
-	sync = !writer->ack_before_sync;
+	part.sync = !writer->ack_before_sync;
 #endif
-	bool ok = !any || write_synced(writer, sync);
-	for (struct store__write *w = group; w; w = w->next) {
-		if (!ok && !w->err && w->ops.end) {
-			w->err = writer->failed.code;
-			if (w->reterr)
-				*w->reterr = writer->failed;
-		} else if (!w->err && w->kind == STORE__WRITE_CHANGE) {
+	bool sync = part.sync;
+	struct store__write *rest = gather(writer, group, &part);
+	end_part(writer, &part, NULL);
+	for (struct store__write *w = group; w; w = w->next)
+		if (!w->err && w->kind == STORE__WRITE_CHANGE)
 			after_change(writer, w);
-		}
-	}
 	answer(writer, group);
 #ifdef SMACK_PLANT_FAULTS
 	char *text = NULL;
@@ -465,6 +528,8 @@ static struct store__write *write_group(struct store__writer *writer, struct sto
 		rocksdb_flush_wal(writer->engine->rocks.db, 1, &text);
 	if (text)
 		fail_store(writer, text);
+#else
+	(void)sync;
 #endif
 	return rest;
 }
@@ -503,6 +568,11 @@ enum sm_err store__writer_new(const struct store__writer_options *options, struc
 	w->ack_before_sync = options->ack_before_sync;
 	w->last = &w->first;
 	w->batch = rocksdb_writebatch_create();
+	if (!(w->counting = store__counting_new(options->engine))) {
+		rocksdb_writebatch_destroy(w->batch);
+		free(w);
+		return sm_fail(reterr, SM_NO_MEMORY, "out of memory");
+	}
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_condattr_t monotonic;
 	pthread_condattr_init(&monotonic);
@@ -561,6 +631,7 @@ enum sm_err store__writer_free(struct store__writer *writer, struct sm_error *re
 	map_done(&writer->epochs);
 	store__partitions_done(&writer->written);
 	free(writer->truncations);
+	store__counting_free(writer->counting);
 	rocksdb_writebatch_destroy(writer->batch);
 	pthread_cond_destroy(&writer->arrived);
 	pthread_mutex_destroy(&writer->lock);

@@ -230,7 +230,7 @@ def parse(opcode, flags, body, known_columns=None, version=4):
         a.result_columns, _, _ = metadata(r, a)
     elif kind == 5:
         a.change = [r.string(), r.string()]
-        a.target = [r.string() for _ in range(2 if a.change[1] == 'TABLE' else 1)]
+        a.target = [r.string() for _ in range(1 if a.change[1] == 'KEYSPACE' else 2)]
     if r.at != len(body):
         raise AssertionError('%d bytes left in the frame' % (len(body) - r.at))
     return a
