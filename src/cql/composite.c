@@ -131,7 +131,7 @@ bool cql__assignable(struct cql_analysis *a, const struct cql_term *t, const str
 		return type->id == STORE_SET || ((type->id == STORE_MAP || type->id == STORE_UDT) && t->arg_count == 0);
 	case CQL_TERM_MAP: return map_fits(a, t, type);
 	case CQL_TERM_TUPLE:
-		if (type->id != STORE_TUPLE)
+		if (type->id != STORE_TUPLE && !(type->id == STORE_UDT && type->frozen && t->arg_count > 1))
 			return t->arg_count == 1 && cql__assignable(a, t->args[0], type);
 		for (uint32_t i = 0; i < t->arg_count; i++)
 			if (i >= type->element_count || !cql__assignable(a, t->args[i], &type->elements[i]))
@@ -208,24 +208,36 @@ static enum sm_err no_markers(struct cql_analysis *a, const struct cql_expr *x, 
 			 what, name);
 }
 
+/* In Cassandra a list where neither list nor vector is wanted ends the look at what surrounds it. */
+static enum sm_err check_part(struct cql_analysis *a, const struct cql_term *t, const struct store_type *type)
+{
+	if (t->kind != CQL_TERM_LIST || type->id == STORE_LIST || type->id == STORE_VECTOR)
+		return SM_OK;
+	return cql__fail(a->c->err, CQL_INVALID, "Unexpected receiver type '%s'; only list and vector are expected",
+			 cql__type_text(type, a->c->arena));
+}
+
 static enum sm_err elements(struct cql_analysis *a, const struct cql_term *t, const struct store_type *type, const char *name,
 			    struct cql_expr **ret_expr)
 {
 	const char *what = t->kind == CQL_TERM_LIST ? type->id == STORE_VECTOR ? "vector" : "list" : "set";
 	const struct store_type *element = type->id == STORE_MAP ? NULL : &type->elements[0];
 	bool is_set = t->kind == CQL_TERM_SET;
-	if (!is_set && type->id != STORE_LIST && type->id != STORE_VECTOR)
-		return cql__fail(a->c->err, CQL_INVALID, "Unexpected receiver type '%s'; only list and vector are expected",
-				 cql__type_text(type, a->c->arena));
+	enum sm_err failed = check_part(a, t, type);
+	if (failed)
+		return failed;
 	if (is_set ? type->id != STORE_SET && !(t->arg_count == 0 && type->id == STORE_MAP)
 		   : type->id != STORE_LIST && type->id != STORE_VECTOR)
 		return wrong(a, what, type, name);
 	if (type->id == STORE_VECTOR && t->arg_count != type->dimension)
 		return cql__fail(a->c->err, CQL_INVALID, "Invalid vector literal for %s of type %s; expected %u elements, but given %u",
 				 name, cql__type_text(type, a->c->arena), type->dimension, t->arg_count);
-	for (uint32_t i = 0; element && i < t->arg_count; i++)
+	for (uint32_t i = 0; element && i < t->arg_count; i++) {
+		if ((failed = check_part(a, t->args[i], element)))
+			return failed;
 		if (!cql__assignable(a, t->args[i], element))
 			return wrong_part(a, what, name, "value", t->args[i], element);
+	}
 	struct cql_expr *x = new_composite(a, type, name, t->arg_count);
 	const char *part = part_name(a, "value", name);
 	if (!x)
@@ -244,9 +256,13 @@ static enum sm_err map(struct cql_analysis *a, const struct cql_term *t, const s
 {
 	if (type->id != STORE_MAP)
 		return wrong(a, "map", type, name);
-	for (uint32_t i = 0; i < t->arg_count; i++)
+	for (uint32_t i = 0; i < t->arg_count; i++) {
+		enum sm_err failed = check_part(a, t->args[i], &type->elements[i % 2]);
+		if (failed)
+			return failed;
 		if (!cql__assignable(a, t->args[i], &type->elements[i % 2]))
 			return wrong_part(a, "map", name, i % 2 ? "value" : "key", t->args[i], &type->elements[i % 2]);
+	}
 	struct cql_expr *x = new_composite(a, type, name, t->arg_count);
 	const char *parts[] = {part_name(a, "key", name), part_name(a, "value", name)};
 	if (!x)
@@ -293,7 +309,8 @@ static enum sm_err tuple(struct cql_analysis *a, const struct cql_term *t, const
 			 struct cql_expr **ret_expr)
 {
 	struct cql_context *c = a->c;
-	if (type->id != STORE_TUPLE)
+	bool fields_of_udt = type->id == STORE_UDT && type->frozen && t->arg_count > 1; /* ('s', 1) for {street: 's', zip: 1} */
+	if (type->id != STORE_TUPLE && !fields_of_udt)
 		return t->arg_count == 1 ? cql__term(a, t->args[0], type, name, ret_expr) /* (5) is 5 */
 					 : wrong(a, "tuple type", type, name);
 	for (uint32_t i = 0; i < t->arg_count; i++) {
@@ -513,9 +530,8 @@ enum sm_err cql__eval_composite(struct cql_eval *e, const struct cql_expr *x, st
 			return err;
 		if (cells[i].size == CQL_UNSET && x->type->id == STORE_TUPLE)
 			return cql__fail(c->err, CQL_INVALID, "Invalid unset value for tuple field number %u", i);
-		if (cells[i].size == CQL_UNSET && x->type->id == STORE_UDT)
-			return cql__fail(c->err, CQL_INVALID, "Invalid unset value for field '%s' of user defined type %s",
-					 x->type->fields[i], x->type->name);
+		if (cells[i].size == CQL_UNSET && (x->type->id == STORE_UDT || x->type->id == STORE_VECTOR))
+			cells[i] = cql__null();
 		if (cells[i].size == CQL_UNSET) {
 			*ret = (struct store_cell){NULL, CQL_UNSET};
 			return SM_OK;

@@ -124,7 +124,11 @@ struct cql_duration {
 	int32_t months, days;
 	int64_t ns;
 };
-SM_MUST_CHECK enum sm_err cql__duration_of_text(struct bytes text, struct cql_duration *ret_duration);
+struct cql_problem {
+	char text[120];
+};
+/* ret_why: what Cassandra says is wrong, or empty. */
+SM_MUST_CHECK enum sm_err cql__duration_of_text(struct bytes text, struct cql_duration *ret_duration, struct cql_problem *ret_why);
 struct store_cell cql__duration_cell(const struct cql_duration *duration, struct arena *arena);
 SM_MUST_CHECK enum sm_err cql__duration_of_cell(struct store_cell cell, struct cql_duration *ret_duration);
 /* As a CQL literal: 'it''s', 0xcafe, 3. */

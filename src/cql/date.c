@@ -1,7 +1,10 @@
 /* Dates, times and durations as text. Timestamps without a zone are UTC. */
 #include "cql/cql_internal.h"
 
+#include <stdio.h>
 #include <string.h>
+
+#define DAY_NS 86400000000000
 
 struct scan {
 	const uint8_t *at, *end;
@@ -46,7 +49,7 @@ static bool civil_date(struct scan *s, struct civil *c)
 }
 
 /* hh:mm[:ss[.fraction]]; the fraction is given in nanoseconds. */
-static bool day_time(struct scan *s, bool seconds_needed, int64_t *ret_ns)
+static bool day_time(struct scan *s, int64_t *ret_ns)
 {
 	int64_t hour, minute, second = 0, fraction = 0;
 	if (!digits(s, 1, 2, &hour) || !skip(s, ':') || !digits(s, 2, 2, &minute))
@@ -61,8 +64,6 @@ static bool day_time(struct scan *s, bool seconds_needed, int64_t *ret_ns)
 			for (int64_t n = s->at - start; n < 9; n++)
 				fraction *= 10;
 		}
-	} else if (seconds_needed) {
-		return false;
 	}
 	*ret_ns = ((hour * 60 + minute) * 60 + second) * 1000000000 + fraction;
 	return hour < 24 && minute < 60 && second < 60;
@@ -110,7 +111,7 @@ enum sm_err cql__timestamp_of_text(struct bytes text, int64_t *ret_ms)
 		return SM_SYNTAX;
 	if (s.end - s.at > 1 && (*s.at == 'T' || *s.at == ' ') && s.at[1] >= '0' && s.at[1] <= '9') {
 		s.at++;
-		if (!day_time(&s, false, &ns))
+		if (!day_time(&s, &ns))
 			return SM_SYNTAX;
 	}
 	if (!zone(&s, &offset_ms))
@@ -123,6 +124,12 @@ enum sm_err cql__date_of_text(struct bytes text, uint32_t *ret_days)
 {
 	struct scan s = {text.data, text.data + text.size};
 	struct civil c;
+	int64_t number;
+	if (digits(&s, 1, 10, &number) && s.at == s.end && number <= UINT32_MAX) { /* the days as they are stored */
+		*ret_days = (uint32_t)number;
+		return SM_OK;
+	}
+	s.at = text.data;
 	if (!civil_date(&s, &c) || s.at != s.end)
 		return SM_SYNTAX;
 	int64_t days = civil_to_ms(&c) / 86400000 + ((int64_t)1 << 31);
@@ -135,39 +142,81 @@ enum sm_err cql__date_of_text(struct bytes text, uint32_t *ret_days)
 enum sm_err cql__time_of_text(struct bytes text, int64_t *ret_ns)
 {
 	struct scan s = {text.data, text.data + text.size};
-	return day_time(&s, true, ret_ns) && s.at == s.end ? SM_OK : SM_SYNTAX;
+	int64_t hour, minute, second, fraction = 0;
+	if (digits(&s, 1, 15, ret_ns) && s.at == s.end) /* nanoseconds in quotes */
+		return *ret_ns < DAY_NS ? SM_OK : SM_SYNTAX;
+	s.at = text.data;
+	if (!digits(&s, 1, 2, &hour) || !skip(&s, ':') || !digits(&s, 1, 2, &minute) || !skip(&s, ':') || !digits(&s, 1, 2, &second))
+		return SM_SYNTAX;
+	if (skip(&s, '.')) {
+		const uint8_t *start = s.at;
+		if (!digits(&s, 1, 9, &fraction))
+			return SM_SYNTAX;
+		for (int64_t n = s.at - start; n < 9; n++)
+			fraction *= 10;
+	}
+	*ret_ns = ((hour * 60 + minute) * 60 + second) * 1000000000 + fraction;
+	return s.at == s.end && hour < 24 && minute < 60 && second < 60 ? SM_OK : SM_SYNTAX;
 }
 
 /* ---- durations: months, days and nanoseconds, as three signed variable-length integers (native protocol v5, 6.9) ---- */
 
-static bool add_unit(struct cql_duration *d, int64_t n, const char *unit, size_t size)
+struct building {
+	struct cql_duration d;
+	int last; /* the unit before, from years on; -1: none yet */
+	struct cql_problem *why;
+};
+
+static bool too_many(struct building *b, const char *what, const char *most)
 {
-	static const struct {
-		const char *name;
-		int64_t months, days, ns;
-	} units[] = {
-		{"y", 12, 0, 0},          {"mo", 1, 0, 0},         {"w", 0, 7, 0},        {"d", 0, 1, 0},     {"h", 0, 0, 3600000000000},
-		{"m", 0, 0, 60000000000}, {"s", 0, 0, 1000000000}, {"ms", 0, 0, 1000000}, {"us", 0, 0, 1000}, {"\xc2\xb5s", 0, 0, 1000},
-		{"ns", 0, 0, 1}};
-	for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
-		if (strlen(units[i].name) != size || strncasecmp(units[i].name, unit, size) != 0)
-			continue;
-		int64_t months, days, ns;
-		if (__builtin_mul_overflow(n, units[i].months, &months) || __builtin_mul_overflow(n, units[i].days, &days) ||
-		    __builtin_mul_overflow(n, units[i].ns, &ns) || __builtin_add_overflow(d->ns, ns, &d->ns))
-			return false;
-		months += d->months;
-		days += d->days;
-		if (months > INT32_MAX || days > INT32_MAX)
-			return false;
-		d->months = (int32_t)months;
-		d->days = (int32_t)days;
-		return true;
-	}
+	snprintf(b->why->text, sizeof b->why->text, "Invalid duration. The total number of %s must be less or equal to %s", what, most);
 	return false;
 }
 
-static bool iso_duration(struct scan *s, struct cql_duration *d)
+static bool add_unit(struct building *b, int64_t n, const char *unit, size_t size)
+{
+	static const struct {
+		const char *name, *plural;
+		int64_t months, days, ns;
+		int rank;
+	} units[] = {{"y", "years", 12, 0, 0, 0},
+		     {"mo", "months", 1, 0, 0, 1},
+		     {"w", "weeks", 0, 7, 0, 2},
+		     {"d", "days", 0, 1, 0, 3},
+		     {"h", "hours", 0, 0, 3600000000000, 4},
+		     {"m", "minutes", 0, 0, 60000000000, 5},
+		     {"s", "seconds", 0, 0, 1000000000, 6},
+		     {"ms", "milliseconds", 0, 0, 1000000, 7},
+		     {"us", "microseconds", 0, 0, 1000, 8},
+		     {"ns", "nanoseconds", 0, 0, 1, 9},
+		     {"\xc2\xb5s", "microseconds", 0, 0, 1000, 8}};
+	size_t i = 0;
+	while (i < sizeof units / sizeof units[0] && (strlen(units[i].name) != size || strncasecmp(units[i].name, unit, size) != 0))
+		i++;
+	if (i == sizeof units / sizeof units[0])
+		return false;
+	if (units[i].rank == b->last)
+		snprintf(b->why->text, sizeof b->why->text, "Invalid duration. The %s are specified multiple times", units[i].plural);
+	else if (units[i].rank < b->last)
+		snprintf(b->why->text, sizeof b->why->text, "Invalid duration. The %s should be after %s", units[b->last].plural,
+			 units[i].plural);
+	if (units[i].rank <= b->last)
+		return false;
+	b->last = units[i].rank;
+	struct cql_duration *d = &b->d;
+	int64_t months, days, ns;
+	if (__builtin_mul_overflow(n, units[i].months, &months) || months + d->months > INT32_MAX)
+		return too_many(b, "months", "2147483647");
+	if (__builtin_mul_overflow(n, units[i].days, &days) || days + d->days > INT32_MAX)
+		return too_many(b, "days", "2147483647");
+	if (__builtin_mul_overflow(n, units[i].ns, &ns) || __builtin_add_overflow(d->ns, ns, &d->ns))
+		return too_many(b, "nanoseconds", "9223372036854775807");
+	d->months += (int32_t)months;
+	d->days += (int32_t)days;
+	return true;
+}
+
+static bool iso_duration(struct scan *s, struct building *b)
 {
 	bool time = false;
 	int64_t n;
@@ -179,7 +228,7 @@ static bool iso_duration(struct scan *s, struct cql_duration *d)
 			if (i < 5 && !skip(s, "--T::"[i]) && !skip(s, "--t::"[i]))
 				return false;
 		}
-		*d = (struct cql_duration){(int32_t)(v[0] * 12 + v[1]), (int32_t)v[2], ((v[3] * 60 + v[4]) * 60 + v[5]) * 1000000000};
+		b->d = (struct cql_duration){(int32_t)(v[0] * 12 + v[1]), (int32_t)v[2], ((v[3] * 60 + v[4]) * 60 + v[5]) * 1000000000};
 		return true;
 	}
 	while (s->at < s->end) {
@@ -191,21 +240,22 @@ static bool iso_duration(struct scan *s, struct cql_duration *d)
 			return false;
 		const char *unit = (const char *)s->at++;
 		bool month = (*unit | 32) == 'm' && !time;
-		if (!add_unit(d, n, month ? "mo" : unit, month ? 2 : 1))
+		if (!add_unit(b, n, month ? "mo" : unit, month ? 2 : 1))
 			return false;
 	}
 	return true;
 }
 
-enum sm_err cql__duration_of_text(struct bytes text, struct cql_duration *ret_duration)
+enum sm_err cql__duration_of_text(struct bytes text, struct cql_duration *ret_duration, struct cql_problem *ret_why)
 {
 	struct scan s = {text.data, text.data + text.size};
-	struct cql_duration d = {0};
+	struct building b = {.last = -1, .why = ret_why};
 	bool negative = skip(&s, '-');
+	ret_why->text[0] = 0;
 	if (s.at == s.end)
 		return SM_SYNTAX;
 	if (skip(&s, 'P') || skip(&s, 'p')) {
-		if (!iso_duration(&s, &d))
+		if (!iso_duration(&s, &b))
 			return SM_SYNTAX;
 	} else {
 		while (s.at < s.end) {
@@ -215,13 +265,13 @@ enum sm_err cql__duration_of_text(struct bytes text, struct cql_duration *ret_du
 			const uint8_t *unit = s.at;
 			while (s.at < s.end && (*s.at < '0' || *s.at > '9'))
 				s.at++;
-			if (!add_unit(&d, n, (const char *)unit, (size_t)(s.at - unit)))
+			if (!add_unit(&b, n, (const char *)unit, (size_t)(s.at - unit)))
 				return SM_SYNTAX;
 		}
 	}
 	if (negative)
-		d = (struct cql_duration){-d.months, -d.days, -d.ns};
-	*ret_duration = d;
+		b.d = (struct cql_duration){-b.d.months, -b.d.days, -b.d.ns};
+	*ret_duration = b.d;
 	return SM_OK;
 }
 

@@ -111,8 +111,14 @@ static enum sm_err number(const struct literal *l, struct store_cell *ret)
 	switch (l->type->id) {
 	case STORE_BIGINT:
 	case STORE_COUNTER:
-	case STORE_TIMESTAMP:
-	case STORE_TIME: return whole_number(l, "long", 8, ret);
+	case STORE_TIMESTAMP: return whole_number(l, "long", 8, ret);
+	case STORE_TIME: {
+		int64_t ns;
+		if (l->text[0] == '-' || cql__time_of_text(l->term->text, &ns) != SM_OK)
+			return cql__fail(l->err, CQL_INVALID, "Unable to make long (for time) from: '%.400s'", l->text);
+		*ret = cql__cell_long(l->arena, ns);
+		return SM_OK;
+	}
 	case STORE_INT: return whole_number(l, "int", 4, ret);
 	case STORE_SMALLINT: return whole_number(l, "short", 2, ret);
 	case STORE_TINYINT: return whole_number(l, "byte", 1, ret);
@@ -121,7 +127,7 @@ static enum sm_err number(const struct literal *l, struct store_cell *ret)
 		errno = 0;
 		unsigned long long v = strtoull(l->text, &end, 10); /* days, not shifted */
 		if (errno || *end || l->text[0] == '-' || v > UINT32_MAX)
-			return cql__fail(l->err, CQL_INVALID, "Unable to make unsigned int from '%.400s'", l->text);
+			return cql__fail(l->err, CQL_INVALID, "Unable to make unsigned int (for date) from: '%.400s'", l->text);
 		*ret = cql__cell_int(l->arena, (int32_t)(uint32_t)v);
 		return SM_OK;
 	}
@@ -135,11 +141,17 @@ static enum sm_err number(const struct literal *l, struct store_cell *ret)
 
 static enum sm_err inet_address(const struct literal *l, struct store_cell *ret)
 {
+	static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 	uint8_t out[16];
-	if (inet_pton(AF_INET, l->text, out) == 1)
+	struct in_addr short_form;
+	if (l->text[0] == 0)
+		*ret = cql__cell(l->arena, "", 0);
+	else if (inet_pton(AF_INET, l->text, out) == 1)
 		*ret = cql__cell(l->arena, out, 4);
 	else if (inet_pton(AF_INET6, l->text, out) == 1)
-		*ret = cql__cell(l->arena, out, 16);
+		*ret = memcmp(out, mapped, sizeof mapped) == 0 ? cql__cell(l->arena, out + 12, 4) : cql__cell(l->arena, out, 16);
+	else if (strspn(l->text, "0123456789.") == strlen(l->text) && inet_aton(l->text, &short_form)) /* 1.2.3 is 1.2.0.3 */
+		*ret = cql__cell(l->arena, &short_form.s_addr, 4);
 	else
 		return cql__fail(l->err, CQL_INVALID, "Unable to make inet address from '%.400s'", l->text);
 	return SM_OK;
@@ -204,8 +216,10 @@ static enum sm_err uuid(const struct literal *l, struct store_cell *ret)
 static enum sm_err duration(const struct literal *l, struct store_cell *ret)
 {
 	struct cql_duration d;
-	if (cql__duration_of_text(l->term->text, &d) != SM_OK)
-		return cql__fail(l->err, CQL_INVALID, "Unable to convert '%.400s' to a duration", l->text);
+	struct cql_problem why;
+	if (cql__duration_of_text(l->term->text, &d, &why) != SM_OK)
+		return why.text[0] ? cql__fail(l->err, CQL_INVALID, "%s", why.text)
+				   : cql__fail(l->err, CQL_INVALID, "Unable to convert '%.400s' to a duration", l->text);
 	*ret = cql__duration_cell(&d, l->arena);
 	return SM_OK;
 }

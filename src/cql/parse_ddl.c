@@ -216,7 +216,7 @@ static bool alter_type(struct parser *p, struct cql_ddl *d)
 	if (parse__skip_word(p, "add"))
 		return add_columns(p, d);
 	if (parse__at_word(p, "alter"))
-		return parse__fail(p, CQL_INVALID, "Alterations of the type of an existing field are no longer supported");
+		return parse__fail(p, CQL_INVALID, "Altering field types is no longer supported");
 	if (!parse__take_word(p, "rename"))
 		return false;
 	d->column_if_exists = false;

@@ -173,7 +173,7 @@ static bool insert(struct parser *p, struct cql_modify *m)
 
 static bool sign_follows_name(struct parser *p)
 {
-	if (p->token.kind != TOK_IDENT && p->token.kind != TOK_QUOTED)
+	if ((p->token.kind != TOK_IDENT && p->token.kind != TOK_QUOTED) || parse__at_word(p, "null"))
 		return false;
 	struct cql_token next = parse__peek(p);
 	return next.kind == TOK_PUNCTUATION && (next.punctuation == '+' || next.punctuation == '-');
@@ -186,7 +186,7 @@ static bool assign_value(struct parser *p, struct cql_assign *a)
 		if (!parse__name(p, "a column name", &other))
 			return false;
 		if (strcmp(other, a->column) != 0)
-			return parse__fail(p, CQL_INVALID, "Only expressions of the form X = X + <value> are supported.");
+			return parse__fail(p, CQL_SYNTAX_ERROR, "Only expressions of the form X = X +<value> are supported.");
 		a->kind = parse__skip(p, '+') ? CQL_SET_ADD : CQL_SET_SUBTRACT;
 		if (a->kind == CQL_SET_SUBTRACT)
 			parse__next(p);
@@ -199,7 +199,7 @@ static bool assign_value(struct parser *p, struct cql_assign *a)
 		if (!parse__name(p, "a column name", &other))
 			return false;
 		return strcmp(other, a->column) == 0 ||
-		       parse__fail(p, CQL_INVALID, "Only expressions of the form X = <value> + X are supported.");
+		       parse__fail(p, CQL_SYNTAX_ERROR, "Only expressions of the form X = <value> + X are supported.");
 	}
 	return !p->failed;
 }

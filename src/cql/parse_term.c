@@ -30,12 +30,18 @@ static bool type_args(struct parser *p, struct cql_type_name *type)
 	uint32_t cap = 0;
 	do {
 		struct cql_type_name *arg = NULL, **args;
+		bool negative = parse__at(p, '-');
+		if (negative)
+			parse__next(p);
 		if (p->token.kind == TOK_INTEGER) { /* vector<float, 3> */
 			arg = arena_alloc(p->arena, sizeof *arg);
 			if (!arg)
 				return parse__memory(p);
-			arg->name = arena_string(p->arena, (const char *)p->token.text.data, p->token.text.size);
+			arg->name = arena_printf(p->arena, "%s%.*s", negative ? "-" : "", (int)p->token.text.size,
+						 (const char *)p->token.text.data);
 			parse__next(p);
+		} else if (negative) {
+			return parse__expected(p, "a number after '-'");
 		} else if (!parse__type(p, &arg)) {
 			return false;
 		}
@@ -148,8 +154,10 @@ static bool braces(struct parser *p, struct cql_term **ret_term)
 	do {
 		struct cql_term *arg;
 		struct cql_token next = parse__peek(p);
+		bool value = parse__at_word(p, "true") || parse__at_word(p, "false") || parse__at_word(p, "null") ||
+			     parse__at_word(p, "nan") || parse__at_word(p, "infinity");
 		if ((p->token.kind == TOK_IDENT || p->token.kind == TOK_QUOTED) && next.kind == TOK_PUNCTUATION &&
-		    next.punctuation == ':') {
+		    next.punctuation == ':' && !value) {
 			if (!(arg = new_term(p, CQL_TERM_COLUMN)) || !parse__name(p, "a field", &arg->name))
 				return false;
 		} else if (!parse__term(p, &arg)) {

@@ -128,7 +128,7 @@ static enum sm_err check_element(const struct resolving *r, const struct cql_typ
 		return cql__fail(err, CQL_INVALID, "Durations are not allowed inside sets: %s", written);
 	if (element->id == STORE_DURATION && id == STORE_MAP && at == 0)
 		return cql__fail(err, CQL_INVALID, "Durations are not allowed as map keys: %s", written);
-	if (store_type_multi_cell(element))
+	if (store_type_multi_cell(element) && id != STORE_VECTOR)
 		return cql__fail(err, CQL_INVALID, "Non-frozen %s are not allowed inside collections: %s",
 				 element->id == STORE_UDT ? "UDTs" : "collections", written);
 	return SM_OK;
@@ -144,7 +144,7 @@ static enum sm_err composite(const struct resolving *r, const struct cql_type_na
 	if (count > STORE_COLUMNS_MAX)
 		return wrong_count(r, name, "fewer elements");
 	for (uint32_t i = 0; i < count; i++) {
-		enum sm_err err = resolve(r, name->args[i], frozen || !collection, &types[i]);
+		enum sm_err err = resolve(r, name->args[i], frozen || id == STORE_TUPLE, &types[i]);
 		if (err || (err = check_element(r, name, id, (uint16_t)i, &types[i])))
 			return err;
 	}
@@ -152,7 +152,7 @@ static enum sm_err composite(const struct resolving *r, const struct cql_type_na
 	return SM_OK;
 }
 
-static enum sm_err vector(const struct resolving *r, const struct cql_type_name *name, struct store_type *ret_type)
+static enum sm_err vector(const struct resolving *r, const struct cql_type_name *name, bool frozen, struct store_type *ret_type)
 {
 	char *end = NULL;
 	long dimension = name->arg_count == 2 ? strtol(name->args[1]->name, &end, 10) : 0;
@@ -163,7 +163,7 @@ static enum sm_err vector(const struct resolving *r, const struct cql_type_name 
 	if (dimension > CQL_VECTOR_DIMENSION_MAX)
 		return cql__fail(r->c->err, CQL_INVALID, "vectors may have at most %d dimensions; given %ld", CQL_VECTOR_DIMENSION_MAX,
 				 dimension);
-	enum sm_err err = composite(r, name, STORE_VECTOR, 1, true, ret_type);
+	enum sm_err err = composite(r, name, STORE_VECTOR, 1, frozen, ret_type);
 	ret_type->dimension = (uint32_t)dimension;
 	return err;
 }
@@ -214,7 +214,7 @@ static enum sm_err resolve(const struct resolving *r, const struct cql_type_name
 			return SM_OK;
 		}
 	}
-	bool word = !name->quoted && !name->qualified;
+	bool word = !name->quoted && !name->qualified && name->arg_count;
 	if (word && strcmp(name->name, "frozen") == 0) {
 		if (name->arg_count != 1)
 			return wrong_count(r, name, "one type");
@@ -231,10 +231,9 @@ static enum sm_err resolve(const struct resolving *r, const struct cql_type_name
 	if (word && strcmp(name->name, "map") == 0)
 		return name->arg_count == 2 ? composite(r, name, STORE_MAP, 2, frozen, ret_type) : wrong_count(r, name, "two types");
 	if (word && strcmp(name->name, "tuple") == 0)
-		return name->arg_count ? composite(r, name, STORE_TUPLE, name->arg_count, true, ret_type)
-				       : wrong_count(r, name, "at least one type");
+		return composite(r, name, STORE_TUPLE, name->arg_count, true, ret_type);
 	if (word && strcmp(name->name, "vector") == 0)
-		return vector(r, name, ret_type);
+		return vector(r, name, frozen, ret_type);
 	if (name->name[0] == '\'')
 		return cql__fail(r->c->err, CQL_INVALID, "Custom types are not supported: %s", name->name);
 	return user_type(r, name, frozen, ret_type);

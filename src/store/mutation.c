@@ -58,6 +58,21 @@ struct encoding {
 	struct arena arena; /* emptied for each mutation */
 };
 
+/* c = c + 1, c = c + 2 in one statement; false: the counter is not there yet. */
+static bool add_up(struct encoding *e, const struct store_assignment *a, struct store__row *row)
+{
+	for (uint32_t i = 0; i < row->cell_count; i++) {
+		if (row->cells[i].id != a->column->id || row->cells[i].tombstone)
+			continue;
+		uint8_t *sum = arena_alloc_raw(&e->arena, 8, 1);
+		if (sum)
+			be64_put(sum, be64_get(row->cells[i].data) + be64_get(a->value.data));
+		row->cells[i].data = sum;
+		return sum != NULL;
+	}
+	return false;
+}
+
 static enum sm_err add_cell(struct encoding *e, const struct store_mutation *m, const struct store_assignment *a, struct store__row *row)
 {
 	if (store_type_multi_cell(&a->column->type)) {
@@ -71,6 +86,8 @@ static enum sm_err add_cell(struct encoding *e, const struct store_mutation *m, 
 		return SM_TOO_LARGE;
 	if (!tombstone && !store_value_ok(&a->column->type, a->value))
 		return SM_INVALID;
+	if (counter && !tombstone && add_up(e, a, row))
+		return SM_OK;
 	struct store__cell *cell = store__row_add(row);
 	if (!cell)
 		return SM_NO_MEMORY;

@@ -95,8 +95,7 @@ static bool copy(const struct store_type *from, const struct store_type *replace
 			return false;
 		for (uint16_t i = 0; i < from->element_count; i++)
 			if ((fields && !copy_text(from->fields[i], arena, &fields[i])) ||
-			    !copy(&from->elements[i], replacement, freeze || frozen || from->id == STORE_TUPLE || from->id == STORE_VECTOR,
-				  arena, &elements[i]))
+			    !copy(&from->elements[i], replacement, freeze || frozen || from->id == STORE_TUPLE, arena, &elements[i]))
 				return false;
 		t.fields = fields;
 	}
