@@ -135,6 +135,8 @@ enum sm_err store__count(struct store__counting *c, struct bytes key, struct byt
 	for (uint32_t i = 0; !err && i < row.cell_count; i++) {
 		struct store__cell *cell = &row.cells[i];
 		struct sum *sum = NULL;
+		if (cell->id == STORE_FORM_ID)
+			continue;
 		for (uint32_t k = 0; k < counted->count; k++)
 			if (counted->sums[k].column == cell->id)
 				sum = &counted->sums[k];

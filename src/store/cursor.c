@@ -324,6 +324,17 @@ static enum sm_err read_error(char *text)
 	return err == SM_NOT_FOUND ? SM_CORRUPT : err;
 }
 
+/* From the key, or as it was written where the row has that. */
+static enum sm_err take_clustering(struct store_cursor *c, struct bytes encoded)
+{
+	struct store_cell *cells = c->cells + c->table->public.partition_key_count;
+	const struct store__cell *form = c->current.cell_count ? &c->current.cells[0] : NULL;
+	enum sm_err err = store__clustering_decode(&c->table->public, encoded, &c->clustering, cells);
+	if (err || !form || form->id != STORE_FORM_ID)
+		return err;
+	return store__clustering_reform(&c->table->public, bytes_of(form->data, form->size), cells) ? SM_OK : SM_CORRUPT;
+}
+
 /* ---- point reads ---- */
 
 static enum sm_err point_next(struct store_cursor *c)
@@ -363,7 +374,7 @@ static enum sm_err point_next(struct store_cursor *c)
 	for (uint16_t i = 0; i < c->table->public.partition_key_count; i++)
 		c->timestamps_us[i] = STORE_NO_TIME;
 	c->row.token = key.token;
-	return store__clustering_decode(&c->table->public, key.rest, &c->clustering, c->cells + c->table->public.partition_key_count);
+	return take_clustering(c, key.rest);
 }
 
 /* ---- iterating ---- */
@@ -573,8 +584,7 @@ static enum sm_err partition_next(struct store_cursor *c)
 		c->advance = true;
 		if (c->table->public.static_count)
 			fill(c, &c->statics, STORE_STATIC, c->deleted_us);
-		return store__clustering_decode(&c->table->public, clustering, &c->clustering,
-						c->cells + c->table->public.partition_key_count);
+		return take_clustering(c, clustering);
 	}
 }
 

@@ -12,6 +12,9 @@
  * Each clustering column is encoded so that memcmp of two encodings is Cassandra's order of the values (key_value.c), and no encoding is
  * the beginning of another, so a prefix of columns is a prefix of bytes.
  *
+ * Where the encoding of a value does not keep its form (1.50 is 1.5), the row's value has the clustering as it was written too, in a cell
+ * with the column id 0: [u32 size][bytes] for each column.
+ *
  * A descending column has all bytes of its encoding inverted. The bounds of a range deletion are encodings too: it deletes
  * the rows with lower <= x < upper. */
 #include "store/store_internal.h"
@@ -138,6 +141,48 @@ enum sm_err store__clustering_decode(const struct store_table *table, struct byt
 			return SM_CORRUPT;
 	}
 	return reader_left(&r) ? SM_CORRUPT : SM_OK;
+}
+
+bool store__loses_form(const struct store_type *type)
+{
+	bool loses = type->id == STORE_DECIMAL || type->id == STORE_VARINT || type->id == STORE_TUPLE || type->id == STORE_UDT ||
+		     type->id == STORE_BOOLEAN || type->id == STORE_FLOAT || type->id == STORE_DOUBLE;
+	for (uint16_t i = 0; !loses && i < type->element_count; i++)
+		loses = store__loses_form(&type->elements[i]);
+	return loses;
+}
+
+enum sm_err store__clustering_form(const struct store_table *table, const struct store_cell *clustering, struct bytes encoded,
+				   struct buf *out)
+{
+	struct store_cell back[STORE_COLUMNS_MAX];
+	struct buf scratch;
+	bool same = true;
+	buf_init(&scratch);
+	enum sm_err err = store__clustering_decode(table, encoded, &scratch, back);
+	for (uint16_t i = 0; !err && i < table->clustering_count; i++) {
+		same &= bytes_equal(bytes_of(back[i].data, (size_t)back[i].size), bytes_of(clustering[i].data, (size_t)clustering[i].size));
+		buf_be32(out, (uint32_t)clustering[i].size);
+		buf_append(out, clustering[i].data, (size_t)clustering[i].size);
+	}
+	buf_done(&scratch);
+	if (same)
+		buf_clear(out);
+	return err ? err : out->failed ? SM_NO_MEMORY : SM_OK;
+}
+
+bool store__clustering_reform(const struct store_table *table, struct bytes form, struct store_cell *cells)
+{
+	struct byte_reader r = byte_reader(form);
+	for (uint16_t i = 0; i < table->clustering_count; i++) {
+		uint32_t size = reader_be32(&r);
+		struct store_cell cell = {reader_take(&r, size), (int32_t)size};
+		const struct store_type *type = &table->columns[table->partition_key_count + i].type;
+		if (!cell.data || size > STORE_KEY_BYTES_MAX || !store_value_ok(type, cell) || store_compare(type, cell, cells[i]) != 0)
+			return false;
+		cells[i] = cell;
+	}
+	return reader_left(&r) == 0;
 }
 
 bool store__successor(struct buf *b, size_t at)

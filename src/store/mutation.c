@@ -170,6 +170,25 @@ static enum sm_err encode_range(const struct store_mutation *m, struct bytes pre
 	return err;
 }
 
+/* The clustering as it was written, in front of the row's cells. */
+static enum sm_err add_form(struct encoding *e, const struct store_mutation *m, struct bytes encoded, struct store__row *row)
+{
+	struct buf form;
+	buf_init(&form);
+	enum sm_err err = store__clustering_form(m->table, m->clustering, encoded, &form);
+	uint8_t *copy = !err && form.end ? arena_copy(&e->arena, form.data, form.end) : NULL;
+	struct store__cell *cell = copy ? store__row_add(row) : NULL;
+	if (!err && form.end && !cell)
+		err = SM_NO_MEMORY;
+	if (cell) {
+		memmove(row->cells + 1, row->cells, (row->cell_count - 1u) * sizeof *row->cells);
+		row->cells[0] = (struct store__cell){
+			.id = STORE_FORM_ID, .timestamp_us = m->timestamp_us, .data = copy, .size = (uint32_t)form.end};
+	}
+	buf_done(&form);
+	return err;
+}
+
 /* Cells, marker or deletion of one row. A statement without clustering writes static cells only. */
 static enum sm_err encode_row(struct encoding *e, const struct store_mutation *m, struct store__row *row)
 {
@@ -195,7 +214,11 @@ static enum sm_err encode_row(struct encoding *e, const struct store_mutation *m
 	size_t at = store__op_begin(ops, op_of(e, m));
 	buf_append_bytes(ops, buf_bytes(&e->prefix));
 	buf_u8(ops, STORE_KEY_ROW);
+	size_t clustering_at = ops->end;
 	if ((err = store__clustering_encode(t, m->clustering, t->clustering_count, ops)))
+		return err;
+	if (store__table_of(t)->loses_form && m->kind != STORE_DELETE_ROW && m->kind != STORE_DELETE_CELLS &&
+	    (err = add_form(e, m, bytes_of(ops->data + clustering_at, ops->end - clustering_at), row)))
 		return err;
 	store__op_value(ops, at);
 	store__row_encode(row, ops);

@@ -84,7 +84,7 @@ static bool cell_goes(const struct store__cell *cell, const struct store__table 
 {
 	if (cell->timestamp_us <= covered_us)
 		return true;
-	if (cell->id < table->next_column_id && table->column_of_id[cell->id] == STORE_NO_COLUMN)
+	if (cell->id != STORE_FORM_ID && cell->id < table->next_column_id && table->column_of_id[cell->id] == STORE_NO_COLUMN)
 		return true;
 	return cell->timestamp_us < others_us && cell_due(cell, table, now_s);
 }
@@ -117,6 +117,10 @@ bool store__purge_row(struct store__row *row, const struct store__table *table, 
 			changed = true;
 		}
 		row->cells[kept++] = *cell;
+	}
+	if (kept == 1 && row->cells[0].id == STORE_FORM_ID && row->marker_us == STORE_NO_TIME && row->deleted_us == STORE_NO_TIME) {
+		kept = 0; /* the form of a clustering of which nothing is left */
+		changed = true;
 	}
 	row->cell_count = kept;
 	return changed;

@@ -151,6 +151,8 @@ static enum sm_err copy_columns(struct store__table *t, const struct store_table
 
 static bool index_columns(struct store__table *t)
 {
+	for (uint16_t i = 0; i < t->public.clustering_count; i++)
+		t->loses_form |= store__loses_form(&t->public.columns[t->public.partition_key_count + i].type);
 	t->column_of_id = arena_alloc(&t->arena, t->next_column_id * sizeof *t->column_of_id);
 	if (!t->column_of_id)
 		return false;

@@ -51,6 +51,12 @@ SM_MUST_CHECK enum sm_err store__clustering_encode(const struct store_table *tab
 /* Decode all clustering columns; the cells point into scratch (cleared first). Errors: SM_CORRUPT, SM_NO_MEMORY. */
 SM_MUST_CHECK enum sm_err store__clustering_decode(const struct store_table *table, struct bytes encoded, struct buf *scratch,
 						   struct store_cell *ret_cells);
+/* The clustering as it was written, where the key has only its order: appended to out, which is left empty where the key has all of it. And
+ * back: false when the bytes are no such thing. */
+SM_MUST_CHECK enum sm_err store__clustering_form(const struct store_table *table, const struct store_cell *clustering, struct bytes encoded,
+						 struct buf *out);
+bool store__clustering_reform(const struct store_table *table, struct bytes form, struct store_cell *cells);
+bool store__loses_form(const struct store_type *type); /* as a clustering column */
 /* Turn the run of bytes, from at to its end, into the smallest one that is larger than all that begin with it.
  * false: there is none (all 0xff, or empty). */
 bool store__successor(struct buf *b, size_t at);
@@ -165,10 +171,12 @@ struct store__table {
 	atomic_uint refs;
 	struct arena arena;
 	uint32_t next_column_id;
+	bool loses_form;        /* a clustering column's encoding keeps its value's place, not its form: rows may have it (key.c) */
 	uint16_t *column_of_id; /* next_column_id entries; STORE_NO_COLUMN: dropped */
 	struct store__table_state *state;
 };
 #define STORE_NO_COLUMN UINT16_MAX
+#define STORE_FORM_ID 0 /* of the cell that has the clustering as it was written; columns begin at 1 */
 struct store__schema {
 	struct store_schema public; /* first */
 	atomic_uint refs;
