@@ -250,7 +250,7 @@ static void modify_on_pool(struct sm_work *work)
 		answer_error(r);
 	else
 		answer_result(r);
-	send_back(r);
+	request__send_back(r);
 }
 
 static bool start_on_pool(struct request *r, int64_t now_us)

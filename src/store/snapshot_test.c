@@ -38,16 +38,19 @@ static enum sm_err alter(struct fixture *f, const char *columns)
 {
 	char text[200];
 	struct store_column list[16];
+	struct arena arena;
 	const struct store_table *now = table_of(f, "t");
+	arena_init(&arena, 0);
 	snprintf(text, sizeof text, "%s", columns);
 	struct store_table t = {
-		.keyspace = "ks", .name = "t", .columns = list, .column_count = parse_columns(text, list), .gc_grace_s = 864000};
+		.keyspace = "ks", .name = "t", .columns = list, .column_count = parse_columns(text, list, &arena), .gc_grace_s = 864000};
 	for (uint16_t i = 0; i < t.column_count; i++) {
 		const struct store_column *was = store_find_column(now, list[i].name);
 		list[i].id = was ? was->id : 0;
 	}
 	struct store_change c = {.kind = STORE_ALTER_TABLE, .keyspace = "ks", .table = "t", .new_table = &t};
 	enum sm_err err = store_change_wait(f->store, &c, NULL);
+	arena_done(&arena);
 	fixture_look(f);
 	return err;
 }
