@@ -138,6 +138,13 @@ static bool describe_topic(struct kafka_request *r, const struct kafka_describe_
 	return true;
 }
 
+static const char *protocol_of(const struct kafka_listener *listener)
+{
+	if (listener->sasl)
+		return listener->tls ? "SASL_SSL" : "SASL_PLAINTEXT";
+	return listener->tls ? "SSL" : "PLAINTEXT";
+}
+
 static bool describe_broker(struct kafka_request *r, const struct kafka_describe_configs_resource *q, struct kafka_described_resource *out)
 {
 	const struct kafka_server *s = r->server;
@@ -148,7 +155,10 @@ static bool describe_broker(struct kafka_request *r, const struct kafka_describe
 		out->error_message = kafka__text("There is one broker; this is not its id.");
 		return true;
 	}
+	const char *listener = arena_printf(&r->arena, "%s://%.*s:%u", protocol_of(r->listener), (int)kafka__our_host(r).size,
+					    (const char *)kafka__our_host(r).data, kafka__our_port(r));
 	struct shown shown[] = {
+		{"advertised.listeners", listener, TYPE_LIST, SOURCE_STATIC_BROKER, NULL},
 		{"broker.id", arena_printf(&r->arena, "%d", s->node_id), TYPE_INT, SOURCE_STATIC_BROKER, NULL},
 		{"node.id", arena_printf(&r->arena, "%d", s->node_id), TYPE_INT, SOURCE_STATIC_BROKER, NULL},
 		{"num.partitions", arena_printf(&r->arena, "%d", s->partitions), TYPE_INT, SOURCE_STATIC_BROKER, NULL},

@@ -194,7 +194,7 @@ static void measure(struct kafka_request *r)
 	if (!dir || !list)
 		return; /* an answer without a directory: out of memory */
 	kafka__defaults(&kafka_layout_log_dir, dir);
-	dir->log_dir = bytes_str("log"); /* in the data directory, whose place is nobody else's business */
+	dir->log_dir = bytes_str(KAFKA_LOG_DIR);
 	dir->topics = list;
 	for (uint32_t i = 0; i < topics->count; i++)
 		if (put_sizes(r, &topics->items[i], &list[dir->topics_count]) && list[dir->topics_count].partitions_count)
@@ -211,12 +211,7 @@ void kafka__describe_log_dirs(struct kafka_request *r)
 	kafka__pool(r, measure);
 }
 
-/* ---- what one broker has nothing of ---- */
-
-void kafka__list_partition_reassignments(struct kafka_request *r)
-{
-	kafka__finish(r);
-}
+/* ---- ListConfigResources ---- */
 
 enum { RESOURCE_TOPIC = 2, RESOURCE_BROKER = 4, RESOURCE_BROKER_LOGGER = 8, RESOURCE_CLIENT_METRICS = 16, RESOURCE_GROUP = 32 };
 

@@ -66,6 +66,7 @@ struct kafka_listener {
 	char advertised_host[KAFKA_HOST_MAX + 1]; /* "": each client is told the address that it connected to */
 	uint16_t advertised_port;
 	unsigned sasl;
+	bool tls;
 };
 struct kafka_server {
 	struct sm_system *system;
@@ -283,6 +284,9 @@ void kafka__part_end(struct kafka_request *request);
 
 /* Zeroed; NULL when the arena's bound is reached: the handler then calls kafka__abort. size 0 gives a pointer too. */
 void *kafka__alloc(struct kafka_request *request, size_t count, size_t size);
+/* Where the client is to find this broker (metadata.c). */
+struct bytes kafka__our_host(const struct kafka_request *request);
+uint16_t kafka__our_port(const struct kafka_request *request);
 /* "10.0.0.1:40312" -> "10.0.0.1", "[::1]:40312" -> "::1". */
 #define KAFKA_PEER_HOST_MAX 64
 const char *kafka__peer_host(const char *peer, char out[KAFKA_PEER_HOST_MAX]);

@@ -5,6 +5,7 @@
 #include "auth/auth_limits.h"
 #include "net/net_limits.h"
 
+#define KAFKA_LOG_DIR "log" /* what clients are told of where the log lies: the place of the data directory is nobody else's business */
 #define KAFKA_FRAME_MAX (NET_FRAME_MAX - 4) /* bytes of one request; above: the connection is closed, as by Kafka */
 #define KAFKA_REQUEST_ARENA_MAX (96u << 20) /* a request's parse tree and reply; above: the connection is closed */
 #define KAFKA_WAITING_MAX 64                /* requests of one connection not yet begun; then it is not read */

@@ -66,13 +66,12 @@ void kafka__api_versions(struct kafka_request *r)
 
 /* ---- Metadata ---- */
 
-/* Where the client is to find this broker. */
-static struct bytes our_host(const struct kafka_request *r)
+struct bytes kafka__our_host(const struct kafka_request *r)
 {
 	return bytes_str(*r->listener->advertised_host ? r->listener->advertised_host : r->host);
 }
 
-static uint16_t our_port(const struct kafka_request *r)
+uint16_t kafka__our_port(const struct kafka_request *r)
 {
 	return *r->listener->advertised_host ? r->listener->advertised_port : r->port;
 }
@@ -204,7 +203,7 @@ static void metadata_answer(struct kafka_request *r)
 		kafka__abort(r);
 		return;
 	}
-	*broker = (struct kafka_metadata_broker){r->server->node_id, our_host(r), our_port(r), {0}};
+	*broker = (struct kafka_metadata_broker){r->server->node_id, kafka__our_host(r), kafka__our_port(r), {0}};
 	reply->brokers = broker;
 	reply->brokers_count = 1;
 	reply->cluster_id = bytes_str(r->server->cluster_id);
@@ -275,7 +274,7 @@ void kafka__describe_cluster(struct kafka_request *r)
 		kafka__finish(r);
 		return;
 	}
-	*broker = (struct kafka_described_broker){r->server->node_id, our_host(r), our_port(r), {0}, false};
+	*broker = (struct kafka_described_broker){r->server->node_id, kafka__our_host(r), kafka__our_port(r), {0}, false};
 	reply->brokers = broker;
 	reply->brokers_count = 1;
 	reply->cluster_id = bytes_str(r->server->cluster_id);
@@ -310,8 +309,8 @@ void kafka__find_coordinator(struct kafka_request *r)
 	int16_t error = coordinator_error(q->key_type);
 	struct kafka_coordinator us = {
 		.node_id = error ? -1 : r->server->node_id,
-		.host = error ? KAFKA_EMPTY : our_host(r),
-		.port = error ? -1 : our_port(r),
+		.host = error ? KAFKA_EMPTY : kafka__our_host(r),
+		.port = error ? -1 : kafka__our_port(r),
 		.error_code = error,
 		.error_message = kafka__text(coordinator_text(error, q->key_type, r->version.version)),
 	};

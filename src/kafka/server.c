@@ -43,6 +43,7 @@ static enum sm_err listener_start(struct kafka_listener *l, const struct kafka_l
 		.protocol = &kafka__protocol,
 		.arg = l,
 	};
+	l->tls = options->tls != NULL;
 	return net_listen(&listen, &l->net, reterr);
 }
 
