@@ -204,7 +204,7 @@ static enum sm_err selection(struct cql_analysis *a, struct cql_select_plan *pla
 {
 	static const enum store_type_id natural[] = {STORE_TEXT,    STORE_INT,  STORE_UUID,    STORE_DOUBLE,
 						     STORE_BOOLEAN, STORE_BLOB, STORE_DURATION};
-	struct cql_expr *base;
+	struct cql_expr *base = NULL;
 	enum sm_err err;
 	switch (t->kind) {
 	case CQL_TERM_COLUMN: return column_expr(a, t->name, CQL_EXPR_COLUMN, ret_expr);

@@ -17,17 +17,17 @@
 #define CQL_NAME_MAX 48                    /* keyspace and table names, as in Cassandra */
 #define CQL_DISPATCHER_ROWS_MAX 2000       /* rows read on the dispatcher before a SELECT goes to the pool */
 #define CQL_DISPATCHER_PARTITIONS_MAX 16   /* partitions likewise */
-#define CQL_START_MS_MAX 12000      /* a read that waited for the pool so long is given up, as Cassandra's native_transport_timeout */
-#define CQL_LISTENERS_MAX 16        /* of one server */
-#define CQL_LOGINS_MAX 2            /* passwords hashed at a time; others wait */
-#define CQL_LOGIN_MS 30000          /* a connection that has not logged in by then is closed */
-#define CQL_LOGIN_FRAME_MAX 65536   /* body of a frame before the login */
-#define CQL_ESTIMATE_ROWS 20000     /* rows of a table that are read for system.size_estimates */
-#define CQL_TRACES_MAX 1000         /* tracing sessions kept; the oldest goes first */
-#define CQL_TRACE_EVENTS_MAX 64     /* of one session */
-#define CQL_TRACE_PARAMETERS_MAX 32 /* likewise */
-#define CQL_TRACE_TEXT_MAX 2000     /* bytes of an event's or a parameter's text */
+#define CQL_START_MS_MAX 12000         /* a read that waited for the pool so long is given up, as Cassandra's native_transport_timeout */
+#define CQL_LISTENERS_MAX 16           /* of one server */
+#define CQL_LOGINS_MAX 2               /* passwords hashed at a time; others wait */
+#define CQL_LOGIN_MS 30000             /* a connection that has not logged in by then is closed */
+#define CQL_LOGIN_FRAME_MAX 65536      /* body of a frame before the login */
+#define CQL_ESTIMATE_ROWS 20000        /* rows of a table that are read for system.size_estimates */
+#define CQL_TRACES_MAX 1000            /* tracing sessions kept; the oldest goes first */
+#define CQL_TRACE_EVENTS_MAX 64        /* of one session */
+#define CQL_TRACE_PARAMETERS_MAX 32    /* likewise */
+#define CQL_TRACE_TEXT_MAX 2000        /* bytes of an event's or a parameter's text */
 #define CQL_VECTOR_DIMENSION_MAX 65536 /* elements of a vector */
-#define CQL_TTL_MAX 630720000       /* 20 years in seconds */
+#define CQL_TTL_MAX 630720000          /* 20 years in seconds */
 
 #endif

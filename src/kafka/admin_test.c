@@ -282,10 +282,64 @@ static void a_group_that_is_not_of_consumers_must_be_empty(void **state)
 	close(fd);
 }
 
+static void one_broker_leads_holds_and_votes_alone(void **state)
+{
+	struct fixture *x = *state;
+	int fd = dial(x);
+	make_topic(x, "t", 1);
+	int32_t partitions[] = {0, 7}, elsewhere[] = {99};
+	struct kafka_elect_leaders_request *e = BODY(x, elect_leaders_request);
+	struct kafka_elect_leaders_topic topic = {BYTES("t"), partitions, 2};
+	e->topic_partitions = &topic;
+	e->topic_partitions_count = 1;
+	struct kafka_elect_leaders_response *elected = call(x, fd, KAFKA_ELECT_LEADERS, 2, e);
+	assert_int_equal(elected->replica_election_results_count, 1);
+	assert_int_equal(elected->replica_election_results[0].partition_result[0].error_code, KAFKA_ELECTION_NOT_NEEDED);
+	assert_int_equal(elected->replica_election_results[0].partition_result[1].error_code, KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+
+	struct kafka_describe_quorum_request *d = BODY(x, describe_quorum_request);
+	struct kafka_quorum_partition zero = {0};
+	struct kafka_quorum_topic metadata = {BYTES("__cluster_metadata"), &zero, 1};
+	d->topics = &metadata;
+	d->topics_count = 1;
+	struct kafka_describe_quorum_response *quorum = call(x, fd, KAFKA_DESCRIBE_QUORUM, 2, d);
+	assert_int_equal(quorum->nodes_count, 1);
+	int32_t leader = quorum->topics[0].partitions[0].leader_id;
+	assert_int_equal(quorum->topics[0].partitions[0].current_voters[0].replica_id, leader);
+
+	struct kafka_alter_partition_reassignments_request *a = BODY(x, alter_partition_reassignments_request);
+	struct kafka_reassignable_partition wanted = {0, &leader, 1};
+	struct kafka_reassignable_topic moved = {BYTES("t"), &wanted, 1};
+	a->topics = &moved;
+	a->topics_count = 1;
+	struct kafka_alter_partition_reassignments_response *there = call(x, fd, KAFKA_ALTER_PARTITION_REASSIGNMENTS, 1, a);
+	assert_int_equal(there->responses[0].partitions[0].error_code, 0);
+	wanted.replicas = elsewhere;
+	there = call(x, fd, KAFKA_ALTER_PARTITION_REASSIGNMENTS, 1, a);
+	assert_int_equal(there->responses[0].partitions[0].error_code, KAFKA_INVALID_REPLICA_ASSIGNMENT);
+	wanted.replicas_count = -1;
+	there = call(x, fd, KAFKA_ALTER_PARTITION_REASSIGNMENTS, 1, a);
+	assert_int_equal(there->responses[0].partitions[0].error_code, KAFKA_NO_REASSIGNMENT_IN_PROGRESS);
+
+	struct kafka_alter_replica_log_dirs_request *m = BODY(x, alter_replica_log_dirs_request);
+	struct kafka_moving_topic moving = {BYTES("t"), partitions, 2};
+	struct kafka_moving_dir dir = {BYTES(KAFKA_LOG_DIR), &moving, 1};
+	m->dirs = &dir;
+	m->dirs_count = 1;
+	struct kafka_alter_replica_log_dirs_response *at = call(x, fd, KAFKA_ALTER_REPLICA_LOG_DIRS, 2, m);
+	assert_int_equal(at->results[0].partitions[0].error_code, 0);
+	assert_int_equal(at->results[0].partitions[1].error_code, KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+	dir.path = BYTES("/elsewhere");
+	at = call(x, fd, KAFKA_ALTER_REPLICA_LOG_DIRS, 2, m);
+	assert_int_equal(at->results[0].partitions[0].error_code, KAFKA_LOG_DIR_NOT_FOUND);
+	close(fd);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_up, fixture_down)
 	const struct CMUnitTest tests[] = {
+		TEST(one_broker_leads_holds_and_votes_alone),
 		TEST(what_is_named_twice_is_answered_once),
 		TEST(a_cursor_that_points_nowhere_is_refused),
 		TEST(configs_name_what_they_are_taken_from),

@@ -33,7 +33,8 @@ struct kafka_server_options {
 	/* A login must be repeated after so long, else the connection is closed; 0: it lasts as long as the connection (Kafka's
 	 * connections.max.reauth.ms). */
 	uint32_t session_max_ms;
-	/* Offsets are dropped so long after their commit, or after their group became empty (Kafka's offsets.retention.minutes); 0: never. */
+	/* Offsets are dropped so long after their commit, or after their group became empty (Kafka's offsets.retention.minutes); 0: never.
+	 */
 	uint64_t offsets_retention_ms;
 	const char *quotas_path; /* the file of client quotas, copied; NULL: quotas last as long as the server */
 	const char *cluster_id;  /* copied; NULL: a fixed one */
