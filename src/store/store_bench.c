@@ -118,9 +118,9 @@ static uint64_t scan(void)
 	return n;
 }
 
-/* Partitions of 20 rows, written in rounds so that each is in several files. */
-#define PARTITIONS 2000
-#define PARTITION_ROWS 20
+/* Partitions of 120 rows, written in rounds so that each is in several files. */
+#define PARTITIONS 1000
+#define PARTITION_ROWS 120
 
 static void put_row(const struct store_table *t, uint32_t partition, uint32_t row)
 {
@@ -156,7 +156,7 @@ static const struct store_table *make_partitions(void)
 	for (uint32_t row = 0; row < PARTITION_ROWS; row++) {
 		for (uint32_t p = 0; p < PARTITIONS; p++)
 			put_row(wide, p, row);
-		for (uint64_t i = 0; i < 20000; i++) /* something between, so that memtables are flushed */
+		for (uint64_t i = 0; i < 2000; i++) /* something between, so that memtables are flushed */
 			put(i);
 	}
 	wait_for_all();
@@ -220,7 +220,7 @@ int main(int argc, char **argv)
 	uint64_t rows = 0;
 	for (uint32_t i = 0; i < PARTITIONS * 10; i++)
 		rows += read_partition(wide, i * 7919 % PARTITIONS);
-	report("partition of 20 rows", PARTITIONS * 10, seconds() - start, process_cpu_seconds() - cpu);
+	report("partition of 120 rows", PARTITIONS * 10, seconds() - start, process_cpu_seconds() - cpu);
 	start = seconds();
 	must(store->ops->close(store, &error), error.text);
 	printf("close %.1f ms\n", (seconds() - start) * 1000);
