@@ -97,17 +97,32 @@ static bool next_file(struct checking *c, struct bytes behind, struct buf *ret_k
 
 /* ---- a key ---- */
 
+static bool value_ok(const struct store_type *type, const uint8_t *data, uint32_t size)
+{
+	return store_value_ok(type, (struct store_cell){data, (int32_t)size});
+}
+
 static const char *cell_wrong(struct checking *c, const struct store__cell *cell)
 {
 	const struct store__table *t = c->table;
 	if (cell->id >= t->next_column_id)
 		return "a column that never was";
-	uint16_t at = t->column_of_id[cell->id];
+	uint16_t at = cell->id == STORE_FORM_ID ? STORE_NO_COLUMN : t->column_of_id[cell->id];
 	if (at == STORE_NO_COLUMN || cell->tombstone || (cell->ttl_s && cell->size == 0))
-		return NULL; /* dropped, deleted, or purged of its value */
-	return store_value_ok(&t->public.columns[at].type, (struct store_cell){cell->data, (int32_t)cell->size})
-		       ? NULL
-		       : "a value that is none of its column's type";
+		return NULL; /* the clustering's form, dropped, deleted, or purged of its value */
+	const struct store_type *type = &t->public.columns[at].type;
+	if (cell->part == STORE__WHOLE)
+		return value_ok(type, cell->data, cell->size) ? NULL : "a value that is none of its column's type";
+	bool keyed = type->id == STORE_SET || type->id == STORE_MAP;
+	if (cell->part != STORE__ELEMENT || !store_type_multi_cell(type) || (type->id != STORE_UDT && type->element_count < 1))
+		return "an element of a column that has none";
+	if (keyed && !value_ok(&type->elements[0], cell->path, cell->path_size))
+		return "a key that is none of its column's type";
+	if (type->id == STORE_LIST || (type->id == STORE_MAP && type->element_count > 1))
+		return value_ok(&type->elements[type->id == STORE_MAP], cell->data, cell->size)
+			       ? NULL
+			       : "an element that is none of its column's type";
+	return NULL;
 }
 
 /* What is wrong with the key, or NULL. */

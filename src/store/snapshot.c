@@ -75,6 +75,24 @@ static enum sm_err change(struct restoring *r, const struct store_change *c)
 	return store_change_wait(&r->engine->public, c, r->reterr);
 }
 
+/* User types that are not there; one that is there must be the same. */
+static enum sm_err make_types(struct restoring *r, const struct store_keyspace *source)
+{
+	struct store__schema *now = store__engine_schema(r->engine);
+	const struct store_keyspace *there = store_find_keyspace(&now->public, r->keyspace);
+	enum sm_err err = there ? SM_OK : sm_fail(r->reterr, SM_NOT_FOUND, "keyspace '%s' was dropped meanwhile", r->keyspace);
+	for (uint32_t i = 0; i < source->type_count && !err; i++) {
+		const struct store_type *type = &source->types[i], *old = store_find_type(there, type->name);
+		if (!old)
+			err = change(r, &(struct store_change){
+						.kind = STORE_CREATE_TYPE, .keyspace = r->keyspace, .type = type->name, .new_type = type});
+		else if (!store_type_equal(old, type))
+			err = sm_fail(r->reterr, SM_EXISTS, "type '%s.%s' is there and differs: drop it first", r->keyspace, type->name);
+	}
+	store__schema_unref(now);
+	return err;
+}
+
 /* The keyspace, and none of its tables: with replace they are dropped. */
 static enum sm_err make_room(struct restoring *r, const struct store_keyspace *source, bool replace)
 {
@@ -84,7 +102,8 @@ static enum sm_err make_room(struct restoring *r, const struct store_keyspace *s
 	if (!there) {
 		struct store_keyspace k = *source;
 		k.tables = NULL;
-		k.table_count = 0;
+		k.types = NULL;
+		k.table_count = k.type_count = 0;
 		err = change(r, &(struct store_change){.kind = STORE_CREATE_KEYSPACE, .keyspace = r->keyspace, .new_keyspace = &k});
 	}
 	for (uint32_t i = 0; there && i < source->table_count && !err; i++) {
@@ -124,9 +143,11 @@ static void translate(const struct restoring *r, struct store__row *row)
 	uint32_t kept = 0;
 	for (uint32_t i = 0; i < row->cell_count; i++) {
 		struct store__cell cell = row->cells[i];
-		cell.id = cell.id < r->source->next_column_id ? r->ids[cell.id] : 0;
-		if (!cell.id)
-			continue;
+		if (cell.id != STORE_FORM_ID) {
+			cell.id = cell.id < r->source->next_column_id ? r->ids[cell.id] : 0;
+			if (!cell.id)
+				continue;
+		}
 		uint32_t at = kept++;
 		for (; at > 0 && row->cells[at - 1].id > cell.id; at--)
 			row->cells[at] = row->cells[at - 1];
@@ -252,6 +273,8 @@ enum sm_err store_restore(struct sm_store *store, const char *keyspace, const ch
 		err = sm_fail(reterr, SM_CORRUPT, "the snapshot in %s does not have keyspace '%s'", dir, keyspace);
 	else
 		err = make_room(&r, source, replace);
+	if (!err)
+		err = make_types(&r, source);
 	for (uint32_t i = 0; !err && i < source->table_count; i++)
 		err = restore_table(&r, source->tables[i]);
 	store__row_done(&r.row);

@@ -1,3 +1,4 @@
+#include "store/check.h"
 #include "store/snapshot.h"
 #include "store/testing.h"
 
@@ -125,6 +126,56 @@ static void keyspace_comes_back_as_it_was(void **state)
 	assert_rows(f, &(struct store_read){.table = table_of(f, "other"), .partition_key = KEY(INT(1))}, "1 other|");
 }
 
+static void said(void *arg, enum store_check_kind kind, const char *text)
+{
+	if (kind == STORE_CHECK_PROBLEM)
+		fail_msg("%s", text);
+}
+
+/* Values of several cells, clusterings that have a form besides their order, user types. */
+static void elements_forms_and_types_come_back(void **state)
+{
+	struct place *p = *state;
+	struct fixture *f = p->f;
+	static const uint8_t list[] = {0, 0, 0, 2, 0, 0, 0, 4, 0, 0, 0, 7, 0, 0, 0, 4, 0, 0, 0, 9}, form[] = {0, 0, 0, 2, 100},
+			     map[] = {0, 0, 0, 1, 0, 0, 0, 4, 0, 0, 0, 7, 0, 0, 0, 1, 'x'};
+	assert_ok(make_keyspace(f, "ks"));
+	struct store_type field = {.id = STORE_INT};
+	const char *name = "a";
+	struct store_type type = {.id = STORE_UDT, .element_count = 1, .elements = &field, .keyspace = "ks", .name = "u", .fields = &name};
+	struct store_change c = {.kind = STORE_CREATE_TYPE, .keyspace = "ks", .type = "u", .new_type = &type};
+	assert_ok(store_change_wait(f->store, &c, NULL));
+	assert_ok(make_table(f, "t", "k:int:p d:decimal:c l:list<int>:r m:map<int,text>:r", NULL));
+	const struct store_table *t = table_of(f, "t");
+	struct store_cell d = {form, sizeof form}; /* 1.00 */
+	assert_ok(insert(f, t, KEY(INT(1)), &d, "l", (struct store_cell){list, sizeof list}, 5, 0));
+	assert_ok(insert(f, t, KEY(INT(1)), &d, "m", (struct store_cell){map, sizeof map}, 6, 0));
+	assert_ok(store_snapshot(f->store, "ks", p->dir, &p->error));
+	struct store_check_totals totals;
+	struct store_check check = {.dir = p->dir, .say = said};
+	assert_ok(store_check(&check, &totals, &p->error));
+	assert_int_equal(totals.keys, 1);
+	struct store_change drop = {.kind = STORE_DROP_KEYSPACE, .keyspace = "ks"};
+	assert_ok(store_change_wait(f->store, &drop, NULL));
+	if (restore(p, "ks", false))
+		fail_msg("%s", p->error.text);
+	assert_non_null(store_find_type(store_find_keyspace(f->schema, "ks"), "u"));
+	struct store_cursor *cursor;
+	const struct store_row *row;
+	struct store_read all = all_of(table_of(f, "t"));
+	assert_ok(f->store->ops->open(f->store, &all, &cursor, NULL));
+	assert_ok(f->store->ops->next(cursor, &row));
+	assert_int_equal(row->cells[1].size, sizeof form);
+	assert_memory_equal(row->cells[1].data, form, sizeof form);
+	assert_int_equal(row->cells[2].size, sizeof list);
+	assert_memory_equal(row->cells[2].data, list, sizeof list);
+	assert_int_equal(row->cells[3].size, sizeof map);
+	assert_memory_equal(row->cells[3].data, map, sizeof map);
+	f->store->ops->close_cursor(cursor);
+	if (restore(p, "ks", true))
+		fail_msg("%s", p->error.text);
+}
+
 static void what_is_no_snapshot_is_refused(void **state)
 {
 	struct place *p = *state;
@@ -147,6 +198,7 @@ static void what_is_no_snapshot_is_refused(void **state)
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-	const struct CMUnitTest tests[] = {T(keyspace_comes_back_as_it_was), T(what_is_no_snapshot_is_refused)};
+	const struct CMUnitTest tests[] = {T(keyspace_comes_back_as_it_was), T(elements_forms_and_types_come_back),
+					   T(what_is_no_snapshot_is_refused)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
