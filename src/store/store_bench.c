@@ -192,7 +192,7 @@ int main(int argc, char **argv)
 	struct sm_error error = {0};
 	if (!mkdtemp(dir))
 		return 1;
-	double start = seconds(), cpu = process_cpu_seconds();
+	double start = seconds(), cpu;
 	struct store_embedded_options o = {.dir = dir};
 	must(store_embedded_open(&o, &store, &error), error.text);
 	printf("open %.1f ms, then %.1f MiB\n", (seconds() - start) * 1000, (double)process_rss_bytes() / (1 << 20));
