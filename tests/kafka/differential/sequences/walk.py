@@ -6,6 +6,8 @@ from sequences.topics import kept
 from sequences.transactions import Producer
 
 STEPS = 250
+# Not compared yet (doc/left.md): their texts, and the quorum's numbers.
+ELSEWHERE = {"elect_leaders", "alter_partition_reassignments", "alter_replica_log_dirs", "describe_quorum"}
 SILENT = {"length huge", "large", "large, packed"}  # slow to send, or slow to be answered
 BIG = 1 << 30
 
@@ -54,6 +56,8 @@ class World:
         self.config_names = ["retention.ms", "cleanup.policy", "no.such", "max.message.bytes"]
 
     def plain(self, field, path):
+        if field.kind == "F64":
+            return self.rng.choice([1000.0, 0.5, 1e9])
         if field.name == "name" and "configs" in path:
             return self.rng.choice(self.config_names)
         if field.name in self.pools and self.pools[field.name]:
@@ -129,7 +133,7 @@ def step(w, api, version):
 def walk(s, rng, names):
     w = World(s, rng, names)
     for _ in range(STEPS):
-        api = rng.choice(list(APIS.values()))
+        api = rng.choice([a for a in APIS.values() if a.name not in ELSEWHERE])
         step(w, api, rng.randint(api.least, api.most))
 
 
