@@ -79,8 +79,8 @@ static enum sm_err list_elements(const struct store__assigning *a, struct store_
 	enum sm_err err = SM_OK;
 	uint8_t *paths = r->count ? arena_alloc_raw(a->arena, (size_t)r->count * PATH_BYTES, 1) : NULL;
 	uint64_t place = r->count ? take_places(a->now_us, r->count) : 0;
-	if (r->count && !paths)
-		return SM_NO_MEMORY;
+	if (!paths) /* it may be that nothing is added */
+		return r->count ? SM_NO_MEMORY : SM_OK;
 	while (!err && store_value_next(r, &value, &type)) {
 		uint8_t *path = paths + (size_t)(r->index - 1) * PATH_BYTES;
 		uint64_t at = (place + (front ? r->count - r->index : r->index - 1)) | 1ull << 63;

@@ -88,7 +88,7 @@ static bool copy(const struct store_type *from, const struct store_type *replace
 	t.frozen = frozen;
 	if (!copy_text(from->keyspace, arena, &t.keyspace) || !copy_text(from->name, arena, &t.name))
 		return false;
-	if (from->element_count) {
+	if (from->element_count && from->elements) {
 		const char **fields = from->fields ? arena_alloc(arena, from->element_count * sizeof *fields) : NULL;
 		elements = arena_alloc(arena, from->element_count * sizeof *elements);
 		if (!elements || (from->fields && !fields))
