@@ -401,9 +401,7 @@ static enum sm_err read_file(const char *path, struct list *l, struct sm_error *
 	enum sm_err err = io_read_file(&io_system, path, AUTH_ACLS_FILE_MAX, &data, &size, reterr);
 	if (err)
 		return err == SM_NOT_FOUND ? SM_OK : err;
-	char *text = memchr(data, 0, size) ? NULL : strndup((const char *)data, size);
-	err = text ? parse(text, path, l, reterr) : sm_fail(reterr, SM_INVALID, "%s: is no text, or too large for the memory", path);
-	free(text);
+	err = memchr(data, 0, size) ? sm_fail(reterr, SM_INVALID, "%s: is no text", path) : parse((char *)data, path, l, reterr);
 	free(data);
 	return err;
 }

@@ -46,7 +46,7 @@ struct io {
 extern struct io io_system;
 
 /* Conveniences on top of the table. */
-/* Read a whole file; the bytes are malloc'ed. Errors: SM_TOO_LARGE above size_max. */
+/* Read a whole file; the bytes are malloc'ed, and a zero byte follows them. Errors: SM_TOO_LARGE above size_max. */
 SM_MUST_CHECK enum sm_err io_read_file(struct io *io, const char *path, size_t size_max, uint8_t **ret_data, size_t *ret_size,
 				       struct sm_error *reterr);
 /* Replace path by data in one step: temporary file, sync, rename, sync of the directory. */

@@ -138,13 +138,6 @@ static bool describe_topic(struct kafka_request *r, const struct kafka_describe_
 	return true;
 }
 
-static const char *protocol_of(const struct kafka_listener *listener)
-{
-	if (listener->sasl)
-		return listener->tls ? "SASL_SSL" : "SASL_PLAINTEXT";
-	return listener->tls ? "SSL" : "PLAINTEXT";
-}
-
 static bool describe_broker(struct kafka_request *r, const struct kafka_describe_configs_resource *q, struct kafka_described_resource *out)
 {
 	const struct kafka_server *s = r->server;
@@ -155,7 +148,7 @@ static bool describe_broker(struct kafka_request *r, const struct kafka_describe
 		out->error_message = kafka__text("There is one broker; this is not its id.");
 		return true;
 	}
-	const char *listener = arena_printf(&r->arena, "%s://%.*s:%u", protocol_of(r->listener), (int)kafka__our_host(r).size,
+	const char *listener = arena_printf(&r->arena, "%s://%.*s:%u", kafka__protocol_name(r->listener), (int)kafka__our_host(r).size,
 					    (const char *)kafka__our_host(r).data, kafka__our_port(r));
 	struct shown shown[] = {
 		{"advertised.listeners", listener, TYPE_LIST, SOURCE_STATIC_BROKER, NULL},

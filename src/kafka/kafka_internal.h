@@ -287,6 +287,7 @@ void *kafka__alloc(struct kafka_request *request, size_t count, size_t size);
 /* Where the client is to find this broker (metadata.c). */
 struct bytes kafka__our_host(const struct kafka_request *request);
 uint16_t kafka__our_port(const struct kafka_request *request);
+const char *kafka__protocol_name(const struct kafka_listener *listener); /* "SASL_SSL" */
 /* "10.0.0.1:40312" -> "10.0.0.1", "[::1]:40312" -> "::1". */
 #define KAFKA_PEER_HOST_MAX 64
 const char *kafka__peer_host(const char *peer, char out[KAFKA_PEER_HOST_MAX]);

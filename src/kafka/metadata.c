@@ -76,6 +76,13 @@ uint16_t kafka__our_port(const struct kafka_request *r)
 	return *r->listener->advertised_host ? r->listener->advertised_port : r->port;
 }
 
+const char *kafka__protocol_name(const struct kafka_listener *listener)
+{
+	if (listener->sasl)
+		return listener->tls ? "SASL_SSL" : "SASL_PLAINTEXT";
+	return listener->tls ? "SSL" : "PLAINTEXT";
+}
+
 static bool fill_topic(struct kafka_request *r, const struct log_topic *topic, bool operations, struct kafka_metadata_topic *out)
 {
 	int32_t *node = &r->server->node_id; /* what every replica list points to */

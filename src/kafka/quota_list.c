@@ -345,9 +345,9 @@ static enum sm_err read_file(const char *path, struct quota_list *l, struct sm_e
 	enum sm_err err = io_read_file(&io_system, path, KAFKA_QUOTAS_FILE_MAX, &data, &size, reterr);
 	if (err)
 		return err == SM_NOT_FOUND ? SM_OK : err;
-	char *text = memchr(data, 0, size) ? NULL : strndup((const char *)data, size);
-	err = text ? parse(text, size, path, l, reterr) : sm_fail(reterr, SM_CORRUPT, "%s: is no text, or too large for the memory", path);
-	free(text);
+	err = memchr(data, 0, size) ? sm_fail(reterr, SM_CORRUPT,
+					      "%s: the file of quotas is no text: restore it, or remove it to go on without quotas", path)
+				    : parse((char *)data, size, path, l, reterr);
 	free(data);
 	return err;
 }

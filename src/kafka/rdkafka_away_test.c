@@ -105,19 +105,6 @@ static void reopen(struct outgrown *x, const char *settings)
 		fail_msg("%s", error.text);
 }
 
-struct one_wait {
-	struct log_wait wait; /* first */
-	sem_t done;
-	enum sm_err err;
-};
-
-static void wait_done(struct log_wait *wait, enum sm_err err)
-{
-	struct one_wait *w = (struct one_wait *)wait;
-	w->err = err;
-	sem_post(&w->done);
-}
-
 /* ---- tests ---- */
 
 /* What was acknowledged is there once, what was not at most once, whatever happens in between. */

@@ -240,19 +240,6 @@ static void what_cannot_be_appended_is_refused(void **state)
 
 /* ---- waits ---- */
 
-struct one_wait {
-	struct log_wait wait; /* first */
-	sem_t done;
-	enum sm_err err;
-};
-
-static void wait_done(struct log_wait *wait, enum sm_err err)
-{
-	struct one_wait *w = (struct one_wait *)wait;
-	w->err = err;
-	sem_post(&w->done);
-}
-
 static void wait_begin(struct outgrown *x, struct one_wait *w, const char *topic, int64_t offset)
 {
 	*w = (struct one_wait){.wait = {.topic = topic, .offset = offset, .done = wait_done}, .err = SM_AGAIN};

@@ -158,4 +158,17 @@ static inline int64_t append_some(struct outgrown *x, const char *topic, int32_t
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
+struct one_wait {
+	struct log_wait wait; /* first */
+	sem_t done;
+	enum sm_err err;
+};
+
+static inline void wait_done(struct log_wait *wait, enum sm_err err)
+{
+	struct one_wait *w = (struct one_wait *)wait;
+	w->err = err;
+	sem_post(&w->done);
+}
+
 #endif

@@ -27,6 +27,21 @@ static struct bytes no_such(struct kafka_request *r, const struct log_topic *top
 
 /* ---- ElectLeaders: every partition has its leader, the preferred one ---- */
 
+static void elect(struct kafka_request *r, const struct log_topic *topic, struct bytes name, struct kafka_elected_partition *p)
+{
+	const struct kafka_elect_leaders_request *q = r->body;
+	if (q->election_type < 0 || q->election_type > 1) {
+		p->error_code = KAFKA_INVALID_REQUEST;
+		p->error_message = kafka__text("An election is of type 0 (preferred) or 1 (unclean).");
+	} else if (!has_partition(topic, p->partition_id)) {
+		p->error_code = KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+		p->error_message = no_such(r, topic, name, p->partition_id);
+	} else {
+		p->error_code = KAFKA_ELECTION_NOT_NEEDED;
+		p->error_message = kafka__text("Leader election not needed for topic partition.");
+	}
+}
+
 static bool elect_topic(struct kafka_request *r, const struct kafka_elect_leaders_topic *q, struct kafka_elected_topic *out)
 {
 	const struct log_topic *topic = topic_of(r, q->topic);
@@ -36,12 +51,8 @@ static bool elect_topic(struct kafka_request *r, const struct kafka_elect_leader
 		return false;
 	out->partition_result_count = q->partitions_count;
 	for (int32_t i = 0; i < q->partitions_count; i++) {
-		struct kafka_elected_partition *p = &out->partition_result[i];
-		*p = (struct kafka_elected_partition){.partition_id = q->partitions[i], .error_code = KAFKA_ELECTION_NOT_NEEDED};
-		if (!has_partition(topic, q->partitions[i])) {
-			p->error_code = KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
-			p->error_message = no_such(r, topic, q->topic, q->partitions[i]);
-		}
+		out->partition_result[i] = (struct kafka_elected_partition){.partition_id = q->partitions[i]};
+		elect(r, topic, q->topic, &out->partition_result[i]);
 	}
 	return true;
 }
@@ -50,17 +61,20 @@ void kafka__elect_leaders(struct kafka_request *r)
 {
 	const struct kafka_elect_leaders_request *q = r->body;
 	struct kafka_elect_leaders_response *reply = r->reply;
-	if (q->election_type < 0 || q->election_type > 1) {
-		reply->error_code = KAFKA_INVALID_REQUEST;
-		kafka__finish(r);
-		return;
+	const struct log_topics *topics = kafka__topics(r);
+	/* Of all topics (null) those partitions are told that got another leader: none. */
+	bool all = q->topic_partitions_count < 0, ok = topics != NULL, wrong = q->election_type < 0 || q->election_type > 1;
+	size_t count = !ok || (all && wrong) ? 0 : all ? topics->count : (size_t)q->topic_partitions_count;
+	ok = ok && (reply->replica_election_results = kafka__alloc(r, count, sizeof *reply->replica_election_results));
+	for (size_t i = 0; ok && i < count; i++) {
+		struct kafka_elected_topic *out = &reply->replica_election_results[reply->replica_election_results_count++];
+		if (all)
+			*out = (struct kafka_elected_topic){.topic = bytes_str(topics->items[i].name)};
+		else
+			ok = elect_topic(r, &q->topic_partitions[i], out);
 	}
-	/* Of all topics (null), those that have their leader already are not named: none is. */
-	int32_t count = q->topic_partitions_count < 0 ? 0 : q->topic_partitions_count;
-	bool ok = kafka__topics(r) &&
-		  (reply->replica_election_results = kafka__alloc(r, (size_t)count, sizeof *reply->replica_election_results));
-	for (int32_t i = 0; ok && i < count; i++)
-		ok = elect_topic(r, &q->topic_partitions[i], &reply->replica_election_results[reply->replica_election_results_count++]);
+	if (wrong && q->topic_partitions_count)
+		reply->error_code = KAFKA_INVALID_REQUEST;
 	if (ok)
 		kafka__finish(r);
 	else
@@ -121,7 +135,9 @@ void kafka__alter_partition_reassignments(struct kafka_request *r)
 {
 	const struct kafka_alter_partition_reassignments_request *q = r->body;
 	struct kafka_alter_partition_reassignments_response *reply = r->reply;
-	reply->allow_replication_factor_change = q->allow_replication_factor_change;
+	reply->allow_replication_factor_change = q->allow_replication_factor_change || !q->topics_count;
+	if (!q->topics_count)
+		reply->error_message = KAFKA_EMPTY;
 	bool ok = kafka__topics(r) && (reply->responses = kafka__alloc(r, (size_t)q->topics_count, sizeof *reply->responses));
 	for (int32_t i = 0; ok && i < q->topics_count; i++)
 		ok = reassign_topic(r, &q->topics[i], &reply->responses[reply->responses_count++]);
@@ -162,7 +178,8 @@ void kafka__alter_replica_log_dirs(struct kafka_request *r)
 	bool ok = kafka__topics(r) && (reply->results = kafka__alloc(r, count, sizeof *reply->results));
 	for (int32_t i = 0; ok && i < q->dirs_count; i++)
 		for (int32_t k = 0; ok && k < q->dirs[i].topics_count; k++)
-			ok = move_topic(r, &q->dirs[i], &q->dirs[i].topics[k], &reply->results[reply->results_count++]);
+			ok = !q->dirs[i].topics[k].partitions_count ||
+			     move_topic(r, &q->dirs[i], &q->dirs[i].topics[k], &reply->results[reply->results_count++]);
 	if (ok)
 		kafka__finish(r);
 	else
@@ -173,9 +190,11 @@ void kafka__alter_replica_log_dirs(struct kafka_request *r)
 
 #define METADATA_TOPIC "__cluster_metadata"
 
-static bool describe_quorum(struct kafka_request *r, const struct kafka_quorum_topic *q, struct kafka_described_quorum_topic *out)
+static bool describe_quorum(struct kafka_request *r, const struct kafka_quorum_topic *q, struct kafka_described_quorum_topic *out,
+			    bool *there)
 {
 	struct kafka_quorum_replica *voter = kafka__alloc(r, 1, sizeof *voter);
+	bool is_metadata = bytes_equal(q->topic_name, BYTES(METADATA_TOPIC));
 	*out = (struct kafka_described_quorum_topic){.topic_name = q->topic_name};
 	out->partitions = kafka__alloc(r, (size_t)q->partitions_count, sizeof *out->partitions);
 	if (!voter || !out->partitions)
@@ -186,13 +205,14 @@ static bool describe_quorum(struct kafka_request *r, const struct kafka_quorum_t
 	out->partitions_count = q->partitions_count;
 	for (int32_t i = 0; i < q->partitions_count; i++) {
 		struct kafka_described_quorum_partition *p = &out->partitions[i];
-		bool there = bytes_equal(q->topic_name, BYTES(METADATA_TOPIC)) && q->partitions[i].partition_index == 0;
 		*p = (struct kafka_described_quorum_partition){.partition_index = q->partitions[i].partition_index};
-		if (!there) {
+		if (!is_metadata || q->partitions[i].partition_index != 0) {
 			p->error_code = KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
 			p->error_message = kafka__text("This server does not host this topic-partition.");
 			continue;
 		}
+		*there = true;
+		p->error_message = KAFKA_EMPTY;
 		p->leader_id = r->server->node_id;
 		p->leader_epoch = 1;
 		p->current_voters = voter;
@@ -201,22 +221,31 @@ static bool describe_quorum(struct kafka_request *r, const struct kafka_quorum_t
 	return true;
 }
 
+/* The nodes of what was described. */
+static bool put_node(struct kafka_request *r)
+{
+	struct kafka_describe_quorum_response *reply = r->reply;
+	struct kafka_quorum_node *node = kafka__alloc(r, 1, sizeof *node);
+	struct kafka_quorum_listener *listener = kafka__alloc(r, 1, sizeof *listener);
+	if (!node || !listener)
+		return false;
+	*listener = (struct kafka_quorum_listener){bytes_str(kafka__protocol_name(r->listener)), kafka__our_host(r),
+						   (int16_t)kafka__our_port(r)};
+	*node = (struct kafka_quorum_node){.node_id = r->server->node_id, .listeners = listener, .listeners_count = 1};
+	reply->nodes = node;
+	reply->nodes_count = 1;
+	return true;
+}
+
 void kafka__describe_quorum(struct kafka_request *r)
 {
 	const struct kafka_describe_quorum_request *q = r->body;
 	struct kafka_describe_quorum_response *reply = r->reply;
-	struct kafka_quorum_node *node = kafka__alloc(r, 1, sizeof *node);
-	struct kafka_quorum_listener *listener = kafka__alloc(r, 1, sizeof *listener);
-	bool ok = node && listener && (reply->topics = kafka__alloc(r, (size_t)q->topics_count, sizeof *reply->topics));
-	if (ok) {
-		*listener = (struct kafka_quorum_listener){BYTES("PLAINTEXT"), kafka__our_host(r), (int16_t)kafka__our_port(r)};
-		*node = (struct kafka_quorum_node){.node_id = r->server->node_id, .listeners = listener, .listeners_count = 1};
-		reply->nodes = node;
-		reply->nodes_count = 1;
-	}
+	bool there = false, ok = (reply->topics = kafka__alloc(r, (size_t)q->topics_count, sizeof *reply->topics)) != NULL;
+	reply->error_message = KAFKA_EMPTY;
 	for (int32_t i = 0; ok && i < q->topics_count; i++)
-		ok = describe_quorum(r, &q->topics[i], &reply->topics[reply->topics_count++]);
-	if (ok)
+		ok = describe_quorum(r, &q->topics[i], &reply->topics[reply->topics_count++], &there);
+	if (ok && (!there || put_node(r)))
 		kafka__finish(r);
 	else
 		kafka__abort(r);

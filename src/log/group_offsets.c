@@ -584,6 +584,21 @@ void log__offsets_txn_end(struct group_offsets *g, struct partition *log, const 
 
 /* ---- reading ---- */
 
+static struct arena *hold_new(void)
+{
+	struct arena *arena = calloc(1, sizeof *arena);
+	if (arena)
+		arena_init(arena, 0);
+	return arena;
+}
+
+static void hold_free(struct arena *arena)
+{
+	if (arena)
+		arena_done(arena);
+	free(arena);
+}
+
 enum sm_err log__offsets_fetch(struct group_offsets *g, const char *group_name, struct log_group_offset *offsets, uint32_t count,
 			       void **ret_hold)
 {
@@ -615,8 +630,7 @@ enum sm_err log__offsets_fetch(struct group_offsets *g, const char *group_name, 
 	pthread_mutex_unlock(&g->lock);
 	buf_done(&key);
 	if (err) {
-		arena_done(arena);
-		free(arena);
+		hold_free(arena);
 		return err;
 	}
 	*ret_hold = arena;
@@ -635,10 +649,9 @@ enum sm_err log__offsets_list(struct group_offsets *g, const char *group_name, s
 {
 	if (g->parts[log__offsets_partition(group_name)].unreadable)
 		return SM_IO;
-	struct arena *arena = calloc(1, sizeof *arena);
+	struct arena *arena = hold_new();
 	if (!arena)
 		return SM_NO_MEMORY;
-	arena_init(arena, 0);
 	pthread_mutex_lock(&g->lock);
 	struct group *group = map_get(&g->groups, bytes_str(group_name));
 	size_t want = group ? group->offsets.count : 0, pos = 0;
@@ -663,8 +676,7 @@ enum sm_err log__offsets_list(struct group_offsets *g, const char *group_name, s
 	}
 	pthread_mutex_unlock(&g->lock);
 	if (!whole) {
-		arena_done(arena);
-		free(arena);
+		hold_free(arena);
 		return SM_NO_MEMORY;
 	}
 	qsort(list, count, sizeof *list, by_topic);
@@ -684,10 +696,9 @@ enum sm_err log__offsets_groups(struct group_offsets *g, const char *const **ret
 	for (int32_t i = 0; i < LOG_OFFSETS_PARTITIONS; i++)
 		if (g->parts[i].unreadable)
 			return SM_IO;
-	struct arena *arena = calloc(1, sizeof *arena);
+	struct arena *arena = hold_new();
 	if (!arena)
 		return SM_NO_MEMORY;
-	arena_init(arena, 0);
 	pthread_mutex_lock(&g->lock);
 	const char **names = arena_alloc(arena, (g->groups.count + 1) * sizeof *names);
 	uint32_t count = 0;
@@ -704,8 +715,7 @@ enum sm_err log__offsets_groups(struct group_offsets *g, const char *const **ret
 	}
 	pthread_mutex_unlock(&g->lock);
 	if (!whole) {
-		arena_done(arena);
-		free(arena);
+		hold_free(arena);
 		return SM_NO_MEMORY;
 	}
 	qsort(names, count, sizeof *names, by_name);
@@ -713,21 +723,6 @@ enum sm_err log__offsets_groups(struct group_offsets *g, const char *const **ret
 	*ret_count = count;
 	*ret_hold = arena;
 	return SM_OK;
-}
-
-static struct arena *hold_new(void)
-{
-	struct arena *arena = calloc(1, sizeof *arena);
-	if (arena)
-		arena_init(arena, 0);
-	return arena;
-}
-
-static void hold_free(struct arena *arena)
-{
-	if (arena)
-		arena_done(arena);
-	free(arena);
 }
 
 enum sm_err log__group_read(struct group_offsets *g, const char *group, struct log_group_record **ret_records, uint32_t *ret_count,
@@ -763,7 +758,7 @@ enum sm_err log__groups_kept(struct group_offsets *g, const char *const **ret_na
 	map_done(&map);
 	if (!whole) {
 		hold_free(arena);
-		return SM_NO_MEMORY;
+		return err ? err : SM_NO_MEMORY;
 	}
 	qsort(names, count, sizeof *names, by_name);
 	*ret_names = names;

@@ -456,64 +456,60 @@ static void offsets_commit(struct sm_log *log, const char *group, const struct l
 	done(arg, err);
 }
 
-static enum sm_err offsets_fetch(struct sm_log *log, const char *group, struct log_group_offset *offsets, uint32_t count, void **ret_hold)
+static void offsets_release(struct sm_log *log, void *hold)
 {
-	struct arena *arena = calloc(1, sizeof *arena);
+	struct arena *arena = hold;
 	if (!arena)
-		return SM_NO_MEMORY;
-	arena_init(arena, 0);
-	struct buf body, answer;
-	buf_init(&body);
-	buf_init(&answer);
-	put_offsets(&body, group, offsets, count);
-	enum sm_err err = remote__do(client_of(log), NULL, REMOTE_OFFSETS_FETCH, buf_bytes(&body), &answer, NULL);
-	struct byte_reader r = byte_reader(buf_bytes(&answer));
-	for (uint32_t i = 0; i < count && !err; i++) {
-		offsets[i].offset = (int64_t)reader_be64(&r);
-		offsets[i].leader_epoch = (int32_t)reader_be32(&r);
-		offsets[i].metadata = remote__take_string(&r, arena);
-	}
-	if (!err && r.failed)
-		err = SM_CORRUPT;
-	buf_done(&body);
-	buf_done(&answer);
-	if (err) {
-		arena_done(arena);
-		free(arena);
-	} else {
-		*ret_hold = arena;
-	}
-	return err;
+		return;
+	arena_done(arena);
+	free(arena);
 }
 
-/* What a request answers with strings, taken into an arena that the caller holds. */
-static enum sm_err ask_held(struct sm_log *log, enum remote_op op, const char *group,
+/* What a request answers with strings, taken into an arena that the caller holds. body is freed. */
+static enum sm_err ask_held(struct sm_log *log, enum remote_op op, struct buf *body,
 			    void (*take)(struct byte_reader *r, struct arena *arena, void *out), void *out, void **ret_hold)
 {
-	struct arena *arena = calloc(1, sizeof *arena);
-	if (!arena)
-		return SM_NO_MEMORY;
-	arena_init(arena, 0);
-	struct buf body, answer;
-	buf_init(&body);
+	struct buf answer;
 	buf_init(&answer);
-	if (group)
-		remote__put_string(&body, group);
-	enum sm_err err = remote__do(client_of(log), NULL, op, buf_bytes(&body), &answer, NULL);
+	struct arena *arena = calloc(1, sizeof *arena);
+	if (arena)
+		arena_init(arena, 0);
+	enum sm_err err = arena ? remote__do(client_of(log), NULL, op, buf_bytes(body), &answer, NULL) : SM_NO_MEMORY;
 	struct byte_reader r = byte_reader(buf_bytes(&answer));
 	if (!err)
 		take(&r, arena, out);
 	if (!err && r.failed)
 		err = SM_CORRUPT;
-	buf_done(&body);
+	buf_done(body);
 	buf_done(&answer);
-	if (err) {
-		arena_done(arena);
-		free(arena);
-	} else {
+	if (err)
+		offsets_release(log, arena);
+	else
 		*ret_hold = arena;
-	}
 	return err;
+}
+
+struct wanted_offsets {
+	struct log_group_offset *items;
+	uint32_t count;
+};
+
+static void take_wanted(struct byte_reader *r, struct arena *arena, void *out)
+{
+	const struct wanted_offsets *w = out;
+	for (uint32_t i = 0; i < w->count; i++) {
+		w->items[i].offset = (int64_t)reader_be64(r);
+		w->items[i].leader_epoch = (int32_t)reader_be32(r);
+		w->items[i].metadata = remote__take_string(r, arena);
+	}
+}
+
+static enum sm_err offsets_fetch(struct sm_log *log, const char *group, struct log_group_offset *offsets, uint32_t count, void **ret_hold)
+{
+	struct buf body;
+	buf_init(&body);
+	put_offsets(&body, group, offsets, count);
+	return ask_held(log, REMOTE_OFFSETS_FETCH, &body, take_wanted, &(struct wanted_offsets){offsets, count}, ret_hold);
 }
 
 struct taken_offsets {
@@ -543,7 +539,10 @@ static enum sm_err offsets_list(struct sm_log *log, const char *group, struct lo
 				void **ret_hold)
 {
 	struct taken_offsets taken;
-	enum sm_err err = ask_held(log, REMOTE_OFFSETS_LIST, group, take_offsets, &taken, ret_hold);
+	struct buf body;
+	buf_init(&body);
+	remote__put_string(&body, group);
+	enum sm_err err = ask_held(log, REMOTE_OFFSETS_LIST, &body, take_offsets, &taken, ret_hold);
 	if (!err) {
 		*ret_offsets = taken.items;
 		*ret_count = taken.count;
@@ -571,21 +570,14 @@ static void take_names(struct byte_reader *r, struct arena *arena, void *out)
 static enum sm_err groups(struct sm_log *log, const char *const **ret_names, uint32_t *ret_count, void **ret_hold)
 {
 	struct taken_names taken;
-	enum sm_err err = ask_held(log, REMOTE_GROUPS, NULL, take_names, &taken, ret_hold);
+	struct buf body;
+	buf_init(&body);
+	enum sm_err err = ask_held(log, REMOTE_GROUPS, &body, take_names, &taken, ret_hold);
 	if (!err) {
 		*ret_names = taken.items;
 		*ret_count = taken.count;
 	}
 	return err;
-}
-
-static void offsets_release(struct sm_log *log, void *hold)
-{
-	struct arena *arena = hold;
-	if (!arena)
-		return;
-	arena_done(arena);
-	free(arena);
 }
 
 static enum sm_err close_log(struct sm_log *log, struct sm_error *reterr)

@@ -3,7 +3,6 @@
 #include "store/testing.h"
 #include <dirent.h>
 #include <fcntl.h>
-#include <rocksdb/c.h>
 #include <sys/stat.h>
 
 #define ROWS 600

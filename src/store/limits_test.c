@@ -1,13 +1,7 @@
 /* Where something is large, or much, or slow: it works, or it is refused with a clear error, and callers are not held. */
 #include "base/metrics.h"
 #include "store/testing.h"
-#include <rocksdb/c.h>
 #include <semaphore.h>
-
-static rocksdb_t *db_of(struct fixture *f)
-{
-	return store__engine_of(f->store)->rocks.db;
-}
 
 static void set_option(struct fixture *f, const char *name, const char *value)
 {
@@ -15,15 +9,6 @@ static void set_option(struct fixture *f, const char *name, const char *value)
 	rocksdb_set_options(db_of(f), 1, &name, &value, &text);
 	if (text)
 		fail_msg("%s", text);
-}
-
-static void flush(struct fixture *f)
-{
-	char *text = NULL;
-	rocksdb_flushoptions_t *options = rocksdb_flushoptions_create();
-	rocksdb_flush(db_of(f), options, &text);
-	rocksdb_flushoptions_destroy(options);
-	assert_null(text);
 }
 
 static atomic_int refused, acknowledged, failed;

@@ -2,7 +2,6 @@
  * flushes, compacts and purges at random moments, and the clock runs. */
 #include "store/purge.h"
 #include "store/testing.h"
-#include <rocksdb/c.h>
 
 #define KS 3 /* partitions */
 #define CS 5 /* values of c, descending */
@@ -330,20 +329,6 @@ static void store_shows_what_the_model_shows(void **state)
 }
 
 /* ---- purging ---- */
-
-static rocksdb_t *db_of(struct fixture *f)
-{
-	return store__engine_of(f->store)->rocks.db;
-}
-
-static void flush(struct fixture *f)
-{
-	char *text = NULL;
-	rocksdb_flushoptions_t *options = rocksdb_flushoptions_create();
-	rocksdb_flush(db_of(f), options, &text);
-	rocksdb_flushoptions_destroy(options);
-	assert_null(text);
-}
 
 static void compact_all(struct fixture *f)
 {

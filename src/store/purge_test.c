@@ -2,25 +2,10 @@
 #include "store/purge.h"
 #include "store/testing.h"
 #include <dirent.h>
-#include <rocksdb/c.h>
 #include <sys/stat.h>
 
 #define GRACE_S 20
 #define DAY_S 86400
-
-static rocksdb_t *db_of(struct fixture *f)
-{
-	return store__engine_of(f->store)->rocks.db;
-}
-
-static void flush(struct fixture *f)
-{
-	char *text = NULL;
-	rocksdb_flushoptions_t *options = rocksdb_flushoptions_create();
-	rocksdb_flush(db_of(f), options, &text);
-	rocksdb_flushoptions_destroy(options);
-	assert_null(text);
-}
 
 static void later(struct fixture *f, int64_t seconds)
 {

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 #include <cmocka.h>
+#include <rocksdb/c.h>
 
 #define assert_ok(expression)                                               \
 	do {                                                                \
@@ -69,6 +70,21 @@ static inline int fixture_teardown(void **state)
 	assert_ok(io_remove_tree(&io_system, f->dir, NULL));
 	free(f);
 	return 0;
+}
+
+static inline rocksdb_t *db_of(struct fixture *f)
+{
+	return store__engine_of(f->store)->rocks.db;
+}
+
+/* The memtable to a file. */
+static inline void flush(struct fixture *f)
+{
+	char *text = NULL;
+	rocksdb_flushoptions_t *options = rocksdb_flushoptions_create();
+	rocksdb_flush(db_of(f), options, &text);
+	rocksdb_flushoptions_destroy(options);
+	assert_null(text);
 }
 
 /* Take the picture anew. */

@@ -37,7 +37,7 @@ node_client() {
 	echo "$2" >"$home/installed"
 }
 
-# go_client NAME MODULE@VERSION ...: builds lib.d/NAME/main.go with these modules; sets $program. Needs the network once.
+# go_client NAME MODULE@VERSION ...: builds lib.d/NAME/main.go, or $go_source, with these modules; sets $program. Needs the network once.
 go_client() {
 	name=$1
 	shift
@@ -46,7 +46,7 @@ go_client() {
 	*) skip "Go 1.24 or newer is needed, here is: $(go env GOVERSION 2>/dev/null || echo none)" ;;
 	esac
 	home=$clients/$name program=$clients/$name/program
-	source=$(dirname "$0")/lib.d/$name/main.go
+	source=${go_source:-$(dirname "$0")/lib.d/$name/main.go}
 	stamp="$* $(cksum <"$source")"
 	[ "$(cat "$home/installed" 2>/dev/null)" != "$stamp" ] || return 0
 	rm -rf "$home"

@@ -98,7 +98,7 @@ class Comparer:
 
 
 # Those list all topics; the broker's own are there when they are first needed, in each broker at another time.
-LISTS = {"metadata", "describe_log_dirs", "list_config_resources", "describe_topic_partitions"}
+LISTS = {"metadata", "describe_log_dirs", "list_config_resources", "describe_topic_partitions", "elect_leaders"}
 OWN = {"__consumer_offsets", "__transaction_state"}
 
 
@@ -116,7 +116,7 @@ def told(api, items):
         if isinstance(item, dict):
             if says_nothing(item):
                 continue
-            if api in LISTS and (item.get("name") in OWN or item.get("resource_name") in OWN):
+            if api in LISTS and (item.get("name", item.get("topic")) in OWN or item.get("resource_name") in OWN):
                 continue
         out.append(item)
     return out

@@ -21,6 +21,16 @@ FIELDS = {
     ("*", "host"): "null or not",
     ("*", "port"): "ignore",
     ("*", "client_host"): "ignore",  # Kafka puts a slash before the address
+    # smack's quorum has no log of its own. A partition that is not there has the leader 0, which is smack's id.
+    ("describe_quorum", "topics.partitions.leader_id"): "ignore",
+    ("describe_quorum", "topics.partitions.leader_epoch"): "set or not",
+    ("describe_quorum", "topics.partitions.high_watermark"): "ignore",
+    ("describe_quorum", "topics.partitions.current_voters.log_end_offset"): "ignore",
+    ("describe_quorum", "topics.partitions.current_voters.last_fetch_timestamp"): "set or not",
+    ("describe_quorum", "topics.partitions.current_voters.last_caught_up_timestamp"): "set or not",
+    ("describe_quorum", "topics.partitions.current_voters.replica_id"): "id node",
+    ("describe_quorum", "topics.partitions.current_voters.replica_directory_id"): "ignore",
+    ("describe_quorum", "nodes.listeners.name"): "ignore",
     # Given out by the broker.
     ("api_versions", "finalized_features_epoch"): "set or not",
     ("describe_configs", "results.resource_name"): "id name",

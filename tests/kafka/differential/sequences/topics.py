@@ -279,6 +279,37 @@ def cluster(s, rng, names):
         s.call("list_partition_reassignments", 0, {"topics": topics})
 
 
+def one_broker(s, rng, names):
+    """Elections, moves and the quorum, where there is one broker."""
+    topic, none = names("alone"), names("none")
+    create(s, topic, 2)
+    for version in range(3):
+        for kind in (0, 1, -1, 5) if version else (0,):
+            for partitions in ([0], [0, 1], [7], [-1, 0], []):
+                s.call("elect_leaders", version, {"election_type": kind, "topic_partitions": [{"topic": topic, "partitions": partitions}], "timeout_ms": 5000})
+            s.call("elect_leaders", version, {"election_type": kind, "topic_partitions": [{"topic": none, "partitions": [0]}], "timeout_ms": 5000})
+            s.call("elect_leaders", version, {"election_type": kind, "topic_partitions": [], "timeout_ms": 5000})
+            s.call("elect_leaders", version, {"election_type": kind, "topic_partitions": None, "timeout_ms": 5000})
+    for version in range(2):
+        for allow in (True, False):
+            for replicas in ([s.node], None, [], [99], [s.node, s.node], [s.node, 99]):
+                s.call("alter_partition_reassignments", version, {"timeout_ms": 5000, "allow_replication_factor_change": allow, "topics": [
+                    {"name": topic, "partitions": [{"partition_index": 0, "replicas": replicas}]}]})
+        for name, partition in ((topic, 9), (topic, -1), (none, 0)):
+            s.call("alter_partition_reassignments", version, {"timeout_ms": 5000, "topics": [
+                {"name": name, "partitions": [{"partition_index": partition, "replicas": [s.node]}]}]})
+        s.call("alter_partition_reassignments", version, {"timeout_ms": 5000, "topics": []})
+    for version in (1, 2):
+        for name, partitions in ((topic, [0]), (topic, []), (topic, [9]), (none, [0])):
+            s.call("alter_replica_log_dirs", version, {"dirs": [{"path": "/no/such/directory", "topics": [{"name": name, "partitions": partitions}]}]})
+        s.call("alter_replica_log_dirs", version, {"dirs": []})
+    for version in range(3):
+        for name, partition in (("__cluster_metadata", 0), ("__cluster_metadata", 1), (topic, 0), (none, 0)):
+            s.call("describe_quorum", version, {"topics": [{"topic_name": name, "partitions": [{"partition_index": partition}]}]})
+        s.call("describe_quorum", version, {"topics": []})
+        s.call("describe_quorum", version, {"topics": [{"topic_name": "__cluster_metadata", "partitions": []}]})
+
+
 def log_dirs(s, rng, names):
     topic = names("dirs")
     create(s, topic, 3)
@@ -303,4 +334,4 @@ def coordinators(s, rng, names):
             s.call("find_coordinator", version, {"coordinator_keys": ["x", "x", "y"], "key_type": 0})
 
 
-ALL = [versions, metadata, created, all_configs, deleted, grown, configs, altered, incremented, pages, cluster, log_dirs, coordinators]
+ALL = [versions, metadata, created, all_configs, deleted, grown, configs, altered, incremented, pages, cluster, one_broker, log_dirs, coordinators]
