@@ -273,7 +273,8 @@ enum sm_err migrate__notes_read(struct migrate *m, const char *topic, int32_t pa
 		if (!(err = places_take(&r, &notes)) && !in_order(&notes))
 			err = SM_CORRUPT;
 		if (err)
-			err = sm_fail(reterr, err, "%s/%s: %s", m->o->state_dir, name, sm_err_text(err));
+			err = sm_fail(reterr, err, "%s/%s makes no sense (%s): delete it, the copy then compares all", m->o->state_dir,
+				      name, sm_err_text(err));
 		free(data);
 	} else if (!err && !(notes.places = calloc(MIGRATE_PLACES_MAX, sizeof *notes.places))) {
 		err = sm_fail(reterr, SM_NO_MEMORY, "no memory");

@@ -553,7 +553,7 @@ static enum sm_err check_outgrown(const struct config *c, const char *name, stru
 		bool set;
 		const char *what;
 	} senseless[] = {
-		{listeners > 0, "a section [listener NAME]"},
+		{listeners > 0, "a section [listener NAME] for Kafka's clients"},
 		{*c->kafka_advertise, "kafka.advertise"},
 		{*c->kafka_sasl, "kafka.sasl"},
 		{strcmp(c->kafka_tls, "no") != 0, "kafka.tls"},

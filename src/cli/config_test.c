@@ -83,7 +83,8 @@ static void config_names_the_line_of_what_is_wrong(void **state)
 	expect("log = zookeeper://x:1\n", "configuration: log = zookeeper://x:1: embedded, or kafka://HOST:PORT");
 	expect("log = kafka://broker\n", "configuration: log: 'broker' in kafka://broker: write kafka://HOST:PORT");
 	expect("log = kafka://b:1?acks=0\n", "log: unknown setting 'acks' of a kafka:// address; known: security.protocol");
-	expect("log = kafka://b:1\n[listener x]\nport = 1\n", "a section [listener NAME] has no meaning with log = kafka://");
+	expect("log = kafka://b:1\n[listener x]\nport = 1\n",
+	       "a section [listener NAME] for Kafka's clients has no meaning with log = kafka://");
 	expect("log = kafka://b:1\nlog.durability = interval\n", "log.durability has no meaning with log = kafka://");
 	expect("[log]\nsasl.username = u\n", "are for log = kafka://");
 	expect("[job a]\nsql = x\n", "schedule is missing");

@@ -56,8 +56,8 @@ static enum sm_err start_server(struct server *s, struct sm_error *reterr)
 	posix_spawnattr_init(&attributes);
 	posix_spawnattr_setsigmask(&attributes, &none);
 	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
-	const char *argv[16 + 2 * SERVER_SETS_MAX] = {"smack",  "up", "--data",  s->data, "--config", s->config,
-						      "--http", "0",  "--kafka", "0",     "--cql",    "0"};
+	const char *argv[12 + 2 * SERVER_SETS_MAX + 4 + 1] = {"smack",  "up", "--data",  s->data, "--config", s->config,
+							      "--http", "0",  "--kafka", "0",     "--cql",    "0"};
 	unsigned n = 12;
 	for (unsigned i = 0; i < s->set_count; i++) {
 		argv[n++] = "--set";

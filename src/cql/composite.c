@@ -120,10 +120,12 @@ bool cql__assignable(struct cql_analysis *a, const struct cql_term *t, const str
 	case CQL_TERM_MARKER: return true;
 	case CQL_TERM_LITERAL: return literal_fits(t->literal, type);
 	case CQL_TERM_LIST:
+		if (type->id != STORE_LIST && type->id != STORE_VECTOR)
+			return false;
 		for (uint32_t i = 0; i < t->arg_count; i++)
 			if (!cql__assignable(a, t->args[i], &type->elements[0]))
 				return false;
-		return type->id == STORE_LIST || (type->id == STORE_VECTOR && t->arg_count == type->dimension);
+		return type->id == STORE_LIST || t->arg_count == type->dimension;
 	case CQL_TERM_SET:
 		for (uint32_t i = 0; type->id == STORE_SET && i < t->arg_count; i++)
 			if (!cql__assignable(a, t->args[i], &type->elements[0]))
@@ -290,6 +292,9 @@ static enum sm_err fields(struct cql_analysis *a, const struct cql_term *t, cons
 		if (at < 0)
 			return cql__fail(c->err, CQL_INVALID, "Unknown field '%s' in value of user defined type %s",
 					 cql__term_text(t->args[i], c->arena), type->name);
+		enum sm_err failed = check_part(a, t->args[i + 1], &type->elements[at]);
+		if (failed)
+			return failed;
 		if (!cql__assignable(a, t->args[i + 1], &type->elements[at]))
 			return cql__fail(c->err, CQL_INVALID, "Invalid user type literal for %s: field %s is not of type %s", name,
 					 t->args[i]->name, cql__type_text(&type->elements[at], c->arena));
@@ -318,6 +323,9 @@ static enum sm_err tuple(struct cql_analysis *a, const struct cql_term *t, const
 			return cql__fail(c->err, CQL_INVALID,
 					 "Invalid tuple literal for %s: too many elements. Type %s expects %u but got %u", name,
 					 cql__type_text(type, c->arena), type->element_count, t->arg_count);
+		enum sm_err failed = check_part(a, t->args[i], &type->elements[i]);
+		if (failed)
+			return failed;
 		if (!cql__assignable(a, t->args[i], &type->elements[i]))
 			return cql__fail(c->err, CQL_INVALID, "Invalid tuple literal for %s: component %u is not of type %s", name, i,
 					 cql__type_text(&type->elements[i], c->arena));
@@ -467,6 +475,16 @@ static int compare_entries(const void *a, const void *b, void *type)
 	return order ? order : (x->index > y->index) - (x->index < y->index);
 }
 
+/* Elements of a set and keys of a map are ordered. */
+static enum sm_err order_check(struct cql_context *c, const struct store_type *type, const struct store_cell *cells, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i += type->id == STORE_MAP ? 2 : 1)
+		if (!store_decimals_fit(&type->elements[0], cells[i]))
+			return cql__fail(c->err, CQL_INVALID, "A decimal in a set or in a map's key has more than %d bytes",
+					 STORE_KEY_DECIMAL_BYTES_MAX);
+	return SM_OK;
+}
+
 /* Elements of a set, or keys and values of a map, in their order; of equal keys the last one stays. 0: no memory. */
 static uint32_t sort_unique(struct arena *arena, const struct store_type *type, struct store_cell *cells, uint32_t count)
 {
@@ -490,8 +508,12 @@ enum sm_err cql__pack(struct cql_context *c, const struct store_type *type, stru
 		      struct store_cell *ret_value)
 {
 	bool collection = type->id >= STORE_LIST && type->id <= STORE_SET;
-	if (type->id == STORE_SET || type->id == STORE_MAP)
+	if (type->id == STORE_SET || type->id == STORE_MAP) {
+		enum sm_err failed = order_check(c, type, cells, count);
+		if (failed)
+			return failed;
 		count = sort_unique(c->arena, type, cells, count);
+	}
 	struct buf out;
 	buf_init(&out);
 	if (collection)
@@ -505,10 +527,10 @@ enum sm_err cql__pack(struct cql_context *c, const struct store_type *type, stru
 		if (cells[i].size > 0)
 			buf_append(&out, cells[i].data, (size_t)cells[i].size);
 	}
-	bool failed = out.failed;
-	*ret_value = failed ? cql__null() : cql__cell(c->arena, out.data ? out.data + out.start : NULL, buf_size(&out));
+	bool no_memory = out.failed;
+	*ret_value = no_memory ? cql__null() : cql__cell(c->arena, out.data ? out.data + out.start : NULL, buf_size(&out));
 	buf_done(&out);
-	if (failed || !ret_value->data)
+	if (no_memory || !ret_value->data)
 		return cql__no_memory(c->err, c->arena);
 	if ((uint32_t)ret_value->size > STORE_CELL_BYTES_MAX)
 		return cql__fail(c->err, CQL_INVALID, "A value of %d bytes is larger than the limit of %u", ret_value->size,
@@ -567,6 +589,8 @@ enum sm_err cql__normal(struct cql_context *c, const struct store_type *type, st
 	if (value->size < 0 || (type->id != STORE_SET && type->id != STORE_MAP))
 		return SM_OK;
 	enum sm_err err = cql__unpack(c, type, *value, &cells, &count);
+	if (!err)
+		err = order_check(c, type, cells, count);
 	uint32_t width = type->id == STORE_MAP ? 2 : 1, i = width;
 	while (!err && i < count && store_compare(&type->elements[0], cells[i - width], cells[i]) < 0)
 		i += width;

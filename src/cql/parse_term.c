@@ -341,9 +341,12 @@ bool parse__selection(struct parser *p, struct cql_term **ret_term)
 		if (!t || !parse__name(p, "a column, a function or a value", &t->name))
 			return false;
 		*ret_term = t;
-		while (parse__at(p, '[') || parse__at(p, '.'))
-			if (!selected_part(p, ret_term))
+		uint32_t parts = 0; /* each is a level of its own when the selection is looked at */
+		for (; parse__at(p, '[') || parse__at(p, '.'); parts++)
+			if (!parse__enter(p) || !selected_part(p, ret_term))
 				return false;
+		while (parts--)
+			parse__leave(p);
 	}
 	parse__leave(p);
 	if (parse__at(p, '+') || parse__at(p, '-'))

@@ -173,17 +173,20 @@ static enum sm_err alter_role(struct run *r)
 	return SM_OK;
 }
 
+static void drop_grant(struct run *r, const struct cql_grant *grant)
+{
+	buf_append_str(&r->out, "DELETE FROM " ROLE_GRANT_TABLE " WHERE role = ");
+	role__put_text(&r->out, grant->role);
+	buf_append_str(&r->out, " AND resource = ");
+	role__put_text(&r->out, grant->resource);
+	buf_u8(&r->out, ';');
+}
+
 static void drop_grants_on(struct run *r, const char *resource)
 {
-	for (uint32_t i = 0; i < r->p->grant_count; i++) {
-		if (strcmp(r->p->grants[i].resource, resource) != 0)
-			continue;
-		buf_append_str(&r->out, "DELETE FROM " ROLE_GRANT_TABLE " WHERE role = ");
-		role__put_text(&r->out, r->p->grants[i].role);
-		buf_append_str(&r->out, " AND resource = ");
-		role__put_text(&r->out, resource);
-		buf_u8(&r->out, ';');
-	}
+	for (uint32_t i = 0; i < r->p->grant_count; i++)
+		if (strcmp(r->p->grants[i].resource, resource) == 0)
+			drop_grant(r, &r->p->grants[i]);
 }
 
 static void put_delete(struct buf *out, const char *table, const char *column, const char *value)
@@ -440,7 +443,7 @@ static void drop_grants_in(struct run *r, const struct store_change *change)
 		    strcmp(resource.keyspace, change->keyspace) != 0)
 			continue;
 		if (change->kind == STORE_DROP_KEYSPACE || (resource.kind == CQL_ONE_TABLE && strcmp(resource.name, change->table) == 0))
-			drop_grants_on(r, name);
+			drop_grant(r, &r->p->grants[i]);
 	}
 }
 

@@ -225,6 +225,26 @@ static void conditional_statements_say_whether_they_were_applied(void **state)
 	gives("SELECT c FROM lw WHERE k = 1", "3");
 }
 
+/* Each of these would once have ended the server. */
+static void statements_that_make_no_sense_are_only_refused(void **state)
+{
+	ok("CREATE TYPE part (f int, g text)");
+	ok("CREATE TABLE odd (k int PRIMARY KEY, v tuple<int, int>, w frozen<part>, s set<decimal>)");
+	refused("INSERT INTO odd (k, v) VALUES (1, ([1], 2))", "Unexpected receiver type 'int'; only list and vector are expected");
+	refused("INSERT INTO odd (k, w) VALUES (1, {f: [1]})", "Unexpected receiver type 'int'; only list and vector are expected");
+	refused("INSERT INTO odd (k, v) VALUES (1, ([[1]], 2))", "Unexpected receiver type 'int'; only list and vector are expected");
+	char *deep = malloc(5000000), *at = deep + sprintf(deep, "SELECT k");
+	for (int i = 0; i < 2000000; i++, at += 2)
+		memcpy(at, ".k", 2);
+	strcpy(at, " FROM odd");
+	refused(deep, "line 1:70 nested deeper than 32 levels");
+	at = deep + sprintf(deep, "INSERT INTO odd (k, s) VALUES (1, {1, ");
+	memset(at, '7', 4000);
+	strcpy(at + 4000, "})");
+	refused(deep, "A decimal in a set or in a map's key has more than 1024 bytes");
+	free(deep);
+}
+
 static void what_is_not_there_yet_says_so(void **state)
 {
 	refused("CREATE INDEX i ON d(v)", "CREATE INDEX is not supported yet");
@@ -241,6 +261,7 @@ int main(void)
 		cmocka_unit_test(statics_and_rows),
 		cmocka_unit_test(tables_change_and_describe_themselves),
 		cmocka_unit_test(conditional_statements_say_whether_they_were_applied),
+		cmocka_unit_test(statements_that_make_no_sense_are_only_refused),
 		cmocka_unit_test(what_is_not_there_yet_says_so),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);

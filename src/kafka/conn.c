@@ -275,9 +275,7 @@ void kafka__wake(struct kafka_request *r)
 static void pool_work(struct sm_work *work)
 {
 	struct kafka_request *r = (struct kafka_request *)((char *)work - offsetof(struct kafka_request, work));
-	kafka__turn_begin(r);
-	r->pool_run(r);
-	kafka__turn_end(r);
+	kafka__pool_turn(r);
 	kafka__resume(r);
 }
 

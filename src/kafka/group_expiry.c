@@ -45,7 +45,9 @@ static bool drop_old(struct group *g, struct log_group_offset *offsets, uint32_t
 	int64_t now = clock_wall_ms(s->clock);
 	uint32_t n = 0;
 	for (uint32_t i = 0; i < count; i++) {
-		int64_t since = offsets[i].pending ? -1 : aging_since(g, &offsets[i]);
+		/* Whatever it ages from is no earlier than its commit; and that is quickly told. */
+		bool young = now - offsets[i].committed_ms < (int64_t)s->offsets_retention_ms;
+		int64_t since = young || offsets[i].pending ? -1 : aging_since(g, &offsets[i]);
 		if (since < 0 || now - since < (int64_t)s->offsets_retention_ms)
 			continue;
 		offsets[n] = offsets[i];

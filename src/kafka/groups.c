@@ -303,6 +303,8 @@ static void list_run(struct kafka_request *r)
 		for (uint32_t i = 0; ok && !err && i < n.counts[k]; i++) {
 			const char *type;
 			struct bytes protocol_type;
+			if (map_get(&seen, bytes_str(n.names[k][i])))
+				continue;
 			ok = kafka__group_peek(r->server, n.names[k][i], &r->arena, &type, &protocol_type) &&
 			     list_one(r, &seen, bytes_str(n.names[k][i]), "Empty", type, protocol_type);
 		}

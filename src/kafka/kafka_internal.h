@@ -166,9 +166,10 @@ struct kafka_request {
 	struct kafka_txn_use txn;
 
 	/* throttle.c */
-	uint64_t turn_ns, busy_ns;  /* since when it is worked at (0: it is not), and for how long it was; only while somebody asks */
-	uint64_t mutation_until_ms; /* when its client may change topics again; 0: now */
-	uint32_t throttle_ms;       /* what its answer says */
+	uint64_t turn_ns;             /* since when the dispatcher works at it; 0: it does not, or nobody asks */
+	atomic_uint_fast64_t busy_ns; /* for how long it was worked at, while somebody asked */
+	uint64_t mutation_until_ms;   /* when its client may change topics again; 0: now */
+	uint32_t throttle_ms;         /* what its answer says */
 
 	struct buf out; /* the reply's frame */
 	struct kafka_splice *splices;
@@ -247,9 +248,10 @@ bool kafka__authorize_reply(struct kafka_request *request);
 
 /* Count the request against its client's quotas and write its answer's frame, which says how long the client must wait: throttle_ms. */
 SM_MUST_CHECK enum sm_err kafka__answer_encode(struct kafka_request *request);
-/* Around all that is done with a request at a time: it counts as the request's share of a thread. The pool may call them too. */
+/* Around all that is done with a request at a time: it counts as the request's share of a thread. */
 void kafka__turn_begin(struct kafka_request *request);
 void kafka__turn_end(struct kafka_request *request);
+void kafka__pool_turn(struct kafka_request *request); /* the same for pool_run, on the pool */
 /* The most that a Fetch may answer without breaking its client's quota by itself. */
 size_t kafka__fetch_bytes_max(struct kafka_request *request);
 /* Take so many partitions that are made or deleted from what the client may change (below 0: give them back). false:

@@ -155,7 +155,7 @@ rd_kafka_event_t *kafka__admin_answer(struct kafka_log *k, rd_kafka_queue_t *que
 	while (!event && clock_monotonic_ns(&clock_system) < end_ns && !atomic_load(&k->ending))
 		event = rd_kafka_queue_poll(queue, 200);
 	if (!event) {
-		sm_fail(reterr, atomic_load(&k->ending) ? SM_CLOSED : SM_TIMEOUT, "%s: no answer", what);
+		sm_fail(reterr, atomic_load(&k->ending) ? SM_CLOSED : SM_TIMEOUT, "%s: no answer from %s: is it there?", what, k->shown);
 		return NULL;
 	}
 	rd_kafka_resp_err_t err = rd_kafka_event_error(event);

@@ -188,9 +188,11 @@ uint32_t kafka__producer_end(struct kafka_log *k, uint32_t timeout_ms)
 	uint32_t left = atomic_load(&k->pending);
 	atomic_store(&k->produced, true);
 	if (k->threads & 1) {
+		pthread_rwlock_rdlock(&k->producer_lock); /* it may be about to be replaced */
 		rd_kafka_queue_t *queue = rd_kafka_queue_get_main(k->producer);
 		rd_kafka_queue_yield(queue);
 		rd_kafka_queue_destroy(queue);
+		pthread_rwlock_unlock(&k->producer_lock);
 		pthread_join(k->produce_thread, NULL);
 	}
 	producer_free(k);

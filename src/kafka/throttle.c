@@ -31,6 +31,15 @@ void kafka__turn_end(struct kafka_request *r)
 	r->turn_ns = 0;
 }
 
+/* The dispatcher may not be done with its own turn yet. */
+void kafka__pool_turn(struct kafka_request *r)
+{
+	uint64_t since = kafka__quotas_any(r->server->quotas, QUOTA_REQUEST) ? clock_monotonic_ns(&clock_system) : 0;
+	r->pool_run(r);
+	if (since)
+		r->busy_ns += clock_monotonic_ns(&clock_system) - since;
+}
+
 static bool is_counted(struct kafka_request *r)
 {
 	struct kafka_quotas *q = r->server->quotas;

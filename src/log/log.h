@@ -140,7 +140,7 @@ struct log_group_offset {
 	int32_t leader_epoch;
 	const char *metadata; /* may be NULL */
 	bool pending;         /* filled by offsets_fetch and offsets_list: an open transaction has another offset for it */
-	int64_t committed_ms; /* filled by offsets_list: when it was committed */
+	int64_t committed_ms; /* filled by offsets_list: when it was committed; 0: the engine does not know */
 };
 /* What a group's coordinator keeps of the group. */
 struct log_group_record {
@@ -279,7 +279,7 @@ struct log_embedded_options {
 	uint64_t retention_ms;  /* 0: no bound */
 	/* So long after the end of one pass the scrubber begins the next over all sealed segments; 0: none. Damage goes to notice. */
 	uint64_t scrub_interval_ms;
-	uint32_t files_max; /* partitions that keep the file open to which they append; 0: half of RLIMIT_NOFILE */
+	uint32_t files_max; /* partitions that keep the file open to which they append, twice if need be; 0: a quarter of RLIMIT_NOFILE */
 	/* 0: an append is answered after the sync that covers it. Else after its write, and its partition is synced so long after the first
 	 * write that is not: a loss of power may take what was answered since. The death of the process takes nothing. */
 	uint32_t sync_interval_ms;

@@ -25,7 +25,6 @@
 #define LOG_META_PENDING_MAX 1024            /* topic changes and producer ids that wait; above: SM_FULL */
 #define LOG_READ_VERIFY_MAX (2u << 20)       /* bytes checked and handed out by one read of data that was not checked yet */
 #define LOG_GROUP_NAME_MAX 32767             /* bytes of a group id, a topic's name or metadata in __consumer_offsets */
-#define LOG_BULK_BYTES (256u << 10)          /* a group from this size on is written past the page cache */
 #define LOG_BULK_PIECE (1088u << 10)         /* of such groups, in memory: a batch of the usual greatest size fits */
 #define LOG_BULK_WRITTEN_BYTES (8u << 20)    /* of them that stay in memory for those who read the log's end */
 #define LOG_BULK_READ_BYTES (4u << 20)       /* and of what was read of them */

@@ -13,9 +13,10 @@ void log__files_init(struct open_files *f, uint32_t most)
 	struct rlimit limit;
 	*f = (struct open_files){.most = most};
 	pthread_mutex_init(&f->lock, NULL);
-	/* The other half is for connections, sealed segments that are read, and the store. */
+	/* The other half is for connections, sealed segments that are read, and the store. A partition may have its file open twice
+	 * (bulk.c). */
 	if (!most && getrlimit(RLIMIT_NOFILE, &limit) == 0)
-		f->most = limit.rlim_cur / 2 < INT32_MAX ? (uint32_t)(limit.rlim_cur / 2) : INT32_MAX;
+		f->most = limit.rlim_cur / 4 < INT32_MAX ? (uint32_t)(limit.rlim_cur / 4) : INT32_MAX;
 	if (f->most < FILES_MIN)
 		f->most = FILES_MIN;
 }

@@ -30,7 +30,7 @@ static void SM_PRINTF(2, 3) problem(struct checking *c, const char *fmt, ...)
 	char text[1500];
 	va_list args;
 	c->totals->problems++;
-	if (c->problems++ > TELL_MAX)
+	if (c->problems++ >= TELL_MAX)
 		return;
 	va_start(args, fmt);
 	vsnprintf(text, sizeof text, fmt, args);
@@ -232,9 +232,11 @@ static void table_look(struct checking *c, const struct store__table *table)
 	c->totals->tables++;
 	c->totals->keys += c->keys;
 	c->totals->bytes += c->bytes;
-	if (c->problems > TELL_MAX + 1)
-		problem(c, "%s.%s: %u problems more", table->public.keyspace, table->public.name, c->problems - TELL_MAX - 1);
 	char text[300];
+	if (c->problems > TELL_MAX) {
+		snprintf(text, sizeof text, "%s.%s: %u problems more", table->public.keyspace, table->public.name, c->problems - TELL_MAX);
+		c->check->say(c->check->arg, STORE_CHECK_PROBLEM, text);
+	}
 	snprintf(text, sizeof text, "%s.%s: %llu keys, %llu bytes", table->public.keyspace, table->public.name, (unsigned long long)c->keys,
 		 (unsigned long long)c->bytes);
 	if (!c->problems)

@@ -244,10 +244,14 @@ static uint32_t fill_elements(struct store_cursor *c, const struct store__row *r
 	int64_t latest = STORE_NO_TIME;
 	while (end < row->cell_count && row->cells[end].id == row->cells[from].id)
 		end++;
+	const struct store_type *type = &c->table->public.columns[at].type;
 	struct store_element *items = arena_alloc_raw(&c->values, (end - from) * sizeof *items, _Alignof(struct store_element));
 	for (uint32_t i = from; items && i < end; i++) {
 		const struct store__cell *cell = &row->cells[i];
 		if (cell->part != STORE__ELEMENT || !cell_live(c, cell, deleted_us))
+			continue;
+		/* A field that the type was given later than this picture of it. */
+		if (type->id == STORE_UDT && (cell->path_size != 2 || be16_get(cell->path) >= type->element_count))
 			continue;
 		items[n++] = (struct store_element){{cell->path, (int32_t)cell->path_size},
 						    {cell->data, (int32_t)cell->size},
@@ -255,7 +259,6 @@ static uint32_t fill_elements(struct store_cursor *c, const struct store__row *r
 						    cell->ttl_s ? (int32_t)(cell->expiry_s - c->now_s) : 0};
 		latest = cell->timestamp_us > latest ? cell->timestamp_us : latest;
 	}
-	const struct store_type *type = &c->table->public.columns[at].type;
 	if (!items || (n && store__assemble(type, items, n, &c->values, &c->cells[at])))
 		c->no_memory = true;
 	c->timestamps_us[at] = latest;

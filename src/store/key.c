@@ -106,7 +106,7 @@ enum sm_err store__clustering_encode(const struct store_table *table, const stru
 		if (err)
 			return err;
 		bytes += (size_t)clustering[i].size;
-		if (bytes > STORE_KEY_BYTES_MAX || (column->type.id == STORE_DECIMAL && clustering[i].size > STORE_KEY_DECIMAL_BYTES_MAX))
+		if (bytes > STORE_KEY_BYTES_MAX || !store_decimals_fit(&column->type, clustering[i]))
 			return SM_TOO_LARGE;
 		size_t at = out->end;
 		store__encode_value(&column->type, clustering[i], out);

@@ -88,6 +88,21 @@ static void encode_decimal(struct bytes v, struct buf *out)
 		free(digits);
 }
 
+bool store_decimals_fit(const struct store_type *type, struct store_cell value)
+{
+	if (type->id == STORE_DECIMAL)
+		return value.size <= STORE_KEY_DECIMAL_BYTES_MAX;
+	if (!type->element_count || value.size < 0)
+		return true;
+	struct store_value_reader r = store_value_reader(type, value);
+	struct store_cell element;
+	const struct store_type *element_type;
+	while (store_value_next(&r, &element, &element_type))
+		if (!store_decimals_fit(element_type, element))
+			return false;
+	return true;
+}
+
 static void encode_collection(const struct store_type *type, struct store_cell v, struct buf *out)
 {
 	struct store_value_reader r = store_value_reader(type, v);

@@ -215,7 +215,7 @@ enum sm_err store__load(struct store__engine *engine, struct store__schema **ret
 		sm_fail(reterr, err, "the store in %s has a type of a keyspace that is not there", engine->dir);
 	if (!err && l.format == 0)
 		err = write_new(engine, &l, reterr);
-	else if (!err && l.format < STORE_FORMAT && engine->writer)
+	else if (!err && l.format < STORE_FORMAT && engine->writer && !engine->rocks_options.lenient)
 		err = raise_format(engine, reterr);
 	if (!err)
 		err = store__schema_new(l.keyspaces, l.keyspace_count, l.tables, l.table_count, l.version, &schema, reterr);

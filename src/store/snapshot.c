@@ -93,6 +93,21 @@ static enum sm_err make_types(struct restoring *r, const struct store_keyspace *
 	return err;
 }
 
+/* Nothing is dropped before it is known that all types can be there. */
+static enum sm_err types_fit(struct restoring *r, const struct store_keyspace *source)
+{
+	struct store__schema *now = store__engine_schema(r->engine);
+	const struct store_keyspace *there = store_find_keyspace(&now->public, r->keyspace);
+	enum sm_err err = SM_OK;
+	for (uint32_t i = 0; there && i < source->type_count && !err; i++) {
+		const struct store_type *old = store_find_type(there, source->types[i].name);
+		if (old && !store_type_equal(old, &source->types[i]))
+			err = sm_fail(r->reterr, SM_EXISTS, "type '%s.%s' is there and differs: drop it first", r->keyspace, old->name);
+	}
+	store__schema_unref(now);
+	return err;
+}
+
 /* The keyspace, and none of its tables: with replace they are dropped. */
 static enum sm_err make_room(struct restoring *r, const struct store_keyspace *source, bool replace)
 {
@@ -148,12 +163,11 @@ static void translate(const struct restoring *r, struct store__row *row)
 			if (!cell.id)
 				continue;
 		}
-		uint32_t at = kept++;
-		for (; at > 0 && row->cells[at - 1].id > cell.id; at--)
-			row->cells[at] = row->cells[at - 1];
-		row->cells[at] = cell;
+		row->cells[kept++] = cell;
 	}
 	row->cell_count = kept;
+	bool doubles;
+	store__row_sort(row, &doubles);
 }
 
 static enum sm_err flush(struct restoring *r)
@@ -166,6 +180,7 @@ static enum sm_err flush(struct restoring *r)
 	}
 	w->touched[0] = (struct store__touched){r->target->public.number, atomic_load(&r->source->state->deletions)};
 	w->touched_count = 1;
+	w->one_by_one = true;
 	w->reterr = r->reterr;
 	if (w->ops.failed) {
 		store__write_free(w);
@@ -271,7 +286,7 @@ enum sm_err store_restore(struct sm_store *store, const char *keyspace, const ch
 	const struct store_keyspace *source = store_find_keyspace(&r.from->schema->public, keyspace);
 	if (!source)
 		err = sm_fail(reterr, SM_CORRUPT, "the snapshot in %s does not have keyspace '%s'", dir, keyspace);
-	else
+	else if (!(err = types_fit(&r, source)))
 		err = make_room(&r, source, replace);
 	if (!err)
 		err = make_types(&r, source);

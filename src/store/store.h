@@ -319,6 +319,8 @@ void store_put_vint(struct buf *out, uint64_t value);
 const char *store_type_name(const struct store_type *type, struct arena *arena);
 /* Parse a type's name, user types excepted; SM_NOT_FOUND for a name that is none, SM_UNSUPPORTED for nesting that is too deep. */
 SM_MUST_CHECK enum sm_err store_type_parse(const char *name, struct arena *arena, struct store_type *ret_type);
+/* No decimal in the value, which is one of the type, has more than STORE_KEY_DECIMAL_BYTES_MAX: else it is not ordered. */
+bool store_decimals_fit(const struct store_type *type, struct store_cell value);
 /* The bytes are a valid value of the type (sizes, UTF-8). */
 bool store_value_ok(const struct store_type *type, struct store_cell value);
 

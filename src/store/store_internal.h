@@ -305,6 +305,7 @@ struct store__write {
 	struct buf ops;
 	struct store__touched *touched, touched_inline[4];
 	uint32_t touched_count, touched_cap, row_count;
+	bool one_by_one;                             /* it waits for room: its sender has no other on the way */
 	const struct store_transaction *transaction; /* TRANSACTION; borrowed */
 	int64_t token;                               /* of its partition */
 	bool counts, deletes_counters;               /* it has STORE_OP_COUNTs; deletions in tables of counters */

@@ -2,11 +2,12 @@
 #ifndef STORE_LIMITS_H
 #define STORE_LIMITS_H
 
-#define STORE_KEY_BYTES_MAX 65535            /* a partition key or the clustering of a row, as in Cassandra */
-#define STORE_KEY_DECIMAL_BYTES_MAX 1024     /* a decimal among the clustering columns: its digits are worked out */
-#define STORE_PATH_BYTES_MAX 65535           /* a key of a map, an element of a set, as in Cassandra */
-#define STORE_TYPES_MAX 5000                 /* user types */
-#define STORE_TYPE_DEPTH_MAX 16              /* types within types */
+#define STORE_KEY_BYTES_MAX 65535 /* a partition key or the clustering of a row, as in Cassandra */
+#define STORE_KEY_DECIMAL_BYTES_MAX \
+	1024                       /* a decimal in what is ordered (clustering columns, sets, keys of maps): its digits are worked out */
+#define STORE_PATH_BYTES_MAX 65535 /* a key of a map, an element of a set, as in Cassandra */
+#define STORE_TYPES_MAX 5000       /* user types */
+#define STORE_TYPE_DEPTH_MAX 16    /* types within types */
 #define STORE_CELL_BYTES_MAX (16u << 20)     /* one value */
 #define STORE_BATCH_BYTES_MAX (64u << 20)    /* one atomic batch */
 #define STORE_PENDING_BYTES_MAX (128u << 20) /* waiting for the sync; above: SM_FULL */

@@ -60,7 +60,7 @@ enum sm_err store__writer_put(struct store__writer *writer, struct store__write 
 	pthread_mutex_lock(&writer->lock);
 	if (writer->stopping)
 		err = SM_CLOSED;
-	else if (write->kind <= STORE__WRITE_TRANSACTION && writer->pending_bytes &&
+	else if (write->kind <= STORE__WRITE_TRANSACTION && !write->one_by_one && writer->pending_bytes &&
 		 writer->pending_bytes + bytes > (writer->stalled ? STORE_STALLED_BYTES_MAX : STORE_PENDING_BYTES_MAX))
 		err = SM_FULL;
 	if (!err) {
