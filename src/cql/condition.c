@@ -45,6 +45,9 @@ static enum sm_err analyse_one(struct cql_analysis *a, const struct cql_relation
 	out->op = r->op;
 	if (out->column->type.id == STORE_COUNTER)
 		return cql__fail(c->err, CQL_INVALID, "Conditions on counters are not supported");
+	if ((r->op == CQL_CONTAINS || r->op == CQL_CONTAINS_KEY || r->subscript) && out->column->type.element_count)
+		return cql__fail(c->err, CQL_INVALID, "Conditions on elements (column %s) are not supported yet: give the whole value",
+				 out->column->name);
 	if (r->op == CQL_CONTAINS || r->op == CQL_CONTAINS_KEY)
 		return cql__fail(c->err, CQL_INVALID, "Cannot use %s on %s column %s", r->op == CQL_CONTAINS ? "CONTAINS" : "CONTAINS KEY",
 				 r->op == CQL_CONTAINS ? "non-collection" : "non-map", out->column->name);

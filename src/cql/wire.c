@@ -234,22 +234,21 @@ void cql__frame_end(struct buf *out, size_t start, uint8_t opcode, const struct 
 }
 
 /* Types that a version does not know go out as custom types, by the name of their class. */
-static const char *class_of_newer(enum store_type_id id, uint8_t version)
+static bool is_newer(enum store_type_id id, uint8_t version)
 {
 	switch (id) {
-	case STORE_DURATION: return version < 5 ? "org.apache.cassandra.db.marshal.DurationType" : NULL;
-	case STORE_DATE: return version < 4 ? "org.apache.cassandra.db.marshal.SimpleDateType" : NULL;
-	case STORE_TIME: return version < 4 ? "org.apache.cassandra.db.marshal.TimeType" : NULL;
-	case STORE_SMALLINT: return version < 4 ? "org.apache.cassandra.db.marshal.ShortType" : NULL;
-	case STORE_TINYINT: return version < 4 ? "org.apache.cassandra.db.marshal.ByteType" : NULL;
-	default: return NULL;
+	case STORE_DURATION: return version < 5;
+	case STORE_DATE:
+	case STORE_TIME:
+	case STORE_SMALLINT:
+	case STORE_TINYINT: return version < 4;
+	default: return false;
 	}
 }
 
 static void put_type(struct buf *out, const struct store_type *type, uint8_t version)
 {
-	const char *class = class_of_newer(type->id, version);
-	if (class || type->id == STORE_VECTOR) {
+	if (is_newer(type->id, version) || type->id == STORE_VECTOR) {
 		struct buf name;
 		buf_init(&name);
 		cql__put_class(&name, type);

@@ -1,3 +1,4 @@
+/* clang-format off */
 /* Values in keys: encodings whose memcmp order is Cassandra's order of the values. None is the beginning of another.
  *
  *   int bigint smallint tinyint timestamp   big-endian, sign bit inverted
@@ -8,12 +9,14 @@
  *   timeuuid                                the same, the last 8 bytes with their sign bits inverted
  *   text ascii blob inet                    00 becomes 00 ff; the end is 00 01
  *   varint                                  [u32 2^31 + size, of negative ones 2^31 - 1 - size][the shortest two's complement]
- *   decimal                                 80 is zero. Positive: 81, [u64 power + 2^63], digits + 1, 00, for 0.DIGITS times ten to the
- * power; negative: 7f, then the same inverted. 1.50 comes back as 1.5: it is the same key list set map                            each
- * element (of a map: key and value) behind 01; the end is 00 tuple, user type                        each field behind 02, 01 for null; the
- * end, and nulls at the end, 00 vector                                  its elements
+ *   decimal                                 80 is zero. Positive: 81, [u64 power + 2^63], digits + 1, 00, for 0.DIGITS times ten to
+ *                                           the power; negative: 7f, then the same inverted. 1.50 and 1.5 are the same key
+ *   list set map                            each element (of a map: key and value) behind 01; the end is 00
+ *   tuple, user type                        each field behind 02, 01 for null; the end, and nulls at the end, 00
+ *   vector                                  its elements
  *
  * flip is 0, or ff for a descending column: all its bytes are inverted. */
+/* clang-format on */
 #include "store/store_internal.h"
 #include <stdlib.h>
 

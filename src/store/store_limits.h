@@ -22,7 +22,8 @@
 #define STORE_OPTIONS_MAX 100        /* of one table or keyspace */
 #define STORE_OPTION_BYTES_MAX 65535 /* its name, and its value */
 #define STORE_JOB_NAME_BYTES_MAX 255
-#define STORE_LOOKS_MAX 65535 /* rows that one transaction looks at */
-#define STORE_MERGES_MAX 64   /* pieces of one key in a memtable before a write joins them */
+#define STORE_LOOKS_MAX 65535   /* rows that one transaction looks at */
+#define STORE_LOOKS_HERE_MAX 32 /* more are read on the pool first, whether they are in memory or not */
+#define STORE_MERGES_MAX 64     /* pieces of one key in a memtable before a write joins them */
 
 #endif

@@ -198,7 +198,8 @@ static void read_on_pool(struct sm_work *work)
 static void read_before(struct store__engine *engine, struct store__write *w)
 {
 	struct store_sight ignored;
-	enum sm_err err = look(engine, w->transaction, store__table_of(w->transaction->table), true, NULL, &ignored);
+	bool many = w->transaction->look_count > STORE_LOOKS_HERE_MAX;
+	enum sm_err err = many ? SM_AGAIN : look(engine, w->transaction, store__table_of(w->transaction->table), true, NULL, &ignored);
 	struct reading *r = err == SM_AGAIN && engine->system ? calloc(1, sizeof *r) : NULL;
 	if (r) {
 		*r = (struct reading){.work = {.run = read_on_pool}, .engine = engine, .write = w};
