@@ -15,12 +15,13 @@
 
 static atomic_int armed;                  /* errno that calls fail with; 0: none */
 static atomic_long calls, fail_at;        /* from this changing call on; */
-static atomic_bool fail_once, fail_reads; /* or only that one; or the reads instead */
+static atomic_bool fail_once, fail_reads; /* or only that one; or the reads instead, */
+static _Thread_local bool reader; /* those of this thread: one of a compaction that fails ends the writes until the store is opened again */
 
 static bool fails(bool read)
 {
 	int e = atomic_load(&armed);
-	if (!e || read != atomic_load(&fail_reads))
+	if (!e || read != atomic_load(&fail_reads) || (read && !reader))
 		return false;
 	long n = atomic_fetch_add(&calls, 1) + 1;
 	if (atomic_load(&fail_once) ? n != atomic_load(&fail_at) : n < atomic_load(&fail_at))
@@ -35,6 +36,7 @@ static void arm(int e, long at, bool once, bool reads)
 	atomic_store(&fail_at, at);
 	atomic_store(&fail_once, once);
 	atomic_store(&fail_reads, reads);
+	reader = reads;
 	atomic_store(&armed, e);
 }
 
