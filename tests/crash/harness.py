@@ -10,7 +10,6 @@ import queue
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,7 +18,9 @@ import time
 import uuid
 
 sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from cqlclient import Connection, CqlError  # noqa: E402
+from ports import free_ports  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 EXAMPLE = os.path.join(HERE, "..", "..", "examples", "open-bandit")
@@ -87,9 +88,7 @@ class Server:
         self.arguments = list(arguments)
         self.kafka_port = 0
         if bare:
-            with socket.socket() as s:
-                s.bind(("127.0.0.1", 0))
-                self.kafka_port = s.getsockname()[1]
+            self.kafka_port = free_ports()
         else:
             self.arguments += ["--config", os.path.join(EXAMPLE, "smack.conf"), "--set", "stream.daily.interval=100ms"]
         self.process = None

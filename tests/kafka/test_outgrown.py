@@ -6,15 +6,16 @@ import http.client
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
 
 import confluent_kafka
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'cluster'))
+TESTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..')
+sys.path[:0] = [TESTS, os.path.join(TESTS, 'cluster')]
 from common import SMACK, Server, expect, run, wait_for  # noqa: E402
+from ports import free_ports  # noqa: E402
 
 BROKER = '''
 security.users = users
@@ -39,12 +40,6 @@ schema = schema.json
 key = id
 '''
 SCHEMA = '{"type": "object", "required": ["id", "ts"], "properties": {"id": {"type": "string"}, "ts": {"type": "integer"}}}'
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        return s.getsockname()[1]
 
 
 class Broker(Server):
@@ -198,7 +193,7 @@ def without_its_broker_it_ends_all_the_same(server):
 
 
 if __name__ == '__main__':
-    port = free_port()
+    port = free_ports()
     the_broker = Broker.__new__(Broker)
     the_broker.port = port
     the_broker.__init__(BROKER % port)

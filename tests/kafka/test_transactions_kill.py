@@ -5,12 +5,14 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 import uuid
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from ports import free_ports  # noqa: E402
 
 VALUES, PARTITIONS, EACH, KILLS = 1500, 2, 10, 14
 QUIET = {"log_level": 0}
@@ -50,9 +52,7 @@ def worker(broker):
 class Server:
     def __init__(self, data):
         self.data = data
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            self.port = s.getsockname()[1]
+        self.port = free_ports()
         self.broker = f"127.0.0.1:{self.port}"
 
     def start(self):

@@ -5,19 +5,16 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from ports import free_ports  # noqa: E402
+
 smack = os.environ["SMACK"]
-
-
-def port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def get(http_port, path, stop):
@@ -40,7 +37,7 @@ def ask(data, stop):
 
 
 with tempfile.TemporaryDirectory() as data:
-    http_port = port()
+    http_port = free_ports()
     stop = threading.Event()
     threads = [threading.Thread(target=get, args=(http_port, path, stop))
                for path in ("/api/status", "/api/status", "/api/events", "/v2/apps", "/v1/scheduler/jobs")]
