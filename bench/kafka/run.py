@@ -121,8 +121,8 @@ class Interval(Smack):
 class Kafka(Broker):
     def start(self):
         self.classpath = subprocess.run([HERE + '/peer', 'classpath', self.dir], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
-        since = time.monotonic()
         started = subprocess.run([HERE + '/peer', 'start', self.dir, str(self.port)], check=True, stdout=subprocess.PIPE, text=True)
+        since = time.monotonic()  # without the formatting of its directory
         self.pid = int(started.stdout)
         self.wait(since)
 
@@ -227,6 +227,20 @@ def touch_memory():
                    check=False)
 
 
+def ready(brokers):
+    """Time to the first answer with an empty directory, and again with the one that is there: the median over the rounds. One of each runs afterwards."""
+    for b in brokers:
+        fresh, again = [], []
+        for number in range(ROUNDS):
+            shutil.rmtree(b.dir, ignore_errors=True)
+            for times in (fresh, again):
+                b.start()
+                times.append(b.ready_ms)
+                if times is fresh or number < ROUNDS - 1:
+                    b.stop()
+        b.fresh_ms, b.again_ms = statistics.median(fresh), statistics.median(again)
+
+
 def idle(brokers):
     before = [b.cpu() for b in brokers]
     time.sleep(60)
@@ -249,10 +263,12 @@ def main():
     try:
         for kind, name in ((Kafka, 'kafka'), (Smack, 'smack')):
             brokers.append(kind(name, work))
-            brokers[-1].start()
         kafka, smack = brokers
-        print('ready after: kafka %.0f ms, smack %.0f ms (bar 50); fresh: %.0f and %.0f MiB' % (
-            kafka.ready_ms, smack.ready_ms, kafka.status('VmRSS'), smack.status('VmRSS')))
+        ready(brokers)
+        if max(smack.fresh_ms, smack.again_ms) > 50:
+            missed.append('ready')
+        print('ready after: kafka %.0f ms, smack %.0f ms; with a directory that is there: %.0f and %.0f ms (bar 50); fresh: %.0f and %.0f MiB' % (
+            kafka.fresh_ms, smack.fresh_ms, kafka.again_ms, smack.again_ms, kafka.status('VmRSS'), smack.status('VmRSS')), flush=True)
         print('%-34s %8s %8s %6s   %7s %7s %6s' % ('cell', 'kafka k/s', 'smack', 'ratio', 'CPU s/M', 'smack', 'ratio'))
         for size in (100, 1024):
             for partitions in (1, 6):

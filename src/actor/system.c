@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 /* How long after the deadline a stop waits for dispatchers that are in the middle of a handler. */
-#define LAST_CHANCE_NS 200000000ull
+#define LAST_CHANCE_NS 1000000000ull
 
 void actor__cond_init(pthread_cond_t *cond)
 {

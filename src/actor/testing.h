@@ -12,7 +12,7 @@
 #include <time.h>
 #include <cmocka.h>
 
-#define DEADLINE_MS 20000
+#define DEADLINE_MS 60000
 
 /* Poll until the condition holds; fails the test after the deadline. */
 #define eventually(condition)                                                  \
