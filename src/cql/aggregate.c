@@ -1,7 +1,8 @@
 /* count, min, max, sum and avg over the rows of a group. Whole numbers are summed in 128 bits and wrap to the column's type as in
- * Cassandra; avg of whole numbers truncates. */
-#include "cql/plan.h"
+ * Cassandra; avg of whole numbers truncates. Floats are summed with Kahan's compensation; varint and decimal exactly. */
+#include "cql/arithmetic.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,6 +31,61 @@ static int64_t whole_of(struct store_cell v)
 	}
 }
 
+static void add_real(struct cql_aggregate_state *s, double v)
+{
+	double y = v - s->compensation, t = s->real + y;
+	s->compensation = (t - s->real) - y;
+	s->real = t;
+	s->plain += v;
+}
+
+static double real_sum(const struct cql_aggregate_state *s)
+{
+	double sum = s->real + s->compensation;
+	return isnan(sum) && isinf(s->plain) ? s->plain : sum;
+}
+
+/* The sum so far is a cell of its own. */
+static enum sm_err keep(struct cql_eval *e, struct cql_aggregate_state *state, struct store_cell v)
+{
+	uint8_t *copy = v.size < 0 ? NULL : realloc((void *)(uintptr_t)state->best.data, v.size ? (size_t)v.size : 1);
+	if (!copy)
+		return cql__fail_store(e->context->err, SM_NO_MEMORY, NULL);
+	if (v.size)
+		memcpy(copy, v.data, (size_t)v.size);
+	state->best = (struct store_cell){copy, v.size};
+	return SM_OK;
+}
+
+static enum sm_err add_big(struct cql_eval *e, enum store_type_id type, struct store_cell v, struct cql_aggregate_state *state)
+{
+	struct arena *arena = e->context->arena;
+	if (state->count == 1)
+		return keep(e, state, v);
+	struct cql_calculation *c = cql__calculation_new(arena);
+	if (!c)
+		return cql__no_memory(e->context->err, arena);
+	struct cql_number *n = cql__number_add(c, cql__number_of(c, type, state->best, arena), cql__number_of(c, type, v, arena), false);
+	struct store_cell sum = type == STORE_VARINT ? cql__number_varint(c, n) : cql__number_decimal(c, n);
+	enum sm_err err = keep(e, state, sum);
+	cql__calculation_done(c);
+	return err;
+}
+
+static struct store_cell big_result(struct arena *arena, enum store_type_id type, const struct cql_aggregate_state *s, bool average)
+{
+	struct cql_calculation *c = cql__calculation_new(arena);
+	if (!c)
+		return cql__null();
+	struct cql_number *n = s->count ? cql__number_of(c, type, s->best, arena) : cql__number_of_long(c, 0);
+	if (average && s->count)
+		n = type == STORE_DECIMAL ? cql__number_average(c, n, (int64_t)s->count)
+					  : cql__number_divide_whole(c, n, cql__number_of_long(c, (int64_t)s->count));
+	struct store_cell cell = type == STORE_VARINT ? cql__number_varint(c, n) : cql__number_decimal(c, n);
+	cql__calculation_done(c);
+	return cell;
+}
+
 enum sm_err cql__aggregate_add(struct cql_eval *e, const struct cql_expr *x, struct cql_aggregate_state *state)
 {
 	struct store_cell v = {NULL, 0};
@@ -46,7 +102,9 @@ enum sm_err cql__aggregate_add(struct cql_eval *e, const struct cql_expr *x, str
 	state->count++;
 	if (kind == CQL_SUM || kind == CQL_AVG) {
 		if (x->type->id == STORE_DOUBLE || x->type->id == STORE_FLOAT)
-			state->real += real_of(x->type->id, v);
+			add_real(state, real_of(x->type->id, v));
+		else if (x->type->id == STORE_VARINT || x->type->id == STORE_DECIMAL)
+			return add_big(e, x->type->id, v, state);
 		else
 			state->sum += whole_of(v);
 	} else if (kind == CQL_MIN || kind == CQL_MAX) {
@@ -67,7 +125,7 @@ static struct store_cell number(struct arena *arena, enum store_type_id type, co
 {
 	uint8_t out[8];
 	if (type == STORE_DOUBLE || type == STORE_FLOAT) {
-		double d = average && s->count ? s->real / (double)s->count : s->real;
+		double d = average && s->count ? real_sum(s) / (double)s->count : real_sum(s);
 		float f = (float)d;
 		uint64_t bits;
 		uint32_t bits32;
@@ -78,6 +136,8 @@ static struct store_cell number(struct arena *arena, enum store_type_id type, co
 			be32_put(out, bits32);
 		return cql__cell(arena, out, type == STORE_FLOAT ? 4 : 8);
 	}
+	if (type == STORE_VARINT || type == STORE_DECIMAL)
+		return big_result(arena, type, s, average);
 	cql_wide v = average && s->count ? s->sum / (cql_wide)s->count : s->sum;
 	size_t size = type == STORE_TINYINT ? 1 : type == STORE_SMALLINT ? 2 : type == STORE_INT ? 4 : 8;
 	be64_put(out, (uint64_t)v);

@@ -1,5 +1,6 @@
 /* From names to schema: tables, columns, terms and markers, and the plan of a whole statement. */
-#include "cql/plan.h"
+#include "cql/arithmetic.h"
+#include "cql/json_value.h"
 
 #include <assert.h>
 #include <string.h>
@@ -108,6 +109,16 @@ static const struct store_type *natural_type(const struct cql_term *t)
 	return t->kind == CQL_TERM_LITERAL ? cql__type(ids[t->literal]) : NULL;
 }
 
+const struct store_type *cql__literal_type(const struct cql_term *t, struct arena *arena)
+{
+	struct store_cell v;
+	if (t->kind != CQL_TERM_LITERAL || t->literal != CQL_INTEGER)
+		return natural_type(t);
+	if (cql__varint_of_text(t->text, arena, &v) != SM_OK)
+		return cql__type(STORE_VARINT);
+	return cql__type(v.size <= 4 ? STORE_INT : v.size <= 8 ? STORE_BIGINT : STORE_VARINT);
+}
+
 static enum sm_err term_call(struct cql_analysis *a, const struct cql_term *t, const struct store_type *type, const char *name,
 			     struct cql_expr **ret_expr)
 {
@@ -124,7 +135,7 @@ static enum sm_err term_call(struct cql_analysis *a, const struct cql_term *t, c
 				return err;
 			assert(inner != NULL);
 			types[i] = inner->type;
-		} else if (t->args[i]->kind == CQL_TERM_LITERAL && t->args[i]->literal == CQL_HEX) {
+		} else if (t->args[i]->kind == CQL_TERM_LITERAL && (t->args[i]->literal == CQL_HEX || cql__is_math(t->name))) {
 			types[i] = natural_type(t->args[i]);
 		}
 	enum sm_err err = cql__function_find(a->c, t->name, types, t->arg_count, &f);
@@ -196,6 +207,8 @@ enum sm_err cql__term(struct cql_analysis *a, const struct cql_term *t, const st
 	case CQL_TERM_CALL:
 		if (strcmp(t->name, "token") == 0 && a->table)
 			return term_token(a, t, name, ret_expr);
+		if (cql__is_from_json(t->name))
+			return cql__from_json(a, t, type, name, ret_expr);
 		return term_call(a, t, type, name, ret_expr);
 	case CQL_TERM_NULL:
 	case CQL_TERM_LITERAL:
@@ -219,6 +232,14 @@ enum sm_err cql__term(struct cql_analysis *a, const struct cql_term *t, const st
 					 plain_type(type, a->c->arena));
 		return cql__term(a, t->args[0], cql__type(to.id) ? cql__type(to.id) : type, name, ret_expr);
 	}
+	case CQL_TERM_OPERATION: return cql__value_arithmetic(a, t, type, name, ret_expr);
+	case CQL_TERM_JSON_FIELD:
+		if (!(x = new_expr(a, CQL_EXPR_JSON_FIELD, type, name)))
+			return SM_NO_MEMORY;
+		assert(a->table != NULL);
+		x->index = (uint32_t)(store_find_column(a->table, t->name) - a->table->columns);
+		*ret_expr = x;
+		return SM_OK;
 	case CQL_TERM_ELEMENT:
 	case CQL_TERM_SLICE:
 	case CQL_TERM_FIELD:

@@ -87,14 +87,37 @@ static enum sm_err insert_keys(struct cql_analysis *a, const struct cql_modify *
 	return cql__analyse_where(a, relations, count, CQL_FOR_UPDATE, false, &plan->where);
 }
 
+/* INSERT JSON is an INSERT of every column, whose values come from the document. */
+static enum sm_err insert_json(struct cql_analysis *a, const struct cql_modify *m, struct cql_modify_plan *plan)
+{
+	const struct store_table *t = a->table;
+	struct cql_modify all = *m;
+	struct cql_term *terms = cql__new(a, sizeof *terms * t->column_count);
+	all.assigns = cql__new(a, sizeof *all.assigns * t->column_count);
+	plan->columns = cql__new(a, sizeof *plan->columns * t->column_count);
+	plan->values = cql__new(a, sizeof *plan->values * t->column_count);
+	plan->operations = cql__new(a, sizeof *plan->operations * t->column_count);
+	if (!terms || !all.assigns || !plan->columns || !plan->values || !plan->operations)
+		return SM_NO_MEMORY;
+	enum sm_err err = cql__term(a, m->json, cql__type(STORE_TEXT), "[json]", &plan->json);
+	plan->json_unset = m->json_unset;
+	all.assign_count = t->column_count;
+	for (uint16_t i = 0; !err && i < t->column_count; i++) {
+		terms[i] = (struct cql_term){.kind = CQL_TERM_JSON_FIELD, .name = t->columns[i].name};
+		all.assigns[i] = (struct cql_assign){.column = t->columns[i].name, .value = &terms[i]};
+		if (t->columns[i].kind > STORE_CLUSTERING)
+			err = add_cell(a, plan, &t->columns[i], &terms[i]);
+	}
+	if (!err)
+		err = insert_keys(a, &all, plan);
+	return err ? err : usings(a, m, plan);
+}
+
 static enum sm_err insert(struct cql_analysis *a, const struct cql_modify *m, struct cql_modify_plan *plan)
 {
 	struct cql_context *c = a->c;
 	const struct store_column *column;
 	enum sm_err err;
-	plan->mutation = STORE_UPSERT_INSERT;
-	if (m->json)
-		return cql__fail(c->err, CQL_INVALID, "INSERT JSON is not supported yet");
 	for (uint32_t i = 0; i < m->assign_count; i++) {
 		if ((err = cql__column(a, m->assigns[i].column, &column)))
 			return err;
@@ -245,7 +268,10 @@ enum sm_err cql__analyse_modify(struct cql_analysis *a, const struct cql_modify 
 	if ((err = cql__analyse_conditions(a, m, plan)))
 		return err;
 	switch (m->kind) {
-	case CQL_INSERT: err = insert(a, m, plan); break;
+	case CQL_INSERT:
+		plan->mutation = STORE_UPSERT_INSERT;
+		err = m->json ? insert_json(a, m, plan) : insert(a, m, plan);
+		break;
 	case CQL_UPDATE: err = update(a, m, plan); break;
 	case CQL_DELETE: err = deletion(a, m, plan); break;
 	}

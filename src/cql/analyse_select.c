@@ -1,6 +1,8 @@
 /* SELECT: what is selected, under which names, in which order. */
-#include "cql/plan.h"
+#include "cql/arithmetic.h"
+#include "cql/json_value.h"
 
+#include <assert.h>
 #include <string.h>
 
 static struct cql_expr *new_expr(struct cql_analysis *a, enum cql_expr_kind kind, const struct store_type *type, const char *name)
@@ -11,55 +13,18 @@ static struct cql_expr *new_expr(struct cql_analysis *a, enum cql_expr_kind kind
 	return x;
 }
 
-/* The name of a result column without an alias, as Cassandra makes it: "system.max(views)", "writetime(v)", "count". */
-static const char *selection_name(struct cql_analysis *a, const struct cql_term *t)
-{
-	struct arena *arena = a->c->arena;
-	const char *text = NULL;
-	switch (t->kind) {
-	case CQL_TERM_COLUMN: return t->name;
-	case CQL_TERM_NULL: return "null";
-	case CQL_TERM_LITERAL: {
-		const char *q = t->literal == CQL_STRING ? "'" : "", *x = t->literal == CQL_HEX ? "0x" : "";
-		text = arena_printf(arena, "%s%s%.*s%s", q, x, (int)t->text.size, (const char *)t->text.data, q);
-		break;
-	}
-	case CQL_TERM_CALL: {
-		bool plain = strcmp(t->name, "writetime") == 0 || strcmp(t->name, "ttl") == 0 || strcmp(t->name, "maxwritetime") == 0;
-		if (t->star)
-			return t->name;
-		text = arena_printf(arena, "%s%s(", plain ? "" : "system.", t->name);
-		for (uint32_t i = 0; text && i < t->arg_count; i++)
-			text = arena_printf(arena, "%s%s%s", text, i ? ", " : "", selection_name(a, t->args[i]));
-		if (text)
-			text = arena_printf(arena, "%s)", text);
-		break;
-	}
-	case CQL_TERM_FIELD: text = arena_printf(arena, "%s.%s", selection_name(a, t->args[0]), t->name); break;
-	case CQL_TERM_ELEMENT:
-		text = arena_printf(arena, "%s[%s]", selection_name(a, t->args[0]), cql__term_text(t->args[1], arena));
-		break;
-	case CQL_TERM_SLICE:
-		text = arena_printf(arena, "%s[%s..%s]", selection_name(a, t->args[0]), t->args[1] ? cql__term_text(t->args[1], arena) : "",
-				    t->args[2] ? cql__term_text(t->args[2], arena) : "");
-		break;
-	default: text = cql__term_text(t, arena); break;
-	}
-	return text ? text : "";
-}
-
 static enum sm_err selection(struct cql_analysis *a, struct cql_select_plan *plan, const struct cql_term *t, bool inside,
 			     struct cql_expr **ret_expr);
 
-static enum sm_err column_expr(struct cql_analysis *a, const char *name, enum cql_expr_kind kind, struct cql_expr **ret_expr)
+static enum sm_err column_expr(struct cql_analysis *a, const char *name, enum cql_expr_kind kind, const char *function,
+			       struct cql_expr **ret_expr)
 {
 	const struct store_column *column;
 	enum sm_err err = cql__column(a, name, &column);
 	if (err)
 		return err;
 	if (kind != CQL_EXPR_COLUMN && column->kind <= STORE_CLUSTERING)
-		return cql__fail(a->c->err, CQL_INVALID, "Cannot use selection function %s on PRIMARY KEY part %s",
-				 kind == CQL_EXPR_TTL ? "ttl" : "writetime", name);
+		return cql__fail(a->c->err, CQL_INVALID, "Cannot use selection function %s on PRIMARY KEY part %s", function, name);
 	const struct store_type *type = kind == CQL_EXPR_COLUMN ? &column->type
 								: cql__type(kind == CQL_EXPR_TTL ? STORE_INT : STORE_BIGINT);
 	struct cql_expr *x = new_expr(a, kind, type, name);
@@ -86,7 +51,7 @@ static enum sm_err times_expr(struct cql_analysis *a, struct cql_select_plan *pl
 	if (!of || of->kind != CQL_TERM_COLUMN)
 		return cql__fail(a->c->err, CQL_SYNTAX_ERROR, "line %u:%u %s takes the name of a column", t->place.line, t->place.column,
 				 t->name);
-	enum sm_err err = column_expr(a, of->name, ttl ? CQL_EXPR_TTL : CQL_EXPR_WRITETIME, ret_expr);
+	enum sm_err err = column_expr(a, of->name, ttl ? CQL_EXPR_TTL : CQL_EXPR_WRITETIME, t->name, ret_expr);
 	if (err || (arg != of && (err = selection(a, plan, arg, true, &part))))
 		return err;
 	struct cql_expr *x = *ret_expr;
@@ -114,7 +79,7 @@ static enum sm_err times_expr(struct cql_analysis *a, struct cql_select_plan *pl
 static enum sm_err aggregate_expr(struct cql_analysis *a, struct cql_select_plan *plan, const struct cql_function *f, struct cql_expr *arg,
 				  struct cql_expr **ret_expr)
 {
-	struct cql_expr *x = new_expr(a, CQL_EXPR_AGGREGATE, f ? cql__type(f->result) : cql__type(STORE_BIGINT), "");
+	struct cql_expr *x = new_expr(a, CQL_EXPR_AGGREGATE, f ? cql__function_type(f) : cql__type(STORE_BIGINT), "");
 	if (!x || !(x->args = cql__new(a, sizeof *x->args)))
 		return SM_NO_MEMORY;
 	x->function = f;
@@ -137,7 +102,7 @@ static enum sm_err token_expr(struct cql_analysis *a, const struct cql_term *t, 
 	}
 	if (t->arg_count != table->partition_key_count)
 		return cql__fail(a->c->err, CQL_INVALID,
-				 "Invalid number of arguments in call to function token: %u required but %u provided",
+				 "Invalid number of arguments in call to function system.token: %u required but %u provided",
 				 table->partition_key_count, t->arg_count);
 	struct cql_expr *x = new_expr(a, CQL_EXPR_TOKEN, cql__type(STORE_BIGINT), "token");
 	if (!x || !(x->args = cql__new(a, sizeof *x->args * t->arg_count)))
@@ -145,13 +110,86 @@ static enum sm_err token_expr(struct cql_analysis *a, const struct cql_term *t, 
 	for (uint32_t i = 0; i < t->arg_count; i++) {
 		if (t->args[i]->kind != CQL_TERM_COLUMN)
 			return cql__fail(a->c->err, CQL_INVALID, "token takes either columns or values");
-		enum sm_err err = column_expr(a, t->args[i]->name, CQL_EXPR_COLUMN, &x->args[i]);
+		enum sm_err err = column_expr(a, t->args[i]->name, CQL_EXPR_COLUMN, NULL, &x->args[i]);
 		if (err)
 			return err;
 	}
 	x->arg_count = t->arg_count;
 	*ret_expr = x;
 	return SM_OK;
+}
+
+static bool is_aggregate(const char *name)
+{
+	static const char *const names[] = {"count", "min", "max", "sum", "avg"};
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+		if (strcmp(names[i], name) == 0)
+			return true;
+	return false;
+}
+
+/* With its keyspace, where one was written. */
+static enum sm_err unknown_function(struct cql_analysis *a, const struct cql_term *t, enum sm_err err)
+{
+	if (t->keyspace && strncmp(a->c->err->text, "Unknown function", 16) == 0)
+		return cql__fail(a->c->err, CQL_INVALID, "Unknown function '%s.%s'", t->keyspace, t->name);
+	return err;
+}
+
+static enum sm_err to_json_expr(struct cql_analysis *a, struct cql_select_plan *plan, const struct cql_term *t, bool inside,
+				struct cql_expr **ret_expr)
+{
+	struct cql_expr *arg = NULL;
+	const struct store_type *type;
+	enum sm_err err;
+	if (t->arg_count != 1)
+		return cql__fail(a->c->err, CQL_INVALID, "%s() only accepts one argument", t->name);
+	if ((type = cql__literal_type(t->args[0], a->c->arena)))
+		err = cql__term(a, t->args[0], type, "[selection]", &arg);
+	else
+		err = selection(a, plan, t->args[0], inside, &arg);
+	return err ? err : cql__to_json(a, arg, ret_expr);
+}
+
+static enum sm_err operation_expr(struct cql_analysis *a, struct cql_select_plan *plan, const struct cql_term *t, bool inside,
+				  struct cql_expr **ret_expr)
+{
+	struct cql_expr *args[2] = {0};
+	for (uint32_t i = 0; i < t->arg_count; i++) {
+		const struct cql_term *arg = t->args[i];
+		const struct store_type *type = cql__literal_type(arg, a->c->arena);
+		if (arg->kind == CQL_TERM_MARKER)
+			return cql__fail(a->c->err, CQL_INVALID,
+					 "Ambiguous '%c' operation with args %s and %s: use type hint to disambiguate, example '(int) ?'",
+					 t->op, cql__term_text(t->args[0], a->c->arena),
+					 t->arg_count > 1 ? cql__term_text(t->args[1], a->c->arena) : "");
+		enum sm_err err = type ? cql__term(a, arg, type, "[selection]", &args[i]) : selection(a, plan, arg, inside, &args[i]);
+		if (err)
+			return err;
+	}
+	return cql__arithmetic(a, t, args, ret_expr);
+}
+
+static enum sm_err cast_expr(struct cql_analysis *a, struct cql_select_plan *plan, const struct cql_term *t, bool inside,
+			     struct cql_expr **ret_expr)
+{
+	struct cql_expr *arg = NULL;
+	if (t->is_function) {
+		enum sm_err err = selection(a, plan, t->args[0], inside, &arg);
+		return err ? err : cql__cast(a, t, arg, ret_expr);
+	}
+	struct store_type *type = cql__new(a, sizeof *type); /* a type hint: (int)5 */
+	if (!type)
+		return SM_NO_MEMORY;
+	enum sm_err err = cql__type_resolve(a->c, a->c->keyspace, t->type, type);
+	if (err)
+		return err;
+	struct cql_error before = *a->c->err;
+	if (t->args[0]->kind != CQL_TERM_COLUMN && cql__term(a, t->args[0], type, "[selection]", ret_expr) == SM_OK)
+		return SM_OK;
+	const char *text = cql__term_text(t, a->c->arena);
+	*a->c->err = before;
+	return cql__fail(a->c->err, CQL_INVALID, "Cannot assign value %s to %s of type %s", text, text, cql__type_text(type, a->c->arena));
 }
 
 static enum sm_err call_expr(struct cql_analysis *a, struct cql_select_plan *plan, const struct cql_term *t, bool inside,
@@ -171,25 +209,39 @@ static enum sm_err call_expr(struct cql_analysis *a, struct cql_select_plan *pla
 	if (strcmp(t->name, "count") == 0 && (t->star || (t->arg_count == 1 && t->args[0]->kind == CQL_TERM_LITERAL)))
 		return inside ? cql__fail(c->err, CQL_INVALID, "aggregate functions cannot be used as arguments of aggregate functions")
 			      : aggregate_expr(a, plan, NULL, NULL, ret_expr);
+	if (cql__is_from_json(t->name))
+		return cql__fail(c->err, CQL_INVALID, "%s() cannot be used in the selection clause of a SELECT statement", t->name);
+	if (cql__is_to_json(t->name))
+		return to_json_expr(a, plan, t, inside, ret_expr);
 	if (t->star || t->arg_count > 2)
-		return cql__fail(c->err, CQL_INVALID, "Unknown function '%s'", t->name);
-	for (uint32_t i = 0; i < t->arg_count; i++)
-		if (t->args[i]->kind == CQL_TERM_COLUMN || t->args[i]->kind == CQL_TERM_CALL) {
-			if ((err = selection(a, plan, t->args[i], true, &args[i])))
+		return cql__fail(c->err, CQL_INVALID, "Unknown function '%s%s%s'", t->keyspace ? t->keyspace : "", t->keyspace ? "." : "",
+				 t->name);
+	const char *texts[2] = {0};
+	bool aggregates = is_aggregate(t->name);
+	for (uint32_t i = 0; i < t->arg_count; i++) {
+		const struct cql_term *arg = t->args[i];
+		texts[i] = cql__term_text(arg, c->arena);
+		if (arg->kind == CQL_TERM_LITERAL && (arg->literal == CQL_HEX || cql__is_math(t->name))) {
+			types[i] = cql__literal_type(arg, c->arena);
+		} else if (arg->kind != CQL_TERM_LITERAL && arg->kind != CQL_TERM_MARKER && arg->kind != CQL_TERM_NULL) {
+			if ((err = selection(a, plan, arg, inside || aggregates, &args[i])))
 				return err;
+			assert(args[i] != NULL);
 			types[i] = args[i]->type;
-		} else if (t->args[i]->kind == CQL_TERM_LITERAL && t->args[i]->literal == CQL_HEX) {
-			types[i] = cql__type(STORE_BLOB);
 		}
-	if ((err = cql__function_find(c, t->name, types, t->arg_count, &f)))
-		return err;
+	}
+	c->argument_texts = texts;
+	err = cql__function_find(c, t->name, types, t->arg_count, &f);
+	c->argument_texts = NULL;
+	if (err)
+		return unknown_function(a, t, err);
 	for (uint32_t i = 0; i < t->arg_count; i++)
-		if (!args[i] && (err = cql__term(a, t->args[i], cql__type(f->args[i]), t->name, &args[i])))
+		if (!args[i] && (err = cql__term(a, t->args[i], cql__type(f->args[i]), "[selection]", &args[i])))
 			return err;
 	if (f->aggregate)
 		return inside ? cql__fail(c->err, CQL_INVALID, "aggregate functions cannot be used as arguments of aggregate functions")
 			      : aggregate_expr(a, plan, f, args[0], ret_expr);
-	struct cql_expr *x = new_expr(a, CQL_EXPR_CALL, cql__type(f->result), t->name);
+	struct cql_expr *x = new_expr(a, CQL_EXPR_CALL, cql__function_type(f), t->name);
 	if (!x || !(x->args = cql__new(a, sizeof args)))
 		return SM_NO_MEMORY;
 	memcpy(x->args, args, sizeof args);
@@ -202,28 +254,26 @@ static enum sm_err call_expr(struct cql_analysis *a, struct cql_select_plan *pla
 static enum sm_err selection(struct cql_analysis *a, struct cql_select_plan *plan, const struct cql_term *t, bool inside,
 			     struct cql_expr **ret_expr)
 {
-	static const enum store_type_id natural[] = {STORE_TEXT,    STORE_INT,  STORE_UUID,    STORE_DOUBLE,
-						     STORE_BOOLEAN, STORE_BLOB, STORE_DURATION};
 	struct cql_expr *base = NULL;
 	enum sm_err err;
 	switch (t->kind) {
-	case CQL_TERM_COLUMN: return column_expr(a, t->name, CQL_EXPR_COLUMN, ret_expr);
+	case CQL_TERM_COLUMN: return column_expr(a, t->name, CQL_EXPR_COLUMN, NULL, ret_expr);
 	case CQL_TERM_FIELD:
 	case CQL_TERM_ELEMENT:
 	case CQL_TERM_SLICE:
 		err = selection(a, plan, t->args[0], inside, &base);
 		return err ? err : cql__selected_part(a, t, base, ret_expr);
 	case CQL_TERM_CALL: return call_expr(a, plan, t, inside, ret_expr);
-	case CQL_TERM_LITERAL: return cql__term(a, t, cql__type(natural[t->literal]), "selection", ret_expr);
-	case CQL_TERM_CAST: return cql__fail(a->c->err, CQL_INVALID, "CAST is not supported yet");
-	case CQL_TERM_MARKER:
-		return cql__fail(a->c->err, CQL_INVALID,
-				 "Cannot infer type for term ? in selection clause (try using a cast to force a type)");
-	default:
-		return cql__fail(a->c->err, CQL_INVALID,
-				 "Cannot infer type for term %s in selection clause (try using a cast to force a type)",
-				 cql__term_text(t, a->c->arena));
+	case CQL_TERM_CAST: return cast_expr(a, plan, t, inside, ret_expr);
+	case CQL_TERM_OPERATION: return operation_expr(a, plan, t, inside, ret_expr);
+	case CQL_TERM_TUPLE:
+		if (t->arg_count == 1) /* (a + b) */
+			return selection(a, plan, t->args[0], inside, ret_expr);
+		break;
+	default: break;
 	}
+	return cql__fail(a->c->err, CQL_INVALID, "Cannot infer type for term %s in selection clause (try using a cast to force a type)",
+			 cql__term_text(t, a->c->arena));
 }
 
 static enum sm_err selected_columns(struct cql_analysis *a, const struct cql_select *s, struct cql_select_plan *plan)
@@ -231,18 +281,47 @@ static enum sm_err selected_columns(struct cql_analysis *a, const struct cql_sel
 	const struct store_table *table = plan->table;
 	uint32_t count = s->star ? table->column_count : s->selector_count;
 	plan->exprs = cql__new(a, sizeof *plan->exprs * count);
-	plan->columns = cql__new(a, sizeof *plan->columns * count);
-	if (!plan->exprs || !plan->columns)
+	plan->value_names = cql__new(a, sizeof *plan->value_names * count);
+	plan->columns = cql__new(a, sizeof *plan->columns * (count + 1));
+	if (!plan->exprs || !plan->value_names || !plan->columns)
 		return SM_NO_MEMORY;
-	plan->column_count = count;
+	plan->value_count = plan->column_count = count;
 	for (uint32_t i = 0; i < count; i++) {
-		enum sm_err err = s->star ? column_expr(a, table->columns[i].name, CQL_EXPR_COLUMN, &plan->exprs[i])
+		enum sm_err err = s->star ? column_expr(a, table->columns[i].name, CQL_EXPR_COLUMN, NULL, &plan->exprs[i])
 					  : selection(a, plan, s->selectors[i].term, false, &plan->exprs[i]);
 		if (err)
 			return err;
 		const char *alias = s->star ? NULL : s->selectors[i].alias;
-		plan->columns[i].name = alias ? alias : s->star ? table->columns[i].name : selection_name(a, s->selectors[i].term);
-		plan->columns[i].type = plan->exprs[i]->type;
+		bool plain = !s->star && !alias && plan->exprs[i]->kind == CQL_EXPR_COLUMN; /* a cast that is none has no name */
+		plan->value_names[i] = alias     ? alias
+				       : s->star ? table->columns[i].name
+				       : plain   ? table->columns[plan->exprs[i]->index].name
+						 : cql__selection_name(s->selectors[i].term, a->c->arena);
+		plan->columns[i] = (struct cql_result_column){plan->value_names[i], plan->exprs[i]->type};
+	}
+	if (s->json) {
+		plan->json = true;
+		plan->column_count = 1;
+		plan->columns[0] = (struct cql_result_column){"[json]", cql__type(STORE_TEXT)};
+	}
+	return SM_OK;
+}
+
+/* The columns that an expression reads; others than the partition's own are refused. */
+static enum sm_err mark_columns(struct cql_analysis *a, const struct cql_expr *x, bool *seen)
+{
+	bool column = x->kind == CQL_EXPR_COLUMN || x->kind == CQL_EXPR_WRITETIME || x->kind == CQL_EXPR_TTL;
+	const struct store_column *col = &a->table->columns[column ? x->index : 0];
+	if (column && col->kind != STORE_PARTITION_KEY && col->kind != STORE_STATIC)
+		return cql__fail(a->c->err, CQL_INVALID,
+				 "SELECT DISTINCT queries must only request partition key columns and/or static columns (not %s)",
+				 col->name);
+	if (column)
+		seen[x->index] = true;
+	for (uint32_t i = 0; x->args && i < x->arg_count; i++) {
+		enum sm_err err = mark_columns(a, x->args[i], seen);
+		if (err)
+			return err;
 	}
 	return SM_OK;
 }
@@ -252,19 +331,13 @@ static enum sm_err check_distinct(struct cql_analysis *a, const struct cql_selec
 	const struct store_table *t = plan->table;
 	struct cql_context *c = a->c;
 	bool seen[STORE_COLUMNS_MAX] = {0};
-	for (uint32_t i = 0; i < plan->column_count; i++) {
-		const struct cql_expr *x = plan->exprs[i];
-		if (x->kind != CQL_EXPR_COLUMN)
-			continue;
-		const struct store_column *col = &t->columns[x->index];
-		if (col->kind != STORE_PARTITION_KEY && col->kind != STORE_STATIC)
-			return cql__fail(c->err, CQL_INVALID,
-					 "SELECT DISTINCT queries must only request partition key columns and/or static columns (not %s)",
-					 col->name);
-		seen[x->index] = true;
+	for (uint32_t i = 0; i < plan->value_count; i++) {
+		enum sm_err err = mark_columns(a, plan->exprs[i], seen);
+		if (err)
+			return err;
 	}
 	for (uint16_t i = 0; i < t->partition_key_count; i++)
-		if (!seen[i] && !s->star)
+		if (!seen[i])
 			return cql__fail(c->err, CQL_INVALID,
 					 "SELECT DISTINCT queries must request all the partition key columns (missing %s)",
 					 t->columns[i].name);
@@ -320,6 +393,8 @@ static enum sm_err analyse_order(struct cql_analysis *a, const struct cql_select
 	if (!s->order_count)
 		return SM_OK;
 	plan->ordered = true;
+	if (plan->where.indexed)
+		return cql__fail(c->err, CQL_INVALID, "ORDER BY with 2ndary indexes is not supported, except for ANN queries.");
 	if (!plan->where.partition)
 		return cql__fail(c->err, CQL_INVALID, "ORDER BY is only supported when the partition key is restricted by an EQ or an IN.");
 	for (uint32_t i = 0; i < s->order_count; i++) {
@@ -353,6 +428,7 @@ static enum sm_err analyse_order(struct cql_analysis *a, const struct cql_select
 		plan->reversed = reversed;
 		first = false;
 	}
+	plan->order_count = next;
 	return SM_OK;
 }
 
@@ -389,8 +465,6 @@ enum sm_err cql__analyse_select(struct cql_analysis *a, const struct cql_select 
 	if (err)
 		return err;
 	a->table = plan->table;
-	if (s->json)
-		return cql__fail(a->c->err, CQL_INVALID, "SELECT JSON is not supported yet");
 	plan->distinct = s->distinct;
 	if ((err = selected_columns(a, s, plan)))
 		return err;
@@ -400,15 +474,13 @@ enum sm_err cql__analyse_select(struct cql_analysis *a, const struct cql_select 
 		return err;
 	if ((err = analyse_group_by(a, s, plan)) || (err = analyse_order(a, s, plan)))
 		return err;
-	if ((err = analyse_limit(a, s->partition_limit, "PER PARTITION LIMIT", "[per_partition_limit]", &plan->partition_limit)) ||
+	if ((err = analyse_limit(a, s->partition_limit, "LIMIT", "[per_partition_limit]", &plan->partition_limit)) ||
 	    (err = analyse_limit(a, s->limit, "LIMIT", "[limit]", &plan->limit)))
 		return err;
 	if (plan->distinct && plan->partition_limit)
 		return cql__fail(a->c->err, CQL_INVALID, "PER PARTITION LIMIT is not allowed with SELECT DISTINCT queries");
 	if (plan->aggregate && plan->partition_limit && !plan->group_count)
 		return cql__fail(a->c->err, CQL_INVALID, "PER PARTITION LIMIT is not allowed with aggregate queries.");
-	if (plan->partition_limit && plan->group_count)
-		return cql__fail(a->c->err, CQL_INVALID, "PER PARTITION LIMIT with GROUP BY is not supported yet");
 	if (plan->group_count) /* without an aggregate the first row of each group is shown */
 		plan->aggregate = true;
 	warn_of_aggregates(a, plan);

@@ -1,5 +1,5 @@
 /* WHERE: which rows a statement names, and whether CQL allows to name them so. The order of the checks and their texts are Cassandra's. */
-#include "cql/plan.h"
+#include "cql/index.h"
 
 #include <string.h>
 
@@ -12,7 +12,8 @@ struct where_analysis {
 	struct cql_analysis *a;
 	struct cql_where *where;
 	enum cql_where_use use;
-	bool filtering_allowed;
+	bool filtering_allowed, asked;      /* asked: by ALLOW FILTERING, not by an index */
+	uint32_t indexed_count, sai_count;  /* restrictions of other columns that an index answers */
 	struct cql_restriction **partition; /* per partition key column: EQ, IN or any slice */
 	bool partition_slice;
 	const struct store_column **others; /* restricted columns that are no part of the primary key */
@@ -20,33 +21,44 @@ struct where_analysis {
 	struct cql_restriction *first_other;
 };
 
-static const char *const operator_texts[] = {"=",      "<",        "<=",           ">",    ">=",     "!=",     "IN",
-					     "NOT IN", "CONTAINS", "CONTAINS KEY", "LIKE", "IS NOT", "BETWEEN"};
+static const char *const operator_texts[] = {"=", "<", "<=", ">", ">=", "!=", "IN", "CONTAINS", "CONTAINS KEY", "LIKE", "IS NOT"};
 
-static const char *term_text(const struct cql_term *t, struct arena *arena)
+/* The columns of a relation as written: c, (c, d), token(k). */
+static const char *left_text(const struct cql_relation *r, struct arena *arena)
 {
-	if (!t || t->kind == CQL_TERM_NULL)
-		return "null";
-	if (t->kind == CQL_TERM_MARKER)
-		return "?";
-	if (t->kind != CQL_TERM_LITERAL)
-		return "...";
-	const char *q = t->literal == CQL_STRING ? "'" : "", *hex = t->literal == CQL_HEX ? "0x" : "";
-	const char *text = arena_printf(arena, "%s%s%.*s%s", q, hex, (int)(t->text.size > 200 ? 200 : t->text.size),
-					(const char *)t->text.data, q);
+	const char *text = r->columns[0];
+	for (uint32_t i = 1; text && i < r->column_count; i++)
+		text = arena_printf(arena, "%s, %s", text, r->columns[i]);
+	if (text && (r->tuple || r->token))
+		text = arena_printf(arena, "%s(%s)", r->token ? "token" : "", text);
+	return text ? text : "";
+}
+
+static const char *relation_text(const struct cql_relation *r, struct arena *arena)
+{
+	const char *value = r->value ? cql__term_text(r->value, arena) : "(";
+	for (uint32_t i = 0; value && !r->value && i < r->value_count; i++)
+		value = arena_printf(arena, "%s%s%s", value, i ? ", " : "", cql__term_text(r->values[i], arena));
+	const char *text = arena_printf(arena, "%s %s %s%s", left_text(r, arena), operator_texts[r->op], value ? value : "",
+					r->value ? "" : ")");
 	return text ? text : "";
 }
 
 static enum sm_err refused_operator(struct where_analysis *w, const struct cql_relation *r, const struct store_column *column)
 {
 	struct cql_context *c = w->a->c;
-	const char *value = term_text(r->value, c->arena);
+	const char *value = r->value ? cql__term_text(r->value, c->arena) : "null";
 	switch (r->op) {
-	case CQL_NEQ: return cql__fail(c->err, CQL_INVALID, "Unsupported \"!=\" relation: %s != %s", r->columns[0], value);
-	case CQL_LIKE:
+	case CQL_NEQ: return cql__fail(c->err, CQL_INVALID, "Unsupported \"!=\" relation: %s", relation_text(r, c->arena));
+	case CQL_LIKE: {
+		struct cql_expr *ignored;
+		enum sm_err err = cql__term(w->a, r->value, &column->type, column->name, &ignored);
+		if (err)
+			return err;
 		return cql__fail(c->err, CQL_INVALID,
 				 "LIKE restriction is only supported on properly indexed columns. %s LIKE %s is not valid.", column->name,
 				 value);
+	}
 	case CQL_IS_NOT_NULL: return cql__fail(c->err, CQL_INVALID, "Unsupported restriction: %s IS NOT NULL", r->columns[0]);
 	default: return cql__fail(c->err, CQL_INVALID, "%s is not supported yet", operator_texts[r->op]);
 	}
@@ -70,14 +82,16 @@ static enum sm_err resolve_columns(struct where_analysis *w, const struct cql_re
 		const struct store_column *col = out->columns[i];
 		for (uint32_t k = 0; r->tuple && k < i; k++)
 			if (out->columns[k] == col)
-				return cql__fail(c->err, CQL_INVALID, "Column \"%s\" appeared twice in a relation", col->name);
+				return cql__fail(c->err, CQL_INVALID, "Column \"%s\" appeared twice in a relation: %s", col->name,
+						 relation_text(r, c->arena));
 		if (r->tuple && col->kind != STORE_CLUSTERING)
 			return cql__fail(c->err, CQL_INVALID,
 					 "Multi-column relations can only be applied to clustering columns but was applied to: %s",
 					 col->name);
 		if (r->tuple && i && col->position != out->columns[i - 1]->position + 1)
 			return cql__fail(c->err, CQL_INVALID,
-					 "Clustering columns must appear in the PRIMARY KEY order in multi-column relations");
+					 "Clustering columns must appear in the PRIMARY KEY order in multi-column relations: %s",
+					 relation_text(r, c->arena));
 	}
 	return SM_OK;
 }
@@ -101,14 +115,14 @@ static enum sm_err tuple_values(struct where_analysis *w, const struct cql_relat
 				const struct cql_restriction *out, struct cql_expr **values)
 {
 	if (out->token)
-		return cql__term(w->a, t, cql__type(STORE_BIGINT), "partition key", &values[0]);
+		return cql__term(w->a, t, cql__type(STORE_BIGINT), "partition key token", &values[0]);
 	if (!r->tuple)
 		return cql__term(w->a, t, &out->columns[0]->type, out->columns[0]->name, &values[0]);
 	if (t->kind != CQL_TERM_TUPLE)
 		return cql__fail(w->a->c->err, CQL_INVALID, "A bind marker for a whole tuple is not supported yet: write (?, ?)");
 	if (t->arg_count != out->column_count)
-		return cql__fail(w->a->c->err, CQL_INVALID, "Expected %u elements in value tuple, but got %u", out->column_count,
-				 t->arg_count);
+		return cql__fail(w->a->c->err, CQL_INVALID, "Expected %u elements in value tuple, but got %u: %s", out->column_count,
+				 t->arg_count, cql__term_text(t, w->a->c->arena));
 	for (uint16_t i = 0; i < out->column_count; i++) {
 		enum sm_err err = cql__term(w->a, t->args[i], &out->columns[i]->type, out->columns[i]->name, &values[i]);
 		if (err)
@@ -208,6 +222,12 @@ static enum sm_err clash(struct where_analysis *w, const struct cql_restriction 
 {
 	struct cql_context *c = w->a->c;
 	const char *names = column_names(new, c->arena);
+	bool slices = new->op != CQL_EQ &&new->op != CQL_IN, before = old->op != CQL_EQ && old->op != CQL_IN;
+	if (slices != before && new->columns[0]->kind == STORE_CLUSTERING && !new->token)
+		return cql__fail(c->err, CQL_INVALID, "Column \"%s\" cannot be restricted by both an equality and an inequality relation",
+				 new->columns[0]->name);
+	if (slices && before && new->column_count != old->column_count)
+		names = new->columns[0]->name;
 	if (old->op == CQL_EQ || new->op == CQL_EQ)
 		return cql__fail(c->err, CQL_INVALID, "%s cannot be restricted by more than one relation if it includes an Equal", names);
 	if (old->op == CQL_IN || new->op == CQL_IN)
@@ -386,7 +406,8 @@ static enum sm_err check_partition(struct where_analysis *w)
 					 "for %s statements",
 					 statement);
 	}
-	if (token && restricted)
+	bool whole = restricted == t->partition_key_count && !w->partition_slice;
+	if (token && restricted && !whole)
 		return cql__fail(c->err, CQL_INVALID, "Columns \"%s\" cannot be restricted by both a normal relation and a token relation",
 				 t->columns[0].name);
 	if (restricted == t->partition_key_count && !w->partition_slice) {
@@ -438,6 +459,17 @@ static enum sm_err check_clustering(struct where_analysis *w)
 	return SM_OK;
 }
 
+/* One index answers one restriction; those of SAI go together. Keys besides must be the whole partition key or what the token says. */
+static bool indexes_suffice(const struct where_analysis *w)
+{
+	uint32_t others = 0;
+	for (uint32_t i = 0; i < w->where->count; i++) {
+		const struct cql_restriction *r = &w->where->restrictions[i];
+		others += !r->used && !r->token;
+	}
+	return others > 0 && (others == w->sai_count || (others == 1 && w->indexed_count == 1));
+}
+
 static enum sm_err check_others(struct where_analysis *w)
 {
 	struct cql_context *c = w->a->c;
@@ -449,13 +481,44 @@ static enum sm_err check_others(struct where_analysis *w)
 			names = arena_printf(c->arena, "%s%s%s", names ? names : "", names ? ", " : "", w->others[i]->name);
 		return cql__fail(c->err, CQL_INVALID, "Non PRIMARY KEY columns found in where clause: %s ", names ? names : "");
 	}
-	return w->filtering_allowed ? SM_OK : cql__fail(c->err, CQL_INVALID, NEEDS_FILTERING);
+	return w->asked || indexes_suffice(w) ? SM_OK : cql__fail(c->err, CQL_INVALID, NEEDS_FILTERING);
+}
+
+/* Does any relation of a column that is no partition key have an index? Then rows may be filtered; whether that needs to be asked for is
+ * known when all relations are. */
+static bool any_indexed(struct cql_analysis *a, const struct cql_relation *relations, uint32_t count)
+{
+	struct cql_index index;
+	for (uint32_t i = 0; i < count; i++) {
+		const struct store_column *column = store_find_column(a->table, relations[i].columns[0]);
+		if (column && !relations[i].token && !relations[i].tuple &&
+		    cql__indexed(a->table, column, relations[i].op, a->c->arena, &index))
+			return true;
+	}
+	return false;
+}
+
+/* After all relations: which restrictions have an index, and whether it compares without case. */
+static void count_indexed(struct where_analysis *w)
+{
+	bool seen[STORE_COLUMNS_MAX] = {0};
+	for (uint32_t i = 0; i < w->where->count; i++) {
+		struct cql_restriction *r = &w->where->restrictions[i];
+		struct cql_index index;
+		if (r->token || r->column_count != 1 || !cql__indexed(w->a->table, r->columns[0], r->op, w->a->c->arena, &index))
+			continue;
+		r->folds = index.folds;
+		w->sai_count += index.sai;
+		if (!seen[r->columns[0] - w->a->table->columns])
+			w->indexed_count++;
+		seen[r->columns[0] - w->a->table->columns] = true;
+	}
 }
 
 enum sm_err cql__analyse_where(struct cql_analysis *a, const struct cql_relation *relations, uint32_t count, enum cql_where_use use,
 			       bool allow_filtering, struct cql_where *where)
 {
-	struct where_analysis w = {.a = a, .where = where, .use = use, .filtering_allowed = allow_filtering};
+	struct where_analysis w = {.a = a, .where = where, .use = use, .filtering_allowed = allow_filtering, .asked = allow_filtering};
 	enum sm_err err;
 	where->restrictions = cql__new(a, sizeof *where->restrictions * count);
 	where->clustering = cql__new(a, sizeof *where->clustering * (count + 1));
@@ -463,14 +526,19 @@ enum sm_err cql__analyse_where(struct cql_analysis *a, const struct cql_relation
 	w.partition = cql__new(a, sizeof *w.partition * a->table->partition_key_count);
 	if (!where->restrictions || !where->clustering || !w.others || !w.partition)
 		return SM_NO_MEMORY;
+	if (use == CQL_FOR_SELECT && !allow_filtering)
+		w.filtering_allowed = any_indexed(a, relations, count);
 	for (uint32_t i = 0; i < count; i++)
 		if ((err = add_relation(&w, &relations[i])))
 			return err;
+	if (use == CQL_FOR_SELECT)
+		count_indexed(&w);
 	if ((err = check_partition(&w)) || (err = check_clustering(&w)) || (err = check_others(&w)))
 		return err;
 	for (uint32_t i = 0; i < where->count; i++)
 		where->filtering |= !where->restrictions[i].used && !where->restrictions[i].token;
-	if (use == CQL_FOR_SELECT && where->filtering && !allow_filtering)
+	where->indexed = w.indexed_count && !allow_filtering;
+	if (use == CQL_FOR_SELECT && where->filtering && !allow_filtering && !indexes_suffice(&w))
 		return cql__fail(a->c->err, CQL_INVALID, NEEDS_FILTERING);
 	return SM_OK;
 }

@@ -14,17 +14,19 @@ enum cql_literal { CQL_STRING, CQL_INTEGER, CQL_UUID, CQL_FLOAT, CQL_BOOLEAN, CQ
 enum cql_term_kind {
 	CQL_TERM_LITERAL,
 	CQL_TERM_NULL,
-	CQL_TERM_MARKER,  /* ? or :name */
-	CQL_TERM_CALL,    /* name(args) */
-	CQL_TERM_LIST,    /* [a, b] */
-	CQL_TERM_SET,     /* {a, b}, also {} */
-	CQL_TERM_MAP,     /* {a: b, c: d}: args a b c d */
-	CQL_TERM_TUPLE,   /* (a, b) */
-	CQL_TERM_CAST,    /* (type) term, CAST(term AS type) */
-	CQL_TERM_COLUMN,  /* only in selections */
-	CQL_TERM_ELEMENT, /* of a selected map or set: args[0] [ args[1] ] */
-	CQL_TERM_SLICE,   /* args[0] [ args[1] .. args[2] ], NULL where it is open */
-	CQL_TERM_FIELD,   /* of a selected user type: args[0] . name */
+	CQL_TERM_MARKER,    /* ? or :name */
+	CQL_TERM_CALL,      /* name(args) */
+	CQL_TERM_LIST,      /* [a, b] */
+	CQL_TERM_SET,       /* {a, b}, also {} */
+	CQL_TERM_MAP,       /* {a: b, c: d}: args a b c d */
+	CQL_TERM_TUPLE,     /* (a, b) */
+	CQL_TERM_CAST,      /* (type) term, CAST(term AS type) */
+	CQL_TERM_COLUMN,    /* only in selections */
+	CQL_TERM_ELEMENT,   /* of a selected map or set: args[0] [ args[1] ] */
+	CQL_TERM_SLICE,     /* args[0] [ args[1] .. args[2] ], NULL where it is open */
+	CQL_TERM_FIELD,     /* of a selected user type: args[0] . name */
+	CQL_TERM_OPERATION, /* a + b, -a */
+	CQL_TERM_JSON_FIELD /* the value of INSERT JSON's document for the column name */
 };
 struct cql_type_name {
 	const char *name; /* lower case unless it was quoted; "list", "frozen", "keyspace.type" ... */
@@ -40,6 +42,8 @@ struct cql_term {
 	const char *name;     /* of a call or a column */
 	const char *keyspace; /* of a call, or NULL */
 	bool star;            /* count(*) */
+	char op;              /* of an operation: + - * / % */
+	bool is_function;     /* of a cast: CAST(a AS type) */
 	uint32_t marker;      /* index in the order of the text */
 	struct cql_term **args;
 	uint32_t arg_count;
@@ -52,21 +56,7 @@ struct cql_table_name {
 	const char *name;
 };
 
-enum cql_operator {
-	CQL_EQ,
-	CQL_LT,
-	CQL_LE,
-	CQL_GT,
-	CQL_GE,
-	CQL_NEQ,
-	CQL_IN,
-	CQL_NOT_IN,
-	CQL_CONTAINS,
-	CQL_CONTAINS_KEY,
-	CQL_LIKE,
-	CQL_IS_NOT_NULL,
-	CQL_BETWEEN
-};
+enum cql_operator { CQL_EQ, CQL_LT, CQL_LE, CQL_GT, CQL_GE, CQL_NEQ, CQL_IN, CQL_CONTAINS, CQL_CONTAINS_KEY, CQL_LIKE, CQL_IS_NOT_NULL };
 struct cql_relation {
 	enum cql_operator op;
 	bool token, tuple; /* token(a, b) op term; (a, b) op term */
@@ -119,7 +109,8 @@ struct cql_modify {
 	uint32_t where_count;
 	struct cql_relation *conditions; /* IF a = 1 AND b > 2 */
 	uint32_t condition_count;
-	bool json, if_not_exists, if_exists;
+	struct cql_term *json; /* INSERT JSON document */
+	bool json_unset, if_not_exists, if_exists;
 };
 enum cql_batch_kind { CQL_LOGGED, CQL_UNLOGGED, CQL_COUNTER };
 struct cql_batch {
@@ -139,7 +130,17 @@ struct cql_column_def {
 	struct cql_type_name *type;
 	bool is_static;
 };
-enum cql_object { CQL_KEYSPACE, CQL_TABLE, CQL_TYPE };
+enum cql_object { CQL_KEYSPACE, CQL_TABLE, CQL_TYPE, CQL_INDEX };
+struct cql_index_target {
+	const char *function, *column; /* keys(c); function NULL: the column itself */
+};
+struct cql_index_def {
+	const char *name, *using; /* or NULL */
+	struct cql_index_target *targets;
+	uint32_t target_count;
+	struct cql_term *options;
+	bool custom;
+};
 struct cql_ddl {
 	enum { CQL_CREATE, CQL_ALTER, CQL_DROP, CQL_TRUNCATE } verb;
 	enum cql_object object;
@@ -159,6 +160,7 @@ struct cql_ddl {
 	struct cql_option *options;
 	uint32_t option_count;
 	bool has_options, compact;
+	struct cql_index_def *index; /* CREATE INDEX; of DROP INDEX the name is table */
 };
 
 enum cql_describe_what {

@@ -2,7 +2,7 @@
  *
  * Conditions on static columns are one group, those on each row another. The store reads the rows and calls decide in the partition's order
  * (store.h: transactions); a write time after all that was seen makes the new values win over whatever time the old ones had. */
-#include "cql/plan.h"
+#include "cql/json_value.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -32,6 +32,12 @@ struct cql_cas {
 	uint32_t column_count, column_cap;
 	struct group *groups;
 	uint32_t group_count, group_cap;
+	struct item {
+		const struct cql_modify_plan *plan;
+		struct cql_options options;
+		uint32_t group;
+	} * items; /* those whose values look at the row */
+	uint32_t item_count, item_cap;
 	struct cql_mutations mutations;
 	struct store_transaction transaction;
 	enum sm_err failed;
@@ -183,14 +189,26 @@ static enum sm_err add_one(struct cql_cas *cas, const struct cql_modify_plan *p,
 {
 	struct cql_eval e = {.context = cas->c, .values = options->values, .value_count = options->value_count, .table = p->table};
 	struct cql_keys keys;
-	enum sm_err err = cql__keys(&e, &p->where, &keys);
+	struct store_cell *json = NULL;
+	enum sm_err err = p->json ? cql__json_row(&e, p, &json) : SM_OK;
+	e.json = json;
+	if (!err)
+		err = cql__keys(&e, &p->where, &keys);
 	if (err || (err = check_keys(cas, p, &keys)))
 		return err;
 	if (keys.slice_count == 0)
 		return SM_OK; /* a range that holds nothing */
 	bool partition = p->statics_only || p->mutation == STORE_DELETE_RANGE ||
 			 (p->mutation == STORE_DELETE_PARTITION && p->table->clustering_count);
-	return add_conditions(cas, &e, p, partition ? NULL : keys.slices[0].from.cells, partition);
+	const struct store_cell *clustering = partition ? NULL : keys.slices[0].from.cells;
+	err = add_conditions(cas, &e, p, clustering, partition);
+	if (err || !p->needs_row)
+		return err ? err : cql__build_mutation(cas->c, p, options, 0, &cas->mutations);
+	cas->items = cql__grow(cas->c->arena, cas->items, cas->item_count, &cas->item_cap, sizeof *cas->items);
+	if (!cas->items)
+		return no_memory(cas);
+	cas->items[cas->item_count++] = (struct item){p, *options, (uint32_t)(group_of(cas, clustering, partition) - cas->groups)};
+	return SM_OK;
 }
 
 enum sm_err cql__cas_new(struct cql_context *c, bool batch, struct cql_result *result, struct cql_cas **ret_cas)
@@ -211,7 +229,7 @@ enum sm_err cql__cas_add(struct cql_cas *cas, const struct cql_plan *plan, const
 			cas->table = plan->modify[i].table;
 		err = add_one(cas, &plan->modify[i], options);
 	}
-	return err ? err : cql__build_mutations(cas->c, plan, options, 0, &cas->mutations);
+	return err;
 }
 
 /* ---- the decision ---- */
@@ -380,6 +398,23 @@ static enum sm_err add_left_reads(struct cql_cas *cas, const struct store_sight 
 	return err;
 }
 
+/* n = n + 1 */
+static enum sm_err build_items(struct cql_cas *cas, const struct store_sight *sight)
+{
+	uint16_t count = cas->table->column_count;
+	struct store_cell *nulls = arena_alloc(cas->c->arena, sizeof *nulls * count);
+	enum sm_err err = nulls ? SM_OK : no_memory(cas);
+	for (uint16_t i = 0; !err && i < count; i++)
+		nulls[i] = cql__null();
+	for (uint32_t i = 0; !err && i < cas->item_count; i++) {
+		struct item *item = &cas->items[i];
+		struct store_row none = {.cells = nulls}, *row = (struct store_row *)&sight->rows[item->group];
+		item->options.row = row->cells ? row : &none;
+		err = cql__build_mutation(cas->c, item->plan, &item->options, 0, &cas->mutations);
+	}
+	return err;
+}
+
 static enum sm_err decide(void *arg, const struct store_sight *sight, struct store_batch *ret_batch)
 {
 	struct cql_cas *cas = arg;
@@ -388,8 +423,8 @@ static enum sm_err decide(void *arg, const struct store_sight *sight, struct sto
 		applies = group_holds(cas, &cas->groups[i], &sight->rows[cas->groups[i].look]);
 	if (!applies)
 		return cas->failed = answer_rows(cas, sight);
-	if ((cas->failed = set_columns(cas, NULL, 0)) || (cas->failed = set_times(cas, sight->newest_us)) ||
-	    (cas->failed = add_left_reads(cas, sight)))
+	if ((cas->failed = build_items(cas, sight)) || (cas->failed = set_columns(cas, NULL, 0)) ||
+	    (cas->failed = set_times(cas, sight->newest_us)) || (cas->failed = add_left_reads(cas, sight)))
 		return cas->failed;
 	put_applied(cas, true);
 	*ret_batch = (struct store_batch){.mutations = cas->mutations.items, .count = cas->mutations.count};

@@ -6,57 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- terms as text ---- */
-
-static void put_term(struct buf *out, const struct cql_term *t)
-{
-	static const char *const open[] = {[CQL_TERM_LIST] = "[", [CQL_TERM_SET] = "{", [CQL_TERM_MAP] = "{", [CQL_TERM_TUPLE] = "("};
-	static const char *const close[] = {[CQL_TERM_LIST] = "]", [CQL_TERM_SET] = "}", [CQL_TERM_MAP] = "}", [CQL_TERM_TUPLE] = ")"};
-	const char *q;
-	switch (t->kind) {
-	case CQL_TERM_NULL: buf_append_str(out, "null"); break;
-	case CQL_TERM_MARKER: buf_append_str(out, "?"); break;
-	case CQL_TERM_COLUMN: buf_append_str(out, t->name); break;
-	case CQL_TERM_LITERAL:
-		q = t->literal == CQL_STRING ? "'" : "";
-		buf_append_str(out, t->literal == CQL_HEX ? "0x" : q);
-		buf_append_bytes(out, t->text);
-		buf_append_str(out, q);
-		break;
-	case CQL_TERM_LIST:
-	case CQL_TERM_SET:
-	case CQL_TERM_TUPLE:
-	case CQL_TERM_MAP:
-		buf_append_str(out, open[t->kind]);
-		for (uint32_t i = 0; i < t->arg_count; i++) {
-			bool value = t->kind == CQL_TERM_MAP && i % 2, field = value && t->args[i - 1]->kind == CQL_TERM_COLUMN;
-			buf_append_str(out, field ? ": " : value ? ": " : i ? ", " : "");
-			put_term(out, t->args[i]);
-		}
-		buf_append_str(out, close[t->kind]);
-		break;
-	case CQL_TERM_CALL:
-		buf_printf(out, "%s(", t->name);
-		for (uint32_t i = 0; i < t->arg_count; i++) {
-			buf_append_str(out, i ? ", " : "");
-			put_term(out, t->args[i]);
-		}
-		buf_append_str(out, ")");
-		break;
-	default: buf_append_str(out, "..."); break;
-	}
-}
-
-const char *cql__term_text(const struct cql_term *term, struct arena *arena)
-{
-	struct buf out;
-	buf_init(&out);
-	put_term(&out, term);
-	const char *text = out.failed ? NULL : arena_string(arena, (const char *)out.data + out.start, buf_size(&out));
-	buf_done(&out);
-	return text ? text : "";
-}
-
 /* ---- what may be assigned ---- */
 
 static bool literal_fits(enum cql_literal literal, const struct store_type *type)

@@ -16,6 +16,7 @@ enum cql_code {
 	CQL_UNAVAILABLE = 0x1000,
 	CQL_OVERLOADED = 0x1001,
 	CQL_TRUNCATE_ERROR = 0x1003,
+	CQL_FUNCTION_FAILURE = 0x1400,
 	CQL_SYNTAX_ERROR = 0x2000,
 	CQL_UNAUTHORIZED = 0x2100,
 	CQL_INVALID = 0x2200,
@@ -27,7 +28,7 @@ enum cql_code {
 struct cql_error {
 	enum cql_code code;
 	char text[1200];
-	char keyspace[CQL_NAME_MAX + 1], table[CQL_NAME_MAX + 1]; /* ALREADY_EXISTS */
+	char keyspace[CQL_NAME_MAX + 1], table[CQL_NAME_MAX + 1]; /* ALREADY_EXISTS; of FUNCTION_FAILURE the function's name */
 	uint16_t consistency;                                     /* UNAVAILABLE */
 	int32_t required, alive;
 	uint8_t id[16]; /* UNPREPARED */
@@ -103,6 +104,11 @@ SM_MUST_CHECK enum sm_err cql__parse(struct bytes text, struct arena *arena, str
 /* Parse a type's name alone: "frozen<map<text, int>>". */
 SM_MUST_CHECK enum sm_err cql__parse_type(struct bytes text, struct arena *arena, struct cql_type_name **ret_type, struct cql_error *err);
 
+/* The term as it was written, for errors, and as Cassandra names a result column without an alias: "system.max(v)", "count" (term_text.c).
+ */
+const char *cql__term_text(const struct cql_term *term, struct arena *arena);
+const char *cql__selection_name(const struct cql_term *term, struct arena *arena);
+
 /* ---- values (literal.c, number.c, date.c, render.c) ---- */
 
 /* A literal as the serialized form of type. name: the column, for the error. */
@@ -133,6 +139,15 @@ struct store_cell cql__duration_cell(const struct cql_duration *duration, struct
 SM_MUST_CHECK enum sm_err cql__duration_of_cell(struct store_cell cell, struct cql_duration *ret_duration);
 /* As a CQL literal: 'it''s', 0xcafe, 3. */
 const char *cql__render_literal(const struct store_type *type, struct store_cell value, struct arena *arena);
+
+/* As Java writes them (java_text.c): 1.0E10, 2015-09-01T12:34:56.789Z; in JSON a blank stands for the T. No quotes. */
+const char *cql__java_text(const struct store_type *type, struct store_cell value, bool json, struct arena *arena);
+const char *cql__java_double(double v, struct arena *arena);
+const char *cql__java_float(float v, struct arena *arena);
+double cql__double_of(struct store_cell cell); /* 0 unless it has 8 bytes */
+float cql__float_of(struct store_cell cell);
+struct store_cell cql__cell_double(struct arena *arena, double v);
+struct store_cell cql__cell_float(struct arena *arena, float v);
 
 /* Cells of fixed sizes, in the arena; data NULL and size -1 when memory is out. */
 struct store_cell cql__cell(struct arena *arena, const void *data, size_t size);

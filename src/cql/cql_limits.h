@@ -9,9 +9,14 @@
 #define CQL_PAGE_BYTES_MAX (8u << 20)      /* a page ends early at this size */
 #define CQL_PAGE_ROWS_MAX 100000           /* largest page; a client that asks for more gets this */
 #define CQL_DEPTH_MAX 32                   /* nesting of terms, types and literals */
+#define CQL_OPERATORS_MAX 200              /* of an expression without parentheses: what is evaluated is that deep */
 #define CQL_MARKERS_MAX 65535              /* bind markers of one statement: the protocol counts them in 16 bits */
 #define CQL_COMBINATIONS_MAX 65536         /* rows or partitions that the IN restrictions of one statement may name */
 #define CQL_BATCH_STATEMENTS_MAX 65535     /* statements of one batch */
+#define CQL_BATCH_BYTES_WARN 5120          /* a batch of several partitions: Cassandra's defaults */
+#define CQL_BATCH_BYTES_FAIL 51200         /* likewise */
+#define CQL_BATCH_PARTITIONS_WARN 10       /* likewise, of an unlogged one */
+#define CQL_BATCH_TABLES_SHOWN 20          /* in such a warning */
 #define CQL_PREPARED_MAX 10000             /* prepared statements kept; the oldest goes first */
 #define CQL_PREPARED_BYTES_MAX (1u << 20)  /* text of a prepared statement */
 #define CQL_NAME_MAX 48                    /* keyspace and table names, as in Cassandra */

@@ -1,6 +1,7 @@
 /* CREATE, ALTER, DROP and TRUNCATE as changes of the store's schema. A change that loses a race is refused by the store, and that error is
  * then worded here as if it had been seen before. */
 #include "cql/ddl_internal.h"
+#include "cql/index.h"
 
 #include <assert.h>
 #include <ctype.h>
@@ -520,6 +521,10 @@ static enum sm_err drop_columns(struct cql_context *c, const struct cql_ddl *ddl
 		if (old->type.id == STORE_UDT && !old->type.frozen)
 			return cql__fail(c->err, CQL_INVALID, "Cannot drop non-frozen column %s of user type %s", old->name,
 					 old->type.name);
+		const char *index = cql__index_of(t, old->name, c->arena);
+		if (index)
+			return cql__fail(c->err, CQL_INVALID, "Cannot drop column %s because it has dependent secondary indexes (%s)",
+					 old->name, index);
 		*old = columns[--t->column_count];
 		*ret_nothing = false;
 	}
@@ -539,6 +544,10 @@ static enum sm_err rename_columns(struct cql_context *c, const struct cql_ddl *d
 			return cql__fail(c->err, CQL_INVALID,
 					 "Cannot rename column %s to %s in table '%s.%s'; another column with that name already exists",
 					 ddl->renamed[i], ddl->renamed[i + 1], t->keyspace, t->name);
+		const char *index = cql__index_of(t, old->name, c->arena);
+		if (index)
+			return cql__fail(c->err, CQL_INVALID, "Can't rename column %s because it has dependent secondary indexes (%s)",
+					 old->name, index);
 		old->name = ddl->renamed[i + 1];
 	}
 	return SM_OK;
@@ -617,8 +626,10 @@ enum sm_err cql__build_change(struct cql_context *c, const struct cql_ddl *ddl, 
 	switch (ddl->object) {
 	case CQL_KEYSPACE: return keyspace_change(c, ddl, ret_change, ret_nothing);
 	case CQL_TYPE: return ddl__type_change(c, ddl, ret_change, ret_nothing);
-	default: return table_change(c, ddl, ret_change, ret_nothing);
+	case CQL_INDEX: return cql__index_change(c, ddl, ret_change, ret_nothing);
+	case CQL_TABLE: break;
 	}
+	return table_change(c, ddl, ret_change, ret_nothing);
 }
 
 enum sm_err cql__change_failed(struct cql_context *c, const struct cql_change *change, const struct sm_error *error)

@@ -1,5 +1,5 @@
 /* DESCRIBE as cqlsh sends it to the server: statements that make a keyspace or a table again. */
-#include "cql/plan.h"
+#include "cql/index.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -136,6 +136,34 @@ static void types_in_order(struct describe *d, const struct store_keyspace *k, u
 	type_row(d, &k->types[i]);
 }
 
+static void table_rows(struct describe *d, const struct store_table *t, bool internals)
+{
+	struct arena *arena = d->c->arena;
+	struct cql_index index;
+	const char *keyspace = cql__quote_name(t->keyspace, arena);
+	row(d, keyspace, "table", cql__quote_name(t->name, arena), cql__describe_table(t, internals, arena));
+	for (uint32_t n = 0; cql__index_at(t, n, arena, &index); n++)
+		row(d, keyspace, "index", cql__quote_name(index.name, arena), cql__describe_index(t, &index, arena));
+}
+
+static enum sm_err describe_index(struct describe *d, const struct cql_table_name *name)
+{
+	struct cql_context *c = d->c;
+	const char *keyspace = name->keyspace ? name->keyspace : c->keyspace;
+	const struct store_keyspace *k = keyspace ? store_find_keyspace(c->schema, keyspace) : NULL;
+	struct cql_index index;
+	if (!keyspace)
+		return cql__fail(c->err, CQL_INVALID, "No keyspace specified and no current keyspace");
+	if (!k)
+		return cql__fail(c->err, CQL_INVALID, "'%s' not found in keyspaces", keyspace);
+	const struct store_table *t = cql__index_table(k, name->name, c->arena, &index);
+	if (!t)
+		return cql__fail(c->err, CQL_INVALID, "Table for existing index '%s' not found in '%s'", name->name, keyspace);
+	row(d, cql__quote_name(keyspace, c->arena), "index", cql__quote_name(index.name, c->arena),
+	    cql__describe_index(t, &index, c->arena));
+	return SM_OK;
+}
+
 static void keyspace_rows(struct describe *d, const struct store_keyspace *k, bool only, bool internals)
 {
 	struct arena *arena = d->c->arena;
@@ -145,7 +173,7 @@ static void keyspace_rows(struct describe *d, const struct store_keyspace *k, bo
 	for (uint32_t i = 0; done && i < k->type_count && !only; i++)
 		types_in_order(d, k, i, done);
 	for (uint32_t i = 0; i < k->table_count && !only; i++)
-		row(d, name, "table", cql__quote_name(k->tables[i]->name, arena), cql__describe_table(k->tables[i], internals, arena));
+		table_rows(d, k->tables[i], internals);
 }
 
 static void list(struct describe *d, const struct store_schema *schema, bool want_tables, const char *keyspace)
@@ -185,8 +213,7 @@ static enum sm_err describe_table(struct describe *d, const struct cql_table_nam
 		return cql__fail(c->err, CQL_INVALID, "'%s' not found in keyspaces", keyspace);
 	for (uint32_t i = 0; i < k->table_count; i++)
 		if (strcmp(k->tables[i]->name, name->name) == 0) {
-			row(d, cql__quote_name(keyspace, c->arena), "table", cql__quote_name(name->name, c->arena),
-			    cql__describe_table(k->tables[i], internals, c->arena));
+			table_rows(d, k->tables[i], internals);
 			return SM_OK;
 		}
 	return cql__fail(c->err, CQL_INVALID, or_anything ? "'%s' not found in keyspace '%s'" : "Table '%s' not found in keyspace '%s'",
@@ -281,6 +308,10 @@ enum sm_err cql__run_describe(struct cql_context *c, const struct cql_describe *
 	case CQL_DESC_OTHER:
 		if (strcmp(what->other, "type") == 0) {
 			err = describe_type(&d, &what->table);
+			break;
+		}
+		if (strcmp(what->other, "index") == 0) {
+			err = describe_index(&d, &what->table);
 			break;
 		}
 		err = cql__fail(c->err, CQL_INVALID, "'%s' not found in keyspace '%s'", what->table.name,

@@ -27,6 +27,7 @@ enum sm_err cql__err_of(enum cql_code code)
 	switch (code) {
 	case CQL_INVALID:
 	case CQL_CONFIG_ERROR:
+	case CQL_FUNCTION_FAILURE:
 	case CQL_PROTOCOL_ERROR: return SM_INVALID;
 	case CQL_SYNTAX_ERROR: return SM_SYNTAX;
 	case CQL_BAD_CREDENTIALS:

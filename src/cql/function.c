@@ -1,7 +1,8 @@
 /* Functions and aggregates, and the evaluation of expressions.
  * A function's entry names its types; the same name may stand several times with others. Names come in Cassandra's old spelling and, where
  * it has one, its new spelling with underscores. */
-#include "cql/plan.h"
+#include "cql/arithmetic.h"
+#include "cql/json_value.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -37,9 +38,11 @@ static int64_t floor_days(int64_t ms)
 	return ms >= 0 ? ms / DAY_MS : -((-ms + DAY_MS - 1) / DAY_MS);
 }
 
+/* Java's Duration: whole seconds downwards, then days towards zero. */
 static struct store_cell date_of_ms(struct cql_eval *e, int64_t ms)
 {
-	return cql__cell_int(e->context->arena, (int32_t)(uint32_t)(floor_days(ms) + ((int64_t)1 << 31)));
+	int64_t seconds = ms >= 0 ? ms / 1000 : -((-ms + 999) / 1000);
+	return cql__cell_int(e->context->arena, (int32_t)(uint32_t)(seconds / 86400 + ((int64_t)1 << 31)));
 }
 
 /* Milliseconds of a timeuuid, a date or a timestamp. */
@@ -125,8 +128,10 @@ static enum sm_err call_as_is(struct cql_eval *e, const struct cql_function *f, 
 	struct cql_error why;
 	if (cql__value_check(cql__type(f->result), args[0], &why) == SM_OK)
 		return SM_OK;
+	struct store_cell shown = {args[0].data, args[0].size > 400 ? 400 : args[0].size};
 	return cql__fail(e->context->err, CQL_INVALID,
-			 "In call to function system.%s, value 0x... is not a valid binary representation for type %s", f->name,
+			 "In call to function system.%s, value %s%s is not a valid binary representation for type %s", f->name,
+			 cql_render(cql__type(STORE_BLOB), shown, e->context->arena), args[0].size > 400 ? "..." : "",
 			 cql__type_text(cql__type(f->result), e->context->arena));
 }
 
@@ -194,6 +199,10 @@ static const struct cql_function functions[] = {
 	}
 	NUMERIC("sum", CQL_SUM),
 	NUMERIC("avg", CQL_AVG),
+	{"sum", STORE_VARINT, {STORE_VARINT}, 1, NULL, CQL_SUM},
+	{"avg", STORE_VARINT, {STORE_VARINT}, 1, NULL, CQL_AVG},
+	{"sum", STORE_DECIMAL, {STORE_DECIMAL}, 1, NULL, CQL_SUM},
+	{"avg", STORE_DECIMAL, {STORE_DECIMAL}, 1, NULL, CQL_AVG},
 #undef NUMERIC
 };
 
@@ -223,12 +232,42 @@ static enum sm_err no_signature(struct cql_context *c, const char *name)
 	return err;
 }
 
+/* A function of one signature says what is wrong with the call. */
+static enum sm_err only_signature(struct cql_context *c, const char *name, const struct store_type *const *types, uint32_t count)
+{
+	const struct cql_function *only = NULL;
+	for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++) {
+		if (strcmp(functions[i].name, name) != 0)
+			continue;
+		if (only)
+			return no_signature(c, name);
+		only = &functions[i];
+	}
+	if (!only)
+		return no_signature(c, name);
+	if (only->arg_count != count)
+		return cql__fail(c->err, CQL_INVALID,
+				 "Invalid number of arguments in call to function system.%s: %u required but %u provided", name,
+				 only->arg_count, count);
+	for (uint32_t i = 0; i < count; i++)
+		if (types[i] && types[i]->id != only->args[i])
+			return cql__fail(c->err, CQL_INVALID,
+					 "Type error: %s cannot be passed as argument %u of function system.%s of type %s",
+					 c->argument_texts ? c->argument_texts[i] : "?", i, name,
+					 cql__type_text(cql__type(only->args[i]), c->arena));
+	return no_signature(c, name);
+}
+
 static const struct cql_function *any_type(struct cql_context *c, const char *name, enum cql_aggregate kind, const struct store_type *type)
 {
 	struct cql_function *f = arena_alloc(c->arena, sizeof *f);
 	if (f)
-		*f = (struct cql_function){name, kind == CQL_COUNT ? STORE_BIGINT : type->id, {type ? type->id : STORE_BLOB}, 1, NULL,
-					   kind};
+		*f = (struct cql_function){.name = name,
+					   .result = kind == CQL_COUNT ? STORE_BIGINT : type->id,
+					   .args = {type ? type->id : STORE_BLOB},
+					   .arg_count = 1,
+					   .aggregate = kind,
+					   .type = kind == CQL_COUNT ? NULL : type};
 	return f;
 }
 
@@ -238,12 +277,17 @@ enum sm_err cql__function_find(struct cql_context *c, const char *name, const st
 	bool known = false;
 	*ret_function = NULL;
 	if (strcmp(name, "min") == 0 || strcmp(name, "max") == 0 || strcmp(name, "count") == 0) {
-		if (count != 1 || (name[0] == 'm' && (!types[0] || !cql__type(types[0]->id))))
+		if (count != 1 || (name[0] == 'm' && !types[0]))
 			return no_signature(c, name);
 		enum cql_aggregate kind = name[0] == 'c' ? CQL_COUNT : name[1] == 'i' ? CQL_MIN : CQL_MAX;
 		*ret_function = any_type(c, name, kind, types[0]);
 		return *ret_function ? SM_OK : cql__no_memory(c->err, c->arena);
 	}
+	if (cql__is_math(name) && count == 1 && types[0]) {
+		*ret_function = cql__math_function(c, name, types[0]);
+		return *ret_function ? SM_OK : no_signature(c, name);
+	}
+	known = cql__is_math(name);
 	for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++) {
 		const struct cql_function *f = &functions[i];
 		if (strcmp(f->name, name) != 0)
@@ -259,7 +303,7 @@ enum sm_err cql__function_find(struct cql_context *c, const char *name, const st
 	}
 	if (!known)
 		return cql__fail(c->err, CQL_INVALID, "Unknown function '%s'", name);
-	return no_signature(c, name);
+	return only_signature(c, name, types, count);
 }
 
 /* ---- evaluation ---- */
@@ -331,6 +375,11 @@ enum sm_err cql__eval(struct cql_eval *e, const struct cql_expr *x, struct store
 	case CQL_EXPR_FIELD:
 	case CQL_EXPR_ELEMENT_TIMES: return cql__eval_part(e, x, ret);
 	case CQL_EXPR_AGGREGATE: return cql__aggregate_value(e, x, &e->aggregates[x->index], ret);
+	case CQL_EXPR_ARITHMETIC: return cql__eval_arithmetic(e, x, ret);
+	case CQL_EXPR_CAST: return cql__eval_cast(e, x, ret);
+	case CQL_EXPR_TO_JSON: return cql__eval_to_json(e, x, ret);
+	case CQL_EXPR_FROM_JSON: return cql__eval_from_json(e, x, ret);
+	case CQL_EXPR_JSON_FIELD: *ret = e->json[x->index]; return SM_OK;
 	}
 	return cql__fail(e->context->err, CQL_SERVER_ERROR, "unknown expression");
 }

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+static enum sm_err token_range(struct cql_eval *e, const struct cql_where *where, struct cql_keys *keys);
+
 static enum sm_err not_null(struct cql_eval *e, const struct cql_expr *x, struct store_cell v)
 {
 	if (v.size == CQL_UNSET)
@@ -132,7 +134,7 @@ static enum sm_err check_key(struct cql_eval *e, const struct store_cell *cells,
 	return SM_OK;
 }
 
-/* IN (1, 1) names one partition; the order is that of the statement. */
+/* IN (1, 1) names one partition. */
 static enum sm_err drop_doubles(struct cql_eval *e, struct cql_keys *keys)
 {
 	uint16_t width = e->table->partition_key_count;
@@ -159,6 +161,33 @@ static enum sm_err drop_doubles(struct cql_eval *e, struct cql_keys *keys)
 	return err ? cql__fail_store(e->context->err, err, NULL) : SM_OK;
 }
 
+static int compare_keys(const void *a, const void *b, void *arg)
+{
+	const struct store_cell *x = *(struct store_cell *const *)a, *y = *(struct store_cell *const *)b;
+	const struct store_table *t = arg;
+	for (uint16_t i = 0; i < t->partition_key_count; i++) {
+		int order = store_compare(&t->columns[i].type, x[i], y[i]);
+		if (order)
+			return order;
+	}
+	return 0;
+}
+
+/* IN names partitions together with token(): those outside of its range are none. */
+static enum sm_err drop_by_token(struct cql_eval *e, const struct cql_where *where, struct cql_keys *keys)
+{
+	struct cql_keys range = {0};
+	enum sm_err err = token_range(e, where, &range);
+	uint32_t kept = 0;
+	for (uint32_t i = 0; !err && !range.empty && i < keys->partition_count; i++) {
+		int64_t token = store_token(e->table, keys->partitions[i]);
+		if (token >= range.token_from && token <= range.token_to)
+			keys->partitions[kept++] = keys->partitions[i];
+	}
+	keys->partition_count = kept;
+	return err;
+}
+
 static enum sm_err partitions(struct cql_eval *e, const struct cql_where *where, struct cql_keys *keys)
 {
 	uint16_t width = e->table->partition_key_count;
@@ -167,7 +196,13 @@ static enum sm_err partitions(struct cql_eval *e, const struct cql_where *where,
 		err = extend(e, where->partition[i], i, width, &keys->partitions, &keys->partition_count);
 	for (uint32_t i = 0; !err && i < keys->partition_count; i++)
 		err = check_key(e, keys->partitions[i], width);
-	return err || keys->partition_count < 2 ? err : drop_doubles(e, keys);
+	if (!err && (where->token_low || where->token_high || where->token_equal))
+		err = drop_by_token(e, where, keys);
+	if (err || keys->partition_count < 2)
+		return err;
+	/* In the order of the values, as Cassandra answers them. */
+	qsort_r(keys->partitions, keys->partition_count, sizeof *keys->partitions, compare_keys, (void *)(uintptr_t)e->table);
+	return drop_doubles(e, keys);
 }
 
 /* ---- clustering ---- */
@@ -370,7 +405,7 @@ static enum sm_err token_bound(struct cql_eval *e, const struct cql_restriction 
 /* Cassandra takes the least long as the least token: no key has it, so > and >= of it are all keys, and as an upper bound it is none. */
 static enum sm_err token_range(struct cql_eval *e, const struct cql_where *where, struct cql_keys *keys)
 {
-	int64_t v;
+	int64_t v = 0;
 	enum sm_err err;
 	keys->token_from = INT64_MIN;
 	keys->token_to = INT64_MAX;
@@ -425,6 +460,14 @@ static bool holds(enum cql_operator op, int order)
 	}
 }
 
+/* Texts without regard to the case of letters a to z. */
+static int compare_folded(struct store_cell a, struct store_cell b)
+{
+	int32_t common = a.size < b.size ? a.size : b.size;
+	int order = common > 0 ? strncasecmp((const char *)a.data, (const char *)b.data, (size_t)common) : 0;
+	return order ? order : (a.size > b.size) - (a.size < b.size);
+}
+
 static enum sm_err compare_row(struct cql_eval *e, const struct cql_restriction *r, const struct store_cell *values, enum cql_operator op,
 			       bool *ret)
 {
@@ -439,10 +482,19 @@ static enum sm_err compare_row(struct cql_eval *e, const struct cql_restriction 
 		struct store_cell cell = e->row->cells[r->columns[i] - e->table->columns];
 		if (cell.size < 0)
 			return SM_OK;
-		order = store_compare(&r->columns[i]->type, cell, values[i]);
+		order = r->folds ? compare_folded(cell, values[i]) : store_compare(&r->columns[i]->type, cell, values[i]);
 	}
 	*ret = holds(op, order);
 	return SM_OK;
+}
+
+/* Columns that are no keys have other words for null. */
+static enum sm_err filter_value(struct cql_eval *e, const struct cql_restriction *r, const struct cql_expr *x, struct store_cell *ret)
+{
+	enum sm_err err = cql__eval(e, x, ret);
+	if (!err && ret->size == -1 && !r->token && r->columns[0]->kind > STORE_CLUSTERING)
+		return cql__fail(e->context->err, CQL_INVALID, "Unsupported null value for column %s", x->name);
+	return err ? err : not_null(e, x, *ret);
 }
 
 static enum sm_err filter_one(struct cql_eval *e, const struct cql_restriction *r, bool *ret)
@@ -463,7 +515,7 @@ static enum sm_err filter_one(struct cql_eval *e, const struct cql_restriction *
 	if (!values)
 		return cql__no_memory(e->context->err, e->context->arena);
 	for (uint32_t i = 0; i < width; i++)
-		if ((err = key_value(e, r->values[i], &values[i])))
+		if ((err = filter_value(e, r, r->values[i], &values[i])))
 			return err;
 	return compare_row(e, r, values, r->op, ret);
 }

@@ -148,6 +148,8 @@ static enum sm_err inet_address(const struct literal *l, struct store_cell *ret)
 		*ret = cql__cell(l->arena, "", 0);
 	else if (inet_pton(AF_INET, l->text, out) == 1)
 		*ret = cql__cell(l->arena, out, 4);
+	else if (inet_pton(AF_INET6, l->text, out) == 1 && memcmp(out, "\0\0\0\0\0\0\0\0\0\0\xff\xff", 12) == 0)
+		*ret = cql__cell(l->arena, out + 12, 4); /* as Java has it */
 	else if (inet_pton(AF_INET6, l->text, out) == 1)
 		*ret = memcmp(out, mapped, sizeof mapped) == 0 ? cql__cell(l->arena, out + 12, 4) : cql__cell(l->arena, out, 16);
 	else if (strspn(l->text, "0123456789.") == strlen(l->text) && inet_aton(l->text, &short_form)) /* 1.2.3 is 1.2.0.3 */

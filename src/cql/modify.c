@@ -1,5 +1,5 @@
 /* INSERT, UPDATE, DELETE and batches as the store's mutations, and the time they are written with. */
-#include "cql/plan.h"
+#include "cql/json_value.h"
 
 #include <string.h>
 
@@ -135,13 +135,17 @@ static enum sm_err mutations(struct cql_eval *e, const struct cql_modify_plan *p
 	return SM_OK;
 }
 
-static enum sm_err build_one(struct cql_context *c, const struct cql_modify_plan *p, const struct cql_options *o, int64_t now_us,
-			     struct cql_mutations *out)
+enum sm_err cql__build_mutation(struct cql_context *c, const struct cql_modify_plan *p, const struct cql_options *o, int64_t now_us,
+				struct cql_mutations *out)
 {
-	struct cql_eval e = {.context = c, .values = o->values, .value_count = o->value_count, .table = p->table};
+	struct cql_eval e = {.context = c, .values = o->values, .value_count = o->value_count, .table = p->table, .row = o->row};
 	struct store_assignment *assignments = NULL;
 	struct store_mutation m = {.kind = p->mutation, .table = p->table};
 	enum sm_err err = timestamp(&e, p->timestamp, now_us, &m.timestamp_us);
+	struct store_cell *json = NULL;
+	if (!err && p->json)
+		err = cql__json_row(&e, p, &json);
+	e.json = json;
 	if (!err)
 		err = ttl(&e, p->ttl, p->kind == CQL_DELETE ? 0 : p->table->default_ttl_s, &m.ttl_s);
 	if (!err)
@@ -163,6 +167,6 @@ enum sm_err cql__build_mutations(struct cql_context *c, const struct cql_plan *p
 	struct cql_eval e = {.context = c, .values = options->values, .value_count = options->value_count};
 	enum sm_err err = timestamp(&e, plan->timestamp, now_us, &now_us);
 	for (uint32_t i = 0; !err && i < plan->modify_count; i++)
-		err = build_one(c, &plan->modify[i], options, now_us, out);
+		err = cql__build_mutation(c, &plan->modify[i], options, now_us, out);
 	return err;
 }

@@ -1,6 +1,6 @@
 /* What UPDATE and DELETE do to one column: values, elements, fields, counters. The rules of what goes with which type, and their texts, are
  * Cassandra's. Operations at a list's index or values read the list first, as there; nothing else reads. */
-#include "cql/plan.h"
+#include "cql/arithmetic.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -78,6 +78,32 @@ static enum sm_err counter_value(struct building *b)
 	return failed;
 }
 
+/* n = n + 1 of numbers and texts: only where the row is read anyway, for a condition. */
+static enum sm_err calculated(struct building *b)
+{
+	struct cql_analysis *a = b->a;
+	const struct store_column *column = b->column;
+	enum store_type_id id = column->type.id;
+	if (!b->plan->condition_kind || b->assign->kind == CQL_SET_SUBTRACT)
+		return invalid(a, b->assign, "non counter");
+	if (!cql__arithmetic_type('+', id, id))
+		return cql__fail(a->c->err, CQL_INVALID, "Invalid operation (%s = %s + %s) for non-numeric and non-text type %s",
+				 column->name, column->name, cql__term_text(b->assign->value, a->c->arena), column->name);
+	struct cql_term *operation = cql__new(a, sizeof *operation);
+	struct cql_expr *args[2] = {cql__new(a, sizeof **args), NULL};
+	if (!operation || !args[0])
+		return SM_NO_MEMORY;
+	*operation = (struct cql_term){.kind = CQL_TERM_OPERATION, .op = '+', .arg_count = 2};
+	*args[0] = (struct cql_expr){
+		.kind = CQL_EXPR_COLUMN, .type = &column->type, .name = column->name, .index = (uint32_t)(column - a->table->columns)};
+	enum sm_err err = cql__term(a, b->assign->value, &column->type, column->name, &args[1]);
+	if (err)
+		return err;
+	b->op.kind = CQL_OP_CALCULATE;
+	b->plan->needs_row = true;
+	return cql__arithmetic(a, operation, args, &b->value);
+}
+
 /* c + v, c - v, v + c */
 static enum sm_err add_or_subtract(struct building *b)
 {
@@ -98,7 +124,7 @@ static enum sm_err add_or_subtract(struct building *b)
 		return counter_value(b);
 	}
 	if (!collection)
-		return invalid(a, s, "non counter");
+		return calculated(b);
 	b->op.kind = s->kind == CQL_SET_ADD       ? CQL_OP_ADD
 		     : s->kind == CQL_SET_PREPEND ? CQL_OP_PREPEND
 		     : list                       ? CQL_OP_DISCARD
@@ -262,6 +288,7 @@ enum sm_err cql__assignment(struct cql_eval *e, const struct cql_modify_plan *p,
 		else
 			s.how = STORE_ADD_ELEMENTS;
 		break;
+	case CQL_OP_CALCULATE: *ret_any = s.value.size >= 0; break; /* null + 1 changes nothing */
 	case CQL_OP_PREPEND: s.how = STORE_PREPEND_ELEMENTS; break;
 	case CQL_OP_REMOVE: s.how = STORE_REMOVE_ELEMENTS; break;
 	default: break;

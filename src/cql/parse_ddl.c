@@ -295,6 +295,8 @@ bool parse__ddl(struct parser *p, struct cql_statement *s)
 			parse__skip_word(p, "columnfamily");
 		return parse__table(p, &d->table);
 	}
+	if (d->verb != CQL_ALTER && (parse__at_word(p, "index") || (d->verb == CQL_CREATE && parse__at_word(p, "custom"))))
+		return parse__index(p, d);
 	if (parse__skip_word(p, "keyspace") || parse__skip_word(p, "schema"))
 		d->object = CQL_KEYSPACE;
 	else if (parse__skip_word(p, "type"))

@@ -151,13 +151,12 @@ static bool insert_values(struct parser *p, struct cql_modify *m)
 
 static bool insert_json(struct parser *p, struct cql_modify *m)
 {
-	struct cql_term *value;
-	m->json = true;
-	if (!parse__term(p, &value))
+	if (!parse__operand(p, &m->json))
 		return false;
-	if (parse__skip_word(p, "default") && !parse__skip_word(p, "null") && !parse__skip_word(p, "unset"))
-		return parse__expected(p, "NULL or UNSET");
-	return !p->failed;
+	if (!parse__skip_word(p, "default") || parse__skip_word(p, "null"))
+		return !p->failed;
+	m->json_unset = true;
+	return parse__skip_word(p, "unset") || parse__expected(p, "NULL or UNSET");
 }
 
 static bool insert(struct parser *p, struct cql_modify *m)
@@ -187,8 +186,12 @@ static bool assign_value(struct parser *p, struct cql_assign *a)
 			return false;
 		if (strcmp(other, a->column) != 0)
 			return parse__fail(p, CQL_SYNTAX_ERROR, "Only expressions of the form X = X +<value> are supported.");
-		a->kind = parse__skip(p, '+') ? CQL_SET_ADD : CQL_SET_SUBTRACT;
-		if (a->kind == CQL_SET_SUBTRACT)
+		struct cql_token next = parse__peek(p);
+		bool number = next.kind == TOK_INTEGER || next.kind == TOK_FLOAT || next.kind == TOK_DURATION;
+		/* c-2 is c and -2, as in Cassandra's lexer */
+		bool adds = parse__at(p, '+') || (number && next.source.data == p->token.source.data + 1);
+		a->kind = adds ? CQL_SET_ADD : CQL_SET_SUBTRACT;
+		if (parse__at(p, '+') || !adds)
 			parse__next(p);
 		return parse__term(p, &a->value);
 	}

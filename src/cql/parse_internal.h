@@ -40,8 +40,11 @@ bool parse__if_exists(struct parser *p, bool *ret);
 bool parse__if_not_exists(struct parser *p, bool *ret);
 
 bool parse__type(struct parser *p, struct cql_type_name **ret_type);
+/* Values and selected things with what joins them (parse_expression.c), and one of them alone (parse_term.c). */
 bool parse__term(struct parser *p, struct cql_term **ret_term);
 bool parse__selection(struct parser *p, struct cql_term **ret_term);
+bool parse__operand(struct parser *p, struct cql_term **ret_term);
+bool parse__selected(struct parser *p, struct cql_term **ret_term);
 bool parse__where(struct parser *p, struct cql_relation **ret_relations, uint32_t *ret_count);
 bool parse__conditions(struct parser *p, struct cql_relation **ret_conditions, uint32_t *ret_count); /* of IF */
 bool parse__integer_or_marker(struct parser *p, const char *what, struct cql_term **ret_term);
@@ -49,6 +52,7 @@ bool parse__integer_or_marker(struct parser *p, const char *what, struct cql_ter
 bool parse__select(struct parser *p, struct cql_select *ret_select);
 bool parse__modify(struct parser *p, struct cql_modify *ret_modify);
 bool parse__batch(struct parser *p, struct cql_batch *ret_batch);
+bool parse__index(struct parser *p, struct cql_ddl *ret_ddl); /* at INDEX or CUSTOM */
 bool parse__ddl(struct parser *p, struct cql_statement *ret_statement);
 bool parse__role(struct parser *p, struct cql_role_statement *ret_statement, enum cql_role_verb verb, bool user);
 bool parse__grant(struct parser *p, struct cql_role_statement *ret_statement);

@@ -199,16 +199,6 @@ static bool call(struct parser *p, bool (*one)(struct parser *, struct cql_term 
 	return list_of(p, t, ')', one);
 }
 
-static bool no_arithmetic(struct parser *p)
-{
-	static const char operators[] = "*/%";
-	for (const char *o = operators; *o; o++)
-		if (parse__at(p, *o))
-			return parse__fail(p, CQL_INVALID, "line %u:%u arithmetic (%c) is not supported yet", p->token.place.line,
-					   p->token.place.column, *o);
-	return !p->failed;
-}
-
 static bool simple_term(struct parser *p, struct cql_term **ret_term)
 {
 	bool negative = parse__at(p, '-');
@@ -268,7 +258,7 @@ static bool grouped_term(struct parser *p, struct cql_term **ret_term)
 	return *ret_term && list_of(p, *ret_term, ')', parse__term);
 }
 
-bool parse__term(struct parser *p, struct cql_term **ret_term)
+bool parse__operand(struct parser *p, struct cql_term **ret_term)
 {
 	if (!parse__enter(p))
 		return false;
@@ -283,7 +273,63 @@ bool parse__term(struct parser *p, struct cql_term **ret_term)
 	else
 		ok = simple_term(p, ret_term);
 	parse__leave(p);
-	return ok && no_arithmetic(p);
+	return ok;
+}
+
+static bool at_literal(const struct parser *p)
+{
+	static const char *const words[] = {"true", "false", "null", "nan", "infinity"};
+	for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+		if (parse__at_word(p, words[i]))
+			return true;
+	return p->token.kind != TOK_IDENT && p->token.kind != TOK_QUOTED;
+}
+
+/* (int) before something that begins a value: a type hint. (c) alone is a column in parentheses. */
+static bool at_hint(struct parser *p)
+{
+	struct cql_lexer ahead = p->lexer;
+	struct cql_token name = cql__lex(&ahead), close = cql__lex(&ahead), after = cql__lex(&ahead);
+	if (name.kind != TOK_IDENT || close.kind != TOK_PUNCTUATION)
+		return false;
+	if (close.punctuation == '<')
+		return true;
+	if (close.punctuation != ')')
+		return false;
+	if (after.kind == TOK_PUNCTUATION)
+		return after.punctuation == '(' || after.punctuation == '[' || after.punctuation == '{' || after.punctuation == ':';
+	return after.kind != TOK_END && !parse__token_is(&after, "from") && !parse__token_is(&after, "as");
+}
+
+static bool selected_group(struct parser *p, struct cql_term **ret_term)
+{
+	if (parse__skip(p, '[')) {
+		*ret_term = new_term(p, CQL_TERM_LIST);
+		return *ret_term && list_of(p, *ret_term, ']', parse__selection);
+	}
+	if (!at_hint(p)) {
+		parse__next(p);
+		*ret_term = new_term(p, CQL_TERM_TUPLE);
+		return *ret_term && list_of(p, *ret_term, ')', parse__selection);
+	}
+	struct cql_term *inner = NULL, *t = new_term(p, CQL_TERM_CAST);
+	uint32_t cap = 0;
+	parse__next(p);
+	*ret_term = t;
+	return t && parse__type(p, &t->type) && parse__take(p, ')') && parse__selected(p, &inner) && add_term(p, t, &cap, inner);
+}
+
+static bool selected_cast(struct parser *p, struct cql_term **ret_term)
+{
+	struct cql_term *inner, *t = new_term(p, CQL_TERM_CAST);
+	uint32_t cap = 0;
+	parse__next(p);
+	if (!t || !parse__take(p, '(') || !parse__selection(p, &inner) || !add_term(p, t, &cap, inner) || !parse__take_word(p, "as") ||
+	    !parse__type(p, &t->type) || !parse__take(p, ')'))
+		return false;
+	t->is_function = true;
+	*ret_term = t;
+	return true;
 }
 
 /* What follows a selected column: [key], [from..to], .field; any number of them. */
@@ -312,47 +358,44 @@ static bool selected_part(struct parser *p, struct cql_term **term)
 	return parse__take(p, ']');
 }
 
-/* One selected thing: a column, a call of such, a literal. */
-bool parse__selection(struct parser *p, struct cql_term **ret_term)
+static bool selected(struct parser *p, struct cql_term **ret_term)
 {
-	if (p->token.kind != TOK_IDENT && p->token.kind != TOK_QUOTED)
-		return parse__term(p, ret_term);
 	struct cql_token next = parse__peek(p);
-	bool called = next.kind == TOK_PUNCTUATION && next.punctuation == '(';
+	if (parse__at(p, '(') || parse__at(p, '['))
+		return selected_group(p, ret_term);
+	if (at_literal(p))
+		return parse__operand(p, ret_term);
+	if (next.kind == TOK_PUNCTUATION && next.punctuation == '(')
+		return parse__at_word(p, "cast") ? selected_cast(p, ret_term) : call(p, parse__selection, ret_term);
+	if (next.kind == TOK_PUNCTUATION && next.punctuation == '.') { /* keyspace.function( */
+		struct cql_lexer ahead = p->lexer;
+		(void)cql__lex(&ahead);
+		(void)cql__lex(&ahead);
+		struct cql_token after = cql__lex(&ahead);
+		if (after.kind == TOK_PUNCTUATION && after.punctuation == '(')
+			return call(p, parse__selection, ret_term);
+	}
+	struct cql_term *t = new_term(p, CQL_TERM_COLUMN);
+	if (!t || !parse__name(p, "a column, a function or a value", &t->name))
+		return false;
+	*ret_term = t;
+	uint32_t parts = 0; /* each is a level of its own when the selection is looked at */
+	for (; parse__at(p, '[') || parse__at(p, '.'); parts++)
+		if (!parse__enter(p) || !selected_part(p, ret_term))
+			return false;
+	while (parts--)
+		parse__leave(p);
+	return true;
+}
+
+/* One selected thing: a column, a call of such, a literal. */
+bool parse__selected(struct parser *p, struct cql_term **ret_term)
+{
 	if (!parse__enter(p))
 		return false;
-	if (called && parse__at_word(p, "cast")) {
-		struct cql_term *inner, *t = new_term(p, CQL_TERM_CAST);
-		uint32_t cap = 0;
-		parse__next(p);
-		if (!t || !parse__take(p, '(') || !parse__selection(p, &inner) || !add_term(p, t, &cap, inner) ||
-		    !parse__take_word(p, "as") || !parse__type(p, &t->type) || !parse__take(p, ')'))
-			return false;
-		*ret_term = t;
-	} else if (called) {
-		if (!call(p, parse__selection, ret_term))
-			return false;
-	} else if (parse__at_word(p, "true") || parse__at_word(p, "false") || parse__at_word(p, "null") || parse__at_word(p, "nan") ||
-		   parse__at_word(p, "infinity")) {
-		if (!simple_term(p, ret_term))
-			return false;
-	} else {
-		struct cql_term *t = new_term(p, CQL_TERM_COLUMN);
-		if (!t || !parse__name(p, "a column, a function or a value", &t->name))
-			return false;
-		*ret_term = t;
-		uint32_t parts = 0; /* each is a level of its own when the selection is looked at */
-		for (; parse__at(p, '[') || parse__at(p, '.'); parts++)
-			if (!parse__enter(p) || !selected_part(p, ret_term))
-				return false;
-		while (parts--)
-			parse__leave(p);
-	}
+	bool ok = selected(p, ret_term);
 	parse__leave(p);
-	if (parse__at(p, '+') || parse__at(p, '-'))
-		return parse__fail(p, CQL_INVALID, "line %u:%u arithmetic (%c) is not supported yet", p->token.place.line,
-				   p->token.place.column, p->token.punctuation);
-	return no_arithmetic(p);
+	return ok && !p->failed;
 }
 
 bool parse__integer_or_marker(struct parser *p, const char *what, struct cql_term **ret_term)
@@ -398,13 +441,9 @@ static bool in_values(struct parser *p, struct cql_relation *r)
 
 static bool operator_and_value(struct parser *p, struct cql_relation *r)
 {
-	if (parse__skip_word(p, "in")) {
+	if (!r->token && parse__skip_word(p, "in")) {
 		r->op = CQL_IN;
 		return in_values(p, r);
-	}
-	if (parse__skip_word(p, "not")) {
-		r->op = CQL_NOT_IN;
-		return parse__take_word(p, "in") && in_values(p, r);
 	}
 	if (parse__skip_word(p, "contains")) {
 		r->op = parse__skip_word(p, "key") ? CQL_CONTAINS_KEY : CQL_CONTAINS;

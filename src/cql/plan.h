@@ -38,7 +38,8 @@ struct cql_context {
 	 */
 	const char *user;
 	struct cql_role_picture *roles;
-	char local_host[46]; /* where the client connected to */
+	const char **argument_texts; /* of the call that is being analysed, for errors; or NULL */
+	char local_host[46];         /* where the client connected to */
 	uint16_t local_port;
 };
 
@@ -46,6 +47,7 @@ struct cql_context {
 
 #define CQL_UNSET (-2) /* size of a cell that was not sent */
 
+const struct store_type *cql__type(enum store_type_id id); /* of a type without elements; NULL: it has some */
 struct cql_function;
 struct cql_analysis;
 struct cql_modify_plan;
@@ -63,6 +65,11 @@ enum cql_expr_kind {
 	CQL_EXPR_SLICE,         /* of args[0] from args[1] to args[2], each may be NULL */
 	CQL_EXPR_FIELD,         /* of args[0], a user type: index */
 	CQL_EXPR_ELEMENT_TIMES, /* write times (star: ttls) of a column with elements: index; of the one under args[0] if there is one */
+	CQL_EXPR_ARITHMETIC,    /* args[0] op args[1], or -args[0] */
+	CQL_EXPR_CAST,          /* args[0] as type */
+	CQL_EXPR_TO_JSON,       /* args[0] as JSON text */
+	CQL_EXPR_FROM_JSON,     /* JSON text args[0] as type */
+	CQL_EXPR_JSON_FIELD     /* of INSERT JSON's document: index in table->columns */
 };
 struct cql_expr {
 	enum cql_expr_kind kind;
@@ -74,6 +81,7 @@ struct cql_expr {
 	struct cql_expr **args;
 	uint32_t arg_count;
 	bool star; /* count(*) */
+	char op;   /* OPERATION */
 };
 struct cql_bind {
 	const char *keyspace, *table, *name;
@@ -90,13 +98,18 @@ struct cql_function {
 	enum sm_err (*call)(struct cql_eval *eval, const struct cql_function *function, const struct store_cell *args,
 			    struct store_cell *ret);
 	enum cql_aggregate aggregate;
+	const struct store_type *type; /* of the result where it is no native one; or NULL */
 };
+static inline const struct store_type *cql__function_type(const struct cql_function *f)
+{
+	return f->type ? f->type : cql__type(f->result);
+}
 __extension__ typedef __int128 cql_wide;
 struct cql_aggregate_state {
 	uint64_t count;
-	struct store_cell best; /* min, max: malloc'ed */
+	struct store_cell best; /* min, max; the sum of varint and decimal: malloc'ed */
 	cql_wide sum;
-	double real;
+	double real, compensation, plain;
 };
 /* What an expression may look at. */
 struct cql_eval {
@@ -104,12 +117,12 @@ struct cql_eval {
 	const struct store_cell *values; /* of the markers */
 	uint32_t value_count;
 	const struct store_table *table;
-	const struct store_row *row; /* or NULL */
+	const struct store_row *row;   /* or NULL */
+	const struct store_cell *json; /* INSERT JSON: a cell for each column */
 	struct cql_aggregate_state *aggregates;
 };
 /* The value, borrowed or in the request's arena; size -1 null, CQL_UNSET not sent. Errors: as the function's. */
 SM_MUST_CHECK enum sm_err cql__eval(struct cql_eval *eval, const struct cql_expr *expr, struct store_cell *ret_value);
-const struct store_type *cql__type(enum store_type_id id); /* of a type without elements */
 /* The function of this name for these arguments (types may be NULL where anything goes); the error says what is known. */
 SM_MUST_CHECK enum sm_err cql__function_find(struct cql_context *c, const char *name, const struct store_type *const *types, uint32_t count,
 					     const struct cql_function **ret_function);
@@ -127,8 +140,7 @@ SM_MUST_CHECK enum sm_err cql__composite_term(struct cql_analysis *a, const stru
 SM_MUST_CHECK enum sm_err cql__eval_composite(struct cql_eval *eval, const struct cql_expr *expr, struct store_cell *ret_value);
 /* The term can stand where a value of the type is needed. */
 bool cql__assignable(struct cql_analysis *a, const struct cql_term *term, const struct store_type *type);
-const char *cql__term_text(const struct cql_term *term, struct arena *arena); /* as Cassandra writes it in errors */
-int cql__field_of(const struct store_type *type, const char *name);           /* -1: none */
+int cql__field_of(const struct store_type *type, const char *name); /* -1: none */
 /* Elements (of a map keys and values in turn, of a set or map in any order, which is changed) to a serialized value in the arena. */
 SM_MUST_CHECK enum sm_err cql__pack(struct cql_context *c, const struct store_type *type, struct store_cell *cells, uint32_t count,
 				    struct store_cell *ret_value);
@@ -155,6 +167,7 @@ struct cql_restriction {
 	uint32_t value_count;
 	struct cql_expr *list; /* IN ? */
 	bool used;             /* the keys and slices see to it, no filter needed */
+	bool folds;            /* texts are compared without case */
 };
 /* Clustering columns first .. first + count, in order. */
 struct cql_clustering {
@@ -170,6 +183,7 @@ struct cql_where {
 	struct cql_clustering *clustering; /* those that make slices */
 	uint32_t clustering_count;
 	bool filtering;      /* some restriction is not used */
+	bool indexed;        /* an index is why that is allowed */
 	bool key_restricted; /* any partition column or token is restricted */
 };
 enum cql_where_use { CQL_FOR_SELECT, CQL_FOR_UPDATE, CQL_FOR_DELETE };
@@ -184,12 +198,16 @@ struct cql_select_plan {
 	const struct store_table *table;
 	bool is_virtual;
 	struct cql_expr **exprs;
-	struct cql_result_column *columns;
+	const char **value_names; /* of exprs */
+	uint32_t value_count;
+	struct cql_result_column *columns; /* one for each expr, or of JSON a single one */
 	uint32_t column_count;
+	bool json;
 	struct cql_where where;
 	bool reversed, distinct, aggregate;
 	bool ordered; /* an ORDER BY is there */
 	uint32_t aggregate_count;
+	uint16_t order_count; /* clustering columns of ORDER BY, and those before them */
 	uint16_t group_count; /* key columns of GROUP BY */
 	struct cql_expr *limit, *partition_limit;
 };
@@ -214,6 +232,9 @@ struct cql_modify_plan {
 	bool statics_only, counter;
 	bool reads; /* a list's place or value is looked up first: may block */
 	struct cql_expr *timestamp, *ttl;
+	struct cql_expr *json; /* INSERT JSON: the document; or NULL */
+	bool json_unset;       /* columns that it does not name are left alone */
+	bool needs_row;        /* values look at the row that is there: conditional statements only */
 	enum cql_if condition_kind;
 	struct cql_condition *conditions;
 	uint32_t condition_count;
@@ -228,6 +249,7 @@ enum cql_operation_kind {
 	CQL_OP_SUBTRACT,   /* of a counter */
 	CQL_OP_ELEMENT,    /* of a map, a set or a user type */
 	CQL_OP_LIST_INDEX, /* reads */
+	CQL_OP_CALCULATE,  /* what comes of the column's value as it is; plan->needs_row */
 };
 struct cql_operation {
 	enum cql_operation_kind kind;
@@ -287,6 +309,8 @@ enum sm_err cql__check_user_keyspace(struct cql_context *c, const char *keyspace
 enum sm_err cql__column(struct cql_analysis *a, const char *name, const struct store_column **ret_column);
 enum sm_err cql__term(struct cql_analysis *a, const struct cql_term *term, const struct store_type *type, const char *name,
 		      struct cql_expr **ret_expr);
+/* The type that a literal has by itself: the smallest of int, bigint and varint, double, text, ...; NULL: it has none. */
+const struct store_type *cql__literal_type(const struct cql_term *term, struct arena *arena);
 void *cql__new(struct cql_analysis *a, size_t size); /* NULL: c->err is filled, return SM_NO_MEMORY */
 enum sm_err cql__analyse_where(struct cql_analysis *a, const struct cql_relation *relations, uint32_t count, enum cql_where_use use,
 			       bool allow_filtering, struct cql_where *where);
@@ -337,8 +361,9 @@ struct cql_options {
 	uint32_t value_count;
 	uint32_t page_size; /* 0: all */
 	struct bytes paging_state;
-	int64_t timestamp_us; /* INT64_MIN: none given */
-	bool on_dispatcher;   /* don't block, don't take long: SM_AGAIN instead */
+	int64_t timestamp_us;        /* INT64_MIN: none given */
+	const struct store_row *row; /* for values that look at it, or NULL */
+	bool on_dispatcher;          /* don't block, don't take long: SM_AGAIN instead */
 };
 /* Run a SELECT. Rows go to result->rows (buf_init'ed by the caller). Errors: SM_AGAIN with on_dispatcher: nothing has been changed in
  * result. */
@@ -360,6 +385,9 @@ struct cql_mutations {
 };
 SM_MUST_CHECK enum sm_err cql__build_mutations(struct cql_context *c, const struct cql_plan *plan, const struct cql_options *options,
 					       int64_t now_us, struct cql_mutations *mutations);
+/* Of one statement of a plan. */
+SM_MUST_CHECK enum sm_err cql__build_mutation(struct cql_context *c, const struct cql_modify_plan *plan, const struct cql_options *options,
+					      int64_t now_us, struct cql_mutations *mutations);
 /* ---- conditional statements (condition.c, cas.c) ---- */
 
 bool cql__is_conditional(const struct cql_plan *plan);
@@ -382,6 +410,10 @@ SM_MUST_CHECK enum sm_err cql__cas_add(struct cql_cas *cas, const struct cql_pla
 SM_MUST_CHECK enum sm_err cql__cas_ready(struct cql_cas *cas, const struct store_transaction **ret_transaction);
 /* After the store has run it; err is what it said. Errors: of the statement's texts. */
 enum sm_err cql__cas_end(struct cql_cas *cas, enum sm_err err);
+
+/* What Cassandra says of a batch's size and kind: warnings into result, or the error (batch.c). */
+SM_MUST_CHECK enum sm_err cql__check_batch_size(struct cql_context *c, enum cql_batch_kind kind, const struct cql_mutations *mutations,
+						struct cql_result *result);
 
 /* The change that a DDL statement means; ret_change->kind is not touched and *ret_nothing true when IF [NOT] EXISTS makes it none. */
 struct cql_change {

@@ -271,7 +271,8 @@ static bool start_modify(struct request *r)
 	int64_t now = r->options.timestamp_us != INT64_MIN ? r->options.timestamp_us : cql__timestamp_us(&r->server->engine);
 	if (r->plan->reads)
 		return start_on_pool(r, now);
-	if (cql__build_mutations(&r->context, r->plan, &r->options, now, &r->mutations) != SM_OK)
+	if (cql__build_mutations(&r->context, r->plan, &r->options, now, &r->mutations) != SM_OK ||
+	    (r->plan->batch && cql__check_batch_size(&r->context, r->plan->statement->batch.kind, &r->mutations, &r->result) != SM_OK))
 		return answer_error(r);
 	return start_write(r);
 }

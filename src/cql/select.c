@@ -3,7 +3,7 @@
  * Paging state, opaque to clients: [u8 version 1][u32 rows left of LIMIT][u32 rows left of PER PARTITION LIMIT][u32 partition][u32 slice]
  * [u8 what follows: 1 partition key, 2 clustering] and then the cells of the last row's key as [i32 size][bytes]. For a computed table,
  * partition is the number of rows seen. */
-#include "cql/plan.h"
+#include "cql/json_value.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -29,13 +29,14 @@ struct run {
 	struct place at;
 	uint32_t partition_limit; /* as written; at.partition_limit counts down */
 	struct arena scratch, key_arena;
+	struct buf place;            /* behind the row that was put last; of groups, that was seen last */
 	struct store_cell *last_key; /* of a range scan, in key_arena */
 	struct store_cell **computed;
 	uint32_t computed_count;
 	uint32_t rows_read;
 	/* aggregates */
 	struct cql_aggregate_state *aggregates;
-	struct store_cell *first; /* of the group's first row: values of what is no aggregate, in group_arena */
+	struct store_row first;   /* of the group, in group_arena */
 	struct store_cell *group; /* its key */
 	struct arena group_arena;
 	bool in_group;
@@ -52,27 +53,36 @@ static void put_cells(struct buf *out, const struct store_cell *cells, uint16_t 
 	}
 }
 
-static enum sm_err save_place(struct run *r, const struct store_row *row, struct bytes *ret_state)
+static void put_place(const struct run *r, const struct store_row *row, struct buf *out)
 {
 	const struct store_table *t = r->select->table;
 	bool key = !r->select->where.partition && !r->computed;
 	bool clustering = !r->computed && !row->static_only && !r->select->distinct && t->clustering_count;
-	struct buf out;
-	buf_init(&out);
-	buf_u8(&out, STATE_VERSION);
-	buf_be32(&out, r->at.limit);
-	buf_be32(&out, r->at.partition_limit);
-	buf_be32(&out, r->at.partition);
-	buf_be32(&out, r->at.slice);
-	buf_u8(&out, (uint8_t)((key ? 1 : 0) | (clustering ? 2 : 0)));
+	buf_clear(out);
+	buf_u8(out, STATE_VERSION);
+	buf_be32(out, r->at.limit);
+	buf_be32(out, r->at.partition_limit);
+	buf_be32(out, r->at.partition);
+	buf_be32(out, r->at.slice);
+	buf_u8(out, (uint8_t)((key ? 1 : 0) | (clustering ? 2 : 0)));
 	if (key)
-		put_cells(&out, row->cells, t->partition_key_count);
+		put_cells(out, row->cells, t->partition_key_count);
 	if (clustering)
-		put_cells(&out, row->cells + t->partition_key_count, t->clustering_count);
-	uint8_t *copy = out.failed ? NULL : arena_copy(r->c->arena, out.data + out.start, buf_size(&out));
-	*ret_state = bytes_of(copy, buf_size(&out));
-	buf_done(&out);
-	return copy ? SM_OK : cql__no_memory(r->c->err, r->c->arena);
+		put_cells(out, row->cells + t->partition_key_count, t->clustering_count);
+}
+
+/* The place that r->place holds, with the limits as they are now. */
+static enum sm_err save_place(struct run *r, struct bytes *ret_state)
+{
+	if (r->place.failed)
+		return cql__fail_store(r->c->err, SM_NO_MEMORY, NULL);
+	uint8_t *copy = arena_copy(r->c->arena, r->place.data + r->place.start, buf_size(&r->place));
+	if (!copy)
+		return cql__no_memory(r->c->err, r->c->arena);
+	be32_put(copy + 1, r->at.limit);
+	be32_put(copy + 5, r->at.partition_limit);
+	*ret_state = bytes_of(copy, buf_size(&r->place));
+	return SM_OK;
 }
 
 static enum sm_err get_cells(struct run *r, struct byte_reader *in, const struct store_column *columns, uint16_t count,
@@ -303,10 +313,15 @@ static enum sm_err check_size(struct run *r)
 	return SM_OK;
 }
 
-static enum sm_err emit(struct run *r)
+/* The values of the row that r->eval sees, as cells or as one JSON text. */
+static enum sm_err put_values(struct run *r)
 {
-	for (uint32_t i = 0; i < r->select->column_count; i++) {
-		const struct cql_expr *x = r->select->exprs[i];
+	const struct cql_select_plan *s = r->select;
+	struct store_cell *cells = s->json ? arena_alloc(&r->scratch, sizeof *cells * (s->value_count + 1)) : NULL;
+	if (s->json && !cells)
+		return cql__no_memory(r->c->err, &r->scratch);
+	for (uint32_t i = 0; i < s->value_count; i++) {
+		const struct cql_expr *x = s->exprs[i];
 		struct store_cell v;
 		enum sm_err err = SM_OK;
 		if (x->kind == CQL_EXPR_COLUMN)
@@ -315,7 +330,16 @@ static enum sm_err emit(struct run *r)
 			err = cql__eval(&r->eval, x, &v);
 		if (err)
 			return err;
-		cql__result_cell(r->result, v);
+		if (cells)
+			cells[i] = v;
+		else
+			cql__result_cell(r->result, v);
+	}
+	if (cells) {
+		struct store_cell object = cql__json_object(s, cells, &r->scratch);
+		if (!object.data)
+			return cql__no_memory(r->c->err, &r->scratch);
+		cql__result_cell(r->result, object);
 	}
 	r->result->row_count++;
 	return check_size(r);
@@ -343,14 +367,16 @@ static enum sm_err run_rows(struct run *r)
 			r->result->paging_state = state;
 			return SM_OK;
 		}
-		if ((err = emit(r)))
+		if ((err = put_values(r)))
 			return err;
 		if (r->at.limit != NO_LIMIT)
 			r->at.limit--;
 		if (r->at.partition_limit != NO_LIMIT)
 			r->at.partition_limit--;
 		bool full = page && (r->result->row_count >= page || buf_size(&r->result->rows) >= CQL_PAGE_BYTES_MAX);
-		if (full && (err = save_place(r, row, &state)))
+		if (full)
+			put_place(r, row, &r->place);
+		if (full && (err = save_place(r, &state)))
 			return err;
 	}
 }
@@ -359,52 +385,92 @@ static enum sm_err run_rows(struct run *r)
 
 static enum sm_err end_group(struct run *r)
 {
-	for (uint32_t i = 0; i < r->select->column_count; i++) {
-		struct store_cell v = r->first ? r->first[i] : cql__null();
-		if (r->select->exprs[i]->kind == CQL_EXPR_AGGREGATE) {
-			enum sm_err err = cql__eval(&r->eval, r->select->exprs[i], &v);
-			if (err)
-				return err;
-		}
-		cql__result_cell(r->result, v);
-	}
-	r->result->row_count++;
+	const struct store_row *now = r->eval.row;
+	r->eval.row = &r->first;
+	enum sm_err err = put_values(r);
+	r->eval.row = now;
 	r->in_group = false;
 	for (uint32_t i = 0; i < r->select->aggregate_count; i++)
 		cql__aggregate_reset(&r->aggregates[i]);
-	return check_size(r);
+	return err;
+}
+
+/* What is no aggregate comes from the group's first row; without any row it is null. */
+static enum sm_err no_rows(struct run *r)
+{
+	uint16_t n = r->select->table->column_count;
+	struct store_cell *cells = arena_alloc(&r->group_arena, sizeof *cells * n);
+	if (!cells)
+		return cql__no_memory(r->c->err, &r->group_arena);
+	for (uint16_t i = 0; i < n; i++)
+		cells[i] = cql__null();
+	r->first = (struct store_row){.cells = cells};
+	return SM_OK;
 }
 
 static enum sm_err begin_group(struct run *r, const struct store_row *row)
 {
 	const struct cql_select_plan *s = r->select;
+	uint16_t n = s->table->column_count;
 	arena_reset(&r->group_arena);
-	r->first = NULL;
-	struct store_cell *values = arena_alloc(&r->scratch, sizeof *values * s->column_count);
-	if (!values)
-		return cql__no_memory(r->c->err, &r->scratch);
-	for (uint32_t i = 0; i < s->column_count; i++) {
-		values[i] = cql__null();
-		enum sm_err err = s->exprs[i]->kind == CQL_EXPR_AGGREGATE ? SM_OK : cql__eval(&r->eval, s->exprs[i], &values[i]);
-		if (err)
-			return err;
-	}
-	r->first = copy_cells(&r->group_arena, values, s->column_count);
+	r->first = *row;
+	r->first.cells = copy_cells(&r->group_arena, row->cells, n);
+	if (row->timestamps_us)
+		r->first.timestamps_us = arena_copy(&r->group_arena, row->timestamps_us, n * sizeof *row->timestamps_us);
+	if (row->ttls_s)
+		r->first.ttls_s = arena_copy(&r->group_arena, row->ttls_s, n * sizeof *row->ttls_s);
 	r->group = copy_cells(&r->group_arena, row->cells, s->group_count);
 	r->in_group = true;
-	return r->first && r->group ? SM_OK : cql__no_memory(r->c->err, &r->group_arena);
+	bool whole = r->first.cells && r->group && !r->first.timestamps_us == !row->timestamps_us && !r->first.ttls_s == !row->ttls_s;
+	return whole ? SM_OK : cql__no_memory(r->c->err, &r->group_arena);
+}
+
+static void find_aggregate(const struct cql_expr *x, const struct cql_expr **ret_exprs)
+{
+	if (x->kind == CQL_EXPR_AGGREGATE)
+		ret_exprs[x->index] = x;
+	for (uint32_t i = 0; x->kind != CQL_EXPR_AGGREGATE && x->args && i < x->arg_count; i++)
+		find_aggregate(x->args[i], ret_exprs);
 }
 
 static void find_aggregates(const struct cql_select_plan *s, const struct cql_expr **ret_exprs)
 {
-	for (uint32_t i = 0; i < s->column_count; i++)
-		if (s->exprs[i]->kind == CQL_EXPR_AGGREGATE)
-			ret_exprs[s->exprs[i]->index] = s->exprs[i];
+	for (uint32_t i = 0; i < s->value_count; i++)
+		find_aggregate(s->exprs[i], ret_exprs);
+}
+
+static enum sm_err add_row(struct run *r, const struct cql_expr *const *exprs)
+{
+	enum sm_err err = SM_OK;
+	for (uint32_t i = 0; i < r->select->aggregate_count && !err; i++)
+		if (exprs[i])
+			err = cql__aggregate_add(&r->eval, exprs[i], &r->aggregates[i]);
+	return err;
+}
+
+/* The row begins another group: end the one before, count it, and note the place if that fills the page. *ret_skip: its partition has had
+ * as many groups as it may. */
+static enum sm_err next_group(struct run *r, const struct store_row *row, struct bytes *state, bool *ret_skip)
+{
+	const struct cql_select_plan *s = r->select;
+	uint32_t page = page_size(r);
+	bool same_partition = same_key(r->group, row->cells, s->table->partition_key_count);
+	enum sm_err err = end_group(r);
+	*ret_skip = false;
+	if (err)
+		return err;
+	if (r->at.limit != NO_LIMIT)
+		r->at.limit--;
+	if (r->partition_limit != NO_LIMIT && same_partition)
+		*ret_skip = --r->at.partition_limit == 0;
+	bool full = page && (r->result->row_count >= page || buf_size(&r->result->rows) >= CQL_PAGE_BYTES_MAX);
+	return full ? save_place(r, state) : SM_OK;
 }
 
 static enum sm_err run_aggregate(struct run *r)
 {
 	const struct cql_select_plan *s = r->select;
+	struct bytes state = {NULL, 0};
 	const struct cql_expr **exprs = arena_alloc(r->c->arena, sizeof *exprs * (s->aggregate_count + 1));
 	r->aggregates = arena_alloc(r->c->arena, sizeof *r->aggregates * (s->aggregate_count + 1));
 	if (!exprs || !r->aggregates)
@@ -414,24 +480,98 @@ static enum sm_err run_aggregate(struct run *r)
 	for (;;) {
 		struct store_row computed;
 		const struct store_row *row;
+		bool skip = false;
 		enum sm_err err = next_match(r, &computed, &row);
 		if (err == SM_END)
 			break;
 		if (err)
 			return err;
-		if (r->in_group && !same_key(r->group, row->cells, s->group_count)) {
-			if ((err = end_group(r)))
-				return err;
-			if (r->at.limit != NO_LIMIT && --r->at.limit == 0)
-				return SM_OK;
-		}
-		if (!r->in_group && (err = begin_group(r, row)))
+		if (r->in_group && !same_key(r->group, row->cells, s->group_count) && (err = next_group(r, row, &state, &skip)))
 			return err;
-		for (uint32_t i = 0; i < s->aggregate_count; i++)
-			if (exprs[i] && (err = cql__aggregate_add(&r->eval, exprs[i], &r->aggregates[i])))
-				return err;
+		if (r->at.limit == 0)
+			return SM_OK;
+		if (skip)
+			continue;
+		if (!r->in_group && state.data) { /* the page is full and there is more */
+			r->result->paging_state = state;
+			return SM_OK;
+		}
+		if ((!r->in_group && (err = begin_group(r, row))) || (err = add_row(r, exprs)))
+			return err;
+		if (s->group_count && r->options->page_size)
+			put_place(r, row, &r->place);
 	}
-	return r->in_group || s->group_count == 0 ? end_group(r) : SM_OK;
+	if (!r->in_group && s->group_count == 0) {
+		enum sm_err err = no_rows(r);
+		return err ? err : end_group(r);
+	}
+	return r->in_group ? end_group(r) : SM_OK;
+}
+
+/* ---- ORDER BY over several partitions: all rows, then sorted ---- */
+
+struct sortable {
+	const struct store_cell *keys; /* the clustering columns */
+	size_t at, size;               /* of the row in result->rows */
+	uint32_t number;
+};
+
+static int compare_sortables(const void *a, const void *b, void *arg)
+{
+	const struct run *r = arg;
+	const struct sortable *x = a, *y = b;
+	const struct store_table *t = r->select->table;
+	for (uint16_t i = 0; i < r->select->order_count; i++) {
+		const struct store_column *column = &t->columns[t->partition_key_count + i];
+		int order = x->keys[i].size < 0 || y->keys[i].size < 0 ? (y->keys[i].size < 0) - (x->keys[i].size < 0)
+								       : store_compare(&column->type, x->keys[i], y->keys[i]);
+		if (order)
+			return column->descending != r->select->reversed ? -order : order;
+	}
+	return (x->number > y->number) - (x->number < y->number);
+}
+
+static enum sm_err put_sorted(struct run *r, struct sortable *rows, uint32_t count, uint32_t limit)
+{
+	struct buf sorted;
+	buf_init(&sorted);
+	if (rows)
+		qsort_r(rows, count, sizeof *rows, compare_sortables, r);
+	r->result->row_count = count < limit ? count : limit;
+	for (uint32_t i = 0; rows && i < r->result->row_count; i++)
+		buf_append(&sorted, r->result->rows.data + r->result->rows.start + rows[i].at, rows[i].size);
+	buf_done(&r->result->rows);
+	r->result->rows = sorted;
+	return check_size(r);
+}
+
+static enum sm_err run_sorted(struct run *r)
+{
+	const struct store_table *t = r->select->table;
+	struct sortable *rows = NULL;
+	uint32_t count = 0, cap = 0, page = page_size(r), limit = r->at.limit;
+	if (page && limit > page)
+		return cql__fail(r->c->err, CQL_INVALID,
+				 "Cannot page queries with both ORDER BY and a IN restriction on the partition key; you must either remove "
+				 "the ORDER BY or the IN and sort client side, or disable paging for this query");
+	for (;;) {
+		struct store_row computed;
+		const struct store_row *row;
+		size_t before = buf_size(&r->result->rows);
+		enum sm_err err = next_match(r, &computed, &row);
+		if (err == SM_END)
+			return put_sorted(r, rows, count, limit);
+		if (err || (err = put_values(r)))
+			return err;
+		if (r->at.partition_limit != NO_LIMIT)
+			r->at.partition_limit--;
+		rows = cql__grow(r->c->arena, rows, count, &cap, sizeof *rows);
+		const struct store_cell *keys = copy_cells(r->c->arena, row->cells + t->partition_key_count, t->clustering_count);
+		if (!rows || !keys)
+			return cql__no_memory(r->c->err, r->c->arena);
+		rows[count] = (struct sortable){keys, before, buf_size(&r->result->rows) - before, count};
+		count++;
+	}
 }
 
 /* No partition, slice or token can match: an aggregate still has its one row. */
@@ -443,7 +583,8 @@ static enum sm_err run_empty(struct run *r)
 	if (!r->aggregates)
 		return cql__no_memory(r->c->err, r->c->arena);
 	r->eval.aggregates = r->aggregates;
-	return end_group(r);
+	enum sm_err err = no_rows(r);
+	return err ? err : end_group(r);
 }
 
 /* ---- the whole ---- */
@@ -484,12 +625,7 @@ static enum sm_err prepare_run(struct run *r)
 		err = cql__keys(&r->eval, &s->where, &r->keys);
 	if (err)
 		return err;
-	if (s->ordered && r->keys.partition_count > 1) /* rows of several partitions would have to be sorted */
-		return cql__fail(r->c->err, CQL_INVALID,
-				 "Cannot page queries with both ORDER BY and a IN restriction on the partition key; you must either remove "
-				 "the ORDER BY or "
-				 "the IN and sort client side, or disable paging for this query");
-	if (r->options->paging_state.data && !s->aggregate && !r->keys.empty)
+	if (r->options->paging_state.data && (!s->aggregate || s->group_count) && !r->keys.empty)
 		return load_place(r, r->options->paging_state);
 	return SM_OK;
 }
@@ -502,6 +638,7 @@ enum sm_err cql__run_select(struct cql_context *c, const struct cql_plan *plan, 
 	arena_init(&r.scratch, CQL_REQUEST_ARENA_MAX);
 	arena_init(&r.key_arena, 0);
 	arena_init(&r.group_arena, CQL_REQUEST_ARENA_MAX);
+	buf_init(&r.place);
 	r.eval = (struct cql_eval){.context = c, .values = options->values, .value_count = options->value_count, .table = s->table};
 	result->kind = CQL_RESULT_ROWS;
 	result->keyspace = s->table->keyspace;
@@ -512,13 +649,17 @@ enum sm_err cql__run_select(struct cql_context *c, const struct cql_plan *plan, 
 	r.row_context.arena = &r.scratch;
 	r.eval.context = &r.row_context;
 	if (!err)
-		err = r.keys.empty ? run_empty(&r) : s->aggregate ? run_aggregate(&r) : run_rows(&r);
+		err = r.keys.empty                                              ? run_empty(&r)
+		      : s->aggregate                                            ? run_aggregate(&r)
+		      : s->ordered && r.keys.partition_count > 1 && !r.computed ? run_sorted(&r)
+										: run_rows(&r);
 	close_cursor(&r);
 	for (uint32_t i = 0; r.aggregates && i < s->aggregate_count; i++)
 		cql__aggregate_reset(&r.aggregates[i]);
 	arena_done(&r.scratch);
 	arena_done(&r.key_arena);
 	arena_done(&r.group_arena);
+	buf_done(&r.place);
 	if (err) {
 		buf_clear(&result->rows);
 		result->row_count = 0;

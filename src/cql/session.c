@@ -137,6 +137,8 @@ static enum sm_err run_modify(struct step *s)
 	if (cql__is_conditional(s->plan))
 		return run_conditional(s);
 	enum sm_err err = cql__build_mutations(&s->c, s->plan, &options, cql__timestamp_us(s->c.engine), &mutations);
+	if (!err && s->plan->batch)
+		err = cql__check_batch_size(&s->c, s->plan->statement->batch.kind, &mutations, &s->result);
 	if (err || mutations.count == 0)
 		return err;
 	struct store_batch batch = {.mutations = mutations.items, .count = mutations.count};

@@ -1,5 +1,5 @@
 /* The rows of the computed tables, from the schema picture and the connection. */
-#include "cql/plan.h"
+#include "cql/index.h"
 
 #include <arpa/inet.h>
 #include <assert.h>
@@ -367,6 +367,38 @@ static void auth_rows(struct rows *r)
 		grant_rows(r, p, false);
 }
 
+static void indexes_of(struct rows *r, const struct store_table *t)
+{
+	struct cql_index index;
+	for (uint32_t n = 0; !r->failed && cql__index_at(t, n, r->c->arena, &index); n++) {
+		const char *texts[8] = {NULL};
+		uint32_t count = 0;
+		if (index.folds) {
+			texts[count++] = "case_sensitive";
+			texts[count++] = "false";
+		}
+		if (*index.class) {
+			texts[count++] = "class_name";
+			texts[count++] = index.class;
+		}
+		texts[count++] = "target";
+		texts[count++] = index.target;
+		begin(r);
+		set_text(r, "keyspace_name", t->keyspace);
+		set_text(r, "table_name", t->name);
+		set_text(r, "index_name", index.name);
+		set_text(r, "kind", index.kind);
+		set_texts(r, "options", texts, count, count / 2);
+	}
+}
+
+static void indexes(struct rows *r, const struct store_schema *schema)
+{
+	for (uint32_t i = 0; i < schema->keyspace_count; i++)
+		for (uint32_t n = 0; n < schema->keyspaces[i].table_count; n++)
+			indexes_of(r, schema->keyspaces[i].tables[n]);
+}
+
 enum sm_err cql__system_rows(struct cql_context *c, const struct store_table *table, struct store_cell ***ret_rows, uint32_t *ret_count)
 {
 	struct rows r = {.c = c, .table = table};
@@ -396,6 +428,8 @@ enum sm_err cql__system_rows(struct cql_context *c, const struct store_table *ta
 		cql__traces_each(c->engine->traces, strcmp(table->name, "events") == 0 ? trace_events : trace_session, &r);
 	} else if (strcmp(table->keyspace, "system_schema") == 0 && strcmp(table->name, "types") == 0) {
 		types(&r, c->schema);
+	} else if (strcmp(table->keyspace, "system_schema") == 0 && strcmp(table->name, "indexes") == 0) {
+		indexes(&r, c->schema);
 	} /* the others are empty: one node, and no such objects */
 	if (r.failed || !r.items)
 		return cql__no_memory(c->err, c->arena);

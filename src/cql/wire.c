@@ -334,6 +334,10 @@ void cql__put_error(struct buf *out, const struct cql_reply *reply, const struct
 	} else if (e->code == CQL_ALREADY_EXISTS) {
 		cql__put_string(out, e->keyspace);
 		cql__put_string(out, e->table);
+	} else if (e->code == CQL_FUNCTION_FAILURE) {
+		cql__put_string(out, e->keyspace);
+		cql__put_string(out, e->table);
+		buf_be16(out, 0); /* the text names the types */
 	} else if (e->code == CQL_UNPREPARED) {
 		put_string_bytes(out, e->id, sizeof e->id);
 	}

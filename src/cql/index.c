@@ -1,0 +1,308 @@
+/* Secondary indexes: their definitions, and which restrictions they allow. */
+#include "cql/index.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* ---- definitions ---- */
+
+static bool is_sai(const char *class)
+{
+	const char *simple = strrchr(class, '.');
+	return strcasecmp(class, "sai") == 0 || strcasecmp(simple ? simple + 1 : class, "StorageAttachedIndex") == 0;
+}
+
+/* The column of a target: v, or what stands in the parentheses of keys(v). */
+static const char *column_of(const char *target, struct arena *arena)
+{
+	const char *open = strchr(target, '(');
+	size_t size = open ? strlen(open + 1) - 1 : strlen(target);
+	const char *start = open ? open + 1 : target;
+	if (size > 1 && start[0] == '"')
+		return arena_string(arena, start + 1, size - 2);
+	return arena_string(arena, start, size);
+}
+
+static bool decode(const struct store_table *table, const struct store_option *o, struct arena *arena, struct cql_index *ret)
+{
+	char *text = arena_string(arena, o->value, strlen(o->value)), *lines[4] = {NULL};
+	for (int i = 0; text && i < 4; i++) {
+		lines[i] = text;
+		text = strchr(text, '\n');
+		if (text)
+			*text++ = 0;
+	}
+	const char *column = lines[3] ? column_of(lines[1], arena) : NULL;
+	if (!column)
+		return false;
+	*ret = (struct cql_index){.name = o->name + strlen(CQL_INDEX_PREFIX),
+				  .kind = lines[0],
+				  .target = lines[1],
+				  .class = lines[2],
+				  .options = lines[3],
+				  .column = store_find_column(table, column)};
+	ret->sai = is_sai(ret->class);
+	ret->folds = strstr(ret->options, "'case_sensitive': 'false'") != NULL;
+	return ret->column;
+}
+
+bool cql__index_at(const struct store_table *table, uint32_t n, struct arena *arena, struct cql_index *ret_index)
+{
+	const struct store_option *found = NULL;
+	/* the n-th by name: options stand in the order they came */
+	for (uint32_t i = 0; i < table->option_count && !found; i++) {
+		const struct store_option *o = &table->options[i];
+		uint32_t before = 0;
+		if (strncmp(o->name, CQL_INDEX_PREFIX, strlen(CQL_INDEX_PREFIX)) != 0)
+			continue;
+		for (uint32_t k = 0; k < table->option_count; k++)
+			before += strncmp(table->options[k].name, CQL_INDEX_PREFIX, strlen(CQL_INDEX_PREFIX)) == 0 &&
+				  strcmp(table->options[k].name, o->name) < 0;
+		if (before == n)
+			found = o;
+	}
+	return found && decode(table, found, arena, ret_index);
+}
+
+const struct store_table *cql__index_table(const struct store_keyspace *k, const char *name, struct arena *arena,
+					   struct cql_index *ret_index)
+{
+	for (uint32_t i = 0; i < k->table_count; i++)
+		for (uint32_t n = 0; cql__index_at(k->tables[i], n, arena, ret_index); n++)
+			if (strcmp(ret_index->name, name) == 0)
+				return k->tables[i];
+	return NULL;
+}
+
+const char *cql__index_of(const struct store_table *table, const char *column, struct arena *arena)
+{
+	struct cql_index index;
+	for (uint32_t n = 0; cql__index_at(table, n, arena, &index); n++)
+		if (strcmp(index.column->name, column) == 0)
+			return index.name;
+	return NULL;
+}
+
+bool cql__indexed(const struct store_table *table, const struct store_column *column, enum cql_operator op, struct arena *arena,
+		  struct cql_index *ret_index)
+{
+	struct cql_index index;
+	bool found = false, slice = op == CQL_LT || op == CQL_LE || op == CQL_GT || op == CQL_GE;
+	bool text = column->type.id == STORE_TEXT || column->type.id == STORE_ASCII;
+	bool collection = column->type.id == STORE_LIST || column->type.id == STORE_SET || column->type.id == STORE_MAP;
+	for (uint32_t n = 0; cql__index_at(table, n, arena, &index); n++) {
+		if (index.column != column)
+			continue;
+		bool keys = strncmp(index.target, "keys(", 5) == 0, full = strncmp(index.target, "full(", 5) == 0;
+		bool fits = (op == CQL_EQ && (!collection || full)) || (slice && index.sai && !text && !collection) ||
+			    (op == CQL_CONTAINS && collection && !keys && !full) || (op == CQL_CONTAINS_KEY && keys);
+		if (!fits || (found && !index.sai))
+			continue;
+		*ret_index = index;
+		found = true;
+	}
+	return found;
+}
+
+const char *cql__describe_index(const struct store_table *table, const struct cql_index *index, struct arena *arena)
+{
+	bool custom = strcmp(index->kind, "CUSTOM") == 0;
+	const char *text = arena_printf(
+		arena, "CREATE %sINDEX %s ON %s.%s (%s)%s%s%s%s%s;", custom ? "CUSTOM " : "", cql__quote_name(index->name, arena),
+		cql__quote_name(table->keyspace, arena), cql__quote_name(table->name, arena), index->target, custom ? " USING '" : "",
+		custom ? index->class : "", custom ? "'" : "", *index->options ? " WITH OPTIONS = " : "", index->options);
+	return text ? text : "";
+}
+
+/* ---- CREATE INDEX ---- */
+
+struct creation {
+	struct cql_context *c;
+	const struct cql_index_def *def;
+	const struct store_table *table;
+	const struct store_column *column;
+	const char *name, *class, *target, *options;
+	bool sai;
+};
+
+static enum sm_err index_class(struct creation *x)
+{
+	const char *using = x->def->using ? x->def->using : "";
+	bool plain = !*using || strcasecmp(using, "legacy_local_table") == 0;
+	if (plain && !x->def->custom) {
+		x->class = "";
+		return SM_OK;
+	}
+	x->class = using;
+	x->sai = is_sai(using);
+	if (!x->sai)
+		return cql__fail(x->c->err, CQL_CONFIG_ERROR, "Unable to find custom indexer class '%s'",
+				 *using ? using : "legacy_local_table");
+	return SM_OK;
+}
+
+static enum sm_err index_target(struct creation *x)
+{
+	struct cql_error *err = x->c->err;
+	const struct store_table *t = x->table;
+	const struct cql_index_target *target = &x->def->targets[0];
+	if (x->def->target_count > 1) {
+		const char *names = "";
+		for (uint32_t i = 0; names && i < x->def->target_count; i++)
+			names = arena_printf(x->c->arena, "%s%s%s", names, i ? ", " : "", x->def->targets[i].column);
+		return x->sai ? cql__fail(err, CQL_INVALID, "A storage-attached index cannot be created over multiple columns: %s",
+					  names ? names : "")
+			      : cql__fail(err, CQL_INVALID, "Only CUSTOM indexes support multiple columns");
+	}
+	x->column = store_find_column(t, target->column);
+	if (!x->column)
+		return cql__fail(err, CQL_INVALID, "Undefined column name %s in table %s.%s", target->column, t->keyspace, t->name);
+	enum store_type_id id = x->column->type.id;
+	bool collection = id == STORE_LIST || id == STORE_SET || id == STORE_MAP;
+	if (x->column->kind == STORE_PARTITION_KEY && t->partition_key_count == 1)
+		return cql__fail(err, CQL_INVALID, "Cannot create secondary index on the only partition key column %s", x->column->name);
+	if (id == STORE_COUNTER)
+		return cql__fail(err, CQL_INVALID, "Secondary indexes are not supported on counter tables");
+	if (id == STORE_DURATION)
+		return cql__fail(err, CQL_INVALID, "Secondary indexes are not supported on duration columns");
+	if (target->function && !collection)
+		return cql__fail(err, CQL_INVALID, "Cannot create %s() index on %s. Non-collection columns only support simple indexes",
+				 target->function, x->column->name);
+	const char *quoted = cql__quote_name(x->column->name, x->c->arena), *function = target->function;
+	if (collection && !function)
+		function = "values";
+	if (function && strcmp(function, "entries") == 0)
+		return cql__fail(err, CQL_INVALID, "Indexes of entries() are not supported yet");
+	x->target = function ? arena_printf(x->c->arena, "%s(%s)", function, quoted) : quoted;
+	return x->target ? SM_OK : cql__no_memory(err, x->c->arena);
+}
+
+static bool is_string(const struct cql_term *t, const char *text)
+{
+	return t->kind == CQL_TERM_LITERAL && bytes_equal(t->text, bytes_str(text));
+}
+
+/* SAI's options: case_sensitive; the others only where they change nothing. */
+static enum sm_err index_options(struct creation *x)
+{
+	struct cql_error *err = x->c->err;
+	const struct cql_term *map = x->def->options;
+	const char *text = "";
+	x->options = "";
+	if (!map || map->arg_count == 0)
+		return SM_OK;
+	if (map->kind != CQL_TERM_MAP)
+		return cql__fail(err, CQL_SYNTAX_ERROR, "The options of an index are a map of strings");
+	for (uint32_t i = 0; i + 1 < map->arg_count; i += 2) {
+		const struct cql_term *name = map->args[i], *value = map->args[i + 1];
+		bool known = is_string(name, "case_sensitive") || is_string(name, "normalize") || is_string(name, "ascii");
+		const char *shown = cql__term_text(name, x->c->arena);
+		if (!known && !x->sai)
+			return cql__fail(err, CQL_INVALID, "Cannot specify options for a non-CUSTOM index");
+		if (!known)
+			return cql__fail(err, CQL_CONFIG_ERROR, "Properties specified [%.*s] are not understood by StorageAttachedIndex",
+					 (int)(strlen(shown) > 2 ? strlen(shown) - 2 : 0), shown + 1);
+		if (x->column->type.id != STORE_TEXT && x->column->type.id != STORE_ASCII)
+			return cql__fail(err, CQL_INVALID, "CQL type %s cannot be analyzed.",
+					 cql__type_text(&x->column->type, x->c->arena));
+		if (!is_string(name, "case_sensitive") && !is_string(value, "false"))
+			return cql__fail(err, CQL_INVALID, "The index option %s is not supported yet", shown);
+		text = text ? arena_printf(x->c->arena, "%s%s%s: %s", text, *text ? ", " : "{", shown, cql__term_text(value, x->c->arena))
+			    : NULL;
+	}
+	x->options = text ? arena_printf(x->c->arena, "%s}", text) : NULL;
+	return x->options ? SM_OK : cql__no_memory(err, x->c->arena);
+}
+
+static enum sm_err index_name(struct creation *x, const struct store_keyspace *k, bool if_not_exists, bool *ret_nothing)
+{
+	struct cql_context *c = x->c;
+	struct cql_index other;
+	x->name = x->def->name;
+	if (x->name && cql__index_table(k, x->name, c->arena, &other)) {
+		*ret_nothing = if_not_exists;
+		return if_not_exists ? SM_OK : cql__fail(c->err, CQL_INVALID, "Index '%s' already exists", x->name);
+	}
+	const char *base = arena_printf(c->arena, "%s_%s_idx", x->table->name, x->column->name);
+	for (uint32_t n = 0; base && !x->name; n++) {
+		const char *name = n ? arena_printf(c->arena, "%s_%u", base, n) : base;
+		if (!name || !cql__index_table(k, name, c->arena, &other))
+			x->name = name;
+		if (!name)
+			break;
+	}
+	if (!x->name)
+		return cql__no_memory(c->err, c->arena);
+	for (uint32_t n = 0; cql__index_at(x->table, n, c->arena, &other); n++)
+		if (strcmp(other.target, x->target) == 0 && other.sai == x->sai) {
+			*ret_nothing = if_not_exists;
+			return if_not_exists ? SM_OK
+					     : cql__fail(c->err, CQL_INVALID, "Index %s is a duplicate of existing index %s", x->name,
+							 other.name);
+		}
+	return SM_OK;
+}
+
+/* The table with its options changed: without the one called dropped, with added. */
+static enum sm_err with_options(struct cql_context *c, const struct store_table *old, const char *dropped, const struct store_option *added,
+				struct cql_change *change)
+{
+	struct store_table *t = arena_alloc(c->arena, sizeof *t);
+	struct store_option *options = arena_alloc(c->arena, sizeof *options * (old->option_count + 1u));
+	if (!t || !options)
+		return cql__no_memory(c->err, c->arena);
+	*t = *old;
+	t->option_count = 0;
+	for (uint32_t i = 0; i < old->option_count; i++)
+		if (!dropped || strcmp(old->options[i].name, dropped) != 0)
+			options[t->option_count++] = old->options[i];
+	if (added && t->option_count >= STORE_OPTIONS_MAX)
+		return cql__fail(c->err, CQL_INVALID, "A table has at most %d options and indexes", STORE_OPTIONS_MAX);
+	if (added)
+		options[t->option_count++] = *added;
+	t->options = options;
+	change->change = (struct store_change){.kind = STORE_ALTER_TABLE, .keyspace = old->keyspace, .table = old->name, .new_table = t};
+	change->verb = "UPDATED";
+	return SM_OK;
+}
+
+static enum sm_err create(struct cql_context *c, const struct cql_ddl *ddl, const struct store_keyspace *k, struct cql_change *change,
+			  bool *ret_nothing)
+{
+	struct creation x = {.c = c, .def = ddl->index, .table = store_find_table(c->schema, k->name, ddl->table.name)};
+	enum sm_err err;
+	if (!x.table)
+		return cql__fail(c->err, CQL_INVALID, "Table '%s' doesn't exist", ddl->table.name);
+	if ((err = index_class(&x)) || (err = index_target(&x)) || (err = index_options(&x)) ||
+	    (err = index_name(&x, k, ddl->if_not_exists, ret_nothing)) || *ret_nothing)
+		return err;
+	struct store_option added = {
+		arena_printf(c->arena, CQL_INDEX_PREFIX "%s", x.name),
+		arena_printf(c->arena, "%s\n%s\n%s\n%s", x.sai ? "CUSTOM" : "COMPOSITES", x.target, x.class, x.options),
+	};
+	if (!added.name || !added.value)
+		return cql__no_memory(c->err, c->arena);
+	return with_options(c, x.table, NULL, &added, change);
+}
+
+enum sm_err cql__index_change(struct cql_context *c, const struct cql_ddl *ddl, struct cql_change *change, bool *ret_nothing)
+{
+	const char *keyspace;
+	struct cql_index index;
+	enum sm_err err = cql__keyspace_of(c, &ddl->table, &keyspace);
+	if (err || (err = cql__check_user_keyspace(c, keyspace)))
+		return err;
+	const struct store_keyspace *k = store_find_keyspace(c->schema, keyspace);
+	if (!k && ddl->verb == CQL_CREATE)
+		return cql__fail(c->err, CQL_INVALID, "Keyspace '%s' doesn't exist", keyspace);
+	if (ddl->verb == CQL_CREATE)
+		return create(c, ddl, k, change, ret_nothing);
+	const struct store_table *t = k ? cql__index_table(k, ddl->table.name, c->arena, &index) : NULL;
+	*ret_nothing = !t && ddl->if_exists;
+	if (!t)
+		return *ret_nothing ? SM_OK : cql__fail(c->err, CQL_INVALID, "Index '%s.%s' doesn't exist'", keyspace, ddl->table.name);
+	const char *name = arena_printf(c->arena, CQL_INDEX_PREFIX "%s", index.name);
+	return name ? with_options(c, t, name, NULL, change) : cql__no_memory(c->err, c->arena);
+}
