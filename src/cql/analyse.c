@@ -162,11 +162,6 @@ static enum sm_err term_call(struct cql_analysis *a, const struct cql_term *t, c
 	return SM_OK;
 }
 
-static const char *plain_type(const struct store_type *type, struct arena *arena)
-{
-	return cql__type_text(type, arena);
-}
-
 static enum sm_err term_token(struct cql_analysis *a, const struct cql_term *t, const char *name, struct cql_expr **ret_expr)
 {
 	struct cql_expr *x = new_expr(a, CQL_EXPR_TOKEN, cql__type(STORE_BIGINT), name);
@@ -228,8 +223,8 @@ enum sm_err cql__term(struct cql_analysis *a, const struct cql_term *t, const st
 			return err;
 		if (!cql__type_accepts(type->id, to.id) ||
 		    (store_type_fixed_size(type) < 0 && cql__type(type->id) == NULL && !same_shape(type, &to)))
-			return cql__fail(a->c->err, CQL_INVALID, "Cannot assign value (%s)... to %s of type %s", t->type->name, name,
-					 plain_type(type, a->c->arena));
+			return cql__fail(a->c->err, CQL_INVALID, "Cannot assign value %s to %s of type %s", cql__term_text(t, a->c->arena),
+					 name, cql__type_text(type, a->c->arena));
 		return cql__term(a, t->args[0], cql__type(to.id) ? cql__type(to.id) : type, name, ret_expr);
 	}
 	case CQL_TERM_OPERATION: return cql__value_arithmetic(a, t, type, name, ret_expr);
@@ -349,7 +344,7 @@ enum sm_err cql__analyse(struct cql_context *c, const struct cql_statement *s, s
 	case CQL_STMT_USE: plan->kind = CQL_PLAN_USE; break;
 	case CQL_STMT_DESCRIBE: plan->kind = CQL_PLAN_DESCRIBE; break;
 	case CQL_STMT_ROLE: plan->kind = CQL_PLAN_ROLE; break;
-	case CQL_STMT_REFUSED: return cql__fail(c->err, CQL_INVALID, "%s is not supported yet", s->refused);
+	case CQL_STMT_REFUSED: return cql__fail(c->err, CQL_INVALID, "%s", s->refused);
 	}
 	for (uint32_t i = 0; !err && i < plan->bind_count; i++)
 		if (!plan->binds[i].type)

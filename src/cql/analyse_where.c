@@ -175,7 +175,8 @@ static enum sm_err element_relation(struct where_analysis *w, const struct cql_r
 	if (r->subscript && r->op != CQL_EQ)
 		return cql__fail(c->err, CQL_INVALID, "Only EQ relations are supported on map entries");
 	if (!collection)
-		return cql__fail(c->err, CQL_INVALID, "Cannot use %s on non-collection column %s", operator_texts[r->op], column->name);
+		return cql__fail(c->err, CQL_INVALID, "Cannot use %s on %s column %s", operator_texts[r->op],
+				 r->op == CQL_CONTAINS_KEY ? "non-map" : "non-collection", column->name);
 	if (r->op == CQL_CONTAINS_KEY && !map)
 		return cql__fail(c->err, CQL_INVALID, "Cannot use CONTAINS KEY on non-map column %s", column->name);
 	bool key = r->op == CQL_CONTAINS_KEY;
@@ -492,7 +493,7 @@ static bool any_indexed(struct cql_analysis *a, const struct cql_relation *relat
 	for (uint32_t i = 0; i < count; i++) {
 		const struct store_column *column = store_find_column(a->table, relations[i].columns[0]);
 		if (column && !relations[i].token && !relations[i].tuple &&
-		    cql__indexed(a->table, column, relations[i].op, a->c->arena, &index))
+		    cql__indexed(a->table, column, relations[i].op, relations[i].subscript != NULL, a->c->arena, &index))
 			return true;
 	}
 	return false;
@@ -505,7 +506,8 @@ static void count_indexed(struct where_analysis *w)
 	for (uint32_t i = 0; i < w->where->count; i++) {
 		struct cql_restriction *r = &w->where->restrictions[i];
 		struct cql_index index;
-		if (r->token || r->column_count != 1 || !cql__indexed(w->a->table, r->columns[0], r->op, w->a->c->arena, &index))
+		if (r->token || r->column_count != 1 ||
+		    !cql__indexed(w->a->table, r->columns[0], r->op, r->key != NULL, w->a->c->arena, &index))
 			continue;
 		r->folds = index.folds;
 		w->sai_count += index.sai;

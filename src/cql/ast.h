@@ -203,7 +203,7 @@ struct cql_statement {
 		struct cql_describe describe;
 		struct cql_role_statement role;
 		const char *use;
-		const char *refused; /* what is not there yet: "CREATE INDEX" */
+		const char *refused; /* why it cannot be done: "CREATE FUNCTION is not supported yet" */
 	};
 	const char **markers; /* names; NULL for ? */
 	uint32_t marker_count;

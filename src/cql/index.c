@@ -85,7 +85,7 @@ const char *cql__index_of(const struct store_table *table, const char *column, s
 	return NULL;
 }
 
-bool cql__indexed(const struct store_table *table, const struct store_column *column, enum cql_operator op, struct arena *arena,
+bool cql__indexed(const struct store_table *table, const struct store_column *column, enum cql_operator op, bool entry, struct arena *arena,
 		  struct cql_index *ret_index)
 {
 	struct cql_index index;
@@ -95,9 +95,11 @@ bool cql__indexed(const struct store_table *table, const struct store_column *co
 	for (uint32_t n = 0; cql__index_at(table, n, arena, &index); n++) {
 		if (index.column != column)
 			continue;
-		bool keys = strncmp(index.target, "keys(", 5) == 0, full = strncmp(index.target, "full(", 5) == 0;
-		bool fits = (op == CQL_EQ && (!collection || full)) || (slice && index.sai && !text && !collection) ||
-			    (op == CQL_CONTAINS && collection && !keys && !full) || (op == CQL_CONTAINS_KEY && keys);
+		bool values = strncmp(index.target, "values(", 7) == 0, full = strncmp(index.target, "full(", 5) == 0;
+		bool keys = strncmp(index.target, "keys(", 5) == 0, entries = strncmp(index.target, "entries(", 8) == 0;
+		bool fits = (op == CQL_EQ && entry == entries && (entry || !collection || full)) ||
+			    (slice && index.sai && !text && !collection) || (op == CQL_CONTAINS && values) ||
+			    (op == CQL_CONTAINS_KEY && keys);
 		if (!fits || (found && !index.sai))
 			continue;
 		*ret_index = index;
@@ -117,6 +119,12 @@ const char *cql__describe_index(const struct store_table *table, const struct cq
 }
 
 /* ---- CREATE INDEX ---- */
+
+#define ANN_WARNING                                                                                                  \
+	"SAI ANN indexes on vector columns are experimental and are not recommended for production use.\n"           \
+	"They don't yet support SELECT queries with:\n * Consistency level higher than ONE/LOCAL_ONE.\n * Paging.\n" \
+	" * No LIMIT clauses.\n * PER PARTITION LIMIT clauses.\n * GROUP BY clauses.\n * Aggregation functions.\n"   \
+	" * Filters on columns without a SAI index."
 
 struct creation {
 	struct cql_context *c;
@@ -159,22 +167,32 @@ static enum sm_err index_target(struct creation *x)
 	x->column = store_find_column(t, target->column);
 	if (!x->column)
 		return cql__fail(err, CQL_INVALID, "Undefined column name %s in table %s.%s", target->column, t->keyspace, t->name);
+	const char *quoted = cql__quote_name(x->column->name, x->c->arena), *function = target->function;
 	enum store_type_id id = x->column->type.id;
-	bool collection = id == STORE_LIST || id == STORE_SET || id == STORE_MAP;
+	bool collection = id == STORE_LIST || id == STORE_SET || id == STORE_MAP, frozen = collection && x->column->type.frozen;
+	if (collection && !function)
+		function = "values";
+	bool full = function && strcmp(function, "full") == 0;
 	if (x->column->kind == STORE_PARTITION_KEY && t->partition_key_count == 1)
 		return cql__fail(err, CQL_INVALID, "Cannot create secondary index on the only partition key column %s", x->column->name);
 	if (id == STORE_COUNTER)
 		return cql__fail(err, CQL_INVALID, "Secondary indexes are not supported on counter tables");
 	if (id == STORE_DURATION)
 		return cql__fail(err, CQL_INVALID, "Secondary indexes are not supported on duration columns");
-	if (target->function && !collection)
+	if (frozen && !full)
+		return cql__fail(err, CQL_INVALID,
+				 "Cannot create %s() index on frozen column %s. Frozen collections are immutable and must be fully indexed "
+				 "by using the 'full(%s)' modifier",
+				 function, x->column->name, x->column->name);
+	if (full && !frozen)
+		return cql__fail(err, CQL_INVALID, "full() indexes can only be created on frozen collections");
+	if (function && !collection)
 		return cql__fail(err, CQL_INVALID, "Cannot create %s() index on %s. Non-collection columns only support simple indexes",
-				 target->function, x->column->name);
-	const char *quoted = cql__quote_name(x->column->name, x->c->arena), *function = target->function;
-	if (collection && !function)
-		function = "values";
-	if (function && strcmp(function, "entries") == 0)
-		return cql__fail(err, CQL_INVALID, "Indexes of entries() are not supported yet");
+				 function, x->column->name);
+	if (function && id != STORE_MAP && (strcmp(function, "keys") == 0 || strcmp(function, "entries") == 0))
+		return cql__fail(err, CQL_INVALID, "Cannot create index on %s of column %s with non-map type", function, x->column->name);
+	if (id == STORE_UDT && !x->column->type.frozen)
+		return cql__fail(err, CQL_INVALID, "Cannot create index on non-frozen UDT column %s", x->column->name);
 	x->target = function ? arena_printf(x->c->arena, "%s(%s)", function, quoted) : quoted;
 	return x->target ? SM_OK : cql__no_memory(err, x->c->arena);
 }
@@ -284,6 +302,8 @@ static enum sm_err create(struct cql_context *c, const struct cql_ddl *ddl, cons
 	};
 	if (!added.name || !added.value)
 		return cql__no_memory(c->err, c->arena);
+	if (x.sai && x.column->type.id == STORE_VECTOR)
+		change->warning = ANN_WARNING;
 	return with_options(c, x.table, NULL, &added, change);
 }
 

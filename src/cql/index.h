@@ -21,8 +21,8 @@ const char *cql__describe_index(const struct store_table *table, const struct cq
 /* The table of the keyspace that has an index of this name, or NULL. */
 const struct store_table *cql__index_table(const struct store_keyspace *keyspace, const char *name, struct arena *arena,
 					   struct cql_index *ret_index);
-/* May a restriction op of column be answered by an index of the table? ret_index: by which. */
-bool cql__indexed(const struct store_table *table, const struct store_column *column, enum cql_operator op, struct arena *arena,
+/* May a restriction op of column be answered by an index of the table? entry: it is one of m['k']. ret_index: by which. */
+bool cql__indexed(const struct store_table *table, const struct store_column *column, enum cql_operator op, bool entry, struct arena *arena,
 		  struct cql_index *ret_index);
 /* The first index that depends on the column, or NULL. */
 const char *cql__index_of(const struct store_table *table, const char *column, struct arena *arena);

@@ -20,25 +20,17 @@ bool cql__operations_clash(const struct cql_assign *a, const struct cql_assign *
 	return a->kind == CQL_SET_VALUE || b->kind == CQL_SET_VALUE;
 }
 
-static const char *value_text(struct cql_analysis *a, const struct cql_term *t)
-{
-	return t->kind == CQL_TERM_NULL ? "NULL" : cql__term_text(t, a->c->arena);
-}
-
 /* The operation as Cassandra writes it. */
 static const char *text_of(struct cql_analysis *a, const struct cql_assign *s)
 {
 	struct arena *arena = a->c->arena;
-	const char *value = value_text(a, s->value), *text = NULL;
-	bool number = a->table && s->value->kind == CQL_TERM_LITERAL && s->value->literal == CQL_INTEGER;
+	const char *value = cql__term_text(s->value, arena), *text = NULL;
 	switch (s->kind) {
 	case CQL_SET_VALUE: text = arena_printf(arena, "%s = %s", s->column, value); break;
-	case CQL_SET_SUBSCRIPT: text = arena_printf(arena, "%s[%s] = %s", s->column, value_text(a, s->subscript), value); break;
+	case CQL_SET_SUBSCRIPT: text = arena_printf(arena, "%s[%s] = %s", s->column, cql__term_text(s->subscript, arena), value); break;
 	case CQL_SET_FIELD: text = arena_printf(arena, "%s.%s = %s", s->column, s->field, value); break;
 	case CQL_SET_ADD: text = arena_printf(arena, "%s = %s + %s", s->column, s->column, value); break;
-	case CQL_SET_SUBTRACT: /* v - 1 is read as v + -1 there */
-		text = arena_printf(arena, number ? "%s = %s + -%s" : "%s = %s - %s", s->column, s->column, value);
-		break;
+	case CQL_SET_SUBTRACT: text = arena_printf(arena, "%s = %s - %s", s->column, s->column, value); break;
 	case CQL_SET_PREPEND: text = arena_printf(arena, "%s = %s - %s", s->column, value, s->column); break;
 	}
 	return text ? text : "";

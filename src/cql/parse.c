@@ -183,6 +183,9 @@ static bool parse_refused(struct parser *p, const char **ret_refused)
 		return parse__memory(p);
 	for (char *c = (char *)*ret_refused; *c; c++)
 		*c = (char)toupper((unsigned char)*c);
+	*ret_refused = arena_printf(p->arena, "%s is not supported yet", *ret_refused);
+	if (!*ret_refused)
+		return parse__memory(p);
 	while (p->token.kind != TOK_END && p->token.kind != TOK_BAD && !parse__at(p, ';'))
 		parse__next(p);
 	return !p->failed;

@@ -257,6 +257,25 @@ static bool drop(struct parser *p, struct cql_ddl *d)
 	return d->object == CQL_KEYSPACE ? parse__name(p, "a keyspace name", &d->table.keyspace) : parse__table(p, &d->table);
 }
 
+/* No class of a trigger can be there, since it would be Java's. */
+static bool trigger(struct parser *p, struct cql_statement *s)
+{
+	const char *name;
+	bool exists;
+	struct cql_table_name table;
+	parse__next(p);
+	if (!parse__if_not_exists(p, &exists) || !parse__name(p, "the name of a trigger", &name) || !parse__take_word(p, "on") ||
+	    !parse__table(p, &table) || !parse__take_word(p, "using"))
+		return false;
+	if (p->token.kind != TOK_STRING)
+		return parse__expected(p, "the class of the trigger, a string");
+	s->kind = CQL_STMT_REFUSED;
+	s->refused = arena_printf(p->arena, "Trigger class '%.*s' couldn't be loaded", (int)p->token.text.size,
+				  (const char *)p->token.text.data);
+	parse__next(p);
+	return s->refused || parse__memory(p);
+}
+
 static bool refused(struct parser *p, struct cql_statement *s, const char *verb)
 {
 	static const char *const objects[] = {"index", "custom", "materialized", "function", "aggregate", "trigger",
@@ -270,7 +289,9 @@ static bool refused(struct parser *p, struct cql_statement *s, const char *verb)
 		for (char *c = what; *c; c++)
 			*c = (char)toupper((unsigned char)*c);
 		s->kind = CQL_STMT_REFUSED;
-		s->refused = what;
+		s->refused = arena_printf(p->arena, "%s is not supported yet", what);
+		if (!s->refused)
+			return parse__memory(p);
 		while (p->token.kind != TOK_END && p->token.kind != TOK_BAD && !parse__at(p, ';'))
 			parse__next(p);
 		return !p->failed;
@@ -297,6 +318,8 @@ bool parse__ddl(struct parser *p, struct cql_statement *s)
 	}
 	if (d->verb != CQL_ALTER && (parse__at_word(p, "index") || (d->verb == CQL_CREATE && parse__at_word(p, "custom"))))
 		return parse__index(p, d);
+	if (d->verb == CQL_CREATE && parse__at_word(p, "trigger"))
+		return trigger(p, s);
 	if (parse__skip_word(p, "keyspace") || parse__skip_word(p, "schema"))
 		d->object = CQL_KEYSPACE;
 	else if (parse__skip_word(p, "type"))

@@ -1,5 +1,6 @@
 /* Terms (literals, markers, calls, collections), types, selections and relations. */
 #include "cql/parse_internal.h"
+#include "cql/plan.h"
 
 #include <string.h>
 
@@ -249,7 +250,7 @@ static bool grouped_term(struct parser *p, struct cql_term **ret_term)
 	    !parse__at_word(p, "null") && !parse__at_word(p, "true") && !parse__at_word(p, "false")) {
 		struct cql_term *inner, *t = new_term(p, CQL_TERM_CAST); /* (int) 3 */
 		uint32_t cap = 0;
-		if (!t || !parse__type(p, &t->type) || !parse__take(p, ')') || !parse__term(p, &inner) || !add_term(p, t, &cap, inner))
+		if (!t || !parse__type(p, &t->type) || !parse__take(p, ')') || !parse__operand(p, &inner) || !add_term(p, t, &cap, inner))
 			return false;
 		*ret_term = t;
 		return true;
@@ -319,13 +320,20 @@ static bool selected_group(struct parser *p, struct cql_term **ret_term)
 	return t && parse__type(p, &t->type) && parse__take(p, ')') && parse__selected(p, &inner) && add_term(p, t, &cap, inner);
 }
 
+static bool native_type(struct parser *p, const struct cql_type_name *type)
+{
+	return (type->arg_count == 0 && !type->quoted && !type->qualified && cql__is_type_name(type->name)) ||
+	       parse__fail(p, CQL_SYNTAX_ERROR, "line %u:%u no viable alternative at input '%s'", type->place.line, type->place.column,
+			   type->name);
+}
+
 static bool selected_cast(struct parser *p, struct cql_term **ret_term)
 {
 	struct cql_term *inner, *t = new_term(p, CQL_TERM_CAST);
 	uint32_t cap = 0;
 	parse__next(p);
 	if (!t || !parse__take(p, '(') || !parse__selection(p, &inner) || !add_term(p, t, &cap, inner) || !parse__take_word(p, "as") ||
-	    !parse__type(p, &t->type) || !parse__take(p, ')'))
+	    !parse__type(p, &t->type) || !native_type(p, t->type) || !parse__take(p, ')'))
 		return false;
 	t->is_function = true;
 	*ret_term = t;

@@ -418,7 +418,8 @@ SM_MUST_CHECK enum sm_err cql__check_batch_size(struct cql_context *c, enum cql_
 /* The change that a DDL statement means; ret_change->kind is not touched and *ret_nothing true when IF [NOT] EXISTS makes it none. */
 struct cql_change {
 	struct store_change change;
-	const char *verb; /* "CREATED"; NULL: TRUNCATE */
+	const char *verb;    /* "CREATED"; NULL: TRUNCATE */
+	const char *warning; /* or NULL */
 };
 SM_MUST_CHECK enum sm_err cql__build_change(struct cql_context *c, const struct cql_ddl *ddl, struct cql_change *ret_change,
 					    bool *ret_nothing);

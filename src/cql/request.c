@@ -325,6 +325,8 @@ static bool finish_change(struct request *r)
 		r->result.keyspace = r->change.change.keyspace;
 		r->result.table = r->change.change.type ? r->change.change.type : r->change.change.table;
 		r->result.is_type = r->change.change.type != NULL;
+		if (r->change.warning && r->result.warning_count < CQL_WARNINGS_MAX)
+			r->result.warnings[r->result.warning_count++] = r->change.warning;
 		announce(r);
 	}
 	if (!cql__role_minds_change(&r->context, &r->change.change))
