@@ -110,6 +110,50 @@ static enum sm_err token_columns(struct where_analysis *w, const struct cql_rest
 	return SM_OK;
 }
 
+/* tuple<int, text> of the columns. */
+static const struct store_type *tuple_type(struct where_analysis *w, const struct cql_restriction *out)
+{
+	struct store_type *type = cql__new(w->a, sizeof *type), *elements = cql__new(w->a, sizeof *elements * out->column_count);
+	if (!type || !elements)
+		return NULL;
+	for (uint16_t i = 0; i < out->column_count; i++)
+		elements[i] = out->columns[i]->type;
+	*type = (struct store_type){.id = STORE_TUPLE, .element_count = out->column_count, .elements = elements};
+	return type;
+}
+
+/* "(c,d)" */
+static const char *tuple_name(struct where_analysis *w, const struct cql_restriction *out)
+{
+	const char *text = "(";
+	for (uint16_t i = 0; text && i < out->column_count; i++)
+		text = arena_printf(w->a->c->arena, "%s%s%s", text, i ? "," : "", out->columns[i]->name);
+	return text ? arena_printf(w->a->c->arena, "%s)", text) : NULL;
+}
+
+/* A marker for a whole tuple: each column's value is a field of it. */
+static enum sm_err tuple_marker(struct where_analysis *w, const struct cql_term *t, const struct cql_restriction *out,
+				struct cql_expr **values)
+{
+	const struct store_type *type = tuple_type(w, out);
+	const char *name = tuple_name(w, out);
+	struct cql_expr *whole;
+	if (!type || !name)
+		return SM_NO_MEMORY;
+	enum sm_err err = cql__term(w->a, t, type, name, &whole);
+	for (uint16_t i = 0; !err && i < out->column_count; i++) {
+		if (!(values[i] = cql__new(w->a, sizeof **values)) || !(values[i]->args = cql__new(w->a, sizeof *values[i]->args)))
+			return SM_NO_MEMORY;
+		values[i]->kind = CQL_EXPR_FIELD;
+		values[i]->type = &type->elements[i];
+		values[i]->name = out->columns[i]->name;
+		values[i]->index = i;
+		values[i]->args[0] = whole;
+		values[i]->arg_count = 1;
+	}
+	return err;
+}
+
 /* The values of one tuple (or single value) into values[0 .. column_count]. */
 static enum sm_err tuple_values(struct where_analysis *w, const struct cql_relation *r, const struct cql_term *t,
 				const struct cql_restriction *out, struct cql_expr **values)
@@ -118,8 +162,11 @@ static enum sm_err tuple_values(struct where_analysis *w, const struct cql_relat
 		return cql__term(w->a, t, cql__type(STORE_BIGINT), "partition key token", &values[0]);
 	if (!r->tuple)
 		return cql__term(w->a, t, &out->columns[0]->type, out->columns[0]->name, &values[0]);
+	if (t->kind == CQL_TERM_MARKER)
+		return tuple_marker(w, t, out, values);
 	if (t->kind != CQL_TERM_TUPLE)
-		return cql__fail(w->a->c->err, CQL_INVALID, "A bind marker for a whole tuple is not supported yet: write (?, ?)");
+		return cql__fail(w->a->c->err, CQL_INVALID, "Invalid value for %s: a tuple or a bind marker is expected, not %s",
+				 tuple_name(w, out), cql__term_text(t, w->a->c->arena));
 	if (t->arg_count != out->column_count)
 		return cql__fail(w->a->c->err, CQL_INVALID, "Expected %u elements in value tuple, but got %u: %s", out->column_count,
 				 t->arg_count, cql__term_text(t, w->a->c->arena));
@@ -135,14 +182,16 @@ static enum sm_err resolve_values(struct where_analysis *w, const struct cql_rel
 {
 	uint32_t width = out->token ? 1 : out->column_count;
 	if (r->op == CQL_IN && r->value) { /* IN ? */
-		if (r->tuple || out->token || r->value->kind != CQL_TERM_MARKER)
-			return cql__fail(w->a->c->err, CQL_INVALID,
-					 "IN takes a list of values in parentheses or a bind marker for one column");
+		if (out->token || r->value->kind != CQL_TERM_MARKER)
+			return cql__fail(w->a->c->err, CQL_INVALID, "IN takes a list of values in parentheses or a bind marker");
 		struct store_type *list = cql__new(w->a, sizeof *list);
-		const char *name = arena_printf(w->a->c->arena, "in(%s)", out->columns[0]->name);
-		if (!list || !name)
+		const struct store_type *element = r->tuple && out->column_count > 1 ? tuple_type(w, out) : &out->columns[0]->type;
+		const char *of = r->tuple ? tuple_name(w, out) : NULL;
+		const char *name = of ? arena_printf(w->a->c->arena, "in%s", of)
+				      : arena_printf(w->a->c->arena, "in(%s)", out->columns[0]->name);
+		if (!list || !name || !element)
 			return SM_NO_MEMORY;
-		*list = (struct store_type){STORE_LIST, 1, &out->columns[0]->type};
+		*list = (struct store_type){STORE_LIST, 1, element};
 		return cql__term(w->a, r->value, list, name, &out->list);
 	}
 	out->value_count = r->op == CQL_IN ? r->value_count : 1; /* = (a) too */

@@ -26,6 +26,24 @@ static enum sm_err key_value(struct cql_eval *e, const struct cql_expr *x, struc
 	return err ? err : not_null(e, x, *ret);
 }
 
+/* The columns' values of a tuple in a bound list. */
+static enum sm_err split(struct cql_eval *e, const struct cql_restriction *r, struct store_cell tuple, struct store_cell *cells)
+{
+	const struct store_type *type = r->list->type->elements;
+	struct store_cell *values;
+	uint32_t count;
+	enum sm_err err = cql__value_check(type, tuple, e->context->err);
+	if (err || (err = cql__unpack(e->context, type, tuple, &values, &count)))
+		return err;
+	for (uint16_t i = 0; i < r->column_count; i++) {
+		cells[i] = i < count ? values[i] : cql__null();
+		if (cells[i].size < 0)
+			return cql__fail(e->context->err, CQL_INVALID, "Invalid null value in condition for column %s",
+					 r->columns[i]->name);
+	}
+	return SM_OK;
+}
+
 /* The elements of a bound list: [i32 count]([i32 size][bytes]). */
 static enum sm_err list_values(struct cql_eval *e, const struct cql_restriction *r, struct store_cell **ret_cells, uint32_t *ret_count)
 {
@@ -42,17 +60,21 @@ static enum sm_err list_values(struct cql_eval *e, const struct cql_restriction 
 	uint32_t count = reader_be32(&in);
 	if (in.failed || count > reader_left(&in) / 4)
 		return cql__fail(fail, CQL_INVALID, "Not enough bytes to read a list");
-	struct store_cell *cells = arena_alloc(e->context->arena, sizeof *cells * (count + 1));
+	bool tuple = r->column_count > 1;
+	struct store_cell *cells = arena_alloc(e->context->arena, sizeof *cells * ((size_t)count * r->column_count + 1));
 	if (!cells)
 		return cql__no_memory(fail, e->context->arena);
 	for (uint32_t i = 0; i < count; i++) {
-		cells[i].size = (int32_t)reader_be32(&in);
-		if (cells[i].size < 0 && !in.failed)
+		struct store_cell v = {NULL, (int32_t)reader_be32(&in)};
+		if (v.size < 0 && !in.failed)
 			return cql__fail(fail, CQL_INVALID, "Invalid null value in condition for column %s", r->columns[0]->name);
-		cells[i].data = reader_take(&in, cells[i].size < 0 ? 0 : (size_t)cells[i].size);
+		v.data = reader_take(&in, v.size < 0 ? 0 : (size_t)v.size);
 		if (in.failed)
 			return cql__fail(fail, CQL_INVALID, "Not enough bytes to read a list");
-		if ((err = cql__value_check(&r->columns[0]->type, cells[i], fail)))
+		if (!tuple)
+			cells[i] = v;
+		err = tuple ? split(e, r, v, &cells[(size_t)i * r->column_count]) : cql__value_check(&r->columns[0]->type, v, fail);
+		if (err)
 			return err;
 	}
 	*ret_cells = cells;

@@ -408,6 +408,27 @@ static enum sm_err no_rows(struct run *r)
 	return SM_OK;
 }
 
+/* The elements' paths and times: what writetime and ttl look at. false: no memory. */
+static bool copy_elements(struct arena *arena, const struct store_elements *from, uint16_t n, const struct store_elements **ret)
+{
+	struct store_elements *all = arena_alloc(arena, sizeof *all * n);
+	*ret = all;
+	for (uint16_t i = 0; all && i < n; i++) {
+		struct store_element *items = arena_alloc(arena, sizeof *items * (from[i].count + 1u));
+		if (!items)
+			return false;
+		for (uint32_t k = 0; k < from[i].count; k++) {
+			items[k] = from[i].items[k];
+			items[k].value = cql__null();
+			items[k].path = cql__cell(arena, from[i].items[k].path.data, (size_t)from[i].items[k].path.size);
+			if (!items[k].path.data)
+				return false;
+		}
+		all[i] = (struct store_elements){.items = items, .count = from[i].count};
+	}
+	return all;
+}
+
 static enum sm_err begin_group(struct run *r, const struct store_row *row)
 {
 	const struct cql_select_plan *s = r->select;
@@ -419,6 +440,8 @@ static enum sm_err begin_group(struct run *r, const struct store_row *row)
 		r->first.timestamps_us = arena_copy(&r->group_arena, row->timestamps_us, n * sizeof *row->timestamps_us);
 	if (row->ttls_s)
 		r->first.ttls_s = arena_copy(&r->group_arena, row->ttls_s, n * sizeof *row->ttls_s);
+	if (row->elements && !copy_elements(&r->group_arena, row->elements, n, &r->first.elements))
+		return cql__no_memory(r->c->err, &r->group_arena);
 	r->group = copy_cells(&r->group_arena, row->cells, s->group_count);
 	r->in_group = true;
 	bool whole = r->first.cells && r->group && !r->first.timestamps_us == !row->timestamps_us && !r->first.ttls_s == !row->ttls_s;
