@@ -6,7 +6,8 @@
  * the next group finds its page. The sync that follows covers both.
  *
  * A piece holds whole batches and stays in memory for a while: who reads the end of the log is answered from there. Who reads what is
- * older reads it from the disk into a piece of the same kind, with its batches checked, so that others who read the same find it.
+ * older reads it from the disk into a piece of the same kind, so that others who read the same find it. Its batches' CRCs are checked when
+ * it is the first time: the disk has what was meant. After that, as with files in the page cache, that is the scrubber's business.
  * Both kinds are bounded, the oldest go first; what nobody has used between two looks goes back to the system.
  *
  * Groups below from_bytes, and all of an earlier run, live in the page cache as ever. On a file system without O_DIRECT everything does. */
@@ -259,13 +260,13 @@ void log__bulk_failed(struct bulk *pieces)
 
 /* ---- reading ---- */
 
-/* How many of the bytes are right batches, from the one that begins with `offset` on. */
-static size_t right_bytes(struct bytes data, int64_t offset)
+/* How many of the bytes are right batches, from the one that begins with `offset` on; verified: headers are enough. */
+static size_t right_bytes(struct bytes data, int64_t offset, bool verified)
 {
 	struct batch_info info;
 	size_t at = 0;
 	while (at < data.size && batch_parse(bytes_of(data.data + at, data.size - at), &info) == SM_OK && info.base_offset == offset &&
-	       info.leader_epoch == LOG_LEADER_EPOCH && batch_crc_ok(bytes_of(data.data + at, data.size - at), &info)) {
+	       info.leader_epoch == LOG_LEADER_EPOCH && (verified || batch_crc_ok(bytes_of(data.data + at, data.size - at), &info))) {
 		offset = info.base_offset + info.last_offset_delta + 1;
 		at += info.size;
 	}
@@ -310,8 +311,12 @@ static enum sm_err piece_load(struct bulk_cache *cache, struct segment *s, uint6
 			want = (size_t)(end - position);
 		if ((err = piece_read(s, position, want, &b, &got)))
 			return err;
-		if ((b->size = right_bytes(bytes_of(b->data, got), offset)))
+		bool verified = log__segment_verified(s, position, position + got);
+		if ((b->size = right_bytes(bytes_of(b->data, got), offset, verified))) {
+			if (!verified)
+				log__segment_set_verified(s, position, position + b->size);
 			break;
+		}
 		/* Is it only that the first batch is longer? */
 		if (!again || batch_parse_header(bytes_of(b->data, got), &first) || first.size <= want || first.size > LOG_BULK_PIECE)
 			err = SM_CORRUPT;

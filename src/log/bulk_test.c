@@ -120,7 +120,7 @@ static void flip(struct bench_log *b, off_t at)
 	assert_int_equal(fclose(f), 0);
 }
 
-/* Every read from the disk checks what it gives, so that rot that came after the write is found too. */
+/* The first read from the disk checks what it gives: that the disk has what was written. */
 static void rot_on_the_disk_is_not_served(void **state)
 {
 	struct bench_log b;

@@ -86,7 +86,7 @@ struct segment {
 	int64_t next_offset;     /* first offset after end */
 	int64_t max_timestamp_ms;
 	uint64_t checked_from; /* this process wrote or checked all batches from here on; the rest is checked when first read */
-	uint64_t verified_from, verified_to; /* what was checked so of the rest */
+	uint64_t verified_from, verified_to; /* what was read from the disk and checked; one stretch */
 	struct segment_index index;
 	struct txn_index txns; /* of the active segment: so far */
 };
@@ -108,6 +108,10 @@ void log__segment_rest(struct segment *segment);
  * offset after them. Errors: SM_CORRUPT, SM_IO, SM_NO_MEMORY, SM_END (no batch at or after offset here). */
 SM_MUST_CHECK enum sm_err log__segment_read(struct segment *segment, int64_t offset, size_t bytes_max, struct log_slice *ret_slice,
 					    int64_t *ret_next);
+/* The bytes that were read from the disk and checked since the segment was opened: whether these are among them, and that these are. One
+ * stretch is remembered, which grows with who reads on. */
+bool log__segment_verified(struct segment *segment, uint64_t from, uint64_t to);
+void log__segment_set_verified(struct segment *segment, uint64_t from, uint64_t to);
 /* Where the batch lies that holds offset, and which offset the batch at a position begins with (the position where batches end: the
  * next offset). The segment is loaded. Errors: as log__segment_read. */
 SM_MUST_CHECK enum sm_err log__segment_position(struct segment *segment, int64_t offset, uint64_t *ret_position);

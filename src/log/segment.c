@@ -323,17 +323,23 @@ enum sm_err log__segment_readable(struct segment *s, int64_t offset, int64_t *re
 
 /* ---- reading ---- */
 
+bool log__segment_verified(struct segment *s, uint64_t from, uint64_t to)
+{
+	pthread_mutex_lock(&s->lock);
+	bool verified = from >= s->verified_from && to <= s->verified_to;
+	pthread_mutex_unlock(&s->lock);
+	return verified;
+}
+
 static bool is_checked(struct segment *s, uint64_t from, uint64_t to)
 {
 	pthread_mutex_lock(&s->lock);
-	if (to > s->checked_from)
-		to = s->checked_from;
-	bool checked = from >= to || (from >= s->verified_from && to <= s->verified_to);
+	uint64_t known_from = s->checked_from;
 	pthread_mutex_unlock(&s->lock);
-	return checked;
+	return from >= known_from || log__segment_verified(s, from, to < known_from ? to : known_from);
 }
 
-static void set_checked(struct segment *s, uint64_t from, uint64_t to)
+void log__segment_set_verified(struct segment *s, uint64_t from, uint64_t to)
 {
 	pthread_mutex_lock(&s->lock);
 	if (from <= s->verified_to && to >= s->verified_from) {
@@ -404,7 +410,7 @@ static enum sm_err extent_checked(struct segment *s, uint64_t position, uint64_t
 		return err;
 	if (at == 0)
 		return SM_CORRUPT;
-	set_checked(s, position, position + at);
+	log__segment_set_verified(s, position, position + at);
 	*ret = (struct extent){position + at, next};
 	return SM_OK;
 }
