@@ -223,13 +223,16 @@ static enum sm_err call_expr(struct cql_analysis *a, struct cql_select_plan *pla
 		texts[i] = cql__term_text(arg, c->arena);
 		if (arg->kind == CQL_TERM_LITERAL && (arg->literal == CQL_HEX || cql__is_math(t->name))) {
 			types[i] = cql__literal_type(arg, c->arena);
-		} else if (arg->kind != CQL_TERM_LITERAL && arg->kind != CQL_TERM_MARKER && arg->kind != CQL_TERM_NULL) {
+		} else if (arg->kind != CQL_TERM_LITERAL && arg->kind != CQL_TERM_MARKER && arg->kind != CQL_TERM_NULL &&
+			   !(arg->kind == CQL_TERM_LIST && cql__is_similarity(t->name))) {
 			if ((err = selection(a, plan, arg, inside || aggregates, &args[i])))
 				return err;
 			assert(args[i] != NULL);
 			types[i] = args[i]->type;
 		}
 	}
+	if (cql__is_similarity(t->name))
+		return cql__similarity_call(a, t, args, ret_expr);
 	c->argument_texts = texts;
 	err = cql__function_find(c, t->name, types, t->arg_count, &f);
 	c->argument_texts = NULL;
@@ -392,6 +395,9 @@ static enum sm_err analyse_order(struct cql_analysis *a, const struct cql_select
 	bool first = true;
 	if (!s->order_count)
 		return SM_OK;
+	for (uint32_t i = 0; i < s->order_count; i++)
+		if (s->order_by[i].ann)
+			return cql__analyse_ann(a, s, plan);
 	plan->ordered = true;
 	if (plan->where.indexed)
 		return cql__fail(c->err, CQL_INVALID, "ORDER BY with 2ndary indexes is not supported, except for ANN queries.");

@@ -73,6 +73,7 @@ struct cql_selector {
 	const char *alias; /* or NULL */
 };
 struct cql_ordering {
+	struct cql_term *ann; /* ANN OF term; or NULL */
 	const char *column;
 	bool descending;
 };

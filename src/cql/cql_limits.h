@@ -13,6 +13,7 @@
 #define CQL_MARKERS_MAX 65535              /* bind markers of one statement: the protocol counts them in 16 bits */
 #define CQL_COMBINATIONS_MAX 65536         /* rows or partitions that the IN restrictions of one statement may name */
 #define CQL_BATCH_STATEMENTS_MAX 65535     /* statements of one batch */
+#define CQL_NEAREST_MAX 1000               /* LIMIT of ORDER BY ... ANN OF, as in Cassandra */
 #define CQL_BATCH_BYTES_WARN 5120          /* a batch of several partitions: Cassandra's defaults */
 #define CQL_BATCH_BYTES_FAIL 51200         /* likewise */
 #define CQL_BATCH_PARTITIONS_WARN 10       /* likewise, of an unlogged one */

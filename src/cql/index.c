@@ -191,6 +191,8 @@ static enum sm_err index_target(struct creation *x)
 				 function, x->column->name);
 	if (function && id != STORE_MAP && (strcmp(function, "keys") == 0 || strcmp(function, "entries") == 0))
 		return cql__fail(err, CQL_INVALID, "Cannot create index on %s of column %s with non-map type", function, x->column->name);
+	if (id == STORE_VECTOR && x->sai && x->column->type.elements[0].id != STORE_FLOAT)
+		return cql__fail(err, CQL_INVALID, "SAI ANN indexes are only allowed on vector columns with float elements");
 	if (id == STORE_UDT && !x->column->type.frozen)
 		return cql__fail(err, CQL_INVALID, "Cannot create index on non-frozen UDT column %s", x->column->name);
 	x->target = function ? arena_printf(x->c->arena, "%s(%s)", function, quoted) : quoted;
@@ -215,17 +217,19 @@ static enum sm_err index_options(struct creation *x)
 		return cql__fail(err, CQL_SYNTAX_ERROR, "The options of an index are a map of strings");
 	for (uint32_t i = 0; i + 1 < map->arg_count; i += 2) {
 		const struct cql_term *name = map->args[i], *value = map->args[i + 1];
-		bool known = is_string(name, "case_sensitive") || is_string(name, "normalize") || is_string(name, "ascii");
+		bool vector = is_string(name, "similarity_function") || is_string(name, "maximum_node_connections") ||
+			      is_string(name, "construction_beam_width") || is_string(name, "optimize_for");
+		bool known = vector || is_string(name, "case_sensitive") || is_string(name, "normalize") || is_string(name, "ascii");
 		const char *shown = cql__term_text(name, x->c->arena);
 		if (!known && !x->sai)
 			return cql__fail(err, CQL_INVALID, "Cannot specify options for a non-CUSTOM index");
 		if (!known)
 			return cql__fail(err, CQL_CONFIG_ERROR, "Properties specified [%.*s] are not understood by StorageAttachedIndex",
 					 (int)(strlen(shown) > 2 ? strlen(shown) - 2 : 0), shown + 1);
-		if (x->column->type.id != STORE_TEXT && x->column->type.id != STORE_ASCII)
+		if (!vector && x->column->type.id != STORE_TEXT && x->column->type.id != STORE_ASCII)
 			return cql__fail(err, CQL_INVALID, "CQL type %s cannot be analyzed.",
 					 cql__type_text(&x->column->type, x->c->arena));
-		if (!is_string(name, "case_sensitive") && !is_string(value, "false"))
+		if (!vector && !is_string(name, "case_sensitive") && !is_string(value, "false"))
 			return cql__fail(err, CQL_INVALID, "The index option %s is not supported yet", shown);
 		text = text ? arena_printf(x->c->arena, "%s%s%s: %s", text, *text ? ", " : "{", shown, cql__term_text(value, x->c->arena))
 			    : NULL;

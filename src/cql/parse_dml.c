@@ -59,10 +59,11 @@ static bool order_by(struct parser *p, struct cql_select *s)
 		if (!s->order_by)
 			return parse__memory(p);
 		struct cql_ordering *o = &s->order_by[s->order_count++];
+		*o = (struct cql_ordering){0};
 		if (!parse__name(p, "a column name", &o->column))
 			return false;
-		if (parse__at_word(p, "ann"))
-			return parse__fail(p, CQL_INVALID, "ORDER BY ... ANN OF is not supported yet");
+		if (parse__skip_word(p, "ann") && (!parse__take_word(p, "of") || !parse__term(p, &o->ann)))
+			return false;
 		o->descending = parse__skip_word(p, "desc");
 		if (!o->descending)
 			parse__skip_word(p, "asc");

@@ -154,6 +154,14 @@ SM_MUST_CHECK enum sm_err cql__selected_part(struct cql_analysis *a, const struc
 					     struct cql_expr **ret_expr);
 SM_MUST_CHECK enum sm_err cql__eval_part(struct cql_eval *eval, const struct cql_expr *expr, struct store_cell *ret_value);
 
+/* ---- vectors (vector.c) ---- */
+
+bool cql__is_similarity(const char *function);
+struct cql_select;
+/* A call of such a function. args: what is known already, NULL for literals and markers. */
+SM_MUST_CHECK enum sm_err cql__similarity_call(struct cql_analysis *a, const struct cql_term *term, struct cql_expr **args,
+					       struct cql_expr **ret_expr);
+
 /* ---- WHERE ---- */
 
 /* A relation with its columns and values resolved. */
@@ -190,6 +198,7 @@ enum cql_where_use { CQL_FOR_SELECT, CQL_FOR_UPDATE, CQL_FOR_DELETE };
 
 /* ---- statements ---- */
 
+enum cql_similarity { CQL_COSINE, CQL_EUCLIDEAN, CQL_DOT_PRODUCT };
 struct cql_result_column {
 	const char *name;
 	const struct store_type *type;
@@ -210,6 +219,9 @@ struct cql_select_plan {
 	uint16_t order_count; /* clustering columns of ORDER BY, and those before them */
 	uint16_t group_count; /* key columns of GROUP BY */
 	struct cql_expr *limit, *partition_limit;
+	struct cql_expr *ann; /* ORDER BY ANN OF this; or NULL */
+	uint16_t ann_column;
+	enum cql_similarity similarity;
 };
 enum cql_if { CQL_IF_NOTHING, CQL_IF_NOT_EXISTS, CQL_IF_EXISTS, CQL_IF_COLUMNS };
 /* IF column op value. */
@@ -314,6 +326,10 @@ const struct store_type *cql__literal_type(const struct cql_term *term, struct a
 void *cql__new(struct cql_analysis *a, size_t size); /* NULL: c->err is filled, return SM_NO_MEMORY */
 enum sm_err cql__analyse_where(struct cql_analysis *a, const struct cql_relation *relations, uint32_t count, enum cql_where_use use,
 			       bool allow_filtering, struct cql_where *where);
+/* ORDER BY ... ANN OF; after WHERE (vector.c). */
+enum sm_err cql__analyse_ann(struct cql_analysis *a, const struct cql_select *s, struct cql_select_plan *plan);
+/* How near two float vectors are, as Cassandra's functions say it: 1 is the same. Neither is null. */
+float cql__similarity(enum cql_similarity kind, struct store_cell a, struct store_cell b);
 enum sm_err cql__analyse_select(struct cql_analysis *a, const struct cql_select *s, struct cql_select_plan *plan);
 enum sm_err cql__analyse_modify(struct cql_analysis *a, const struct cql_modify *m, struct cql_modify_plan *plan);
 enum sm_err cql__type_resolve(struct cql_context *c, const char *keyspace, const struct cql_type_name *name, struct store_type *ret_type);

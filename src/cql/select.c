@@ -597,6 +597,76 @@ static enum sm_err run_sorted(struct run *r)
 	}
 }
 
+/* ---- ORDER BY ... ANN OF: the nearest rows of all that match ---- */
+
+struct near {
+	float score;
+	size_t at, size; /* of the row in result->rows */
+	uint32_t number;
+};
+
+static int compare_near(const void *a, const void *b)
+{
+	const struct near *x = a, *y = b;
+	if (x->score != y->score)
+		return x->score < y->score ? 1 : -1;
+	return (x->number > y->number) - (x->number < y->number);
+}
+
+/* Only the nearest stay. */
+static enum sm_err keep_nearest(struct run *r, struct near *rows, uint32_t *count)
+{
+	struct buf kept;
+	buf_init(&kept);
+	qsort(rows, *count, sizeof *rows, compare_near);
+	if (*count > r->at.limit)
+		*count = r->at.limit;
+	for (uint32_t i = 0; i < *count; i++) {
+		size_t at = buf_size(&kept);
+		buf_append(&kept, r->result->rows.data + r->result->rows.start + rows[i].at, rows[i].size);
+		rows[i].at = at;
+	}
+	buf_done(&r->result->rows);
+	r->result->rows = kept;
+	r->result->row_count = *count;
+	return check_size(r);
+}
+
+static enum sm_err run_nearest(struct run *r)
+{
+	struct near *rows = NULL;
+	uint32_t count = 0, cap = 0, seen = 0;
+	struct cql_eval e = {.context = r->c, .values = r->options->values, .value_count = r->options->value_count};
+	struct store_cell to;
+	enum sm_err err = cql__eval(&e, r->select->ann, &to);
+	if (!err && to.size < 0)
+		err = cql__fail(r->c->err, CQL_INVALID, "Invalid null value for column %s",
+				r->select->table->columns[r->select->ann_column].name);
+	if (!err && r->at.limit > CQL_NEAREST_MAX)
+		err = cql__fail(r->c->err, CQL_INVALID,
+				"Use of ANN OF in an ORDER BY clause requires a LIMIT that is not greater than %d. LIMIT was %u",
+				CQL_NEAREST_MAX, r->at.limit);
+	while (!err) {
+		struct store_row computed;
+		const struct store_row *row;
+		if ((err = next_match(r, &computed, &row)) == SM_END)
+			return count ? keep_nearest(r, rows, &count) : SM_OK;
+		struct store_cell v = err ? cql__null() : row->cells[r->select->ann_column];
+		size_t before = buf_size(&r->result->rows);
+		if (err || v.size != to.size)
+			continue;
+		rows = cql__grow(r->c->arena, rows, count, &cap, sizeof *rows);
+		if (!rows)
+			return cql__no_memory(r->c->err, r->c->arena);
+		float score = cql__similarity(r->select->similarity, v, to);
+		if (!(err = put_values(r)))
+			rows[count++] = (struct near){score, before, buf_size(&r->result->rows) - before, seen++};
+		if (!err && count >= 2 * r->at.limit + 64)
+			err = keep_nearest(r, rows, &count);
+	}
+	return err;
+}
+
 /* No partition, slice or token can match: an aggregate still has its one row. */
 static enum sm_err run_empty(struct run *r)
 {
@@ -674,6 +744,7 @@ enum sm_err cql__run_select(struct cql_context *c, const struct cql_plan *plan, 
 	if (!err)
 		err = r.keys.empty                                              ? run_empty(&r)
 		      : s->aggregate                                            ? run_aggregate(&r)
+		      : s->ann                                                  ? run_nearest(&r)
 		      : s->ordered && r.keys.partition_count > 1 && !r.computed ? run_sorted(&r)
 										: run_rows(&r);
 	close_cursor(&r);

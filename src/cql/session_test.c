@@ -337,6 +337,25 @@ static void an_index_allows_what_is_asked_by_it(void **state)
 	assert_int_not_equal(run("SELECT k FROM ix WHERE v = 10"), SM_OK);
 }
 
+static void the_nearest_vectors_come_first(void **state)
+{
+	ok("CREATE TABLE ve (k int PRIMARY KEY, v vector<float, 2>, c text)");
+	refused("SELECT k FROM ve ORDER BY v ANN OF [1, 0] LIMIT 2", "ANN ordering by vector requires the column to be indexed");
+	ok("CREATE CUSTOM INDEX ON ve (v) USING 'sai' WITH OPTIONS = {'similarity_function': 'euclidean'}");
+	for (int i = 0; i < 200; i++) {
+		char text[100];
+		snprintf(text, sizeof text, "INSERT INTO ve (k, v) VALUES (%d, [%d, %d])", i, i, -i);
+		ok(text);
+	}
+	ok("INSERT INTO ve (k, c) VALUES (1000, 'none')");
+	gives("SELECT k FROM ve ORDER BY v ANN OF [50.2, -50] LIMIT 4", "50 51 49 52");
+	gives("SELECT similarity_cosine(v, [1, -1]), similarity_euclidean([0, 0], v), similarity_dot_product(v, v) FROM ve WHERE k = 1",
+	      "1,0.333333,1.5");
+	refused("SELECT k FROM ve ORDER BY v ANN OF [1, 0] DESC LIMIT 2", "Descending ANN ordering is not supported");
+	gives("SELECT options FROM system_schema.indexes WHERE keyspace_name = 's' AND table_name = 've'",
+	      "{'class_name': 'sai', 'similarity_function': 'euclidean', 'target': 'v'}");
+}
+
 static void what_is_not_there_yet_says_so(void **state)
 {
 	refused("CREATE MATERIALIZED VIEW i AS SELECT * FROM d", "CREATE MATERIALIZED is not supported yet");
@@ -358,6 +377,7 @@ int main(void)
 		cmocka_unit_test(composite_values_are_json),
 		cmocka_unit_test(groups_and_orders_span_partitions),
 		cmocka_unit_test(an_index_allows_what_is_asked_by_it),
+		cmocka_unit_test(the_nearest_vectors_come_first),
 		cmocka_unit_test(what_is_not_there_yet_says_so),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -367,22 +367,39 @@ static void auth_rows(struct rows *r)
 		grant_rows(r, p, false);
 }
 
+#define INDEX_TEXTS_MAX 20
+
+/* The strings of {'case_sensitive': 'false'}, one after the other. */
+static uint32_t option_texts(struct rows *r, const char *options, const char **texts, uint32_t max)
+{
+	uint32_t count = 0;
+	const char *open = strchr(options, '\'');
+	while (open && count < max) {
+		const char *close = strchr(open + 1, '\'');
+		if (!close)
+			break;
+		texts[count] = arena_string(r->c->arena, open + 1, (size_t)(close - open - 1));
+		r->failed |= !texts[count++];
+		open = strchr(close + 1, '\'');
+	}
+	return count & ~1u;
+}
+
 static void indexes_of(struct rows *r, const struct store_table *t)
 {
 	struct cql_index index;
 	for (uint32_t n = 0; !r->failed && cql__index_at(t, n, r->c->arena, &index); n++) {
-		const char *texts[8] = {NULL};
-		uint32_t count = 0;
-		if (index.folds) {
-			texts[count++] = "case_sensitive";
-			texts[count++] = "false";
-		}
+		const char *texts[INDEX_TEXTS_MAX] = {NULL};
+		uint32_t count = option_texts(r, index.options, texts, INDEX_TEXTS_MAX - 4);
 		if (*index.class) {
 			texts[count++] = "class_name";
 			texts[count++] = index.class;
 		}
 		texts[count++] = "target";
 		texts[count++] = index.target;
+		if (r->failed)
+			return;
+		qsort(texts, count / 2, 2 * sizeof texts[0], by_text);
 		begin(r);
 		set_text(r, "keyspace_name", t->keyspace);
 		set_text(r, "table_name", t->name);
