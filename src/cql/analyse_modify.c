@@ -1,5 +1,5 @@
 /* INSERT, UPDATE and DELETE: which cells of which rows. */
-#include "cql/plan.h"
+#include "cql/view.h"
 
 #include <string.h>
 
@@ -255,6 +255,8 @@ enum sm_err cql__analyse_modify(struct cql_analysis *a, const struct cql_modify 
 	enum sm_err err = cql__keyspace_of(a->c, &m->table, &keyspace);
 	if (err || (err = cql__table(a->c, &m->table, &plan->table, &is_virtual)) || (err = cql__check_user_keyspace(a->c, keyspace)))
 		return err;
+	if (cql__view_base(plan->table))
+		return cql__fail(a->c->err, CQL_INVALID, "Cannot directly modify a materialized view");
 	a->table = plan->table;
 	plan->kind = m->kind;
 	plan->counter = cql__has_counters(plan->table);

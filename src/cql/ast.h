@@ -131,7 +131,7 @@ struct cql_column_def {
 	struct cql_type_name *type;
 	bool is_static;
 };
-enum cql_object { CQL_KEYSPACE, CQL_TABLE, CQL_TYPE, CQL_INDEX };
+enum cql_object { CQL_KEYSPACE, CQL_TABLE, CQL_TYPE, CQL_INDEX, CQL_VIEW };
 struct cql_index_target {
 	const char *function, *column; /* keys(c); function NULL: the column itself */
 };
@@ -161,6 +161,7 @@ struct cql_ddl {
 	struct cql_option *options;
 	uint32_t option_count;
 	bool has_options, compact;
+	struct cql_select *view;     /* CREATE MATERIALIZED VIEW ... AS */
 	struct cql_index_def *index; /* CREATE INDEX; of DROP INDEX the name is table */
 };
 

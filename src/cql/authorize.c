@@ -1,5 +1,8 @@
 /* What a user may do: the permission that each statement needs, and on what. Texts are Cassandra's. */
-#include "cql/plan.h"
+#include "cql/index.h"
+#include "cql/view.h"
+
+#include <string.h>
 
 static enum sm_err need(struct cql_context *c, enum cql_permission permission, const struct cql_resource *resource)
 {
@@ -25,7 +28,8 @@ static bool is_readable(const struct store_table *table)
 
 static enum sm_err need_table(struct cql_context *c, enum cql_permission permission, const struct store_table *table)
 {
-	struct cql_resource r = {.kind = CQL_ONE_TABLE, .keyspace = table->keyspace, .name = table->name};
+	const char *base = cql__view_base(table); /* a view shows what its table has */
+	struct cql_resource r = {.kind = CQL_ONE_TABLE, .keyspace = table->keyspace, .name = base ? base : table->name};
 	return permission == CQL_MAY_SELECT && is_readable(table) ? SM_OK : need(c, permission, &r);
 }
 
@@ -50,6 +54,23 @@ static enum sm_err authorize_modify(struct cql_context *c, const struct cql_plan
 static const enum cql_permission ddl_needs[] = {
 	[CQL_CREATE] = CQL_MAY_CREATE, [CQL_ALTER] = CQL_MAY_ALTER, [CQL_DROP] = CQL_MAY_DROP, [CQL_TRUNCATE] = CQL_MAY_MODIFY};
 
+/* The table that a view or an index is made of, which must be altered for it; NULL: there is none, or it is neither. */
+static const char *base_table(struct cql_context *c, const struct cql_ddl *d, const char *keyspace)
+{
+	struct cql_index index;
+	const struct store_keyspace *k = store_find_keyspace(c->schema, keyspace);
+	const struct store_table *t = NULL;
+	if (d->object == CQL_VIEW && d->verb == CQL_CREATE)
+		return d->view->table.name;
+	if (d->object == CQL_INDEX && d->verb == CQL_CREATE)
+		return d->table.name;
+	if (d->object == CQL_VIEW && k && (t = store_find_table(c->schema, keyspace, d->table.name)))
+		return cql__view_base(t);
+	if (d->object == CQL_INDEX && k && (t = cql__index_table(k, d->table.name, c->arena, &index)))
+		return t->name;
+	return NULL;
+}
+
 static enum sm_err ddl_resource(struct cql_context *c, const struct cql_ddl *d, struct cql_resource *r)
 {
 	*r = (struct cql_resource){.kind = CQL_ONE_KEYSPACE};
@@ -62,6 +83,11 @@ static enum sm_err ddl_resource(struct cql_context *c, const struct cql_ddl *d, 
 		bool table = d->object == CQL_TABLE && d->verb != CQL_CREATE;
 		r->kind = table ? CQL_ONE_TABLE : CQL_TABLES_OF_KEYSPACE; /* types and the like: as what is in the keyspace */
 		r->name = d->table.name;
+		const char *base = base_table(c, d, r->keyspace);
+		if (base) {
+			r->kind = CQL_ONE_TABLE;
+			r->name = base;
+		}
 	}
 	return SM_OK;
 }
@@ -78,7 +104,8 @@ static enum sm_err authorize_ddl(struct cql_context *c, const struct cql_ddl *d)
 		const char *text = cql__resource_text(&r, c->arena);
 		return cql__fail(c->err, CQL_UNAUTHORIZED, "Cannot %s %s", cql__permission_names[ddl_needs[d->verb]], text ? text : "");
 	}
-	return c->user ? need(c, ddl_needs[d->verb], &r) : SM_OK;
+	bool of_table = d->object == CQL_VIEW || d->object == CQL_INDEX;
+	return c->user ? need(c, of_table ? CQL_MAY_ALTER : ddl_needs[d->verb], &r) : SM_OK;
 }
 
 enum sm_err cql__authorize(struct cql_context *c, const struct cql_plan *plan)

@@ -2,6 +2,7 @@
  * then worded here as if it had been seen before. */
 #include "cql/ddl_internal.h"
 #include "cql/index.h"
+#include "cql/view.h"
 
 #include <assert.h>
 #include <ctype.h>
@@ -224,7 +225,7 @@ static enum sm_err keyspace_options(struct cql_context *c, const struct cql_ddl 
 	return SM_OK;
 }
 
-static enum sm_err exists(struct cql_context *c, const char *keyspace, const char *table)
+enum sm_err ddl__exists(struct cql_context *c, const char *keyspace, const char *table)
 {
 	struct cql_error *e = c->err;
 	snprintf(e->keyspace, sizeof e->keyspace, "%s", keyspace);
@@ -259,7 +260,7 @@ static enum sm_err keyspace_change(struct cql_context *c, const struct cql_ddl *
 		if ((err = check_name(c, "Keyspace", name)) || (err = keyspace_options(c, ddl, k)))
 			return err;
 		*ret_nothing = old && ddl->if_not_exists;
-		return old && !*ret_nothing ? exists(c, name, NULL) : SM_OK;
+		return old && !*ret_nothing ? ddl__exists(c, name, NULL) : SM_OK;
 	}
 	*ret_nothing = !old && ddl->if_exists;
 	if (!old)
@@ -553,8 +554,8 @@ static enum sm_err rename_columns(struct cql_context *c, const struct cql_ddl *d
 	return SM_OK;
 }
 
-static enum sm_err alter_table(struct cql_context *c, const struct cql_ddl *ddl, const struct store_table *old, struct cql_change *change,
-			       bool *ret_nothing)
+enum sm_err ddl__alter_table(struct cql_context *c, const struct cql_ddl *ddl, const struct store_table *old, struct cql_change *change,
+			     bool *ret_nothing)
 {
 	struct store_table *t = arena_alloc(c->arena, sizeof *t);
 	struct store_column *columns = arena_alloc(c->arena, sizeof *columns * (old->column_count + ddl->column_count + 1));
@@ -578,6 +579,36 @@ static enum sm_err alter_table(struct cql_context *c, const struct cql_ddl *ddl,
 	return err ? err : check_expiry(c, t);
 }
 
+/* A view is no table here, and what views show of a table stays. */
+static enum sm_err check_views(struct cql_context *c, const struct cql_ddl *ddl, const struct store_keyspace *k,
+			       const struct store_table *t)
+{
+	const char *views = cql__views_of(k, t->name, c->arena);
+	bool drop = ddl->verb == CQL_DROP;
+	if (cql__view_base(t))
+		return cql__fail(c->err, CQL_INVALID,
+				 drop ? "Cannot use DROP TABLE on a materialized view. Please use DROP MATERIALIZED VIEW instead."
+				      : "Cannot use ALTER TABLE on a materialized view; use ALTER MATERIALIZED VIEW instead");
+	if (!views)
+		return SM_OK;
+	if (drop)
+		return cql__fail(c->err, CQL_INVALID, "Cannot drop a table when materialized views still depend on it (%s)", views);
+	if (ddl->dropped_count)
+		return cql__fail(c->err, CQL_INVALID, "Cannot drop column %s on base table %s with materialized views", ddl->dropped[0],
+				 t->name);
+	if (ddl->renamed_count)
+		return cql__fail(c->err, CQL_INVALID, "Renaming columns of a table with materialized views (%s) is not supported yet",
+				 views);
+	for (uint32_t i = 0; i < k->table_count && ddl->column_count; i++) {
+		const char *base = cql__view_base(k->tables[i]);
+		if (base && strcmp(base, t->name) == 0 && cql__view_has_all(k->tables[i]))
+			return cql__fail(c->err, CQL_INVALID,
+					 "Adding columns to a table of which the materialized view %s shows all is not supported yet",
+					 k->tables[i]->name);
+	}
+	return SM_OK;
+}
+
 static enum sm_err table_change(struct cql_context *c, const struct cql_ddl *ddl, struct cql_change *change, bool *ret_nothing)
 {
 	const char *keyspace, *name = ddl->table.name;
@@ -596,7 +627,7 @@ static enum sm_err table_change(struct cql_context *c, const struct cql_ddl *ddl
 			return cql__fail(c->err, CQL_INVALID, "Keyspace '%s' doesn't exist", keyspace);
 		*ret_nothing = old && ddl->if_not_exists;
 		if (old)
-			return *ret_nothing ? SM_OK : exists(c, keyspace, name);
+			return *ret_nothing ? SM_OK : ddl__exists(c, keyspace, name);
 		if (ddl->compact)
 			return cql__fail(c->err, CQL_INVALID, "COMPACT STORAGE tables are not allowed starting with version 4.0");
 		if ((err = check_name(c, "Table", name)) || (err = ddl__table(c, ddl, keyspace, false, &t)))
@@ -607,6 +638,9 @@ static enum sm_err table_change(struct cql_context *c, const struct cql_ddl *ddl
 		change->change.kind = STORE_TRUNCATE_TABLE;
 		if (!k)
 			return cql__fail(c->err, CQL_INVALID, "keyspace %s does not exist", keyspace);
+		if (old && cql__view_base(old))
+			return cql__fail(c->err, CQL_INVALID,
+					 "Cannot TRUNCATE materialized view directly; must truncate base table instead");
 		return old ? SM_OK : cql__fail(c->err, CQL_INVALID, "table %s does not exist", name);
 	case CQL_DROP:
 	case CQL_ALTER: break;
@@ -615,7 +649,9 @@ static enum sm_err table_change(struct cql_context *c, const struct cql_ddl *ddl
 	*ret_nothing = !old && ddl->if_exists;
 	if (!old)
 		return *ret_nothing ? SM_OK : absent(c, keyspace, name);
-	return ddl->verb == CQL_DROP ? SM_OK : alter_table(c, ddl, old, change, ret_nothing);
+	if ((err = check_views(c, ddl, k, old)))
+		return err;
+	return ddl->verb == CQL_DROP ? SM_OK : ddl__alter_table(c, ddl, old, change, ret_nothing);
 }
 
 enum sm_err cql__build_change(struct cql_context *c, const struct cql_ddl *ddl, struct cql_change *ret_change, bool *ret_nothing)
@@ -627,6 +663,7 @@ enum sm_err cql__build_change(struct cql_context *c, const struct cql_ddl *ddl, 
 	case CQL_KEYSPACE: return keyspace_change(c, ddl, ret_change, ret_nothing);
 	case CQL_TYPE: return ddl__type_change(c, ddl, ret_change, ret_nothing);
 	case CQL_INDEX: return cql__index_change(c, ddl, ret_change, ret_nothing);
+	case CQL_VIEW: return cql__view_change(c, ddl, ret_change, ret_nothing);
 	case CQL_TABLE: break;
 	}
 	return table_change(c, ddl, ret_change, ret_nothing);
@@ -638,7 +675,7 @@ enum sm_err cql__change_failed(struct cql_context *c, const struct cql_change *c
 	if (s->type)
 		return cql__fail(c->err, CQL_INVALID, "%s", error->text);
 	if (error->code == SM_EXISTS)
-		return exists(c, s->keyspace, s->kind == STORE_CREATE_KEYSPACE ? NULL : s->table);
+		return ddl__exists(c, s->keyspace, s->kind == STORE_CREATE_KEYSPACE ? NULL : s->table);
 	if (error->code == SM_NOT_FOUND)
 		return absent(c, s->keyspace, s->table);
 	return cql__fail_store(c->err, error->code, error->text);

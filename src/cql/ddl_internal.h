@@ -8,6 +8,11 @@
 SM_MUST_CHECK enum sm_err ddl__table(struct cql_context *c, const struct cql_ddl *ddl, const char *keyspace, bool computed,
 				     struct store_table **ret_table);
 
+/* ALTER of old as a change; the error of a name that is taken (ddl.c). */
+SM_MUST_CHECK enum sm_err ddl__alter_table(struct cql_context *c, const struct cql_ddl *ddl, const struct store_table *old,
+					   struct cql_change *change, bool *ret_nothing);
+enum sm_err ddl__exists(struct cql_context *c, const char *keyspace, const char *table);
+
 /* The change that CREATE, ALTER or DROP TYPE means (ddl_type.c). */
 SM_MUST_CHECK enum sm_err ddl__type_change(struct cql_context *c, const struct cql_ddl *ddl, struct cql_change *change, bool *ret_nothing);
 

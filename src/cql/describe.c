@@ -1,5 +1,6 @@
 /* DESCRIBE as cqlsh sends it to the server: statements that make a keyspace or a table again. */
 #include "cql/index.h"
+#include "cql/view.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -141,6 +142,10 @@ static void table_rows(struct describe *d, const struct store_table *t, bool int
 	struct arena *arena = d->c->arena;
 	struct cql_index index;
 	const char *keyspace = cql__quote_name(t->keyspace, arena);
+	if (cql__view_base(t)) {
+		row(d, keyspace, "materialized_view", cql__quote_name(t->name, arena), cql__describe_view(t, internals, arena));
+		return;
+	}
 	row(d, keyspace, "table", cql__quote_name(t->name, arena), cql__describe_table(t, internals, arena));
 	for (uint32_t n = 0; cql__index_at(t, n, arena, &index); n++)
 		row(d, keyspace, "index", cql__quote_name(index.name, arena), cql__describe_index(t, &index, arena));
@@ -308,6 +313,10 @@ enum sm_err cql__run_describe(struct cql_context *c, const struct cql_describe *
 	case CQL_DESC_OTHER:
 		if (strcmp(what->other, "type") == 0) {
 			err = describe_type(&d, &what->table);
+			break;
+		}
+		if (strcmp(what->other, "materialized") == 0) {
+			err = describe_table(&d, &what->table, what->internals, true);
 			break;
 		}
 		if (strcmp(what->other, "index") == 0) {

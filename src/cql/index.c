@@ -1,5 +1,6 @@
 /* Secondary indexes: their definitions, and which restrictions they allow. */
 #include "cql/index.h"
+#include "cql/view.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -297,6 +298,8 @@ static enum sm_err create(struct cql_context *c, const struct cql_ddl *ddl, cons
 	enum sm_err err;
 	if (!x.table)
 		return cql__fail(c->err, CQL_INVALID, "Table '%s' doesn't exist", ddl->table.name);
+	if (cql__view_base(x.table))
+		return cql__fail(c->err, CQL_INVALID, "Secondary indexes on materialized views aren't supported");
 	if ((err = index_class(&x)) || (err = index_target(&x)) || (err = index_options(&x)) ||
 	    (err = index_name(&x, k, ddl->if_not_exists, ret_nothing)) || *ret_nothing)
 		return err;

@@ -38,7 +38,7 @@ static bool clustering_order(struct parser *p, struct cql_ddl *d)
 	return parse__take(p, ')');
 }
 
-static bool properties(struct parser *p, struct cql_ddl *d)
+bool parse__properties(struct parser *p, struct cql_ddl *d)
 {
 	uint32_t cap = 0;
 	d->has_options = true;
@@ -78,7 +78,7 @@ static bool name_list(struct parser *p, const char ***names, uint32_t *count)
 }
 
 /* (a, b) or ((a, b), c), the first parenthesis not yet taken. */
-static bool primary_key(struct parser *p, struct cql_ddl *d)
+bool parse__primary_key(struct parser *p, struct cql_ddl *d)
 {
 	d->primary_keys++;
 	if (!parse__take(p, '('))
@@ -121,7 +121,7 @@ static bool create_table_columns(struct parser *p, struct cql_ddl *d)
 		if (parse__at_word(p, "primary") && parse__token_is(&next, "key")) {
 			parse__next(p);
 			parse__next(p);
-			if (!primary_key(p, d))
+			if (!parse__primary_key(p, d))
 				return false;
 			continue;
 		}
@@ -165,7 +165,7 @@ static bool create(struct parser *p, struct cql_ddl *d)
 	if (!parse__if_not_exists(p, &d->if_not_exists))
 		return false;
 	if (d->object == CQL_KEYSPACE)
-		return parse__name(p, "a keyspace name", &d->table.keyspace) && parse__take_word(p, "with") && properties(p, d);
+		return parse__name(p, "a keyspace name", &d->table.keyspace) && parse__take_word(p, "with") && parse__properties(p, d);
 	if (d->object == CQL_TYPE) {
 		bool plain = p->token.kind == TOK_IDENT;
 		if (!parse__table(p, &d->table))
@@ -176,7 +176,7 @@ static bool create(struct parser *p, struct cql_ddl *d)
 	}
 	if (!parse__table(p, &d->table) || !create_table_columns(p, d))
 		return false;
-	return !parse__skip_word(p, "with") || properties(p, d);
+	return !parse__skip_word(p, "with") || parse__properties(p, d);
 }
 
 static bool add_columns(struct parser *p, struct cql_ddl *d)
@@ -228,7 +228,7 @@ static bool alter(struct parser *p, struct cql_ddl *d)
 	if (!parse__if_exists(p, &d->if_exists))
 		return false;
 	if (d->object == CQL_KEYSPACE)
-		return parse__name(p, "a keyspace name", &d->table.keyspace) && parse__take_word(p, "with") && properties(p, d);
+		return parse__name(p, "a keyspace name", &d->table.keyspace) && parse__take_word(p, "with") && parse__properties(p, d);
 	if (!parse__table(p, &d->table))
 		return false;
 	if (d->object == CQL_TYPE)
@@ -247,7 +247,7 @@ static bool alter(struct parser *p, struct cql_ddl *d)
 		return rename_columns(p, d);
 	if (parse__at_word(p, "alter"))
 		return parse__fail(p, CQL_INVALID, "Altering column types is no longer supported");
-	return parse__take_word(p, "with") && properties(p, d);
+	return parse__take_word(p, "with") && parse__properties(p, d);
 }
 
 static bool drop(struct parser *p, struct cql_ddl *d)
@@ -278,8 +278,8 @@ static bool trigger(struct parser *p, struct cql_statement *s)
 
 static bool refused(struct parser *p, struct cql_statement *s, const char *verb)
 {
-	static const char *const objects[] = {"index", "custom", "materialized", "function", "aggregate", "trigger",
-					      "role",  "user",   "or",           "identity", NULL};
+	static const char *const objects[] = {"index", "custom", "function", "aggregate", "trigger",
+					      "role",  "user",   "or",       "identity",  NULL};
 	for (int i = 0; objects[i]; i++) {
 		if (!parse__at_word(p, objects[i]))
 			continue;
@@ -320,6 +320,8 @@ bool parse__ddl(struct parser *p, struct cql_statement *s)
 		return parse__index(p, d);
 	if (d->verb == CQL_CREATE && parse__at_word(p, "trigger"))
 		return trigger(p, s);
+	if (parse__at_word(p, "materialized"))
+		return parse__view(p, d);
 	if (parse__skip_word(p, "keyspace") || parse__skip_word(p, "schema"))
 		d->object = CQL_KEYSPACE;
 	else if (parse__skip_word(p, "type"))

@@ -52,7 +52,10 @@ bool parse__integer_or_marker(struct parser *p, const char *what, struct cql_ter
 bool parse__select(struct parser *p, struct cql_select *ret_select);
 bool parse__modify(struct parser *p, struct cql_modify *ret_modify);
 bool parse__batch(struct parser *p, struct cql_batch *ret_batch);
-bool parse__index(struct parser *p, struct cql_ddl *ret_ddl); /* at INDEX or CUSTOM */
+bool parse__primary_key(struct parser *p, struct cql_ddl *ret_ddl); /* behind PRIMARY KEY */
+bool parse__properties(struct parser *p, struct cql_ddl *ret_ddl);  /* behind WITH */
+bool parse__view(struct parser *p, struct cql_ddl *ret_ddl);        /* at MATERIALIZED */
+bool parse__index(struct parser *p, struct cql_ddl *ret_ddl);       /* at INDEX or CUSTOM */
 bool parse__ddl(struct parser *p, struct cql_statement *ret_statement);
 bool parse__role(struct parser *p, struct cql_role_statement *ret_statement, enum cql_role_verb verb, bool user);
 bool parse__grant(struct parser *p, struct cql_role_statement *ret_statement);

@@ -4,6 +4,7 @@
  * [u8 what follows: 1 partition key, 2 clustering] and then the cells of the last row's key as [i32 size][bytes]. For a computed table,
  * partition is the number of rows seen. */
 #include "cql/json_value.h"
+#include "cql/view.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -351,10 +352,22 @@ static uint32_t page_size(const struct run *r)
 	return size > CQL_PAGE_ROWS_MAX ? CQL_PAGE_ROWS_MAX : size;
 }
 
-static enum sm_err run_rows(struct run *r)
+static bool page_full(const struct run *r)
 {
 	uint32_t page = page_size(r);
-	struct bytes state = {NULL, 0};
+	return page && (r->result->row_count >= page || buf_size(&r->result->rows) >= CQL_PAGE_BYTES_MAX);
+}
+
+/* Behind a full page there is another one, if only an empty one, as in Cassandra: nobody looks whether any row is left. But a limit that is
+ * reached, and the one row of the last partition, are an end. */
+static bool may_go_on(const struct run *r, const struct store_row *row)
+{
+	bool last = !r->computed && r->select->where.partition && r->at.partition + 1 >= r->keys.partition_count;
+	return r->at.limit != 0 && !(last && (row->static_only || r->select->distinct || r->at.partition_limit == 0));
+}
+
+static enum sm_err run_rows(struct run *r)
+{
 	for (;;) {
 		struct store_row computed;
 		const struct store_row *row;
@@ -363,21 +376,16 @@ static enum sm_err run_rows(struct run *r)
 		enum sm_err err = next_match(r, &computed, &row);
 		if (err)
 			return err == SM_END ? SM_OK : err;
-		if (state.data) { /* the page is full and there is more */
-			r->result->paging_state = state;
-			return SM_OK;
-		}
 		if ((err = put_values(r)))
 			return err;
 		if (r->at.limit != NO_LIMIT)
 			r->at.limit--;
 		if (r->at.partition_limit != NO_LIMIT)
 			r->at.partition_limit--;
-		bool full = page && (r->result->row_count >= page || buf_size(&r->result->rows) >= CQL_PAGE_BYTES_MAX);
-		if (full)
+		if (page_full(r) && may_go_on(r, row)) {
 			put_place(r, row, &r->place);
-		if (full && (err = save_place(r, &state)))
-			return err;
+			return save_place(r, &r->result->paging_state);
+		}
 	}
 }
 
@@ -476,7 +484,6 @@ static enum sm_err add_row(struct run *r, const struct cql_expr *const *exprs)
 static enum sm_err next_group(struct run *r, const struct store_row *row, struct bytes *state, bool *ret_skip)
 {
 	const struct cql_select_plan *s = r->select;
-	uint32_t page = page_size(r);
 	bool same_partition = same_key(r->group, row->cells, s->table->partition_key_count);
 	enum sm_err err = end_group(r);
 	*ret_skip = false;
@@ -486,8 +493,7 @@ static enum sm_err next_group(struct run *r, const struct store_row *row, struct
 		r->at.limit--;
 	if (r->partition_limit != NO_LIMIT && same_partition)
 		*ret_skip = --r->at.partition_limit == 0;
-	bool full = page && (r->result->row_count >= page || buf_size(&r->result->rows) >= CQL_PAGE_BYTES_MAX);
-	return full ? save_place(r, state) : SM_OK;
+	return page_full(r) ? save_place(r, state) : SM_OK;
 }
 
 static enum sm_err run_aggregate(struct run *r)
@@ -528,7 +534,10 @@ static enum sm_err run_aggregate(struct run *r)
 		enum sm_err err = no_rows(r);
 		return err ? err : end_group(r);
 	}
-	return r->in_group ? end_group(r) : SM_OK;
+	enum sm_err err = r->in_group ? end_group(r) : SM_OK;
+	if (!err && s->group_count && page_full(r) && r->at.limit > 1)
+		err = save_place(r, &r->result->paging_state);
+	return err;
 }
 
 /* ---- ORDER BY over several partitions: all rows, then sorted ---- */
@@ -700,6 +709,14 @@ static enum sm_err limit_value(struct run *r, const struct cql_expr *x, const ch
 	return SM_OK;
 }
 
+static enum sm_err view_rows(struct run *r)
+{
+	enum sm_err err = cql__keys(&r->eval, &r->select->where, &r->keys);
+	if (err || r->keys.empty)
+		return err;
+	return r->options->on_dispatcher ? SM_AGAIN : cql__view_rows(&r->eval, r->select, &r->computed, &r->computed_count);
+}
+
 static enum sm_err prepare_run(struct run *r)
 {
 	const struct cql_select_plan *s = r->select;
@@ -712,6 +729,8 @@ static enum sm_err prepare_run(struct run *r)
 	if (s->is_virtual && cql__is_estimates(s->table))
 		err = r->options->on_dispatcher ? SM_AGAIN
 						: cql__estimates(&r->eval, &s->where, s->table, &r->computed, &r->computed_count);
+	else if (cql__view_base(s->table))
+		err = view_rows(r);
 	else if (s->is_virtual)
 		err = cql__system_rows(r->c, s->table, &r->computed, &r->computed_count);
 	else

@@ -1,5 +1,6 @@
 /* The rows of the computed tables, from the schema picture and the connection. */
 #include "cql/index.h"
+#include "cql/view.h"
 
 #include <arpa/inet.h>
 #include <assert.h>
@@ -173,6 +174,8 @@ static void tables(struct rows *r, const struct store_schema *schema)
 			continue;
 		for (uint32_t n = 0; n < k->table_count && !r->failed; n++) {
 			const struct store_table *t = k->tables[n];
+			if (cql__view_base(t))
+				continue;
 			begin(r);
 			set_text(r, "keyspace_name", k->name);
 			set_text(r, "table_name", t->name);
@@ -185,6 +188,28 @@ static void tables(struct rows *r, const struct store_schema *schema)
 				set_option(r, &cql__table_options[o], cql__table_option_value(t, &cql__table_options[o]));
 		}
 	}
+}
+
+static void views(struct rows *r, const struct store_schema *schema)
+{
+	for (uint32_t i = 0; i < schema->keyspace_count; i++)
+		for (uint32_t n = 0; n < schema->keyspaces[i].table_count && !r->failed; n++) {
+			const struct store_table *v = schema->keyspaces[i].tables[n];
+			const char *base = cql__view_base(v);
+			const struct store_table *t = base ? store_find_table(schema, v->keyspace, base) : NULL;
+			if (!t)
+				continue;
+			begin(r);
+			set_text(r, "keyspace_name", v->keyspace);
+			set_text(r, "view_name", v->name);
+			set_uuid(r, "base_table_id", &t->id);
+			set_text(r, "base_table_name", base);
+			set_bool(r, "include_all_columns", cql__view_has_all(v));
+			set_text(r, "where_clause", cql__view_where(v));
+			set_uuid(r, "id", &v->id);
+			for (uint32_t o = 0; o < cql__table_option_count && !r->failed; o++)
+				set_option(r, &cql__table_options[o], cql__table_option_value(v, &cql__table_options[o]));
+		}
 }
 
 static int by_column_name(const void *a, const void *b)
@@ -447,6 +472,8 @@ enum sm_err cql__system_rows(struct cql_context *c, const struct store_table *ta
 		types(&r, c->schema);
 	} else if (strcmp(table->keyspace, "system_schema") == 0 && strcmp(table->name, "indexes") == 0) {
 		indexes(&r, c->schema);
+	} else if (strcmp(table->keyspace, "system_schema") == 0 && strcmp(table->name, "views") == 0) {
+		views(&r, c->schema);
 	} /* the others are empty: one node, and no such objects */
 	if (r.failed || !r.items)
 		return cql__no_memory(c->err, c->arena);
