@@ -67,23 +67,23 @@ static enum sm_err add_big(struct cql_eval *e, enum store_type_id type, struct s
 		return cql__no_memory(e->context->err, arena);
 	struct cql_number *n = cql__number_add(c, cql__number_of(c, type, state->best, arena), cql__number_of(c, type, v, arena), false);
 	struct store_cell sum = type == STORE_VARINT ? cql__number_varint(c, n) : cql__number_decimal(c, n);
-	enum sm_err err = keep(e, state, sum);
-	cql__calculation_done(c);
-	return err;
+	enum sm_err err = cql__calculation_end(c, e->context->err);
+	return err ? err : keep(e, state, sum);
 }
 
-static struct store_cell big_result(struct arena *arena, enum store_type_id type, const struct cql_aggregate_state *s, bool average)
+static enum sm_err big_result(struct cql_eval *e, enum store_type_id type, const struct cql_aggregate_state *s, bool average,
+			      struct store_cell *ret)
 {
+	struct arena *arena = e->context->arena;
 	struct cql_calculation *c = cql__calculation_new(arena);
 	if (!c)
-		return cql__null();
+		return cql__no_memory(e->context->err, arena);
 	struct cql_number *n = s->count ? cql__number_of(c, type, s->best, arena) : cql__number_of_long(c, 0);
 	if (average && s->count)
 		n = type == STORE_DECIMAL ? cql__number_average(c, n, (int64_t)s->count)
 					  : cql__number_divide_whole(c, n, cql__number_of_long(c, (int64_t)s->count));
-	struct store_cell cell = type == STORE_VARINT ? cql__number_varint(c, n) : cql__number_decimal(c, n);
-	cql__calculation_done(c);
-	return cell;
+	*ret = type == STORE_VARINT ? cql__number_varint(c, n) : cql__number_decimal(c, n);
+	return cql__calculation_end(c, e->context->err);
 }
 
 enum sm_err cql__aggregate_add(struct cql_eval *e, const struct cql_expr *x, struct cql_aggregate_state *state)
@@ -136,8 +136,6 @@ static struct store_cell number(struct arena *arena, enum store_type_id type, co
 			be32_put(out, bits32);
 		return cql__cell(arena, out, type == STORE_FLOAT ? 4 : 8);
 	}
-	if (type == STORE_VARINT || type == STORE_DECIMAL)
-		return big_result(arena, type, s, average);
 	cql_wide v = average && s->count ? s->sum / (cql_wide)s->count : s->sum;
 	size_t size = type == STORE_TINYINT ? 1 : type == STORE_SMALLINT ? 2 : type == STORE_INT ? 4 : 8;
 	be64_put(out, (uint64_t)v);
@@ -148,7 +146,10 @@ enum sm_err cql__aggregate_value(struct cql_eval *e, const struct cql_expr *x, c
 				 struct store_cell *ret)
 {
 	struct arena *arena = e->context->arena;
-	switch (x->function ? x->function->aggregate : CQL_COUNT) {
+	enum cql_aggregate aggregate = x->function ? x->function->aggregate : CQL_COUNT;
+	if ((aggregate == CQL_SUM || aggregate == CQL_AVG) && (x->type->id == STORE_VARINT || x->type->id == STORE_DECIMAL))
+		return big_result(e, x->type->id, state, aggregate == CQL_AVG, ret);
+	switch (aggregate) {
 	case CQL_COUNT: *ret = cql__cell_long(arena, (int64_t)state->count); break;
 	case CQL_MIN:
 	case CQL_MAX:

@@ -311,7 +311,9 @@ static enum sm_err negate(struct cql_eval *e, enum store_type_id type, struct st
 			return cql__no_memory(e->context->err, arena);
 		struct cql_number *n = cql__number_negate(c, cql__number_of(c, type, v, arena));
 		*ret = type == STORE_VARINT ? cql__number_varint(c, n) : cql__number_decimal(c, n);
-		cql__calculation_done(c);
+		enum sm_err err = cql__calculation_end(c, e->context->err);
+		if (err)
+			return err;
 	} else {
 		*ret = cql__cell_whole(arena, type == STORE_COUNTER ? STORE_BIGINT : type, (int64_t)(0 - (uint64_t)whole_of(v)));
 	}

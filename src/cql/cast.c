@@ -136,9 +136,9 @@ static enum sm_err to_number(struct cql_eval *e, enum store_type_id from, enum s
 		*ret = cql__number_varint(c, cql__number_of_long(c, whole_of(from, to, v, c, arena)));
 	else
 		*ret = cql__cell_whole(arena, to, whole_of(from, to, v, c, arena));
-	cql__calculation_done(c);
-	if (ret->data)
-		return SM_OK;
+	enum sm_err err = cql__calculation_end(c, e->context->err);
+	if (err || ret->data)
+		return err;
 	if (to == STORE_DECIMAL && !isfinite(cql__number_double(from, v, arena)))
 		return cql__fail(
 			e->context->err, CQL_SERVER_ERROR,

@@ -46,6 +46,16 @@ bool cql__calculation_failed(const struct cql_calculation *c)
 	return c->failed;
 }
 
+enum sm_err cql__calculation_end(struct cql_calculation *c, struct cql_error *err)
+{
+	bool failed = c->failed;
+	cql__calculation_done(c);
+	return failed ? cql__fail(err, CQL_INVALID,
+				  "The numbers have too many digits to be calculated with: at most %d bytes, and %d digits apart",
+				  CQL_NUMBER_BYTES_MAX, CQL_DIGITS_MAX)
+		      : SM_OK;
+}
+
 static struct cql_number *number_new(struct cql_calculation *c, int64_t scale)
 {
 	static struct cql_number none;
@@ -74,6 +84,7 @@ static void check(struct cql_calculation *c, int ok)
 /* Two's complement, big-endian. */
 static void set_bytes(struct cql_calculation *c, struct cql_number *n, const uint8_t *data, int size)
 {
+	check(c, size <= CQL_NUMBER_BYTES_MAX);
 	if (c->failed)
 		return;
 	check(c, BN_bin2bn(data, size, n->digits) != NULL);

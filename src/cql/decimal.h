@@ -5,8 +5,9 @@
 
 #include "cql/cql_internal.h"
 
-#define CQL_NUMBERS_MAX 16   /* of one calculation */
-#define CQL_DIGITS_MAX 10000 /* powers of ten that are multiplied with */
+#define CQL_NUMBERS_MAX 16        /* of one calculation */
+#define CQL_DIGITS_MAX 10000      /* powers of ten that are multiplied with */
+#define CQL_NUMBER_BYTES_MAX 8192 /* of a number that is calculated with: texts of digits take time by their square */
 
 struct cql_calculation;
 struct cql_number;
@@ -15,6 +16,8 @@ enum cql_rounding { CQL_ROUND_DOWN, CQL_ROUND_HALF_UP, CQL_ROUND_HALF_EVEN };
 struct cql_calculation *cql__calculation_new(struct arena *arena); /* NULL: no memory */
 void cql__calculation_done(struct cql_calculation *c);             /* NULL is allowed */
 bool cql__calculation_failed(const struct cql_calculation *c);
+/* Done with it; CQL_INVALID if it has failed. */
+SM_MUST_CHECK enum sm_err cql__calculation_end(struct cql_calculation *c, struct cql_error *err);
 
 struct cql_number *cql__number_of_varint(struct cql_calculation *c, struct store_cell cell);
 struct cql_number *cql__number_of_decimal(struct cql_calculation *c, struct store_cell cell);

@@ -57,8 +57,7 @@ static enum sm_err unbounded(struct cql_eval *e, const struct cql_function *f, s
 	if (f->name[0] == 'r')
 		n = cql__number_scaled(c, n, 0, CQL_ROUND_HALF_UP);
 	*ret = decimal ? cql__number_decimal(c, n) : cql__number_varint(c, n);
-	cql__calculation_done(c);
-	return SM_OK;
+	return cql__calculation_end(c, e->context->err);
 }
 
 static enum sm_err call(struct cql_eval *e, const struct cql_function *f, const struct store_cell *args, struct store_cell *ret)
