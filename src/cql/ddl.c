@@ -592,7 +592,7 @@ static enum sm_err check_views(struct cql_context *c, const struct cql_ddl *ddl,
 	if (!views)
 		return SM_OK;
 	if (drop)
-		return cql__fail(c->err, CQL_INVALID, "Cannot drop a table when materialized views still depend on it (%s)", views);
+		return cql__fail(c->err, CQL_INVALID, "Cannot drop a table when materialized views still depend on it (%s)", t->keyspace);
 	if (ddl->dropped_count)
 		return cql__fail(c->err, CQL_INVALID, "Cannot drop column %s on base table %s with materialized views", ddl->dropped[0],
 				 t->name);

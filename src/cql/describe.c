@@ -79,8 +79,9 @@ const char *cql__describe_table(const struct store_table *t, bool internals, str
 	if (t->clustering_count)
 		buf_append_str(&out, ")\n    AND ");
 	for (uint32_t i = 0; i < cql__table_option_count; i++)
-		buf_printf(&out, "%s%s = %s", i ? "\n    AND " : "", cql__table_options[i].name,
-			   cql__table_option_value(t, &cql__table_options[i]));
+		if (!cql__view_base(t) || strcmp(cql__table_options[i].name, "default_time_to_live") != 0)
+			buf_printf(&out, "%s%s = %s", i ? "\n    AND " : "", cql__table_options[i].name,
+				   cql__table_option_value(t, &cql__table_options[i]));
 	buf_append_str(&out, ";");
 	const char *text = out.failed ? NULL : arena_string(arena, (const char *)out.data + out.start, buf_size(&out));
 	buf_done(&out);
@@ -137,7 +138,8 @@ static void types_in_order(struct describe *d, const struct store_keyspace *k, u
 	type_row(d, &k->types[i]);
 }
 
-static void table_rows(struct describe *d, const struct store_table *t, bool internals)
+/* The table, its indexes and its views; or a view alone. */
+static void table_rows(struct describe *d, const struct store_keyspace *k, const struct store_table *t, bool internals)
 {
 	struct arena *arena = d->c->arena;
 	struct cql_index index;
@@ -149,6 +151,11 @@ static void table_rows(struct describe *d, const struct store_table *t, bool int
 	row(d, keyspace, "table", cql__quote_name(t->name, arena), cql__describe_table(t, internals, arena));
 	for (uint32_t n = 0; cql__index_at(t, n, arena, &index); n++)
 		row(d, keyspace, "index", cql__quote_name(index.name, arena), cql__describe_index(t, &index, arena));
+	for (uint32_t i = 0; i < k->table_count; i++) {
+		const char *base = cql__view_base(k->tables[i]);
+		if (base && strcmp(base, t->name) == 0)
+			table_rows(d, k, k->tables[i], internals);
+	}
 }
 
 static enum sm_err describe_index(struct describe *d, const struct cql_table_name *name)
@@ -178,7 +185,8 @@ static void keyspace_rows(struct describe *d, const struct store_keyspace *k, bo
 	for (uint32_t i = 0; done && i < k->type_count && !only; i++)
 		types_in_order(d, k, i, done);
 	for (uint32_t i = 0; i < k->table_count && !only; i++)
-		table_rows(d, k->tables[i], internals);
+		if (!cql__view_base(k->tables[i]))
+			table_rows(d, k, k->tables[i], internals);
 }
 
 static void list(struct describe *d, const struct store_schema *schema, bool want_tables, const char *keyspace)
@@ -189,7 +197,7 @@ static void list(struct describe *d, const struct store_schema *schema, bool wan
 		if (!want_tables)
 			row(d, name, "keyspace", name, NULL);
 		for (uint32_t n = 0; want_tables && n < k->table_count; n++)
-			if (!keyspace || strcmp(keyspace, k->name) == 0)
+			if ((!keyspace || strcmp(keyspace, k->name) == 0) && !cql__view_base(k->tables[n]))
 				row(d, name, "table", cql__quote_name(k->tables[n]->name, d->c->arena), NULL);
 	}
 }
@@ -217,8 +225,8 @@ static enum sm_err describe_table(struct describe *d, const struct cql_table_nam
 	if (!k)
 		return cql__fail(c->err, CQL_INVALID, "'%s' not found in keyspaces", keyspace);
 	for (uint32_t i = 0; i < k->table_count; i++)
-		if (strcmp(k->tables[i]->name, name->name) == 0) {
-			table_rows(d, k->tables[i], internals);
+		if (strcmp(k->tables[i]->name, name->name) == 0 && (or_anything || !cql__view_base(k->tables[i]))) {
+			table_rows(d, k, k->tables[i], internals);
 			return SM_OK;
 		}
 	return cql__fail(c->err, CQL_INVALID, or_anything ? "'%s' not found in keyspace '%s'" : "Table '%s' not found in keyspace '%s'",

@@ -77,7 +77,7 @@ static enum sm_err selected_columns(struct creation *x)
 	const struct cql_select *s = x->select;
 	const struct store_table *base = x->base;
 	uint32_t count = s->star ? base->column_count : s->selector_count;
-	x->table.columns = arena_alloc(c->arena, sizeof *x->table.columns * (count + base->column_count + 1u));
+	x->table.columns = arena_alloc(c->arena, sizeof *x->table.columns * (count + 1));
 	if (!x->table.columns)
 		return cql__no_memory(c->err, c->arena);
 	for (uint32_t i = 0; i < count; i++) {
@@ -92,24 +92,34 @@ static enum sm_err selected_columns(struct creation *x)
 			return cql__fail(c->err, CQL_INVALID, "Undefined column name %s in table %s.%s", t->name, base->keyspace,
 					 base->name);
 		assert(column != NULL);
-		if (column->kind == STORE_STATIC && t)
-			return cql__fail(c->err, CQL_INVALID,
-					 "Unable to include static column '%s' which would be included by Materialized View SELECT * "
-					 "statement",
-					 column->name);
-		enum sm_err err = column->kind == STORE_STATIC ? SM_OK : add_column(x, column);
-		if (err)
-			return err;
-	}
-	for (uint16_t i = 0; i < base->column_count; i++) { /* the key's columns need not be named */
-		bool there = !is_key(x, base->columns[i].name);
-		for (uint32_t k = 0; k < x->table.column_count; k++)
-			there |= strcmp(x->table.columns[k].name, base->columns[i].name) == 0;
-		enum sm_err err = there ? SM_OK : add_column(x, &base->columns[i]);
+		if (column->kind == STORE_STATIC)
+			return cql__fail(c->err, CQL_INVALID, "Cannot include static column '%s' in materialized view '%s'", column->name,
+					 x->ddl->table.name);
+		enum sm_err err = add_column(x, column);
 		if (err)
 			return err;
 	}
 	return SM_OK;
+}
+
+static bool is_selected(const struct creation *x, const char *name)
+{
+	for (uint32_t i = 0; i < x->table.column_count; i++)
+		if (strcmp(x->table.columns[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+static enum sm_err multi_cell(struct cql_context *c, const struct store_column *column)
+{
+	struct buf class;
+	buf_init(&class);
+	cql__put_class(&class, &column->type);
+	enum sm_err err = cql__fail(c->err, CQL_INVALID, "Invalid non-frozen %s type '%.*s' for PRIMARY KEY column '%s'",
+				    column->type.id == STORE_UDT ? "user-defined" : "collection", (int)buf_size(&class),
+				    class.data ? (const char *)class.data + class.start : "", column->name);
+	buf_done(&class);
+	return err;
 }
 
 /* The key's columns are the base table's key and at most one more column; all are selected. */
@@ -123,14 +133,13 @@ static enum sm_err check_key(struct creation *x)
 		const char *name = i < x->ddl->partition_key_count ? x->ddl->partition_key[i]
 								   : x->ddl->clustering[i - x->ddl->partition_key_count];
 		const struct store_column *column = store_find_column(base, name);
-		if (!column)
-			return cql__fail(c->err, CQL_INVALID, "Undefined column name %s in table %s.%s", name, base->keyspace, base->name);
-		if (column->kind == STORE_STATIC)
-			return cql__fail(c->err, CQL_INVALID, "Cannot use Static column '%s' in PRIMARY KEY of materialized view", name);
+		if (!column || !is_selected(x, name))
+			return cql__fail(c->err, CQL_INVALID, "Unknown column '%s' referenced in PRIMARY KEY for materialized view '%s'",
+					 name, x->ddl->table.name);
 		if (column->type.id == STORE_DURATION)
 			return cql__fail(c->err, CQL_INVALID, "duration type is not supported for PRIMARY KEY column '%s'", name);
 		if (store_type_multi_cell(&column->type))
-			return cql__fail(c->err, CQL_INVALID, "Cannot use MultiCell column '%s' in PRIMARY KEY of materialized view", name);
+			return multi_cell(c, column);
 		if (column->kind > STORE_CLUSTERING && more_count++ < 20)
 			more = arena_printf(c->arena, "%s%s%s", more ? more : "", more ? ", " : "", name);
 	}
@@ -142,8 +151,9 @@ static enum sm_err check_key(struct creation *x)
 		if (!is_key(x, base->columns[i].name))
 			missing = arena_printf(c->arena, "%s%s%s", missing ? missing : "", missing ? ", " : "", base->columns[i].name);
 	if (missing)
-		return cql__fail(c->err, CQL_INVALID, "Cannot create Materialized View %s without primary key columns from base %s (%s)",
-				 x->ddl->table.name, base->name, missing);
+		return cql__fail(c->err, CQL_INVALID,
+				 "Cannot create materialized view '%s' without primary key columns %s from base table '%s'",
+				 x->ddl->table.name, missing, base->name);
 	return SM_OK;
 }
 
@@ -178,7 +188,7 @@ static enum sm_err check_where(struct creation *x, const char **ret_text)
 					 x->base->name);
 		if (!is_key(x, r->columns[0]) && r->op != CQL_IS_NOT_NULL)
 			return cql__fail(c->err, CQL_INVALID,
-					 "Non-primary key columns can only be restricted with 'IS NOT NULL' (got: %s restricted)",
+					 "Non-primary key columns can only be restricted with 'IS NOT NULL' (got: %s restricted illegally)",
 					 r->columns[0]);
 		const char *one = relation_text(r, c->arena);
 		text = text && one ? arena_printf(c->arena, "%s%s%s", text, i ? " AND " : "", one) : NULL;
@@ -226,13 +236,16 @@ static enum sm_err create(struct cql_context *c, const struct cql_ddl *ddl, cons
 		return cql__fail(c->err, CQL_INVALID, "Keyspace '%s' doesn't exist", keyspace);
 	if (from->keyspace && strcmp(from->keyspace, keyspace) != 0)
 		return cql__fail(c->err, CQL_INVALID, "Cannot create a materialized view on a table in a different keyspace");
-	if (!(x.base = store_find_table(c->schema, keyspace, from->name)))
+	x.base = store_find_table(c->schema, keyspace, from->name);
+	if (!x.base || cql__view_base(x.base))
 		return cql__fail(c->err, CQL_INVALID, "Base table '%s' doesn't exist", from->name);
 	if (cql__has_counters(x.base))
 		return cql__fail(c->err, CQL_INVALID, "Materialized views are not supported on counter tables");
-	if (cql__view_base(x.base))
-		return cql__fail(c->err, CQL_INVALID, "Materialized views cannot be created against other materialized views");
-	if (store_find_table(c->schema, keyspace, ddl->table.name)) {
+	const struct store_table *old = store_find_table(c->schema, keyspace, ddl->table.name);
+	if (old && !cql__view_base(old))
+		return cql__fail(c->err, CQL_INVALID, "Cannot create materialized view '%s' - a table with the same name already exists",
+				 old->name);
+	if (old) {
 		*ret_nothing = ddl->if_not_exists;
 		return *ret_nothing ? SM_OK : ddl__exists(c, keyspace, ddl->table.name);
 	}
