@@ -157,6 +157,8 @@ static enum sm_err operation_expr(struct cql_analysis *a, struct cql_select_plan
 	struct cql_expr *args[2] = {0};
 	for (uint32_t i = 0; i < t->arg_count; i++) {
 		const struct cql_term *arg = t->args[i];
+		while (arg->kind == CQL_TERM_TUPLE && arg->arg_count == 1) /* (a + b) * c */
+			arg = arg->args[0];
 		const struct store_type *type = cql__literal_type(arg, a->c->arena);
 		if (arg->kind == CQL_TERM_MARKER)
 			return cql__fail(a->c->err, CQL_INVALID,
@@ -269,10 +271,6 @@ static enum sm_err selection(struct cql_analysis *a, struct cql_select_plan *pla
 	case CQL_TERM_CALL: return call_expr(a, plan, t, inside, ret_expr);
 	case CQL_TERM_CAST: return cast_expr(a, plan, t, inside, ret_expr);
 	case CQL_TERM_OPERATION: return operation_expr(a, plan, t, inside, ret_expr);
-	case CQL_TERM_TUPLE:
-		if (t->arg_count == 1) /* (a + b) */
-			return selection(a, plan, t->args[0], inside, ret_expr);
-		break;
 	default: break;
 	}
 	return cql__fail(a->c->err, CQL_INVALID, "Cannot infer type for term %s in selection clause (try using a cast to force a type)",

@@ -393,6 +393,9 @@ static enum sm_err add_relation(struct where_analysis *w, const struct cql_relat
 	enum sm_err err = resolve_columns(w, r, out);
 	if (err)
 		return err;
+	if (r->field)
+		return cql__fail(w->a->c->err, CQL_SYNTAX_ERROR, "Fields of user types (%s.%s) can't be restricted in WHERE", r->columns[0],
+				 r->field);
 	if (r->subscript || r->op == CQL_CONTAINS || r->op == CQL_CONTAINS_KEY) {
 		if ((err = element_relation(w, r, out)))
 			return err;

@@ -60,6 +60,7 @@ enum cql_operator { CQL_EQ, CQL_LT, CQL_LE, CQL_GT, CQL_GE, CQL_NEQ, CQL_IN, CQL
 struct cql_relation {
 	enum cql_operator op;
 	bool token, tuple; /* token(a, b) op term; (a, b) op term */
+	const char *field; /* of a user type, in conditions: u.f */
 	const char **columns;
 	uint32_t column_count;
 	struct cql_term *subscript; /* m['k'] op term */

@@ -89,6 +89,7 @@ bool cql__assignable(struct cql_analysis *a, const struct cql_term *t, const str
 				return false;
 		return true;
 	case CQL_TERM_CALL:
+	case CQL_TERM_OPERATION:
 		a->c->err = &error;
 		ok = cql__term(a, t, type, "", &ignored) == SM_OK;
 		a->c->err = was;

@@ -14,11 +14,9 @@ struct scan {
 };
 
 /* Where the reader is: lines and columns count from 1, the column behind the character that was read last. */
-static bool fail(struct scan *s, const char *class, const char *what, const uint8_t *at)
+static const char *place(struct scan *s, const uint8_t *at)
 {
 	size_t size = (size_t)(s->end - s->start), line = 1, column = 1;
-	if (s->why)
-		return false;
 	for (const uint8_t *p = s->start; p < at; p++, column++)
 		if (*p == '\n') {
 			line++;
@@ -26,20 +24,62 @@ static bool fail(struct scan *s, const char *class, const char *what, const uint
 		}
 	if (size == 0)
 		column = 0;
-	s->why = arena_printf(s->arena, "com.fasterxml.jackson.%s: %s\n at [Source: (String)\"%.*s\"%s; line: %zu, column: %zu]", class,
-			      what, (int)(size > TEXTS_MAX ? TEXTS_MAX : size), (const char *)s->start,
-			      size > TEXTS_MAX ? "[truncated]" : "", line, column);
+	const char *text = arena_printf(s->arena, "[Source: (String)\"%.*s\"%s; line: %zu, column: %zu]",
+					(int)(size > TEXTS_MAX ? TEXTS_MAX : size), (const char *)s->start,
+					size > TEXTS_MAX ? "[truncated]" : "", line, column);
+	return text ? text : "";
+}
+
+static bool fail(struct scan *s, const char *class, const char *what, const uint8_t *at)
+{
+	if (s->why)
+		return false;
+	s->why = arena_printf(s->arena, "com.fasterxml.jackson.%s: %s\n at %s", class, what, place(s, at));
 	s->memory |= !s->why;
 	return false;
 }
 
-static bool unexpected(struct scan *s, const char *expecting)
+/* The text ends within an array or object that began at open. */
+static bool not_closed(struct scan *s, bool object, const uint8_t *open)
+{
+	const char *what = arena_printf(s->arena, "Unexpected end-of-input: expected close marker for %s (start marker at %s)",
+					object ? "Object" : "Array", place(s, open));
+	return fail(s, "core.io.JsonEOFException", what ? what : "", s->at);
+}
+
+static bool ends_between(struct scan *s, bool object, const char *class)
+{
+	return fail(s, class,
+		    object ? "Unexpected end-of-input within/between Object entries"
+			   : "Unexpected end-of-input within/between Array entries",
+		    s->at);
+}
+
+static bool character(struct scan *s, const char *was, const char *expecting)
 {
 	if (s->at == s->end) {
 		const char *what = arena_printf(s->arena, "Unexpected end-of-input: was expecting %s", expecting);
 		return fail(s, "core.io.JsonEOFException", what ? what : "", s->at);
 	}
-	const char *what = arena_printf(s->arena, "Unexpected character ('%c' (code %u)): was expecting %s", *s->at, *s->at, expecting);
+	const char *what = arena_printf(s->arena, "Unexpected character ('%c' (code %u)): %s %s", *s->at, *s->at, was, expecting);
+	return fail(s, "core.JsonParseException", what ? what : "", s->at + 1);
+}
+
+static bool unexpected(struct scan *s, const char *expecting)
+{
+	return character(s, "was expecting", expecting);
+}
+
+static bool expected(struct scan *s, const char *expecting)
+{
+	return character(s, "expected", expecting);
+}
+
+static bool bad_escape(struct scan *s)
+{
+	if (s->at == s->end)
+		return unexpected(s, "an escaped character");
+	const char *what = arena_printf(s->arena, "Unrecognized character escape '%c' (code %u)", *s->at, *s->at);
 	return fail(s, "core.JsonParseException", what ? what : "", s->at + 1);
 }
 
@@ -131,7 +171,7 @@ static bool hex4(struct scan *s, uint32_t *ret)
 		uint8_t c = s->at < s->end ? *s->at : 0, low = c | 32;
 		bool digit = c >= '0' && c <= '9', letter = low >= 'a' && low <= 'f';
 		if (!digit && !letter)
-			return unexpected(s, "a hex-digit for character escape sequence");
+			return expected(s, "a hex-digit for character escape sequence");
 		*ret = *ret << 4 | ((uint32_t)(digit ? c - '0' : low - 'a' + 10));
 	}
 	return true;
@@ -149,7 +189,7 @@ static bool escape(struct scan *s, uint8_t *out, size_t *n)
 		return true;
 	}
 	if (s->at == s->end || *s->at != 'u')
-		return unexpected(s, "an escaped character");
+		return bad_escape(s);
 	s->at++;
 	if (!hex4(s, &code))
 		return false;
@@ -217,19 +257,25 @@ static bool name_of(struct scan *s, struct bytes *ret)
 	if (!string(s, ret))
 		return false;
 	blanks(s);
-	if (s->at == s->end || *s->at != ':')
+	if (s->at == s->end)
+		return ends_between(s, true, "core.io.JsonEOFException");
+	if (*s->at != ':')
 		return unexpected(s, "a colon to separate field name and value");
 	s->at++;
-	return true;
+	blanks(s);
+	return s->at < s->end || ends_between(s, true, "core.io.JsonEOFException");
 }
 
 static bool members(struct scan *s, struct json_node *node)
 {
+	const uint8_t *open = s->at;
 	uint8_t close = *s->at++ == '{' ? '}' : ']';
 	uint32_t cap = 0, name_cap = 0;
 	node->kind = close == '}' ? JSON_NODE_OBJECT : JSON_NODE_ARRAY;
 	blanks(s);
-	if (s->at < s->end && *s->at == close) {
+	if (s->at == s->end)
+		return not_closed(s, close == '}', open);
+	if (*s->at == close) {
 		s->at++;
 		return true;
 	}
@@ -243,9 +289,14 @@ static bool members(struct scan *s, struct json_node *node)
 			s->at++;
 			return true;
 		}
-		if (s->at == s->end || *s->at != ',')
+		if (s->at == s->end)
+			return not_closed(s, close == '}', open);
+		if (*s->at != ',')
 			return unexpected(s, close == '}' ? "comma to separate Object entries" : "comma to separate Array entries");
 		s->at++;
+		blanks(s);
+		if (s->at == s->end)
+			return ends_between(s, close == '}', "core.JsonParseException");
 	}
 }
 
@@ -267,7 +318,7 @@ static bool value(struct scan *s, struct json_node *node)
 	} else if (word_character(*s->at)) {
 		ok = word(s, node);
 	} else {
-		ok = unexpected(s, "a valid value (JSON String, Number, Array, Object or token 'null', 'true' or 'false')");
+		ok = expected(s, "a valid value (JSON String, Number, Array, Object or token 'null', 'true' or 'false')");
 	}
 	s->depth--;
 	return ok;

@@ -346,7 +346,7 @@ static enum sm_err decoded(struct reading *r)
 	struct json_node *inner = arena_alloc(r->arena, sizeof *inner);
 	enum sm_err err = inner ? cql__json_parse(r->node->text, r->arena, inner, &why) : SM_NO_MEMORY;
 	if (err == SM_SYNTAX)
-		return wrong(r, "Error decoding JSON string: %s", why);
+		return wrong(r, "Error decoding JSON string: %s", strncmp(why, "com.", 4) == 0 ? strstr(why, ": ") + 2 : why);
 	r->node = inner;
 	return err;
 }
@@ -362,7 +362,7 @@ static enum sm_err array(struct reading *r)
 		return wrong(r, "Tuple %s items (expected %u): %s", n->count > type->element_count ? "contains extra" : "is missing",
 			     type->element_count, shown(n, r->arena));
 	if (type->id == STORE_VECTOR && n->count != type->dimension)
-		return wrong(r, "List had incorrect size: expected %u but given %u: %s", type->dimension, n->count, shown(n, r->arena));
+		return wrong(r, "List had incorrect size: expected %u but given %u; %s", type->dimension, n->count, shown(n, r->arena));
 	struct store_cell *cells = arena_alloc(r->arena, sizeof *cells * (n->count + 1u));
 	enum sm_err err = cells ? SM_OK : SM_NO_MEMORY;
 	for (uint32_t i = 0; !err && i < n->count; i++)

@@ -409,7 +409,7 @@ bool parse__selected(struct parser *p, struct cql_term **ret_term)
 bool parse__integer_or_marker(struct parser *p, const char *what, struct cql_term **ret_term)
 {
 	if (parse__at(p, '-') || p->token.kind == TOK_INTEGER || p->token.kind == TOK_MARKER || parse__at(p, ':'))
-		return parse__term(p, ret_term);
+		return parse__operand(p, ret_term);
 	return parse__expected(p, what);
 }
 
@@ -494,6 +494,8 @@ static bool relation(struct parser *p, struct cql_relation *r)
 	if (!add_column(p, r, &cap))
 		return false;
 	if (parse__skip(p, '[') && (!parse__term(p, &r->subscript) || !parse__take(p, ']')))
+		return false;
+	if (!r->subscript && parse__skip(p, '.') && !parse__name(p, "a field name", &r->field))
 		return false;
 	return operator_and_value(p, r);
 }

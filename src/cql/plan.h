@@ -224,9 +224,12 @@ struct cql_select_plan {
 	enum cql_similarity similarity;
 };
 enum cql_if { CQL_IF_NOTHING, CQL_IF_NOT_EXISTS, CQL_IF_EXISTS, CQL_IF_COLUMNS };
-/* IF column op value. */
+/* IF column op value; column[key] op value; column.field op value; column CONTAINS value. */
 struct cql_condition {
 	const struct store_column *column;
+	const struct store_type *type; /* of what is compared */
+	struct cql_expr *key;
+	int field; /* -1: no field */
 	enum cql_operator op;
 	struct cql_expr **values; /* IN: any number */
 	uint32_t value_count;
@@ -413,7 +416,8 @@ enum sm_err cql__analyse_conditions(struct cql_analysis *a, const struct cql_mod
 enum sm_err cql__check_conditions(struct cql_analysis *a, const struct cql_modify_plan *plan);
 /* What batches may not have. conditional: any of its statements is. */
 enum sm_err cql__check_conditional_batch(struct cql_error *err, const struct cql_modify_plan *first, const struct cql_modify_plan *plan);
-/* A condition with its values, and whether a cell meets it. values: value_count cells, -1 null. Errors: a comparison with null. */
+/* A condition with its values, and whether a cell meets it. values: count cells, -1 null, and behind them the key if there is one. Errors:
+ * a comparison with null. */
 enum sm_err cql__condition_values(struct cql_eval *eval, const struct cql_condition *condition, struct store_cell **ret_values,
 				  uint32_t *ret_count);
 bool cql__condition_holds(const struct cql_condition *condition, const struct store_cell *values, uint32_t count, struct store_cell cell);

@@ -225,6 +225,21 @@ static void conditional_statements_say_whether_they_were_applied(void **state)
 	gives("SELECT c FROM lw WHERE k = 1", "3");
 }
 
+static void conditions_look_into_columns(void **state)
+{
+	ok("CREATE TYPE spot (x int, y int); CREATE TABLE ci (k int PRIMARY KEY, l list<int>, m map<text, int>, u spot, s set<int>, v int);"
+	   "INSERT INTO ci (k, l, m, u, s) VALUES (1, [5, 6], {'a': 1}, {x: 7}, {3})");
+	gives("UPDATE ci SET v = 1 WHERE k = 1 IF l[1] = 6 AND m['a'] < 2 AND u.x IN (7, 8) AND s CONTAINS 3 AND m CONTAINS KEY 'a'",
+	      "True");
+	gives("UPDATE ci SET v = 2 WHERE k = 1 IF m['b'] = null AND u.y = null AND l[9] = null", "True");
+	gives("UPDATE ci SET v = 3 WHERE k = 1 IF m['a'] = 2", "False,{'a': 1}");
+	gives("UPDATE ci SET v = 3 WHERE k = 1 IF l CONTAINS 7", "False,[5, 6]");
+	refused("UPDATE ci SET v = 3 WHERE k = 1 IF l[-1] = 7", "Invalid negative list index -1");
+	refused("UPDATE ci SET v = 3 WHERE k = 1 IF u.z = 7", "Unknown field z for column u");
+	refused("UPDATE ci SET v = 3 WHERE k = 1 IF s[3] = 7", "Invalid element access syntax for set column s");
+	gives("SELECT v FROM ci", "2");
+}
+
 /* Each of these would once have ended the server. */
 static void statements_that_make_no_sense_are_only_refused(void **state)
 {
@@ -298,7 +313,7 @@ static void composite_values_are_json(void **state)
 	refused("INSERT INTO jc JSON '{\"k\": 1, \"t\": [1]}'",
 		"Error decoding JSON value for t: Tuple is missing items (expected 3): [1]");
 	refused("INSERT INTO jc JSON '{\"k\": 1, \"v\": [1]}'",
-		"Error decoding JSON value for v: List had incorrect size: expected 2 but given 1: [1]");
+		"Error decoding JSON value for v: List had incorrect size: expected 2 but given 1; [1]");
 	refused("INSERT INTO jc JSON '{\"k\": 1, \"u\": {\"z\": 1}}'",
 		"Error decoding JSON value for u: Unknown field 'z' in value of user defined type point");
 }
@@ -404,6 +419,7 @@ int main(void)
 		cmocka_unit_test(statics_and_rows),
 		cmocka_unit_test(tables_change_and_describe_themselves),
 		cmocka_unit_test(conditional_statements_say_whether_they_were_applied),
+		cmocka_unit_test(conditions_look_into_columns),
 		cmocka_unit_test(statements_that_make_no_sense_are_only_refused),
 		cmocka_unit_test(expressions_are_calculated),
 		cmocka_unit_test(rows_are_json),
