@@ -1,5 +1,7 @@
 /* The cleaner goes through the compacted topics, one partition after the other, on one thread of the pool. */
+#include "base/metrics.h"
 #include "log/log_internal.h"
+#include <stdio.h>
 #include <stdlib.h>
 
 struct cleaner {
@@ -20,17 +22,29 @@ static void cleaner_free(struct cleaner *c)
 	atomic_fetch_sub(&e->live, 1);
 }
 
+void log__cleaner_visit(struct partition *p, int64_t now_ms)
+{
+	struct sm_error error = {.code = SM_OK};
+	char text[700];
+	enum sm_err err = log__partition_compact(p, now_ms, &error);
+	/* What is damaged stays so: to read it all again and again would help nobody. */
+	if (err == SM_CORRUPT || err == SM_IO)
+		p->uncleanable = true;
+	if (!err || err == SM_CANCELLED || !p->uncleanable)
+		return;
+	metric_add(METRIC_LOG_UNCLEANABLE, 1);
+	snprintf(text, sizeof text,
+		 "the compaction of %s has ended until the next start: %s; `smack log check` says what is damaged while the server is "
+		 "stopped",
+		 p->dir, error.code ? error.text : sm_err_text(err));
+	log__notice(p->engine, text);
+}
+
 static void run(struct sm_work *work)
 {
 	struct cleaner *c = (struct cleaner *)work;
-	for (uint32_t i = 0; i < c->count && !atomic_load(&c->engine->closing); i++) {
-		struct partition *p = c->partitions[i];
-		struct sm_error error = {.code = SM_OK};
-		enum sm_err err = log__partition_compact(p, clock_wall_ms(c->engine->clock), &error);
-		/* What is damaged stays so: to read it all again and again would help nobody. */
-		if (err == SM_CORRUPT || err == SM_IO)
-			p->uncleanable = true;
-	}
+	for (uint32_t i = 0; i < c->count && !atomic_load(&c->engine->closing); i++)
+		log__cleaner_visit(c->partitions[i], clock_wall_ms(c->engine->clock));
 	cleaner_free(c);
 }
 

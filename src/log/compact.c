@@ -28,6 +28,7 @@ struct part {
 };
 struct pass {
 	struct partition *p;
+	int64_t reached; /* the offset at which reading ended */
 	struct topic_settings settings;
 	int64_t now_ms;
 	struct part *parts;
@@ -66,8 +67,9 @@ static enum sm_err slice_visit(const struct partition *p, struct bytes data, int
 }
 
 /* All batches of [from, to), from the one on that holds from. */
-static enum sm_err batches_visit(struct partition *p, int64_t from, int64_t to, batch_visit visit, void *arg)
+static enum sm_err batches_visit(struct pass *pass, int64_t from, int64_t to, batch_visit visit, void *arg)
 {
+	struct partition *p = pass->p;
 	uint8_t *buffer = NULL;
 	size_t cap = 0;
 	enum sm_err err = SM_OK;
@@ -89,6 +91,7 @@ static enum sm_err batches_visit(struct partition *p, int64_t from, int64_t to, 
 			err = SM_CANCELLED;
 	}
 	free(buffer);
+	pass->reached = from;
 	return err == SM_END ? SM_CORRUPT : err;
 }
 
@@ -117,6 +120,7 @@ static enum sm_err parts_take(struct pass *pass)
 		}
 		if (s)
 			log__segment_release(s);
+		pass->reached = pass->parts[i].base_offset;
 		if (err)
 			return err;
 	}
@@ -130,12 +134,12 @@ static enum sm_err first_time(void *arg, struct bytes batch, const struct batch_
 }
 
 /* Has the oldest dirty record waited for max.compaction.lag.ms? */
-static bool waited_long(const struct pass *pass, const struct part *dirty)
+static bool waited_long(struct pass *pass, const struct part *dirty)
 {
 	int64_t first_ms = -1;
 	if (pass->settings.compaction_lag_max_ms == INT64_MAX)
 		return false;
-	(void)!batches_visit(pass->p, dirty->base_offset, dirty->base_offset + 1, first_time, &first_ms);
+	(void)!batches_visit(pass, dirty->base_offset, dirty->base_offset + 1, first_time, &first_ms);
 	return first_ms >= 0 && first_ms < pass->now_ms - pass->settings.compaction_lag_max_ms;
 }
 
@@ -247,7 +251,7 @@ static enum sm_err keys_of_batch(void *arg, struct bytes batch, const struct bat
 static enum sm_err keys_collect(struct pass *pass, int64_t to)
 {
 	pass->clean_to = pass->dirty_from;
-	enum sm_err err = batches_visit(pass->p, pass->dirty_from, to, keys_of_batch, pass);
+	enum sm_err err = batches_visit(pass, pass->dirty_from, to, keys_of_batch, pass);
 	return err == SM_FULL ? SM_OK : err;
 }
 
@@ -457,11 +461,11 @@ static bool fits(const struct pass *pass, uint32_t from, uint32_t part)
 static enum sm_err parts_visit(struct rewrite *r, uint32_t from, uint32_t *to)
 {
 	const struct part *parts = r->pass->parts;
-	enum sm_err err = batches_visit(r->pass->p, parts[from].base_offset, parts[*to - 1].next_offset, rewrite_batch, r);
+	enum sm_err err = batches_visit(r->pass, parts[from].base_offset, parts[*to - 1].next_offset, rewrite_batch, r);
 	/* Some clients stumble over an answer without records: while nothing stays, the next one is taken too. */
 	for (; !err && !r->stays && fits(r->pass, from, *to); ++*to) {
 		r->changed = true;
-		err = batches_visit(r->pass->p, parts[*to].base_offset, parts[*to].next_offset, rewrite_batch, r);
+		err = batches_visit(r->pass, parts[*to].base_offset, parts[*to].next_offset, rewrite_batch, r);
 	}
 	if (err)
 		return err;
@@ -543,6 +547,8 @@ static enum sm_err run_pass(struct partition *p, int64_t now_ms, bool *again, st
 	*again = pass.map_was_full;
 	err = remember(p, pass.clean_to, reterr);
 done:
+	if (err == SM_CORRUPT)
+		sm_fail(reterr, err, "%s: offset %lld cannot be read", p->dir, (long long)pass.reached);
 	key_map_done(&pass.keys);
 	free(pass.aborted);
 	free(pass.parts);

@@ -1,4 +1,5 @@
 /* Compaction against a model: what was appended, record by record. */
+#include "base/metrics.h"
 #include "log/testing.h"
 #include <pthread.h>
 #include <semaphore.h>
@@ -440,6 +441,24 @@ static void rot_is_not_copied(void **state)
 	fclose(f);
 	assert_int_equal(compact(&b, T0), SM_CORRUPT);
 	assert_int_equal(the_partition(&b)->clean_to, 0);
+	/* It is told once, with the offset; whoever reads there is refused as before. */
+	struct partition *p = the_partition(&b);
+	int64_t ended = metric_get(METRIC_LOG_UNCLEANABLE), damaged = -1;
+	char want[200];
+	log__cleaner_visit(p, T0);
+	log__cleaner_visit(p, T0);
+	assert_int_equal(metric_get(METRIC_LOG_UNCLEANABLE), ended + 1);
+	for (int64_t i = 0; i < m.count && damaged < 0; i++) {
+		struct log_read_result r;
+		if (b.log->ops->read(b.log, TOPIC, 0, i, 1, &r))
+			damaged = i;
+		else
+			log_slice_done(&r.slice);
+	}
+	snprintf(want, sizeof want, TOPIC "-0 has ended until the next start: %s: offset %lld cannot be read", p->dir, (long long)damaged);
+	char *told = strstr(b.notices, want);
+	assert_non_null(told);
+	assert_null(strstr(told + strlen(want), "has ended until"));
 	testing_end(&b);
 }
 

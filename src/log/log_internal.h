@@ -474,6 +474,8 @@ SM_MUST_CHECK enum sm_err log__offset_write(struct io *io, const char *dir, cons
 /* Keep the last record of each key only, where the topic's settings say that it is time for it, segment by segment. Appends and reads go
  * on. Thread: one at a time, of the pool. Blocks. SM_CANCELLED: the partition or the log is closing. */
 SM_MUST_CHECK enum sm_err log__partition_compact(struct partition *p, int64_t now_ms, struct sm_error *reterr);
+/* The same; damage or a failing disk ends it until the next start, which is told once. */
+void log__cleaner_visit(struct partition *p, int64_t now_ms);
 /* Finish or take back what a crash has left of a compaction. */
 SM_MUST_CHECK enum sm_err log__compact_resume(struct io *io, const char *dir, struct sm_error *reterr);
 /* Look through all compacted topics, on the pool; nothing if that is under way. */
