@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "base/metrics.h"
 #include "cli/platform.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -125,6 +126,36 @@ static json_t *streams_status(struct platform *p)
 	return list;
 }
 
+static json_t *listener_status(const struct config_listener *l, const char *name, uint16_t port)
+{
+	char address[HOST_BYTES_MAX + 20];
+	bool tls = strcmp(l->tls, "yes") == 0;
+	snprintf(address, sizeof address, strchr(l->address, ':') ? "[%s]:%u" : "%s:%u", l->address, port);
+	const char *login = config_is_cql(l) ? (strcmp(l->authenticator, "AllowAllAuthenticator") == 0 ? "" : l->authenticator) : l->sasl;
+	return json_pack("{s:s s:s s:s s:s s:b s:s s:s}", "name", name, "protocol", config_is_cql(l) ? "cql" : "kafka", "address", address,
+			 "advertised", l->advertise, "tls", (int)tls, "clientCertificates", tls ? l->client_auth : "none", "login", login);
+}
+
+/* Those of Kafka and CQL: the first of each, then the sections [listener NAME]. */
+static json_t *listeners_status(struct platform *p)
+{
+	const struct config *c = p->config;
+	json_t *list = json_array();
+	const struct config_listener kafka = config_first_listener(c), cql = config_first_cql_listener(c);
+	uint32_t kafkas = 0, cqls = 0;
+	if (p->kafka)
+		json_array_append_new(list, listener_status(&kafka, "kafka.port", kafka_server_port(p->kafka, kafkas++)));
+	json_array_append_new(list, listener_status(&cql, "cql.port", cql_server_port(p->cql, cqls++)));
+	for (uint32_t i = 0; i < c->listener_count; i++) {
+		const struct config_listener *l = &c->listeners[i];
+		if (config_is_cql(l))
+			json_array_append_new(list, listener_status(l, l->name, cql_server_port(p->cql, cqls++)));
+		else if (p->kafka)
+			json_array_append_new(list, listener_status(l, l->name, kafka_server_port(p->kafka, kafkas++)));
+	}
+	return list;
+}
+
 json_t *platform_status(struct platform *p)
 {
 	json_t *status = json_object();
@@ -139,6 +170,7 @@ json_t *platform_status(struct platform *p)
 	json_object_set_new(status, "cqlHost", json_string(p->config->listen));
 	json_object_set_new(status, "cqlPort", json_integer(cql_server_port(p->cql, 0)));
 	json_object_set_new(status, "data", json_string(p->config->data));
+	json_object_set_new(status, "listeners", listeners_status(p));
 	json_object_set_new(status, "ingest",
 			    json_pack("{s:I s:I s:o}", "events", (json_int_t)metric_get(METRIC_INGEST_EVENTS), "invalid",
 				      (json_int_t)metric_get(METRIC_INGEST_INVALID), "latency", latency(METRIC_INGEST_US)));

@@ -68,6 +68,30 @@ static void print_replication(const json_t *topics)
 		printf("%zu of the topics ask for a replication factor above 1: there is one copy of each\n\n", count);
 }
 
+/* The first listener of each protocol is in the heading; as long as there are no others and nobody logs in, it says all. */
+static void print_listeners(const json_t *listeners)
+{
+	bool plain = json_array_size(listeners) <= 2;
+	size_t i;
+	json_t *l;
+	json_array_foreach((json_t *)(uintptr_t)listeners, i, l)
+	{
+		bool tls = json_is_true(json_object_get(l, "tls"));
+		bool asked = strcmp(text(l, "clientCertificates"), "none") != 0;
+		plain &= !tls && !*text(l, "login") && !*text(l, "advertised");
+		json_object_set_new(l, "encrypted", json_string(tls ? "TLS" : "no"));
+		if (asked)
+			json_object_set_new(l, "encrypted", json_sprintf("TLS, client certificate %s", text(l, "clientCertificates")));
+		if (!*text(l, "login"))
+			json_object_set_new(l, "login", json_string("no"));
+		if (!*text(l, "advertised"))
+			json_object_set_new(l, "advertised", json_string("-"));
+	}
+	if (!plain)
+		print_rows(listeners, (const char *const[]){"name", "protocol", "address", "advertised", "encrypted", "login"},
+			   (const char *const[]){"listener", "protocol", "address", "clients are told", "encrypted", "login"}, 6);
+}
+
 static void print_status(const json_t *s)
 {
 	printf("smack %s, pid %lld, up %.1f s, %.1f MiB, %.2f s of CPU\nhttp %s  kafka %s  cql %s:%lld  data %s\n\n", text(s, "version"),
@@ -79,6 +103,7 @@ static void print_status(const json_t *s)
 	if (!embedded)
 		printf("The topics are those of %s%s; Kafka's port is not served here.\n\n", engine,
 		       json_is_false(json_object_get(json_object_get(s, "log"), "answers")) ? ", WHICH DOES NOT ANSWER" : "");
+	print_listeners(json_object_get(s, "listeners"));
 	const json_t *ingest = json_object_get(s, "ingest"), *agent = json_object_get(json_object_get(s, "cluster"), "agent");
 	printf("ingest: %lld events, %lld refused\nagent: %.1f of %.1f CPUs, %.0f of %.0f MiB in use\n\n", number(ingest, "events"),
 	       number(ingest, "invalid"), json_number_value(json_object_get(agent, "cpusUsed")),

@@ -66,6 +66,17 @@ def all_see_the_same_topics(server):
     expect(done.stdout == 'one\n', done.stdout)
 
 
+def status_lists_them(server):
+    told = {l['name']: l for l in json.loads(server.smack('status', '--json'))['listeners']}
+    expect(sorted(told) == ['cql.port', 'kafka.port', 'login', 'proxied', 'second'], told)
+    expect({n: told[n]['address'] for n in server.at if n != 'first'} == {n: server.at[n] for n in server.at if n != 'first'}, told)
+    expect(told['kafka.port']['address'] == server.at['first'], told)
+    expect(told['login']['login'] == 'SCRAM-SHA-512' and not told['login']['tls'] and told['second']['login'] == '', told)
+    expect(told['proxied']['advertised'] == 'broker.example:19092', told)
+    lines = {tuple(line.split()) for line in server.smack('status').splitlines()}
+    expect(('proxied', '|', 'kafka', '|', server.at['proxied'], '|', 'broker.example:19092', '|', 'no', '|', 'no') in lines, lines)
+
+
 def beyond_loopback_credentials_are_asked_for(server):
     server.stop()
     users = '--set', 'security.users=users', '--kafka', '0', '--http', '0', '--cql', '0'
@@ -80,4 +91,5 @@ def beyond_loopback_credentials_are_asked_for(server):
     expect('this machine has no such address' in done, done)
 
 
-run([each_tells_its_own_address, only_one_asks_for_a_login, all_see_the_same_topics, beyond_loopback_credentials_are_asked_for], Listening())
+run([each_tells_its_own_address, only_one_asks_for_a_login, all_see_the_same_topics, status_lists_them,
+     beyond_loopback_credentials_are_asked_for], Listening())
