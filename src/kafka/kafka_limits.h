@@ -40,6 +40,8 @@
 #define KAFKA_QUOTAS_MAX 10000               /* entities with quotas; INVALID_REQUEST */
 #define KAFKA_QUOTA_NAME_MAX 4096            /* bytes of a name of one; the same */
 #define KAFKA_QUOTAS_FILE_MAX (64 << 20)     /* bytes of the file of quotas */
+#define KAFKA_QUOTA_RESOLVERS 16             /* host names of quotas that are looked up at a time when the server starts, */
+#define KAFKA_QUOTA_RESOLVE_MS 5000          /* and for how long the start waits for all of them */
 #define KAFKA_QUOTA_SAMPLES 11               /* windows of a second over which a rate is taken; Kafka's quota.window.num */
 #define KAFKA_QUOTA_METERS_MAX 20000         /* users, client ids and pairs of them that are measured at a time; others are added up */
 #define KAFKA_QUOTA_IDLE_MS 3600000          /* a bucket of tokens that nobody used for so long is full again */

@@ -61,8 +61,22 @@ const struct quota *kafka__quotas_find(const struct quota_list *list, const stru
  * Blocks. */
 SM_MUST_CHECK enum sm_err kafka__quotas_change(struct kafka_quotas *quotas, const struct quota_change *changes, uint32_t count,
 					       struct sm_error *reterr);
+
+/* ---- quota_names.c ---- */
+
 /* The address that the name of an IP entity stands for. false: none. Blocks for the resolver. */
 bool kafka__quota_resolve(struct bytes name, char out[46]);
+
+typedef bool (*quota_resolver)(struct bytes name, char out[46]);
+enum quota_name_state { QUOTA_NAME_LATE, QUOTA_NAME_FOUND, QUOTA_NAME_UNKNOWN };
+struct quota_name {
+	struct bytes name;
+	char address[46]; /* "" unless it was found */
+	enum quota_name_state state;
+};
+/* Fill in the addresses of all names, KAFKA_QUOTA_RESOLVERS at once. What has no answer after bound_ms is QUOTA_NAME_LATE; resolve may
+ * then still be at work on threads of its own. Errors: SM_NO_MEMORY. Blocks. */
+SM_MUST_CHECK enum sm_err quota_names__resolve(struct quota_name *names, uint32_t count, quota_resolver resolve, uint32_t bound_ms);
 
 /* ---- measuring. Thread: any; short locks only ---- */
 

@@ -12,13 +12,10 @@
 #include "base/hash.h"
 #include "base/io.h"
 #include "base/logging.h"
-#include <arpa/inet.h>
 #include <assert.h>
-#include <netdb.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 
 #define FIRST_LINE "smack quotas 1"
 #define LAST_LINE "crc32c "
@@ -159,20 +156,40 @@ static void address_of(struct quota *q)
 			 (const char *)name.data);
 }
 
-bool kafka__quota_resolve(struct bytes name, char out[46])
+static void tell(const struct quota_name *n)
 {
-	static const int families[] = {AF_INET, AF_INET6};
-	char *text = name.size && !memchr(name.data, 0, name.size) ? strndup((const char *)name.data, name.size) : NULL;
-	bool found = false;
-	for (int i = 0; text && i < 2 && !found; i++) {
-		struct addrinfo hints = {.ai_family = families[i], .ai_socktype = SOCK_STREAM}, *all = NULL;
-		if (getaddrinfo(text, NULL, &hints, &all) == 0 && all)
-			found = getnameinfo(all->ai_addr, all->ai_addrlen, out, 46, NULL, 0, NI_NUMERICHOST) == 0;
-		if (all)
-			freeaddrinfo(all);
+	if (n->state == QUOTA_NAME_UNKNOWN)
+		LOG_WARN("kafka", "quota of ip %.*s: no such host, so it counts for nobody until the next start", (int)n->name.size,
+			 (const char *)n->name.data);
+	if (n->state == QUOTA_NAME_LATE)
+		LOG_WARN("kafka", "quota of ip %.*s: the resolver has not answered in %d s, so it counts for nobody until the next start",
+			 (int)n->name.size, (const char *)n->name.data, KAFKA_QUOTA_RESOLVE_MS / 1000);
+}
+
+static bool is_named(const struct quota *q)
+{
+	return q->entity.has[QUOTA_IP] && q->entity.name[QUOTA_IP].data && !*q->address;
+}
+
+/* The addresses of all host names that were read from the file. */
+static enum sm_err addresses_find(struct quota_list *l)
+{
+	uint32_t count = 0;
+	struct quota_name *names = calloc(l->count + 1, sizeof *names);
+	if (!names)
+		return SM_NO_MEMORY;
+	for (uint32_t i = 0; i < l->count; i++)
+		if (is_named(&l->items[i]))
+			names[count++].name = l->items[i].entity.name[QUOTA_IP];
+	enum sm_err err = count ? quota_names__resolve(names, count, kafka__quota_resolve, KAFKA_QUOTA_RESOLVE_MS) : SM_OK;
+	for (uint32_t i = 0, n = 0; !err && i < l->count; i++) {
+		if (!is_named(&l->items[i]))
+			continue;
+		memcpy(l->items[i].address, names[n].address, sizeof l->items[i].address);
+		tell(&names[n++]);
 	}
-	free(text);
-	return found;
+	free(names);
+	return err;
 }
 
 struct quota_list *kafka__quotas_now(struct kafka_quotas *quotas)
@@ -299,7 +316,6 @@ static bool read_line(char *line, struct quota_list *l)
 	if (!out)
 		return false;
 	memcpy(out->values, q.values, sizeof q.values);
-	address_of(out);
 	return true;
 }
 
@@ -452,7 +468,7 @@ enum sm_err kafka__quotas_open(const char *path, struct kafka_quotas **ret_quota
 		err = sm_fail(reterr, SM_NO_MEMORY, "no memory for the quotas");
 	if (!err && path)
 		err = read_file(path, q->now, reterr);
-	if (!err && list_settle(q->now))
+	if (!err && (addresses_find(q->now) || list_settle(q->now)))
 		err = sm_fail(reterr, SM_NO_MEMORY, "no memory for the quotas");
 	if (err) {
 		kafka__quotas_free(q);

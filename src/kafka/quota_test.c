@@ -165,16 +165,20 @@ static void quotas_are_there_after_a_restart(void **state)
 	set(q, entity(odd, "", NULL), QUOTA_REQUEST, 12.345678901234567);
 	set(q, entity("", NULL, NULL), QUOTA_MUTATION, 0.1);
 	set(q, entity(NULL, NULL, "127.0.0.1"), QUOTA_CONNECTION, 3);
+	set(q, entity(NULL, NULL, "localhost"), QUOTA_CONNECTION, 4);
 	set(q, entity("gone", NULL, NULL), QUOTA_CONSUME, 3);
 	set(q, entity("gone", NULL, NULL), QUOTA_CONSUME, 0);
 	kafka__quotas_free(q);
 	q = open_quotas(path);
 	struct quota_list *l = kafka__quotas_now(q);
-	assert_int_equal(l->count, 3);
+	assert_int_equal(l->count, 4);
 	struct quota_entity e = entity(odd, "", NULL);
 	const struct quota *one = kafka__quotas_find(l, &e);
 	assert_non_null(one);
 	assert_true(one->values[QUOTA_PRODUCE] == 1024 && one->values[QUOTA_REQUEST] == 12.345678901234567);
+	e = entity(NULL, NULL, "localhost"); /* it stands for an address again */
+	assert_non_null(one = kafka__quotas_find(l, &e));
+	assert_string_equal(one->address, "127.0.0.1");
 	kafka__quotas_unref(l);
 	assert_true(kafka__quotas_any(q, QUOTA_CONNECTION));
 	assert_false(kafka__quotas_any(q, QUOTA_CONSUME));
