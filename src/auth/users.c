@@ -311,14 +311,14 @@ static enum sm_err read_or_begin(const char *path, uint8_t **ret_text, size_t *r
 	return read_text(path, &st, ret_text, ret_size, reterr);
 }
 
-/* All lines but the user's. Returns how many those were. */
+/* All lines but the user's. Returns how many those were. The first line is of no user, though one may have its first word for a name. */
 static unsigned copy_others(struct bytes text, struct bytes name, struct buf *out)
 {
 	struct bytes line;
 	unsigned left_out = 0;
-	while (next_line(&text, &line)) {
+	for (bool first = true; next_line(&text, &line); first = false) {
 		struct bytes rest = line;
-		bool of_user = line.size && line.data[0] != '#' && bytes_equal(next_word(&rest), name);
+		bool of_user = !first && line.size && line.data[0] != '#' && bytes_equal(next_word(&rest), name);
 		left_out += of_user;
 		if (of_user)
 			continue;

@@ -78,6 +78,23 @@ static void users_are_put_listed_and_removed(void **state)
 	assert_int_equal(auth_user_remove(path, "bob", &error), SM_NOT_FOUND);
 }
 
+/* The file's first line begins with that word. */
+static void a_user_may_be_called_smack(void **state)
+{
+	struct sm_error error;
+	struct auth_users *users;
+	put("smack", "secret", false);
+	assert_int_equal(auth_user_put(path, "smack", BYTES("x"), AUTH_ITERATIONS_MIN, false, &error), SM_EXISTS);
+	put("smack", "another", true);
+	put("bob", "builder", false);
+	assert_int_equal(auth_users_open(path, &users, &error), SM_OK);
+	assert_true(logs_in(users, "smack", "another"));
+	assert_int_equal(auth_user_remove(path, "smack", &error), SM_OK);
+	assert_false(logs_in(users, "smack", "another"));
+	assert_true(logs_in(users, "bob", "builder"));
+	auth_users_free(users);
+}
+
 static void the_password_is_not_in_the_file(void **state)
 {
 	char text[2000] = "";
@@ -177,9 +194,13 @@ static void a_name_and_a_password_are_bounded(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(users_are_put_listed_and_removed),      TEST(the_password_is_not_in_the_file),
-		TEST(a_changed_file_counts_at_once),         TEST(comments_and_other_users_stay),
-		TEST(a_wrong_file_is_refused_with_its_line), TEST(a_name_and_a_password_are_bounded),
+		TEST(users_are_put_listed_and_removed),
+		TEST(the_password_is_not_in_the_file),
+		TEST(a_changed_file_counts_at_once),
+		TEST(comments_and_other_users_stay),
+		TEST(a_wrong_file_is_refused_with_its_line),
+		TEST(a_name_and_a_password_are_bounded),
+		TEST(a_user_may_be_called_smack),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
