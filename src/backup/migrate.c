@@ -74,7 +74,7 @@ static enum sm_err run(struct migrate *m, struct sm_error *reterr)
 
 enum sm_err migrate_log(const struct migrate_log_options *o, struct migrate_log_report **ret_report, struct sm_error *reterr)
 {
-	struct migrate m = {.o = o, .io = o->io ? o->io : &io_system, .lock = {.fd = -1}};
+	struct migrate m = {.o = o, .io = o->io ? o->io : &io_system, .clock = o->clock ? o->clock : &clock_system, .lock = {.fd = -1}};
 	bool looks_only = o->dry_run || o->verify;
 	if (!o->source->ops->groups || !o->source->ops->offsets_list)
 		return sm_fail(reterr, SM_UNSUPPORTED, "%s cannot list its consumer groups", o->source_name);

@@ -20,6 +20,7 @@
 #ifndef BACKUP_MIGRATE_H
 #define BACKUP_MIGRATE_H
 
+#include "base/clock.h"
 #include "base/io.h"
 #include "log/log.h"
 
@@ -29,6 +30,7 @@ struct migrate_log_options {
 	struct sm_log *source, *target;
 	const char *source_name, *target_name; /* for texts, and so that notes of another migration are not taken for this one's */
 	struct io *io;                         /* NULL: io_system */
+	struct clock *clock;                   /* NULL: clock_system */
 	const char *state_dir;                 /* for the notes; made if it is not there. One migration at a time: SM_BUSY */
 	const char *const *topics;             /* names, or patterns with * ? []; none: all but internal ones */
 	uint32_t topic_count;

@@ -20,6 +20,9 @@ struct copy {
 	struct migrate_notes *notes;
 	struct migrate_point at; /* all that was read, acknowledged or not */
 	int64_t source_end;      /* of this run */
+	struct migrate_point acknowledged;
+	bool unnoted; /* it is further than the notes */
+	uint64_t noted_ns;
 	struct sending sending[2];
 	unsigned filling; /* the one that is not under way */
 	struct batch_builder builder;
@@ -40,7 +43,18 @@ static enum sm_err save(struct copy *c, const struct migrate_point *tip, struct 
 	c->notes->before = c->notes->tip;
 	c->notes->tip = *tip;
 	c->notes->found = true;
+	c->unnoted = false;
+	c->noted_ns = clock_monotonic_ns(c->m->clock);
 	return migrate__notes_write(c->m, c->t->name, c->partition, c->notes, reterr);
+}
+
+/* Each note is a file of its own and synced: what is not noted costs a comparison at the next start, of MIGRATE_NOTE_MS of copying. */
+static enum sm_err save_when_due(struct copy *c, const struct migrate_point *tip, struct sm_error *reterr)
+{
+	c->acknowledged = *tip;
+	c->unnoted = true;
+	bool due = clock_monotonic_ns(c->m->clock) - c->noted_ns >= MIGRATE_NOTE_MS * UINT64_C(1000000);
+	return due ? save(c, tip, reterr) : SM_OK;
 }
 
 static void advance(struct copy *c, const struct record *record, int64_t target)
@@ -205,7 +219,7 @@ static enum sm_err not_appended(const struct copy *c, const struct sending *s, s
 		       err == SM_TOO_LARGE ? ". A record is larger than the target takes" : ". Run this again, it goes on where it is");
 }
 
-/* Wait for the append and note it. */
+/* Wait for the append, and note it if it is time. */
 static enum sm_err acknowledge(struct copy *c, struct sending *s, struct sm_error *reterr)
 {
 	if (!s->under_way)
@@ -226,7 +240,7 @@ static enum sm_err acknowledge(struct copy *c, struct sending *s, struct sm_erro
 			       "there. Stop that, delete the topic there and run this again",
 			       c->m->o->target_name, c->t->name, (int)c->partition, (long long)s->base, (long long)s->result.base_offset);
 	c->copied += (uint64_t)(s->after.target - s->base);
-	return save(c, &s->after, reterr);
+	return save_when_due(c, &s->after, reterr);
 }
 
 static enum sm_err batch_close(struct copy *c, struct sm_error *reterr)
@@ -319,7 +333,7 @@ static enum sm_err copy_rest(struct copy *c, struct sm_error *reterr)
 	if (!(err = send(c, reterr)))
 		err = acknowledge(c, &c->sending[!c->filling], reterr);
 	/* Behind the last record there may be offsets without one. */
-	if (!err && (c->at.source < c->source_end || !c->notes->found)) {
+	if (!err && (c->at.source < c->source_end || !c->notes->found || c->unnoted)) {
 		c->at.source = c->at.source < c->source_end ? c->source_end : c->at.source;
 		err = save(c, &c->at, reterr);
 	}
@@ -344,7 +358,7 @@ enum sm_err migrate__copy(struct migrate *m, const struct migrate_topic *t, int3
 	struct copy *c = calloc(1, sizeof *c);
 	if (!c)
 		return no_memory(reterr);
-	*c = (struct copy){.m = m, .t = t, .partition = partition, .notes = notes};
+	*c = (struct copy){.m = m, .t = t, .partition = partition, .notes = notes, .noted_ns = clock_monotonic_ns(m->clock)};
 	for (int i = 0; i < 2; i++) {
 		sem_init(&c->sending[i].done, 0, 0);
 		buf_init(&c->sending[i].batches);
@@ -352,6 +366,8 @@ enum sm_err migrate__copy(struct migrate *m, const struct migrate_topic *t, int3
 	enum sm_err err = find_place(c, reterr);
 	if (!err)
 		err = copy_rest(c, reterr);
+	if (err && c->unnoted)
+		(void)!save(c, &c->acknowledged, NULL);
 	if (!err) {
 		tell_progress(c);
 		tell_open(c);

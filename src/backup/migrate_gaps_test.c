@@ -239,6 +239,66 @@ static void an_append_that_fails_is_made_once(void **state)
 		}
 }
 
+/* A second passes at each look. */
+static uint64_t leap(struct clock *clock)
+{
+	static _Atomic uint64_t now_ns;
+	return now_ns += UINT64_C(1000000000);
+}
+static struct clock leaping = {.monotonic_ns = leap};
+
+/* How often a migration changes its notes. */
+static uint64_t changes_of_notes(struct clock *clock)
+{
+	struct two_logs b;
+	struct io_fault_plan plan = {0};
+	struct io *io = io_fault_new(&plan);
+	two_begin(&b);
+	fill(&b);
+	b.options.io = io;
+	b.options.clock = clock;
+	two_copied(&b);
+	uint64_t calls = io_fault_calls(io);
+	b.options.io = NULL;
+	io_fault_free(io);
+	finish(&b);
+	two_end(&b);
+	return calls;
+}
+
+static void notes_are_written_when_it_is_time(void **state)
+{
+	struct clock_manual still;
+	clock_manual_init(&still, 1);
+	uint64_t few = changes_of_notes(&still.clock), many = changes_of_notes(&leaping);
+	/* Each takes some calls, and there are some appends of a MiB. */
+	if (many < few + 12)
+		fail_msg("%llu calls, %llu with a note for each append", (unsigned long long)few, (unsigned long long)many);
+}
+
+/* What was acknowledged is noted when a run ends in the middle, whatever the time is. */
+static void a_run_that_ends_early_notes_where_it_was(void **state)
+{
+	struct two_logs b;
+	struct sm_error error;
+	struct migrate_log_report *report;
+	struct clock_manual still;
+	char notes[100];
+	clock_manual_init(&still, 1);
+	two_begin(&b);
+	fill(&b);
+	b.options.clock = &still.clock;
+	b.target.fail_at = 5;
+	assert_int_equal(two_run(&b, &report, &error), SM_UNAVAILABLE);
+	snprintf(notes, sizeof notes, "%s/topics/t/0", b.state);
+	assert_int_equal(access(notes, F_OK), 0);
+	int64_t there = two_end_of(b.inner, "t", 0);
+	assert_true(there > 4000);
+	assert_int_equal(two_copied(&b), FILLED - there);
+	finish(&b);
+	two_end(&b);
+}
+
 /* Every change of the notes fails once, and with it all that follow: as if the process were dead. */
 static void notes_that_cannot_be_written_cost_nothing(void **state)
 {
@@ -252,6 +312,7 @@ static void notes_that_cannot_be_written_cost_nothing(void **state)
 		two_begin(&b);
 		fill(&b);
 		b.options.io = io;
+		b.options.clock = &leaping;
 		enum sm_err err = two_run(&b, &report, &error);
 		if (!err) { /* it had fewer */
 			calls = io_fault_calls(io);
@@ -408,6 +469,8 @@ int main(void)
 		cmocka_unit_test(records_that_the_source_has_deleted_are_told),
 		cmocka_unit_test(old_records_outlive_the_copy_whatever_the_topic_says),
 		cmocka_unit_test(an_append_that_fails_is_made_once),
+		cmocka_unit_test(notes_are_written_when_it_is_time),
+		cmocka_unit_test(a_run_that_ends_early_notes_where_it_was),
 		cmocka_unit_test(notes_that_cannot_be_written_cost_nothing),
 		cmocka_unit_test(a_second_writer_is_noticed),
 		cmocka_unit_test(one_migration_at_a_time_and_each_with_its_own_notes),

@@ -22,6 +22,7 @@ struct migrate_topic {
 struct migrate {
 	const struct migrate_log_options *o;
 	struct io *io;
+	struct clock *clock;
 	struct io_file lock;
 	struct arena arena; /* of the topics */
 	struct migrate_topic *topics;
@@ -84,7 +85,7 @@ struct migrate_notes {
 	struct uuid source_id, target_id;
 	struct migrate_point begin;  /* nothing is copied yet */
 	struct migrate_point before; /* the tip before the last one: a start compares from here on */
-	struct migrate_point tip;    /* acknowledged */
+	struct migrate_point tip;    /* acknowledged, MIGRATE_NOTE_MS ago at most */
 	struct migrate_point proven; /* the target was read again so far */
 	/* Where the distance between the offsets changes, in order. Records from one place to the next follow without a gap, except
 	 * right before the next, unless some were forgotten. */

@@ -5,6 +5,7 @@
 #define MIGRATE_READ_BYTES (1u << 20)     /* of one read */
 #define MIGRATE_APPEND_BYTES (1u << 20)   /* of one append, but for a batch that is larger alone */
 #define MIGRATE_BATCH_BYTES (900u << 10)  /* records of one batch, not compressed; below what any topic takes unless told otherwise */
+#define MIGRATE_NOTE_MS 1000              /* between two notes of how far a partition has come */
 #define MIGRATE_PLACES_MAX 1024           /* of one partition's table of offsets; above, every second one is forgotten */
 #define MIGRATE_NOTES_MAX (64u << 20)     /* bytes of one file of notes */
 #define MIGRATE_RETRY_MS 50               /* until an append or a read is tried again */
