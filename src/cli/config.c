@@ -405,6 +405,12 @@ enum sm_err authenticator_parse(const char *text, bool *ret_password)
 	return *ret_password || strcmp(text, "AllowAllAuthenticator") == 0 ? SM_OK : SM_INVALID;
 }
 
+enum sm_err holes_parse(const char *text, bool *ret_pass)
+{
+	*ret_pass = strcmp(text, "pass") == 0;
+	return *ret_pass || strcmp(text, "stop") == 0 ? SM_OK : SM_INVALID;
+}
+
 enum sm_err yes_no_parse(const char *text, bool *ret)
 {
 	*ret = strcmp(text, "yes") == 0;
@@ -587,6 +593,27 @@ static enum sm_err check_log(const struct config *c, const char *name, struct sm
 	return SM_OK;
 }
 
+static enum sm_err check_jobs(const struct config *c, const char *name, struct sm_error *reterr)
+{
+	bool pass;
+	for (uint32_t i = 0; i < c->stream_count; i++)
+		if (!*c->streams[i].sql)
+			return sm_fail(reterr, SM_INVALID, "%s: [stream %s]: sql = FILE is missing", name, c->streams[i].name);
+		else if (holes_parse(c->streams[i].holes, &pass))
+			return sm_fail(reterr, SM_INVALID, "%s: [stream %s]: holes = %s: give stop or pass", name, c->streams[i].name,
+				       c->streams[i].holes);
+	for (uint32_t i = 0; i < c->job_count; i++)
+		if (!*c->jobs[i].sql == !*c->jobs[i].command)
+			return sm_fail(reterr, SM_INVALID, "%s: [job %s]: give either sql = FILE or command = ...", name, c->jobs[i].name);
+		else if (!*c->jobs[i].schedule)
+			return sm_fail(reterr, SM_INVALID, "%s: [job %s]: schedule is missing, as R/2026-01-01T00:00:00Z/PT1H", name,
+				       c->jobs[i].name);
+		else if (holes_parse(c->jobs[i].holes, &pass) || (pass && !*c->jobs[i].sql))
+			return sm_fail(reterr, SM_INVALID, "%s: [job %s]: holes = %s: give stop or, with sql, pass", name, c->jobs[i].name,
+				       c->jobs[i].holes);
+	return SM_OK;
+}
+
 enum sm_err config_check(const struct config *c, struct sm_error *reterr)
 {
 	const char *name = c->file ? c->file : "configuration";
@@ -616,16 +643,7 @@ enum sm_err config_check(const struct config *c, struct sm_error *reterr)
 		else if (*c->topics[i].key && !*c->topics[i].schema)
 			return sm_fail(reterr, SM_INVALID, "%s: [topic %s]: key = %s needs a schema that has this field", name,
 				       c->topics[i].name, c->topics[i].key);
-	for (uint32_t i = 0; i < c->stream_count; i++)
-		if (!*c->streams[i].sql)
-			return sm_fail(reterr, SM_INVALID, "%s: [stream %s]: sql = FILE is missing", name, c->streams[i].name);
-	for (uint32_t i = 0; i < c->job_count; i++)
-		if (!*c->jobs[i].sql == !*c->jobs[i].command)
-			return sm_fail(reterr, SM_INVALID, "%s: [job %s]: give either sql = FILE or command = ...", name, c->jobs[i].name);
-		else if (!*c->jobs[i].schedule)
-			return sm_fail(reterr, SM_INVALID, "%s: [job %s]: schedule is missing, as R/2026-01-01T00:00:00Z/PT1H", name,
-				       c->jobs[i].name);
-	return SM_OK;
+	return check_jobs(c, name, reterr);
 }
 
 const char *config_path(const struct config *c, const char *path, char *out, size_t size)

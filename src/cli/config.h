@@ -86,6 +86,8 @@ struct config_listener config_first_cql_listener(const struct config *config);
 bool config_is_cql(const struct config_listener *listener);
 /* "PasswordAuthenticator" or "AllowAllAuthenticator". Errors: SM_INVALID. */
 SM_MUST_CHECK enum sm_err authenticator_parse(const char *text, bool *ret_password);
+/* holes: "stop" or "pass". Errors: SM_INVALID. */
+SM_MUST_CHECK enum sm_err holes_parse(const char *text, bool *ret_pass);
 /* "yes" or "no". Errors: SM_INVALID. */
 SM_MUST_CHECK enum sm_err yes_no_parse(const char *text, bool *ret);
 /* "none" 0, "requested" 1, "required" 2, as enum net_tls_clients. Errors: SM_INVALID. */

@@ -89,6 +89,8 @@ static void config_names_the_line_of_what_is_wrong(void **state)
 	expect("[log]\nsasl.username = u\n", "are for log = kafka://");
 	expect("[job a]\nsql = x\n", "schedule is missing");
 	expect("[stream a]\ndedup = id\n", "sql = FILE is missing");
+	expect("[stream a]\nsql = a.sql\nholes = skip\n", "give stop or pass");
+	expect("[job a]\ncommand = true\nholes = pass\nschedule = R/2026-01-01T00:00:00Z/PT1H\n", "give stop or, with sql, pass");
 	char line[400];
 	memset(line, 'a', sizeof line - 1);
 	line[sizeof line - 1] = 0;

@@ -507,6 +507,7 @@ enum sm_err platform_stop(struct platform *p, struct sm_error *reterr)
 		free(p->topics[i].schema_text);
 	}
 	free(p->topics);
+	free(p->passing);
 	for (char **e = p->process_env; *e; e++)
 		free(*e);
 	if (p->lock_fd >= 0)

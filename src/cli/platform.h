@@ -40,6 +40,7 @@ struct platform {
 	struct platform_topic *topics;
 	uint32_t topic_count;
 	struct compute_env env;
+	struct compute_env *passing; /* platform_jobs.c */
 	struct http_server *http;
 	struct ingest *ingest;
 	struct auth_users *users; /* NULL: none are needed */

@@ -2,6 +2,8 @@
  * on a thread of its own, since it may take long and the pool is for short work. */
 #include "base/io.h"
 #include "base/json.h"
+#include "base/logging.h"
+#include "base/metrics.h"
 #include "cli/platform.h"
 #include "stream/stream.h"
 #include <pthread.h>
@@ -16,6 +18,7 @@ struct running {
 	pthread_t thread;
 	char *sql;
 	char *name;
+	const struct compute_env *env;
 	volatile bool cancel;
 	unsigned refs; /* the start, until it returns, and the end */
 };
@@ -57,6 +60,41 @@ static void end_task(struct running *r, const struct sm_error *error)
 	cluster_task_ended(task, error);
 }
 
+/* ---- holes = pass ---- */
+
+static void hole_was_passed(void *arg, const char *topic, int32_t partition, int64_t from, int64_t to)
+{
+	const char *name = arg;
+	metric_add_labelled(METRIC_OFFSETS_PASSED_OVER, name, to - from);
+	LOG_WARN("cli", "job %s: topic %s, partition %d: offsets %lld to %lld are damaged or lost; they were passed over", name, topic,
+		 (int)partition, (long long)from, (long long)to - 1);
+}
+
+/* The environments of streams and jobs that pass over holes, in the order of the configuration: streams first. They live as long as the
+ * platform, since work of a stream that was stopped may still be on the pool. */
+static enum sm_err make_passing(struct platform *p, struct sm_error *reterr)
+{
+	const struct config *c = p->config;
+	p->passing = calloc(c->stream_count + c->job_count + 1, sizeof *p->passing);
+	for (uint32_t i = 0; p->passing && i < c->stream_count + c->job_count; i++) {
+		bool job = i >= c->stream_count;
+		p->passing[i] = p->env;
+		p->passing[i].passed = hole_was_passed;
+		p->passing[i].passed_arg = (char *)(uintptr_t)(job ? c->jobs[i - c->stream_count].name : c->streams[i].name);
+	}
+	return p->passing ? SM_OK : sm_fail(reterr, SM_NO_MEMORY, "no memory");
+}
+
+static enum sm_err choose_env(struct running *r, uint32_t index, const char *holes, struct sm_error *reterr)
+{
+	struct platform *p = r->runner->platform;
+	bool pass;
+	if (holes_parse(holes, &pass))
+		return sm_fail(reterr, SM_INVALID, "holes = %s: give stop or pass", holes);
+	r->env = pass ? &p->passing[index] : &p->env;
+	return SM_OK;
+}
+
 /* ---- SQL jobs ---- */
 
 static enum sm_err count_rows(void *arg, uint32_t partition, struct batch *batch, struct sm_error *reterr)
@@ -68,7 +106,7 @@ static enum sm_err count_rows(void *arg, uint32_t partition, struct batch *batch
 static enum sm_err run_script(struct running *r, struct sm_error *reterr)
 {
 	struct sql_script *script;
-	struct compute_env env = r->runner->platform->env;
+	struct compute_env env = *r->env;
 	uint64_t epoch;
 	env.cancel = &r->cancel;
 	enum sm_err err = sql_parse(bytes_str(r->sql), &script, reterr);
@@ -130,6 +168,8 @@ static enum sm_err start_stream(struct running *r, const struct config_stream *f
 {
 	struct platform *p = r->runner->platform;
 	enum sm_err err = read_file_of(p, from->sql, &r->sql, reterr);
+	if (!err)
+		err = choose_env(r, (uint32_t)(from - p->config->streams), from->holes, reterr);
 	if (err)
 		return err;
 	struct stream_options options = {
@@ -139,7 +179,7 @@ static enum sm_err start_stream(struct running *r, const struct config_stream *f
 		.dead_letter = from->dead_letter,
 		.interval_ms = (uint32_t)(from->interval_ms ? from->interval_ms : p->config->batch_interval_ms),
 		.batch_records_max = (uint32_t)p->config->batch_records,
-		.env = &p->env,
+		.env = r->env,
 #ifdef SMACK_PLANT_FAULTS
 		.plant_count_twice = getenv("SMACK_FAULT_COUNT_TWICE") != NULL,
 #endif
@@ -164,6 +204,8 @@ static enum sm_err start_named(struct running *r, const json_t *smack, struct sm
 		if (strcmp(config->jobs[i].name, job) != 0 || !*config->jobs[i].sql)
 			continue;
 		char *text;
+		if ((err = choose_env(r, config->stream_count + i, config->jobs[i].holes, reterr)))
+			return err;
 		err = read_file_of(r->runner->platform, config->jobs[i].sql, &text, reterr);
 		return err ? err : start_sql(r, text, reterr);
 	}
@@ -187,6 +229,7 @@ static enum sm_err start(void *arg, struct cluster_task *task, const struct clus
 		return sm_fail(reterr, SM_NO_MEMORY, "no memory");
 	}
 	r->runner = runner;
+	r->env = &runner->platform->env;
 	r->task = task;
 	r->refs = 2;
 	/* Listed before it starts: it may end at once. */
@@ -221,6 +264,11 @@ enum sm_err platform_runner_new(struct platform *platform, struct platform_runne
 	struct platform_runner *runner = calloc(1, sizeof *runner);
 	if (!runner)
 		return sm_fail(reterr, SM_NO_MEMORY, "no memory");
+	enum sm_err err = make_passing(platform, reterr);
+	if (err) {
+		free(runner);
+		return err;
+	}
 	runner->platform = platform;
 	runner->table = (struct cluster_runner){start, stop, runner};
 	pthread_mutex_init(&runner->lock, NULL);

@@ -85,6 +85,10 @@ struct compute_env {
 	size_t memory_max;            /* 0: COMPUTE_MEMORY_MAX */
 	const char *default_keyspace; /* may be NULL */
 	volatile bool *cancel;        /* may be NULL; true: end with SM_CANCELLED */
+	/* Offsets from `from` to before `to` are damaged or lost and were passed over; told again when they are read again. Thread: any.
+	 * NULL: who comes to such offsets ends with SM_CORRUPT. */
+	void (*passed)(void *passed_arg, const char *topic, int32_t partition, int64_t from, int64_t to);
+	void *passed_arg;
 };
 struct dag_stats {
 	uint32_t stages, tasks, retries;

@@ -93,6 +93,8 @@ struct topic_scan {
 	struct dag_node node;
 	struct sm_log *log;
 	const struct schema *schema;
+	void (*passed)(void *passed_arg, const char *topic, int32_t partition, int64_t from, int64_t to);
+	void *passed_arg;
 	char *topic;
 	struct {
 		int64_t from, to;
@@ -132,6 +134,22 @@ static enum sm_err take_record_batch(struct topic_iterator *t, const struct log_
 	return err == SM_END ? SM_OK : err;
 }
 
+/* Go on behind a hole. */
+static enum sm_err pass_over(struct topic_iterator *t)
+{
+	const struct topic_scan *scan = t->scan;
+	int64_t to, end = scan->offsets[t->partition].to;
+	if (!scan->passed || !scan->log->ops->readable)
+		return SM_CORRUPT;
+	enum sm_err err = scan->log->ops->readable(scan->log, scan->topic, (int32_t)t->partition, t->next, &to);
+	if (err || to <= t->next) /* what is there now was damaged a moment ago: it is no hole of the log's */
+		return err ? err : SM_CORRUPT;
+	to = to < end ? to : end;
+	scan->passed(scan->passed_arg, scan->topic, (int32_t)t->partition, t->next, to);
+	t->next = to;
+	return SM_OK;
+}
+
 /* One read of the log: every record batch in it. */
 static enum sm_err take_slice(struct topic_iterator *t, struct batch *out)
 {
@@ -139,7 +157,7 @@ static enum sm_err take_slice(struct topic_iterator *t, struct batch *out)
 	struct log_read_result result;
 	enum sm_err err = log->ops->read(log, t->scan->topic, (int32_t)t->partition, t->next, COMPUTE_READ_BYTES, &result);
 	if (err)
-		return err;
+		return err == SM_CORRUPT ? pass_over(t) : err;
 	struct bytes data;
 	err = log_slice_bytes(&result.slice, &t->buffer, &t->buffer_cap, &data);
 	if (!err && data.size == 0)
@@ -256,6 +274,8 @@ enum sm_err dag_topic_scan(const struct compute_env *env, const char *topic, str
 		return sm_fail(reterr, SM_NO_MEMORY, "no memory for a scan");
 	scan->log = env->log;
 	scan->schema = schema;
+	scan->passed = env->passed;
+	scan->passed_arg = env->passed_arg;
 	scan->topic = strdup(topic);
 	err = scan->topic ? find_offsets(scan, reterr) : sm_fail(reterr, SM_NO_MEMORY, "no memory for a scan");
 	if (err)

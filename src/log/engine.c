@@ -138,6 +138,19 @@ static void records_delete(struct sm_log *log, const char *topic, int32_t partit
 	done(arg, err == SM_GONE ? SM_NOT_FOUND : err, -1);
 }
 
+static enum sm_err readable(struct sm_log *log, const char *topic, int32_t partition, int64_t offset, int64_t *ret_offset)
+{
+	int64_t end;
+	struct partition *p = log__topics_partition(engine_of(log), topic, partition);
+	if (!p)
+		return SM_NOT_FOUND;
+	enum sm_err err = log__partition_readable(p, offset, &offset);
+	if (!err && !(err = log__partition_offset_for(p, LOG_LATEST, &end, NULL)))
+		*ret_offset = offset < end ? offset : end;
+	log__partition_unref(p);
+	return err;
+}
+
 static enum sm_err partition_bytes(struct sm_log *log, const char *topic, int32_t partition, uint64_t *ret_bytes)
 {
 	struct partition *p = log__topics_partition(engine_of(log), topic, partition);
@@ -371,6 +384,7 @@ static const struct log_ops ops = {
 	.topic_delete = topic_delete,
 	.records_delete = records_delete,
 	.partition_bytes = partition_bytes,
+	.readable = readable,
 	.topics = topics,
 	.topics_release = topics_release,
 	.append = append,

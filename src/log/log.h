@@ -188,6 +188,9 @@ struct log_ops {
 	/* The same up to the high watermark, transactions or not. */
 	enum sm_err (*read_uncommitted)(struct sm_log *log, const char *topic, int32_t partition, int64_t offset, size_t bytes_max,
 					struct log_read_result *ret_result);
+	/* Where reading can go on behind a hole: the first offset at or after `offset` whose batch is there and right; if there is none,
+	 * where committed reads end. May block. NULL: an engine whose log another process keeps. Errors: as read. */
+	enum sm_err (*readable)(struct sm_log *log, const char *topic, int32_t partition, int64_t offset, int64_t *ret_offset);
 	void (*wait)(struct sm_log *log, struct log_wait *wait);
 	void (*wait_cancel)(struct sm_log *log, struct log_wait *wait); /* done(SM_CANCELLED) follows unless it was called already */
 	/* what: a time in ms (first record at or after it) or enum log_offset_of. ret_offset -1: none. ret_timestamp_ms may be NULL. */

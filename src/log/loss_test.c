@@ -66,9 +66,11 @@ static int read_what_is_left(struct bench_log *b, int32_t partition, int64_t fro
 		struct log_read_result r;
 		enum sm_err err = b->log->ops->read(b->log, TOPIC, partition, offset, 1, &r);
 		if (err) {
-			int64_t next;
+			int64_t next, told;
 			assert_int_equal(err, SM_CORRUPT);
 			assert_int_equal(log__partition_readable(p, offset, &next), SM_OK);
+			assert_int_equal(b->log->ops->readable(b->log, TOPIC, partition, offset, &told), SM_OK);
+			assert_int_equal(told, next);
 			assert_true(next > offset);
 			refused += (int)(next < to ? next - offset : to - offset);
 			offset = next;

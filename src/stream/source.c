@@ -182,6 +182,25 @@ int64_t stream_job_lag(const struct stream_job *job)
 	return lag;
 }
 
+/* Go on behind a hole, if the job is to. */
+static enum sm_err pass_over(struct reading *r)
+{
+	const struct compute_env *env = r->b->job->env;
+	struct source *s = &r->b->job->sources[r->source];
+	int64_t *end = &s->end[r->partition], to;
+	if (!env->passed || !env->log->ops->readable)
+		return SM_CORRUPT;
+	enum sm_err err = env->log->ops->readable(env->log, s->topic, r->partition, *end, &to);
+	if (err || to <= *end) /* what is there now was damaged a moment ago: it is no hole of the log's */
+		return err ? err : SM_CORRUPT;
+	if (s->told_partition != r->partition || to > s->told)
+		env->passed(env->passed_arg, s->topic, r->partition, *end, to);
+	s->told_partition = r->partition;
+	s->told = to;
+	*end = to;
+	return SM_OK;
+}
+
 static enum sm_err read_partition(struct reading *r, struct sm_error *reterr)
 {
 	struct stream_job *job = r->b->job;
@@ -194,7 +213,10 @@ static enum sm_err read_partition(struct reading *r, struct sm_error *reterr)
 	for (bool more = true; more;) {
 		struct log_read_result result;
 		int64_t before = *end;
-		if ((err = job->env->log->ops->read(job->env->log, s->topic, r->partition, *end, STREAM_READ_BYTES, &result)))
+		err = job->env->log->ops->read(job->env->log, s->topic, r->partition, *end, STREAM_READ_BYTES, &result);
+		if (err == SM_CORRUPT && (err = pass_over(r)) == SM_OK)
+			continue;
+		if (err)
 			return sm_fail(reterr, err,
 				       err == SM_OUT_OF_RANGE ? "topic %s, partition %d: offset %lld is not there (%s): retention removed "
 								"records before the job read them, or the topic was made anew; "

@@ -66,6 +66,45 @@ echo later | kcat -b "$kafka" -P -t hurt -p 0
 [ "$(kcat -b "$kafka" -q -C -e -t hurt -p 0 -o 60 -f '%o:%s')" = 60:later ] || fail "the log goes on at 60"
 stop_server
 
+# A stream and a job that are told to pass over holes do, and say so; without that they stop with an error that names the place.
+cat >"$dir/tables.cql" <<CQL
+CREATE KEYSPACE IF NOT EXISTS k WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1};
+CREATE TABLE IF NOT EXISTS k.stopping (p int PRIMARY KEY, n bigint);
+CREATE TABLE IF NOT EXISTS k.passing (p int PRIMARY KEY, n bigint);
+CREATE TABLE IF NOT EXISTS k.once (p int PRIMARY KEY, n bigint);
+CQL
+for table in stopping passing once; do
+	echo "INSERT INTO k.$table SELECT _partition AS p, count(*) AS n FROM hurt GROUP BY _partition" >"$dir/$table.sql"
+done
+cat >"$dir/smack.conf" <<CONF
+store.tables = tables.cql
+batch.interval = 100ms
+[stream stopping]
+sql = stopping.sql
+[stream passing]
+sql = passing.sql
+holes = pass
+[job once]
+sql = once.sql
+holes = pass
+schedule = R1/2020-01-01T00:00:00Z/PT1H
+CONF
+start_server --config "$dir/smack.conf"
+there=$((lost - 5 + cut - behind + 1))
+count() { # TABLE PARTITION COUNT
+	"$S" cql -d "$dir/data" -e "SELECT n FROM k.$1 WHERE p = $2" | grep -qx " *$3 *"
+}
+for table in passing once; do
+	poll 60 count $table 0 $there
+	poll 60 count $table 1 10
+	grep -q "job $table: topic hurt, partition 0: offsets $lost to $((behind - 1)) are damaged or lost; they were passed over" "$dir/server.err" ||
+		fail "job $table does not say what it passed over"
+	curl -sf "$URL/metrics" | grep -q "smack_offsets_passed_over_total{job=\"$table\"}" || fail "it is not counted"
+done
+poll 60 grep -q 'stopping.*hurt, partition 0, at offset 0' "$dir/server.err"
+! count stopping 0 "$there" || fail "the other stream went on"
+stop_server
+
 # One file that its partition cannot do without: it is offline, the others are not.
 printf 'twelve bytes' >"$dir/data/log/hurt-1/start"
 start_server
