@@ -57,6 +57,9 @@ static rocksdb_compactionfilter_t *filter_new(void *state, rocksdb_compactionfil
 		struct store__schema *schema = store__engine_schema(engine);
 		store__judge_init(&f->judge, engine->rocks.db, schema, (int64_t)(clock_wall_us(engine->clock) / 1000000), false);
 		store__schema_unref(schema);
+		/* a look at the row of each entry: only where the sweep has found that it pays */
+		if (rocksdb_compactionfiltercontext_is_manual_compaction(context))
+			f->judge.entries_of = engine;
 		f->on = true;
 	}
 	compacting = f;

@@ -1,8 +1,10 @@
 /* Reading: rows of one partition or of a range of tokens, in order, resolved with the deletions that cover them.
  *
  * A partition is entered at its first key: its deletion, static cells and range deletions are taken up, then its rows follow. The row
- * of a full primary key needs one Get instead, if its table has neither static columns nor any range or partition deletion. */
-#include "store/store_internal.h"
+ * of a full primary key needs one Get instead, if its table has neither static columns nor any range or partition deletion.
+ *
+ * Reads with a condition are index_read.c's, which sends a cursor of its own from partition to partition. */
+#include "store/index.h"
 #include "base/metrics.h"
 #include <rocksdb/c.h>
 #include <stdlib.h>
@@ -14,7 +16,9 @@ struct store_cursor {
 	struct store__engine *engine;
 	struct store__table *table;
 	struct store__table *now; /* where its rows are: the same, or what a truncation made of it */
-	int64_t newest_us;        /* of all that was decoded */
+	struct store__by_index *by_index;
+	bool aimed, heads_known; /* sent to partitions, through an iterator that is not its own; prefix is one whose deletions are known */
+	int64_t newest_us;       /* of all that was decoded */
 	int64_t now_s;
 	bool point, whole_tokens, reverse, statics_only, cached_only;
 	bool notes_times;         /* of rows: for transactions */
@@ -88,7 +92,8 @@ void store__cursor_close(struct store_cursor *c)
 		return;
 	if (c->row_count)
 		metric_add(METRIC_STORE_ROWS_READ, c->row_count);
-	if (c->it)
+	store__by_index_close(c->by_index);
+	if (c->it && !c->aimed)
 		rocksdb_iter_destroy(c->it);
 	if (c->options)
 		rocksdb_readoptions_destroy(c->options);
@@ -205,7 +210,16 @@ enum sm_err store__cursor_open_now(struct sm_store *store, const struct store_re
 	struct store_cursor *c = cursor_new(store__engine_of(store), read, now);
 	if (!c)
 		return sm_fail(reterr, SM_NO_MEMORY, "out of memory");
-	enum sm_err err = set_bounds(c, read);
+	enum sm_err err;
+	if (read->where) {
+		err = store__by_index_open(c->engine, read, &c->by_index, reterr);
+		if (err)
+			store__cursor_close(c);
+		else
+			*ret_cursor = c;
+		return err;
+	}
+	err = set_bounds(c, read);
 	if (!err && (c->lower.failed || c->upper.failed || c->start.failed || c->after.failed || c->slice_bytes.failed))
 		err = SM_NO_MEMORY;
 	if (err) {
@@ -615,11 +629,39 @@ static enum sm_err leave_partition(struct store_cursor *c)
 	return SM_OK;
 }
 
+/* Go to the partition and slice that the cursor is aimed at. */
+static enum sm_err enter_aimed(struct store_cursor *c)
+{
+	if (store__damage_hits(c->engine->damage, buf_bytes(&c->prefix), buf_bytes(&c->upper)))
+		return SM_CORRUPT;
+	if (!c->heads_known && (c->table->public.static_count || atomic_load(&c->now->state->deletions))) {
+		seek(c, STORE_KEY_PARTITION_DELETION, bytes_of(NULL, 0), false);
+		if (rocksdb_iter_valid(c->it) && !in_partition(c, iterator_key(c)))
+			return SM_END;
+		enum sm_err err = enter_partition(c);
+		c->heads_known = !err;
+		return err;
+	}
+	size_t size = c->prefix.end - STORE_KEY_PARTITION_AT - 2;
+	struct bytes partition = bytes_of(c->prefix.data + STORE_KEY_PARTITION_AT + 2, size);
+	c->emitted = c->skip = c->advance = false;
+	c->in_partition = true;
+	c->row.token = c->token = (int64_t)(be64_get(c->prefix.data + STORE_KEY_TOKEN_AT) ^ 1ull << 63);
+	clear_row(c, 0);
+	enum sm_err err = store__partition_cells(&c->table->public, partition, c->cells);
+	if (!err && !(c->statics_only && c->static_live)) {
+		if (c->slice.lower.size == 0 && !c->has_after)
+			seek(c, STORE_KEY_ROW, bytes_of(NULL, 0), false);
+		seek_rows(c);
+	}
+	return err;
+}
+
 static enum sm_err iterate(struct store_cursor *c)
 {
 	enum sm_err err = c->begun ? SM_OK : begin(c);
 	while (!err) {
-		if (!c->in_partition && (err = enter_partition(c)))
+		if (!c->in_partition && (err = c->aimed ? enter_aimed(c) : enter_partition(c)))
 			break;
 		if (c->statics_only && c->emitted)
 			err = SM_END;
@@ -646,14 +688,16 @@ static enum sm_err iterate(struct store_cursor *c)
 
 enum sm_err store__cursor_next(struct store_cursor *c, const struct store_row **ret_row)
 {
+	if (c->by_index)
+		return store__by_index_next(c->by_index, ret_row);
 	if (c->err)
 		return c->err;
 	if (c->end)
 		return SM_END;
 	enum sm_err err = SM_AGAIN;
-	if (!c->entered && (err = store__enter(c->engine, !c->cached_only, NULL)))
+	if (!c->aimed && !c->entered && (err = store__enter(c->engine, !c->cached_only, NULL)))
 		return err;
-	c->entered = true;
+	c->entered = !c->aimed;
 	if (c->point) {
 		err = point_next(c);
 		if (err == SM_AGAIN && !c->point)
@@ -670,5 +714,56 @@ enum sm_err store__cursor_next(struct store_cursor *c, const struct store_row **
 	}
 	c->row_count++;
 	*ret_row = &c->row;
+	return SM_OK;
+}
+
+/* ---- cursors that are sent to partitions ---- */
+
+enum sm_err store__cursor_open_aimed(struct store__engine *engine, const struct store_read *read, rocksdb_iterator_t *it,
+				     struct store_cursor **ret_cursor)
+{
+	struct store_cursor *c = cursor_new(engine, read, NULL);
+	if (!c)
+		return SM_NO_MEMORY;
+	c->aimed = c->begun = c->end = true;
+	c->whole_tokens = c->reverse = false;
+	c->it = it;
+	*ret_cursor = c;
+	return SM_OK;
+}
+
+enum sm_err store__cursor_aim(struct store_cursor *c, const struct store__aim *aim)
+{
+	if (c->err && c->err != SM_END)
+		return c->err;
+	if (!bytes_equal(aim->prefix, buf_bytes(&c->prefix))) {
+		buf_clear(&c->prefix);
+		buf_append_bytes(&c->prefix, aim->prefix);
+		buf_clear(&c->upper);
+		buf_append_bytes(&c->upper, aim->prefix);
+		buf_u8(&c->upper, STORE_KEY_END);
+		buf_clear(&c->static_bytes);
+		store__ranges_clear(&c->ranges);
+		c->statics.cell_count = 0;
+		c->static_live = c->heads_known = false;
+		c->deleted_us = STORE_NO_TIME;
+	}
+	size_t lower = aim->slice.lower.size;
+	buf_clear(&c->slice_bytes);
+	buf_append_bytes(&c->slice_bytes, aim->slice.lower);
+	buf_append_bytes(&c->slice_bytes, aim->slice.upper);
+	buf_clear(&c->after);
+	buf_append_bytes(&c->after, aim->after);
+	if (c->prefix.failed || c->upper.failed || c->slice_bytes.failed || c->after.failed)
+		return SM_NO_MEMORY;
+	c->slice = (struct store_span){.has_upper = aim->slice.has_upper};
+	if (c->slice_bytes.end) {
+		c->slice.lower = bytes_of(c->slice_bytes.data, lower);
+		c->slice.upper = bytes_of(c->slice_bytes.data + lower, aim->slice.upper.size);
+	}
+	c->has_after = aim->after.data != NULL;
+	c->unbounded = aim->whole;
+	c->in_partition = c->end = false;
+	c->err = SM_OK;
 	return SM_OK;
 }

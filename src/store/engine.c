@@ -1,4 +1,5 @@
 /* The embedded engine: opening and closing, the table of calls, schema changes. */
+#include "store/index.h"
 #include "store/purge.h"
 #include "base/io.h"
 #include <rocksdb/c.h>
@@ -62,6 +63,8 @@ static enum sm_err change_now(struct store__engine *engine, const struct store_c
 		store__schema_step_done(&step);
 		if (!err)
 			engine->next_table_number = next;
+		if (!err)
+			store__builder_wake(engine->builder);
 	}
 	pthread_mutex_unlock(&engine->change_lock);
 	return err;
@@ -152,11 +155,13 @@ static enum sm_err op_checkpoint(struct sm_store *store, const char *dir, struct
 
 static void engine_free(struct store__engine *engine)
 {
+	store__builder_free(engine->builder);
 	store__sweep_free(engine->sweep);
 	store__rocks_close(&engine->rocks);
 	free(engine->purge);
 	store__gate_done(&engine->gate);
 	store__damage_free(engine->damage);
+	store__built_free(engine->built);
 	store__schema_unref(engine->schema);
 	pthread_mutex_destroy(&engine->schema_lock);
 	pthread_mutex_destroy(&engine->change_lock);
@@ -168,6 +173,8 @@ static enum sm_err op_close(struct sm_store *store, struct sm_error *reterr)
 {
 	struct store__engine *engine = store__engine_of(store);
 	bool writable = engine->writer;
+	store__builder_free(engine->builder);
+	engine->builder = NULL;
 	store__sweep_free(engine->sweep);
 	engine->sweep = NULL;
 	enum sm_err err = store__writer_free(engine->writer, reterr);
@@ -216,7 +223,8 @@ static struct store__engine *engine_new(const struct store_ops *ops, const char 
 	pthread_mutex_init(&e->change_lock, NULL);
 	store__gate_init(&e->gate);
 	e->dir = strdup(dir);
-	if (!e->dir) {
+	e->built = store__built_new();
+	if (!e->dir || !e->built) {
 		engine_free(e);
 		return NULL;
 	}
@@ -263,7 +271,10 @@ static enum sm_err begin(struct store__engine *e, const struct store_embedded_op
 		return SM_OK;
 	}
 	atomic_store(&e->purge->on, true);
-	return store__sweep_new(e, &e->sweep, reterr);
+	if ((err = store__sweep_new(e, &e->sweep, reterr)) || (err = store__builder_new(e, &e->builder, reterr)))
+		return err;
+	store__builder_wake(e->builder);
+	return SM_OK;
 }
 
 enum sm_err store_embedded_open(const struct store_embedded_options *options, struct sm_store **ret_store, struct sm_error *reterr)

@@ -1,5 +1,6 @@
-/* What the directory holds besides rows: the format, the schema, which tables have had deletions, the jobs' epochs. */
-#include "store/store_internal.h"
+/* What the directory holds besides rows: the format, the schema, which tables have had deletions, which indexes are built, the jobs'
+ * epochs. */
+#include "store/index.h"
 #include <rocksdb/c.h>
 #include <stdlib.h>
 
@@ -99,6 +100,11 @@ static enum sm_err load_one(struct store__engine *engine, struct loading *l, str
 			return SM_CORRUPT;
 		buf_append_bytes(deletions, rest);
 		return deletions->failed ? SM_NO_MEMORY : SM_OK;
+	}
+	if (named(key, STORE_SYSTEM_INDEX, &rest)) {
+		if (rest.size != 4 || value.size == 0)
+			return SM_CORRUPT;
+		return value.data[0] == 1 ? store__built_add(engine->built, be32_get(rest.data)) : SM_OK;
 	}
 	if (named(key, STORE_SYSTEM_FORMAT, &rest) && value.size == 4)
 		return SM_OK;

@@ -42,12 +42,15 @@ struct store__judge {
 	struct rocksdb_t *db;
 	struct store__schema *schema; /* counted */
 	int64_t now_s;
-	bool whole;      /* the values that are judged are all that there is of their keys */
+	bool whole;                       /* the values that are judged are all that there is of their keys */
+	struct store__engine *entries_of; /* judge entries of indexes, too; NULL: they stay */
+	struct store__stale *stale;
 	uint32_t budget; /* keys that may still be looked at for deletions */
 	struct store__table *table;
 	struct rocksdb_readoptions_t *options;
-	struct store__look same, heads; /* along the keys that are judged; at the partition's beginning, and where deletions reach */
-	struct buf partition;           /* whose deletions are known: */
+	/* Along the keys that are judged; at the partition's beginning, and where deletions reach; at the rows of entries. */
+	struct store__look same, heads, rows;
+	struct buf partition; /* whose deletions are known: */
 	int64_t deleted_us;
 	struct store__ranges ranges;
 	struct store__row row, other;

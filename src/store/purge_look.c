@@ -1,6 +1,7 @@
 /* The rule of purge.c on one key of the database: which deletions cover it, which other pieces of it there are, and for a deletion whether
  * anything that it covers is left. All three are looked up with iterators in the thread that compacts; the merge operator, which RocksDB
  * calls in that same thread for each key that such an iterator comes to, tells the pieces (store__judge_note). */
+#include "store/index.h"
 #include "store/purge.h"
 #include <rocksdb/c.h>
 #include <stdlib.h>
@@ -33,8 +34,10 @@ static void look_done(struct store__look *l)
 
 void store__judge_done(struct store__judge *j)
 {
+	store__stale_free(j->stale);
 	look_done(&j->same);
 	look_done(&j->heads);
+	look_done(&j->rows);
 	if (j->options)
 		rocksdb_readoptions_destroy(j->options);
 	buf_done(&j->partition);
@@ -259,6 +262,26 @@ static bool judge_deletion(struct store__judge *j, const struct store_key *key)
 	return true;
 }
 
+/* Is the key an entry of an index that nobody needs? Its row is read; the merge operator must not judge what that comes to. */
+static bool is_stale_entry(struct store__judge *j, struct bytes key)
+{
+	struct store__look *l = &j->rows;
+	if (!j->entries_of || key.size < 4 || be32_get(key.data) < STORE_TABLE_NUMBER_MIN)
+		return false;
+	if (!l->it) {
+		j->options = j->options ? j->options : rocksdb_readoptions_create();
+		rocksdb_readoptions_set_fill_cache(j->options, 0);
+		l->it = rocksdb_create_iterator(j->db, j->options);
+	}
+	if (!j->stale && store__stale_new(j->entries_of, j->schema, l->it, j->now_s, &j->stale))
+		return false;
+	looking = l;
+	looking_for = j;
+	bool stale = store__stale_is(j->stale, key);
+	looking = NULL;
+	return stale;
+}
+
 static bool find_table(struct store__judge *j, struct bytes key)
 {
 	uint32_t number = key.size < 4 ? 0 : be32_get(key.data);
@@ -273,7 +296,9 @@ enum store__fate store__judge(struct store__judge *j, struct bytes key, struct b
 {
 	struct store_key k;
 	bool changed;
-	if (!find_table(j, key) || store__key_decode(key, &k) || store__row_decode(value, &j->row))
+	if (!find_table(j, key))
+		return is_stale_entry(j, key) ? STORE_FATE_DROP : STORE_FATE_KEEP;
+	if (store__key_decode(key, &k) || store__row_decode(value, &j->row))
 		return STORE_FATE_KEEP;
 	if (k.kind == STORE_KEY_PARTITION_DELETION || k.kind == STORE_KEY_RANGE_DELETION) {
 		changed = judge_deletion(j, &k);

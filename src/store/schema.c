@@ -1,5 +1,5 @@
 /* Pictures of the schema: counted, immutable. A change makes a new picture that shares the tables which it did not touch. */
-#include "store/store_internal.h"
+#include "store/index.h"
 #include <assert.h>
 #include <stdlib.h>
 
@@ -198,6 +198,8 @@ enum sm_err store__table_new(const struct store_table *from, uint32_t next_colum
 		err = sm_fail(reterr, SM_NO_MEMORY, "out of memory");
 	else if (!(err = copy_columns(t, from, reterr)) && !index_columns(t))
 		err = sm_fail(reterr, SM_NO_MEMORY, "out of memory");
+	if (!err)
+		err = store__indexes_copy(t, from, reterr);
 	if (err) {
 		store__table_unref(t);
 		return err;

@@ -1,5 +1,5 @@
 /* What a change of the schema makes: the new picture and the keys that are written. */
-#include "store/store_internal.h"
+#include "store/index.h"
 #include <stdlib.h>
 
 /* The new picture's parts while it is made. */
@@ -109,7 +109,7 @@ static enum sm_err drop_keyspace(struct draft *d, const struct store_change *cha
 	uint32_t kept = 0;
 	for (uint32_t i = 0; i < d->table_count; i++) {
 		if (strcmp(d->tables[i]->public.keyspace, change->keyspace) == 0)
-			store__delete_table(ops, d->tables[i]->public.number);
+			store__delete_table(ops, &d->tables[i]->public);
 		else
 			d->tables[kept++] = d->tables[i];
 	}
@@ -134,6 +134,50 @@ static enum sm_err check_table(const struct store_table *t, struct sm_error *ret
 	if (t->gc_grace_s < 0)
 		return sm_fail(reterr, SM_INVALID, "gc_grace_seconds must not be negative (got %d)", t->gc_grace_s);
 	return options_ok(t->options, t->option_count, reterr);
+}
+
+/* Indexes that are new get numbers. empty: they all are, and there is nothing to build. */
+static enum sm_err number_indexes(struct draft *d, struct store_table *t, struct store__schema_step *step, bool empty,
+				  struct sm_error *reterr)
+{
+	struct store_index *indexes = arena_alloc(&d->arena, (t->index_count + 1u) * sizeof *indexes);
+	if (!indexes)
+		return sm_fail(reterr, SM_NO_MEMORY, "out of memory");
+	for (uint16_t i = 0; i < t->index_count; i++) {
+		indexes[i] = t->indexes[i];
+		if (!empty && indexes[i].number)
+			continue;
+		if (step->next_table_number == UINT32_MAX)
+			return sm_fail(reterr, SM_TOO_LARGE, "all table numbers are used up");
+		indexes[i].number = step->next_table_number++;
+		if (empty)
+			store__index_put_built(&step->ops, indexes[i].number);
+	}
+	t->indexes = indexes;
+	return SM_OK;
+}
+
+static const struct store_index *index_by_number(const struct store_table *t, uint32_t number)
+{
+	for (uint16_t i = 0; i < t->index_count; i++)
+		if (t->indexes[i].number == number)
+			return &t->indexes[i];
+	return NULL;
+}
+
+/* Indexes of an altered table: those with a number are as they were, new ones have none, and what is not there any more goes. */
+static enum sm_err altered_indexes(struct draft *d, const struct store_table *old, struct store_table *t, struct store__schema_step *step,
+				   struct sm_error *reterr)
+{
+	for (uint16_t i = 0; i < t->index_count; i++) {
+		const struct store_index *x = &t->indexes[i], *was = x->number ? index_by_number(old, x->number) : NULL;
+		if (x->number && (!was || was->part != x->part || strcmp(was->column, x->column) != 0))
+			return sm_fail(reterr, SM_INVALID, "Index '%s' cannot be changed: drop it and create it anew", x->name);
+	}
+	for (uint16_t i = 0; i < old->index_count; i++)
+		if (!index_by_number(t, old->indexes[i].number))
+			store__index_delete(&step->ops, old->indexes[i].number);
+	return number_indexes(d, t, step, false, reterr);
 }
 
 static enum sm_err create_table(struct draft *d, const struct store_change *change, struct store__schema_step *step,
@@ -167,7 +211,9 @@ static enum sm_err create_table(struct draft *d, const struct store_change *chan
 	t.number = step->next_table_number++;
 	uuid_random(&t.id);
 	struct store__table *table;
-	err = store__table_new(&t, t.column_count + 1u, NULL, &table, reterr);
+	err = number_indexes(d, &t, step, true, reterr);
+	if (!err)
+		err = store__table_new(&t, t.column_count + 1u, NULL, &table, reterr);
 	free(columns);
 	if (err)
 		return err;
@@ -256,6 +302,8 @@ static enum sm_err alter_table(struct draft *d, const struct store_change *chang
 	err = altered_columns(old, &t, columns, &next_id, reterr);
 	t.columns = columns;
 	if (!err)
+		err = altered_indexes(d, &old->public, &t, step, reterr);
+	if (!err)
 		err = store__table_new(&t, next_id, old->state, &table, reterr);
 	free(columns);
 	if (err)
@@ -271,7 +319,7 @@ static enum sm_err drop_table(struct draft *d, const struct store_change *change
 	struct store__table **at = draft_table(d, change->keyspace, change->table);
 	if (!at)
 		return sm_fail(reterr, SM_NOT_FOUND, "Table '%s.%s' doesn't exist", change->keyspace, change->table);
-	store__delete_table(&step->ops, (*at)->public.number);
+	store__delete_table(&step->ops, &(*at)->public);
 	*at = d->tables[--d->table_count];
 	return SM_OK;
 }
@@ -288,12 +336,12 @@ static enum sm_err truncate_table(struct draft *d, const struct store_change *ch
 	struct store_table t = (*at)->public;
 	step->truncated_from = t.number;
 	step->truncated_to = t.number = step->next_table_number++;
-	enum sm_err err = store__table_new(&t, (*at)->next_column_id, NULL, &table, reterr);
-	if (err)
+	enum sm_err err = number_indexes(d, &t, step, true, reterr);
+	if (err || (err = store__table_new(&t, (*at)->next_column_id, NULL, &table, reterr)))
 		return err;
+	store__delete_table(&step->ops, &(*at)->public);
 	*at = table;
 	made(d, table);
-	store__delete_table(&step->ops, step->truncated_from);
 	store__put_table(&step->ops, table);
 	return SM_OK;
 }

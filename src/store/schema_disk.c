@@ -9,15 +9,17 @@
  *   type/KEYSPACE.NAME    a user type
  *   deletions/NUMBER      empty; there if the table has range or partition deletions
  *   epoch/JOB             be64: the epoch that the job was given last
+ *   index/NUMBER          u8 1: all entries are there; or u8 0 and the last key of the table whose entries are (index_build.c)
  *
  * A text T is [uvarint size][bytes]. An option list is [uvarint count] and a name T and a value T each.
  *   keyspace: u8 1 (version of the record) | u8 durable writes | replication: option list
  *   table:    u8 1 | T keyspace | T name | 16 uuid | uvarint next column id | uvarint default ttl | uvarint gc grace | option list
  *             | uvarint columns | each: T name, type, u8 kind, uvarint position, u8 descending, uvarint id
+ *             | since format 3: uvarint indexes | each: T name, T column, u8 part, T definition, be32 number
  *   user type: u8 1 | type
  *   type:     uvarint CQL's number, + 65536 if frozen | uvarint elements | the elements' types; then of a vector: uvarint dimension;
  *             of a user type: T keyspace | T name | each field's name as T. A table holds its user types whole, as they are now. */
-#include "store/store_internal.h"
+#include "store/index.h"
 #include <stdlib.h>
 
 #define RECORD_VERSION 1
@@ -125,6 +127,15 @@ void store__put_table(struct buf *ops, const struct store__table *table)
 		buf_u8(ops, c->descending);
 		buf_uvarint(ops, c->id);
 	}
+	buf_uvarint(ops, t->index_count);
+	for (uint16_t i = 0; i < t->index_count; i++) {
+		const struct store_index *x = &t->indexes[i];
+		put_text(ops, x->name);
+		put_text(ops, x->column);
+		buf_u8(ops, (uint8_t)x->part);
+		put_text(ops, x->definition);
+		buf_be32(ops, x->number);
+	}
 	store__op_end(ops, at);
 }
 
@@ -133,14 +144,17 @@ void store__delete_keyspace(struct buf *ops, const char *keyspace)
 	store__op_end(ops, begin(ops, STORE_OP_DELETE, STORE_SYSTEM_KEYSPACE, bytes_str(keyspace)));
 }
 
-void store__delete_table(struct buf *ops, uint32_t number)
+void store__delete_table(struct buf *ops, const struct store_table *table)
 {
 	uint8_t from[4], to[4];
+	uint32_t number = table->number;
 	be32_put(from, number);
 	be32_put(to, number + 1);
 	store__op_end(ops, begin(ops, STORE_OP_DELETE, STORE_SYSTEM_TABLE, bytes_of(from, 4)));
 	store__op_end(ops, begin(ops, STORE_OP_DELETE, STORE_SYSTEM_DELETIONS, bytes_of(from, 4)));
 	store__op(ops, STORE_OP_DELETE_RANGE, bytes_of(from, 4), bytes_of(to, 4));
+	for (uint16_t i = 0; i < table->index_count; i++)
+		store__index_delete(ops, table->indexes[i].number);
 }
 
 void store__put_schema(struct buf *ops, struct uuid version, uint32_t next_table_number)
@@ -284,6 +298,31 @@ static bool get_columns(struct byte_reader *r, struct arena *arena, uint32_t nex
 	return true;
 }
 
+static bool get_indexes(struct byte_reader *r, struct arena *arena, struct store_table *t)
+{
+	uint64_t count = reader_left(r) ? reader_uvarint(r) : 0; /* an older format has none */
+	if (r->failed || count > STORE_INDEXES_MAX) {
+		r->failed = true;
+		return false;
+	}
+	struct store_index *indexes = arena_alloc(arena, ((size_t)count + 1) * sizeof *indexes);
+	for (uint64_t i = 0; indexes && i < count; i++) {
+		struct store_index *x = &indexes[i];
+		x->name = get_text(r, arena);
+		x->column = get_text(r, arena);
+		uint8_t part = reader_u8(r);
+		x->part = part;
+		x->definition = get_text(r, arena);
+		x->number = reader_be32(r);
+		r->failed |= part > STORE_INDEX_ENTRIES || x->number == 0;
+		if (r->failed || !x->name || !x->column || !x->definition)
+			return false;
+	}
+	t->indexes = indexes;
+	t->index_count = (uint16_t)count;
+	return indexes != NULL;
+}
+
 enum sm_err store__table_decode(uint32_t number, struct bytes value, struct store__table **ret_table)
 {
 	struct byte_reader r = byte_reader(value);
@@ -303,8 +342,8 @@ enum sm_err store__table_decode(uint32_t number, struct bytes value, struct stor
 	if (next_column_id > STORE_COLUMN_IDS_MAX || ttl > INT32_MAX || gc_grace > INT32_MAX)
 		r.failed = true;
 	t.options = get_options(&r, &arena, &t.option_count);
-	bool columns = get_columns(&r, &arena, (uint32_t)next_column_id, &t);
-	enum sm_err err = end_of(&r, !t.keyspace || !t.name || !t.options || !columns);
+	bool rest = get_columns(&r, &arena, (uint32_t)next_column_id, &t) && get_indexes(&r, &arena, &t);
+	enum sm_err err = end_of(&r, !t.keyspace || !t.name || !t.options || !rest);
 	if (!err && (err = store__table_new(&t, (uint32_t)next_column_id, NULL, ret_table, NULL)) && err != SM_NO_MEMORY)
 		err = SM_CORRUPT;
 	arena_done(&arena);

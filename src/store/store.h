@@ -76,6 +76,19 @@ struct store_column {
 	bool descending;   /* clustering order */
 	uint32_t id;       /* stable across renames and drops: what is on disk */
 };
+/* What of a column an index has entries for. */
+enum store_index_part {
+	STORE_INDEX_WHOLE,   /* its value; of what is frozen, all of it */
+	STORE_INDEX_VALUES,  /* each element of a list or set, each value of a map that is not frozen */
+	STORE_INDEX_KEYS,    /* each key of a map that is not frozen */
+	STORE_INDEX_ENTRIES, /* each key with its value of such a map */
+};
+struct store_index {
+	const char *name, *column;
+	enum store_index_part part;
+	const char *definition; /* whoever made it keeps here what it wants; not NULL */
+	uint32_t number;        /* given by the engine: 0 in new ones */
+};
 struct store_option {
 	const char *name, *value; /* table or keyspace options as written: gc_grace_seconds = 864000 */
 };
@@ -87,6 +100,8 @@ struct store_table {
 	uint16_t column_count, partition_key_count, clustering_count, static_count, regular_count;
 	const struct store_option *options;
 	uint32_t option_count;
+	const struct store_index *indexes; /* by name */
+	uint16_t index_count;
 	int32_t default_ttl_s, gc_grace_s;
 };
 struct store_keyspace {
@@ -121,10 +136,11 @@ struct store_change {
 	enum store_change_kind kind;
 	const char *keyspace, *table;
 	const struct store_keyspace *new_keyspace; /* name, durable_writes, replication; tables are left out */
-	const struct store_table
-		*new_table; /* CREATE, ALTER: as it shall be; id, number and column ids are given by the engine (0 in new columns) */
-	const char *type;   /* of the three last: its name */
-	const struct store_type *new_type; /* CREATE, ALTER: as it shall be; fields can be added at the end and renamed, not removed */
+	const struct store_table *new_table; /* CREATE, ALTER: as it shall be; id, numbers and column ids are given by the engine (0 in new
+						columns and indexes). An index is there for reads at once; as long as the engine makes
+						entries for the rows that were there before, reads by it go over all rows */
+	const char *type;                    /* of the three last: its name */
+	const struct store_type *new_type;   /* CREATE, ALTER: as it shall be; fields can be added at the end and renamed, not removed */
 };
 
 /* ---- writes ---- */
@@ -184,6 +200,13 @@ struct store_batch {
 
 /* ---- reads ---- */
 
+/* Rows in which a value that the index has entries for lies between two, in store_compare's order. Null lies nowhere. */
+struct store_condition {
+	const char *index; /* of the table */
+	enum store_bound_kind from_kind, to_kind;
+	struct store_cell from, to; /* equality: the same value, both inclusive */
+	struct store_cell key;      /* STORE_INDEX_ENTRIES: the value that stands under this key of the map */
+};
 struct store_read {
 	const struct store_table *table;
 	/* Either one partition (partition_key set) or a token range [token_from, token_to], both inclusive. */
@@ -192,6 +215,9 @@ struct store_read {
 	struct store_bound from, to; /* clustering slice in the table's order; with a partition or for each of the range */
 	bool reverse;                /* one partition only */
 	bool statics_only;           /* SELECT DISTINCT: one row a partition */
+	/* Only the rows that meet it as they are now, in the same order as without. NULL: all. SM_NOT_FOUND: the table has no such index;
+	 * SM_INVALID with statics_only if its column is clustering or regular. */
+	const struct store_condition *where;
 	/* Go on behind this row (a paging state): its token and keys; NULL: from the start. */
 	const struct store_cell *after_partition_key; /* token range only */
 	const struct store_cell *after_clustering;    /* NULL with after_partition_key set: behind the whole partition */

@@ -171,8 +171,9 @@ struct store__table {
 	atomic_uint refs;
 	struct arena arena;
 	uint32_t next_column_id;
-	bool loses_form;        /* a clustering column's encoding keeps its value's place, not its form: rows may have it (key.c) */
-	uint16_t *column_of_id; /* next_column_id entries; STORE_NO_COLUMN: dropped */
+	bool loses_form;         /* a clustering column's encoding keeps its value's place, not its form: rows may have it (key.c) */
+	uint16_t *column_of_id;  /* next_column_id entries; STORE_NO_COLUMN: dropped */
+	uint16_t *index_columns; /* of each index: which column */
 	struct store__table_state *state;
 };
 #define STORE_NO_COLUMN UINT16_MAX
@@ -242,13 +243,14 @@ void store__schema_step_done(struct store__schema_step *step);
 #define STORE_SYSTEM_TYPE "type/"           /* + keyspace "." name */
 #define STORE_SYSTEM_DELETIONS "deletions/" /* + number: the table has range or partition deletions */
 #define STORE_SYSTEM_EPOCH "epoch/"         /* + job */
-#define STORE_FORMAT 2                      /* 1: no elements in rows, no user types */
+#define STORE_SYSTEM_INDEX "index/"         /* + number: how far it is built */
+#define STORE_FORMAT 3                      /* 1: no elements in rows, no user types; 2: no indexes */
 void store__system_key(struct buf *out, const char *prefix, struct bytes name);
 void store__put_keyspace(struct buf *ops, const struct store_keyspace *keyspace);
 void store__put_table(struct buf *ops, const struct store__table *table);
 void store__delete_keyspace(struct buf *ops, const char *keyspace);
-/* With all that is in it. */
-void store__delete_table(struct buf *ops, uint32_t number);
+/* With all that is in it, and its indexes. */
+void store__delete_table(struct buf *ops, const struct store_table *table);
 void store__put_udt(struct buf *ops, const struct store_type *type);
 void store__delete_udt(struct buf *ops, const char *keyspace, const char *name);
 void store__put_schema(struct buf *ops, struct uuid version, uint32_t next_table_number);
@@ -309,6 +311,7 @@ struct store__write {
 	const struct store_transaction *transaction; /* TRANSACTION; borrowed */
 	int64_t token;                               /* of its partition */
 	bool counts, deletes_counters;               /* it has STORE_OP_COUNTs; deletions in tables of counters */
+	uint32_t index;                              /* BATCH: it builds this one, which must still be there */
 	char *job;                                   /* BATCH: its fence; EPOCH: who gets one */
 	uint64_t epoch;                              /* BATCH: in; EPOCH: out */
 	struct store__schema *schema;                /* CHANGE: the new picture; the writer takes it over */
@@ -411,6 +414,8 @@ struct store__engine {
 	struct store__purge *purge;   /* the same */
 	struct store__sweep *sweep;
 	struct store__damage *damage;
+	struct store__built *built;     /* which indexes have all their entries */
+	struct store__builder *builder; /* NULL: read-only */
 	atomic_bool closing;
 	char *dir;
 	pthread_mutex_t schema_lock; /* the pointer below, for a few instructions */
@@ -459,6 +464,19 @@ SM_MUST_CHECK enum sm_err store__cursor_open_now(struct sm_store *store, const s
 						 struct store_cursor **ret_cursor, struct sm_error *reterr);
 /* Latest write time of all that the cursor has looked at, deletions included. */
 int64_t store__cursor_newest_us(const struct store_cursor *cursor);
+/* A cursor for the rows of partitions that it is sent to, one after the other, through an iterator of the caller's without bounds. It
+ * neither enters the database nor leaves it. read: table, statics_only and now_s. */
+struct rocksdb_iterator_t;
+SM_MUST_CHECK enum sm_err store__cursor_open_aimed(struct store__engine *engine, const struct store_read *read,
+						   struct rocksdb_iterator_t *it, struct store_cursor **ret_cursor);
+/* Where to: prefix is a key through the partition, the rows are those of the slice behind `after` (data NULL: all). whole: the slice is all
+ * of the partition, so one of static cells alone is shown. Everything is copied. */
+struct store__aim {
+	struct bytes prefix, after;
+	struct store_span slice;
+	bool whole;
+};
+SM_MUST_CHECK enum sm_err store__cursor_aim(struct store_cursor *cursor, const struct store__aim *aim);
 SM_MUST_CHECK enum sm_err store__cursor_next(struct store_cursor *cursor, const struct store_row **ret_row);
 void store__cursor_close(struct store_cursor *cursor);
 

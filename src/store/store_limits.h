@@ -22,8 +22,12 @@
 #define STORE_OPTIONS_MAX 100        /* of one table or keyspace */
 #define STORE_OPTION_BYTES_MAX 65535 /* its name, and its value */
 #define STORE_JOB_NAME_BYTES_MAX 255
-#define STORE_LOOKS_MAX 65535   /* rows that one transaction looks at */
-#define STORE_LOOKS_HERE_MAX 32 /* more are read on the pool first, whether they are in memory or not */
-#define STORE_MERGES_MAX 64     /* pieces of one key in a memtable before a write joins them */
+#define STORE_INDEXES_MAX 100            /* of one table */
+#define STORE_INDEX_NAME_BYTES_MAX 255   /* as Cassandra makes them up: table_column_idx */
+#define STORE_INDEX_VALUE_BYTES_MAX 1024 /* of a value in an entry; of a longer one the beginning */
+#define STORE_INDEX_CANDIDATES_MAX 65536 /* of a range of values; more are not sorted: all rows are read instead */
+#define STORE_LOOKS_MAX 65535            /* rows that one transaction looks at */
+#define STORE_LOOKS_HERE_MAX 32          /* more are read on the pool first, whether they are in memory or not */
+#define STORE_MERGES_MAX 64              /* pieces of one key in a memtable before a write joins them */
 
 #endif

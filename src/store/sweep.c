@@ -73,6 +73,7 @@ static bool pays_for(struct store__engine *engine, struct store__schema *schema,
 	uint64_t low = number_at(first, common), high = number_at(last, common);
 	struct store__judge judge;
 	store__judge_init(&judge, engine->rocks.db, schema, (int64_t)(clock_wall_us(engine->clock) / 1000000), true);
+	judge.entries_of = engine;
 	rocksdb_readoptions_t *options = rocksdb_readoptions_create();
 	rocksdb_readoptions_set_fill_cache(options, 0);
 	rocksdb_iterator_t *it = rocksdb_create_iterator(engine->rocks.db, options);

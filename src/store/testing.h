@@ -161,6 +161,24 @@ static inline enum sm_err change_table(struct fixture *f, enum store_change_kind
 	return err;
 }
 
+/* CREATE INDEX on a table of ks. */
+static inline enum sm_err make_index(struct fixture *f, const char *table, const char *name, const char *column, enum store_index_part part,
+				     struct sm_error *reterr)
+{
+	fixture_look(f);
+	const struct store_table *old = table_of(f, table);
+	struct store_index list[STORE_INDEXES_MAX + 2];
+	struct store_table t = *old;
+	for (uint16_t i = 0; i < t.index_count; i++)
+		list[i] = t.indexes[i];
+	list[t.index_count++] = (struct store_index){.name = name, .column = column, .part = part, .definition = ""};
+	t.indexes = list;
+	struct store_change c = {.kind = STORE_ALTER_TABLE, .keyspace = "ks", .table = table, .new_table = &t};
+	enum sm_err err = store_change_wait(f->store, &c, reterr);
+	fixture_look(f);
+	return err;
+}
+
 struct int_value {
 	uint8_t bytes[4];
 };

@@ -5,7 +5,7 @@
  * Everything that needs an order is decided here, one after the other: fences, schema changes, epochs, checkpoints, counters. After a
  * failed write or sync the store is read-only: nothing is acknowledged again until it is opened anew. Where the disk was full, the writer
  * tries that itself, again and again (reopen.c); after any other failure it is left to the operator. */
-#include "store/store_internal.h"
+#include "store/index.h"
 #include "base/map.h"
 #include "base/metrics.h"
 #include <rocksdb/c.h>
@@ -244,7 +244,8 @@ static enum sm_err admit_transaction(struct store__writer *writer, struct store_
 	if (err)
 		return err;
 	struct store__table *now = store__schema_table(writer->engine->schema, w->touched[0].table);
-	if ((err = store__transaction_run(writer->engine, now, w)) || (err = find_tables(writer, w)))
+	if ((err = store__transaction_run(writer->engine, now, w)) || (err = find_tables(writer, w)) ||
+	    (err = store__index_write(writer->engine->schema, w)))
 		return err;
 	return note_deletions(writer, w);
 }
@@ -267,7 +268,12 @@ static enum sm_err admit(struct store__writer *writer, struct store__write *w)
 		if (!epoch || *epoch != w->epoch)
 			return SM_STALE_EPOCH;
 	}
+	uint16_t ignored;
+	if (w->index && !store__schema_index(writer->engine->schema, w->index, &ignored))
+		return SM_NOT_FOUND;
 	enum sm_err err = find_tables(writer, w);
+	if (!err)
+		err = store__index_write(writer->engine->schema, w);
 	return err ? err : note_deletions(writer, w);
 }
 
@@ -361,6 +367,7 @@ static void after_change(struct store__writer *writer, struct store__write *w)
 			t[writer->truncation_count++] = (struct truncation){w->truncated_from, w->truncated_to};
 		}
 	}
+	store__built_note(writer->engine->built, &w->ops);
 	store__engine_swap_schema(writer->engine, w->schema);
 	w->schema = NULL;
 }
