@@ -275,6 +275,33 @@ static void put_table(struct buf *b, const struct store_table *t)
 	put_options(b, t->options, t->option_count);
 	buf_be32(b, (uint32_t)t->default_ttl_s);
 	buf_be32(b, (uint32_t)t->gc_grace_s);
+	buf_be32(b, t->index_count);
+	for (uint16_t i = 0; i < t->index_count; i++) {
+		remote__put_string(b, t->indexes[i].name);
+		remote__put_string(b, t->indexes[i].column);
+		buf_u8(b, (uint8_t)t->indexes[i].part);
+		remote__put_string(b, t->indexes[i].definition);
+		buf_be32(b, t->indexes[i].number);
+	}
+}
+
+static void take_indexes(struct byte_reader *r, struct arena *arena, struct store_table *t)
+{
+	uint32_t count = remote__take_count(r, 17);
+	if (count > STORE_INDEXES_MAX)
+		r->failed = true;
+	struct store_index *indexes = r->failed ? NULL : take_array(r, arena, count, sizeof *indexes);
+	for (uint32_t i = 0; i < count && !r->failed; i++) {
+		indexes[i].name = take_name(r, arena);
+		indexes[i].column = take_name(r, arena);
+		uint8_t part = reader_u8(r);
+		r->failed |= part > STORE_INDEX_ENTRIES;
+		indexes[i].part = (enum store_index_part)part;
+		indexes[i].definition = take_name(r, arena);
+		indexes[i].number = reader_be32(r);
+	}
+	t->indexes = indexes;
+	t->index_count = (uint16_t)(r->failed ? 0 : count);
 }
 
 static void take_table(struct byte_reader *r, struct arena *arena, struct store_table *t)
@@ -307,6 +334,7 @@ static void take_table(struct byte_reader *r, struct arena *arena, struct store_
 	t->options = take_options(r, arena, &t->option_count);
 	t->default_ttl_s = (int32_t)reader_be32(r);
 	t->gc_grace_s = (int32_t)reader_be32(r);
+	take_indexes(r, arena, t);
 }
 
 static void put_keyspace(struct buf *b, const struct store_keyspace *k)
@@ -564,7 +592,33 @@ enum sm_err remote__take_store_batch(struct byte_reader *r, struct arena *arena,
 	return r->failed ? SM_CORRUPT : SM_OK;
 }
 
-enum { READ_REVERSE = 1, READ_STATICS = 2 };
+enum { READ_REVERSE = 1, READ_STATICS = 2, READ_WHERE = 4 };
+
+static void put_condition(struct buf *b, const struct store_condition *c)
+{
+	remote__put_string(b, c->index);
+	buf_u8(b, (uint8_t)c->from_kind);
+	buf_u8(b, (uint8_t)c->to_kind);
+	remote__put_cell(b, c->from);
+	remote__put_cell(b, c->to);
+	remote__put_cell(b, c->key);
+}
+
+static const struct store_condition *take_condition(struct byte_reader *r, struct arena *arena)
+{
+	struct store_condition *c = take_array(r, arena, 1, sizeof *c);
+	if (!c)
+		return NULL;
+	c->index = take_name(r, arena);
+	uint8_t from = reader_u8(r), to = reader_u8(r);
+	r->failed |= from > STORE_EXCLUSIVE || to > STORE_EXCLUSIVE;
+	c->from_kind = (enum store_bound_kind)from;
+	c->to_kind = (enum store_bound_kind)to;
+	c->from = remote__take_cell(r);
+	c->to = remote__take_cell(r);
+	c->key = remote__take_cell(r);
+	return c;
+}
 
 void remote__put_read(struct buf *b, const struct store_read *read)
 {
@@ -575,10 +629,12 @@ void remote__put_read(struct buf *b, const struct store_read *read)
 	buf_be64(b, (uint64_t)read->token_to);
 	put_bound(b, &read->from);
 	put_bound(b, &read->to);
-	buf_u8(b, (uint8_t)((read->reverse ? READ_REVERSE : 0) | (read->statics_only ? READ_STATICS : 0)));
+	buf_u8(b, (uint8_t)((read->reverse ? READ_REVERSE : 0) | (read->statics_only ? READ_STATICS : 0) | (read->where ? READ_WHERE : 0)));
 	put_cells(b, read->after_partition_key, t->partition_key_count);
 	put_cells(b, read->after_clustering, t->clustering_count);
 	buf_be64(b, (uint64_t)read->now_s);
+	if (read->where)
+		put_condition(b, read->where);
 }
 
 enum sm_err remote__take_read(struct byte_reader *r, struct arena *arena, const struct store_schema *schema, struct store_read *ret_read)
@@ -599,6 +655,8 @@ enum sm_err remote__take_read(struct byte_reader *r, struct arena *arena, const 
 	ret_read->after_partition_key = take_cells(r, arena, t->partition_key_count, &ignored);
 	ret_read->after_clustering = take_cells(r, arena, t->clustering_count, &ignored);
 	ret_read->now_s = (int64_t)reader_be64(r);
+	if (flags & READ_WHERE)
+		ret_read->where = take_condition(r, arena);
 	return r->failed ? SM_CORRUPT : SM_OK;
 }
 

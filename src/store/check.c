@@ -1,6 +1,6 @@
 /* Damage hides what is behind it: after a block that cannot be read, the scan goes on at the next file's first key, and says so. */
 #include "store/check.h"
-#include "store/store_internal.h"
+#include "store/index.h"
 #include "base/hash.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +21,7 @@ struct checking {
 	struct store_cell *cells; /* STORE_COLUMNS_MAX */
 	/* the table that is looked at */
 	const struct store__table *table;
+	uint32_t index; /* number of its index that is looked at; 0: its rows are */
 	uint64_t keys, bytes;
 	uint32_t problems;
 };
@@ -148,6 +149,23 @@ static const char *key_wrong(struct checking *c, struct bytes key, struct bytes 
 	return wrong;
 }
 
+/* The same of an entry of an index. */
+static const char *entry_wrong(struct checking *c, struct bytes key)
+{
+	struct store__entry e;
+	if (store__entry_decode(key, &e))
+		return "an entry that cannot be read";
+	struct bytes partition = bytes_of(e.prefix.data + 10, e.prefix.size - 10), clustering;
+	if ((int64_t)(be64_get(e.prefix.data) ^ 1ull << 63) != murmur3_token(partition.data, partition.size))
+		return "a partition under a wrong token";
+	if (store__partition_cells(&c->table->public, partition, c->cells))
+		return "a partition key that is none of its columns' types";
+	clustering = bytes_of(e.row.data + e.prefix.size + 1, e.row.size - e.prefix.size - 1);
+	if (e.kind == STORE_KEY_ROW && store__clustering_decode(&c->table->public, clustering, &c->scratch, c->cells))
+		return "clustering columns that cannot be read";
+	return NULL;
+}
+
 /* ---- a table ---- */
 
 static struct bytes iterator_key(rocksdb_iterator_t *it)
@@ -164,14 +182,15 @@ static void scan(struct checking *c, rocksdb_iterator_t *it, struct buf *last)
 		size_t size;
 		struct bytes key = iterator_key(it);
 		const char *value = rocksdb_iter_value(it, &size);
-		const char *wrong = key_wrong(c, key, bytes_of(value, size));
+		const char *wrong = c->index ? entry_wrong(c, key) : key_wrong(c, key, bytes_of(value, size));
 		c->keys++;
 		c->bytes += key.size + size;
 		buf_clear(last);
 		buf_append_bytes(last, key);
 		if (wrong)
-			problem(c, "%s.%s: key %llu in order (token %lld) has %s", c->table->public.keyspace, c->table->public.name,
-				(unsigned long long)c->keys, key.size >= 12 ? (long long)(be64_get(key.data + 4) ^ 1ull << 63) : 0, wrong);
+			problem(c, "%s.%s: %s %llu in order (token %lld) has %s", c->table->public.keyspace, c->table->public.name,
+				c->index ? "index entry" : "key", (unsigned long long)c->keys,
+				!c->index && key.size >= 12 ? (long long)(be64_get(key.data + 4) ^ 1ull << 63) : 0, wrong);
 	}
 }
 
@@ -194,7 +213,7 @@ static bool go_on(struct checking *c, rocksdb_iterator_t *it, struct buf *last)
 		return false;
 	(void)store__rocks_error(text, &error, "damaged");
 	buf_init(&next);
-	bool more = next_file(c, buf_bytes(last), &next) && be32_get(next.data) == c->table->public.number;
+	bool more = next_file(c, buf_bytes(last), &next) && be32_get(next.data) == (c->index ? c->index : c->table->public.number);
 	problem(c, "%s.%s: after %llu keys: %s; %s", c->table->public.keyspace, c->table->public.name, (unsigned long long)c->keys,
 		error.text, more ? "looked at again from the next file's first key on" : "the rest of the table was not looked at");
 	if (more) {
@@ -206,15 +225,13 @@ static bool go_on(struct checking *c, rocksdb_iterator_t *it, struct buf *last)
 	return more;
 }
 
-static void table_look(struct checking *c, const struct store__table *table)
+/* All keys that begin with the number. */
+static void number_look(struct checking *c, uint32_t number)
 {
 	uint8_t from[4], to[4];
 	struct buf last;
-	c->table = table;
-	c->keys = c->bytes = 0;
-	c->problems = 0;
-	be32_put(from, table->public.number);
-	be32_put(to, table->public.number + 1);
+	be32_put(from, number);
+	be32_put(to, number + 1);
 	buf_init(&last);
 	buf_append(&last, from, 4);
 	rocksdb_readoptions_t *options = rocksdb_readoptions_create();
@@ -229,16 +246,34 @@ static void table_look(struct checking *c, const struct store__table *table)
 	rocksdb_iter_destroy(it);
 	rocksdb_readoptions_destroy(options);
 	buf_done(&last);
-	c->totals->tables++;
 	c->totals->keys += c->keys;
 	c->totals->bytes += c->bytes;
-	char text[300];
+}
+
+static void table_look(struct checking *c, const struct store__table *table)
+{
+	char text[700];
+	c->table = table;
+	c->problems = 0;
+	uint64_t entries = 0;
+	for (uint16_t i = 0; i < table->public.index_count; i++) {
+		c->index = table->public.indexes[i].number;
+		c->keys = c->bytes = 0;
+		number_look(c, c->index);
+		entries += c->keys;
+	}
+	c->index = 0;
+	c->keys = c->bytes = 0;
+	number_look(c, table->public.number);
+	c->totals->tables++;
 	if (c->problems > TELL_MAX) {
 		snprintf(text, sizeof text, "%s.%s: %u problems more", table->public.keyspace, table->public.name, c->problems - TELL_MAX);
 		c->check->say(c->check->arg, STORE_CHECK_PROBLEM, text);
 	}
-	snprintf(text, sizeof text, "%s.%s: %llu keys, %llu bytes", table->public.keyspace, table->public.name, (unsigned long long)c->keys,
-		 (unsigned long long)c->bytes);
+	int n = snprintf(text, sizeof text, "%s.%s: %llu keys, %llu bytes", table->public.keyspace, table->public.name,
+			 (unsigned long long)c->keys, (unsigned long long)c->bytes);
+	if (table->public.index_count && n > 0 && (size_t)n < sizeof text)
+		snprintf(text + n, sizeof text - (size_t)n, ", %llu entries of indexes", (unsigned long long)entries);
 	if (!c->problems)
 		c->check->say(c->check->arg, STORE_CHECK_OK, text);
 }

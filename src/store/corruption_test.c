@@ -356,11 +356,11 @@ static void newer_format_and_second_process_are_refused(void **state)
 	rocksdb_t *db = store__engine_of(f.store)->rocks.db;
 	rocksdb_writeoptions_t *o = rocksdb_writeoptions_create();
 	rocksdb_put(db, o, next, sizeof next - 1, "?", 1, &text);
-	rocksdb_put(db, o, format, sizeof format - 1, "\0\0\0\3", 4, &text);
+	rocksdb_put(db, o, format, sizeof format - 1, "\0\0\0\4", 4, &text);
 	rocksdb_writeoptions_destroy(o);
 	close_it(&f);
 	assert_err(store_embedded_open(&options, &second, &error), SM_VERSION);
-	assert_non_null(strstr(error.text, "has format 3"));
+	assert_non_null(strstr(error.text, "has format 4"));
 }
 
 int main(void)

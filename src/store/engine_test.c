@@ -614,7 +614,7 @@ static void newer_format_is_refused(void **state)
 	buf_init(&key);
 	store__system_key(&key, STORE_SYSTEM_FORMAT, bytes_of(NULL, 0));
 	assert_ok(store__rocks_open(&o, &rocks, NULL));
-	rocksdb_put(rocks.db, rocks.write_sync, (const char *)key.data, key.end, "\0\0\0\3", 4, &text);
+	rocksdb_put(rocks.db, rocks.write_sync, (const char *)key.data, key.end, "\0\0\0\4", 4, &text);
 	assert_null(text);
 	store__rocks_close(&rocks);
 	buf_done(&key);
@@ -622,7 +622,7 @@ static void newer_format_is_refused(void **state)
 	struct sm_store *store;
 	struct sm_error error = {0};
 	assert_err(store_embedded_open(&e, &store, &error), SM_VERSION);
-	assert_non_null(strstr(error.text, "has format 3"));
+	assert_non_null(strstr(error.text, "has format 4"));
 }
 
 static void older_format_is_read_and_raised(void **state)

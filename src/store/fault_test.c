@@ -113,6 +113,8 @@ static void begin(struct trial *trial)
 	fixture_reopen(&trial->f);
 	assert_ok(make_keyspace(&trial->f, "ks"));
 	assert_ok(make_table(&trial->f, "t", "k:int:p v:text:r", NULL));
+	assert_ok(make_index(&trial->f, "t", "by_v", "v", STORE_INDEX_WHOLE, NULL));
+	wait_until_built(&trial->f, "t");
 	trial->t = table_of(&trial->f, "t");
 }
 
@@ -149,6 +151,16 @@ static void write_rows(struct trial *trial)
 	}
 }
 
+static unsigned count_texts(const char *rows)
+{
+	unsigned n = 0;
+	while ((rows = strstr(rows, "some text|"))) {
+		rows++;
+		n++;
+	}
+	return n;
+}
+
 static void assert_all_there(struct trial *trial)
 {
 	for (int k = 0; k < ROWS; k++) {
@@ -158,6 +170,15 @@ static void assert_all_there(struct trial *trial)
 		snprintf(expected, sizeof expected, "%d some text|", k);
 		assert_rows(&trial->f, &(struct store_read){.table = trial->t, .partition_key = KEY(INT(k))}, expected);
 	}
+	/* with each row its entry */
+	struct store_condition where = equal_to("by_v", TEXT("some text"));
+	struct store_read read = all_of(trial->t);
+	char *all = rows(&trial->f, &read);
+	read.where = &where;
+	char *found = rows(&trial->f, &read);
+	assert_int_equal(count_texts(found), count_texts(all));
+	free(all);
+	free(found);
 }
 
 static void reopen(struct trial *trial)

@@ -1,31 +1,17 @@
 /* Indexes: what a read by one gives is what reading all rows and leaving out gives, whatever was written, deleted, expired, purged, built
  * late, broken off or killed in between. */
-#include "store/index.h"
+#include "store/check.h"
 #include "store/purge.h"
+#include "store/snapshot.h"
 #include "store/testing.h"
-#include <sys/wait.h>
 
 /* ---- helpers ---- */
-
-static struct store_condition equal(const char *index, struct store_cell v)
-{
-	return (struct store_condition){.index = index, .from_kind = STORE_INCLUSIVE, .to_kind = STORE_INCLUSIVE, .from = v, .to = v};
-}
 
 static void assert_found(struct fixture *f, const struct store_table *t, const struct store_condition *where, const char *expected)
 {
 	struct store_read read = all_of(t);
 	read.where = where;
 	assert_rows(f, &read, expected);
-}
-
-static void wait_until_built(struct fixture *f, const char *table)
-{
-	const struct store_table *t = table_of(f, table);
-	struct store__engine *engine = store__engine_of(f->store);
-	for (uint16_t i = 0; i < t->index_count; i++)
-		while (!store__built_has(engine->built, t->indexes[i].number))
-			usleep(1000);
 }
 
 /* Keys on disk that begin with the number. */
@@ -80,7 +66,7 @@ static void an_equal_value_finds_its_rows_in_the_order_of_the_table(void **state
 	for (int k = 0; k < 3; k++)
 		for (int c = 0; c < 3; c++)
 			assert_ok(insert(f, t, KEY(INT(k)), KEY(INT(c)), "v", (k + c) % 2 ? TEXT("odd") : TEXT("even"), 1, 0));
-	struct store_condition even = equal("by_v", TEXT("even"));
+	struct store_condition even = equal_to("by_v", TEXT("even"));
 	assert_found(f, t, &even, "1 1 even|0 0 even|0 2 even|2 0 even|2 2 even|"); /* by token: 1, 0, 2 */
 	struct store_read read = {.table = t, .partition_key = KEY(INT(2)), .where = &even};
 	assert_rows(f, &read, "2 0 even|2 2 even|");
@@ -92,7 +78,7 @@ static void an_equal_value_finds_its_rows_in_the_order_of_the_table(void **state
 	assert_ok(insert(f, t, KEY(INT(0)), KEY(INT(2)), "v", TEXT("odd"), 2, 0)); /* leaves a stale entry */
 	assert_ok(insert(f, t, KEY(INT(0)), KEY(INT(0)), "v", TEXT("odd"), 0, 0)); /* too old to change anything */
 	assert_found(f, t, &even, "1 1 even|0 0 even|2 0 even|2 2 even|");
-	struct store_condition odd = equal("by_v", TEXT("odd")), none = equal("by_v", TEXT("od"));
+	struct store_condition odd = equal_to("by_v", TEXT("odd")), none = equal_to("by_v", TEXT("od"));
 	assert_found(f, t, &odd, "1 0 odd|1 2 odd|0 1 odd|0 2 odd|2 1 odd|");
 	assert_found(f, t, &none, "");
 	read = all_of(t);
@@ -121,13 +107,13 @@ static void what_cannot_be_is_refused(void **state)
 	assert_ok(make_index(f, "t", "i", "v", STORE_INDEX_WHOLE, &error));
 	assert_err(make_index(f, "t", "i", "c", STORE_INDEX_WHOLE, &error), SM_EXISTS);
 	const struct store_table *t = table_of(f, "t");
-	struct store_condition where = equal("j", INT(1));
+	struct store_condition where = equal_to("j", INT(1));
 	struct store_read read = all_of(t);
 	read.where = &where;
 	assert_err(f->store->ops->open(f->store, &read, &c, &error), SM_NOT_FOUND);
-	where = equal("i", TEXT("no int"));
+	where = equal_to("i", TEXT("no int"));
 	assert_err(f->store->ops->open(f->store, &read, &c, &error), SM_INVALID);
-	where = equal("i", INT(1));
+	where = equal_to("i", INT(1));
 	read.statics_only = true;
 	assert_err(f->store->ops->open(f->store, &read, &c, &error), SM_INVALID);
 	/* a column with an index stays */
@@ -165,9 +151,9 @@ static void values_that_have_no_order_or_are_long_are_found_too(void **state)
 	struct store_read read = all_of(t);
 	struct store_cursor *c;
 	const struct store_row *row;
-	struct store_condition conditions[] = {equal("by_v", nothing),
-					       equal("by_x", TEXT(longs[0])),
-					       equal("by_x", TEXT(longs[1])),
+	struct store_condition conditions[] = {equal_to("by_v", nothing),
+					       equal_to("by_x", TEXT(longs[0])),
+					       equal_to("by_x", TEXT(longs[1])),
 					       {.index = "by_x", .from_kind = STORE_EXCLUSIVE, .from = TEXT(longs[0])}};
 	static const int keys[] = {1, 3, 4, 4};
 	for (int i = 0; i < 4; i++) {
@@ -198,13 +184,13 @@ static void stale_entries_leave_in_compactions_that_pay(void **state)
 	flush(f);
 	assert_true(store__sweep_round(store__engine_of(f->store), NULL) > 0);
 	assert_int_equal(keys_of(f, number), 10);
-	struct store_condition where = equal("by_v", INT(19));
+	struct store_condition where = equal_to("by_v", INT(19));
 	assert_found(f, t, &where, "1 1 19|1 3 19|1 5 19|1 7 19|1 9 19|0 0 19|0 2 19|0 4 19|0 6 19|0 8 19|");
 	/* expiry: an hour later nobody needs them */
 	for (int c = 0; c < 10; c++)
 		assert_ok(insert(f, t, KEY(INT(c % 2)), KEY(INT(c)), "v", INT(50), 100, 10));
 	f->clock.now_us += 11 * 1000000ull;
-	where = equal("by_v", INT(50));
+	where = equal_to("by_v", INT(50));
 	assert_found(f, t, &where, "");
 	compact_all(f);
 	assert_int_equal(keys_of(f, number), 10); /* of 50: the clock may be set back; those of 19 are stale */
@@ -241,7 +227,7 @@ static void dropping_leaves_nothing(void **state)
 	assert_int_not_equal(t->indexes[0].number, kept.number);
 	assert_true(store__built_has(store__engine_of(f->store)->built, t->indexes[0].number));
 	assert_ok(insert(f, before, KEY(INT(9)), NULL, "w", INT(2), 1, 0));
-	struct store_condition where = equal("by_w", INT(2));
+	struct store_condition where = equal_to("by_w", INT(2));
 	assert_found(f, t, &where, "9 - 2|");
 	f->store->ops->schema_release(f->store, older);
 	fixture_reopen(f);
@@ -280,9 +266,60 @@ static void statements_from_before_the_index_and_transactions_have_entries(void 
 	assert_ok(store_transact_wait(f->store, &x));
 	wait_until_built(f, "t");
 	assert_int_equal(keys_of(f, t->indexes[0].number), 3);
-	struct store_condition where = equal("by_v", INT(5));
+	struct store_condition where = equal_to("by_v", INT(5));
 	assert_found(f, t, &where, "1 5|2 5|3 5|");
 	f->store->ops->schema_release(f->store, older);
+}
+
+/* ---- snapshots and the check ---- */
+
+static void say(void *arg, enum store_check_kind kind, const char *text)
+{
+	if (kind == STORE_CHECK_PROBLEM)
+		fail_msg("%s", text);
+	else
+		buf_append_str(arg, text);
+}
+
+static void snapshots_have_their_indexes_and_the_check_knows_entries(void **state)
+{
+	struct fixture *f = *state;
+	char dir[80];
+	struct store_restored restored;
+	struct store_check_totals totals;
+	struct sm_error error = {0};
+	struct buf said;
+	assert_ok(make_keyspace(f, "ks"));
+	assert_ok(make_table(f, "t", "a:int:p b:int:p c:int:c s:int:s v:text:r", NULL));
+	assert_ok(make_index(f, "t", "by_b", "b", STORE_INDEX_WHOLE, NULL));
+	assert_ok(make_index(f, "t", "by_s", "s", STORE_INDEX_WHOLE, NULL));
+	assert_ok(make_index(f, "t", "by_v", "v", STORE_INDEX_WHOLE, NULL));
+	wait_until_built(f, "t");
+	for (int i = 0; i < 9; i++)
+		assert_ok(insert(f, table_of(f, "t"), KEY(INT(1), INT(i % 3)), KEY(INT(i)), "v", TEXT("x"), 1, 0));
+	snprintf(dir, sizeof dir, "%s-snapshot", f->dir);
+	assert_ok(store_snapshot(f->store, "ks", dir, NULL));
+	uint32_t old = table_of(f, "t")->indexes[0].number;
+	if (store_restore(f->store, "ks", dir, true, &restored, &error))
+		fail_msg("%s", error.text);
+	fixture_look(f);
+	const struct store_table *t = table_of(f, "t");
+	assert_int_equal(t->index_count, 3);
+	assert_int_equal(keys_of(f, old), 0);
+	assert_int_equal(keys_of(f, t->indexes[0].number), 3);
+	assert_int_equal(keys_of(f, t->indexes[2].number), 9);
+	struct store_condition where = equal_to("by_b", INT(2));
+	assert_found(f, t, &where, "1 2 2 - x|1 2 5 - x|1 2 8 - x|");
+	assert_ok(io_remove_tree(&io_system, dir, NULL));
+	f->store->ops->schema_release(f->store, f->schema);
+	f->schema = NULL;
+	assert_ok(f->store->ops->close(f->store, NULL));
+	f->store = NULL;
+	buf_init(&said);
+	assert_ok(store_check(&(struct store_check){.dir = f->dir, .say = say, .arg = &said}, &totals, &error));
+	buf_u8(&said, 0);
+	assert_non_null(strstr((char *)said.data, ", 12 entries of indexes"));
+	buf_done(&said);
 }
 
 /* ---- building ---- */
@@ -332,7 +369,7 @@ static void building_goes_on_after_each_restart_and_nobody_notices(void **state)
 	assert_ok(make_table(f, "t", "k:int:p v:int:r", NULL));
 	write_many(f, table_of(f, "t"), 0, BUILT_ROWS);
 	assert_ok(make_index(f, "t", "by_v", "v", STORE_INDEX_WHOLE, NULL));
-	struct store_condition where = equal("by_v", INT(3));
+	struct store_condition where = equal_to("by_v", INT(3));
 	for (int i = 0; i < 5; i++) {
 		const struct store_table *t = table_of(f, "t");
 		assert_int_equal(count_rows(f, t, &where), BUILT_ROWS / 10 + i * 50);
@@ -601,7 +638,7 @@ static void check_one(struct fixture *f, const struct store_table *t, size_t ind
 	buf_init(&frozen);
 	buf_init(&expected);
 	buf_init(&got);
-	struct store_condition w = equal(all_indexes[index].name, int_cell((int)pick(VALUES), &rooms[4]));
+	struct store_condition w = equal_to(all_indexes[index].name, int_cell((int)pick(VALUES), &rooms[4]));
 	w.key = int_cell((int)pick(VALUES), &rooms[5]);
 	if (c->type.frozen) {
 		w.from = w.to = random_collection(&c->type, &frozen);
@@ -691,6 +728,7 @@ int main(int argc, char **argv)
 		T(stale_entries_leave_in_compactions_that_pay),
 		T(dropping_leaves_nothing),
 		T(statements_from_before_the_index_and_transactions_have_entries),
+		T(snapshots_have_their_indexes_and_the_check_knows_entries),
 		T(building_goes_on_after_each_restart_and_nobody_notices),
 		T(an_index_is_dropped_while_it_is_built),
 		T(reads_by_an_index_are_reads_of_all_that_leave_out),

@@ -3,7 +3,7 @@
 #define STORE_TESTING_H
 
 #include "base/io.h"
-#include "store/store_internal.h"
+#include "store/index.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -177,6 +177,21 @@ static inline enum sm_err make_index(struct fixture *f, const char *table, const
 	enum sm_err err = store_change_wait(f->store, &c, reterr);
 	fixture_look(f);
 	return err;
+}
+
+static inline void wait_until_built(struct fixture *f, const char *table)
+{
+	const struct store_table *t = table_of(f, table);
+	struct store__engine *engine = store__engine_of(f->store);
+	for (uint16_t i = 0; i < t->index_count; i++)
+		while (!store__built_has(engine->built, t->indexes[i].number))
+			usleep(1000);
+}
+
+/* column = value, by an index. */
+static inline struct store_condition equal_to(const char *index, struct store_cell v)
+{
+	return (struct store_condition){.index = index, .from_kind = STORE_INCLUSIVE, .to_kind = STORE_INCLUSIVE, .from = v, .to = v};
 }
 
 struct int_value {
