@@ -280,6 +280,7 @@ static void put_table(struct buf *b, const struct store_table *t)
 		remote__put_string(b, t->indexes[i].name);
 		remote__put_string(b, t->indexes[i].column);
 		buf_u8(b, (uint8_t)t->indexes[i].part);
+		buf_u8(b, t->indexes[i].folds);
 		remote__put_string(b, t->indexes[i].definition);
 		buf_be32(b, t->indexes[i].number);
 	}
@@ -287,7 +288,7 @@ static void put_table(struct buf *b, const struct store_table *t)
 
 static void take_indexes(struct byte_reader *r, struct arena *arena, struct store_table *t)
 {
-	uint32_t count = remote__take_count(r, 17);
+	uint32_t count = remote__take_count(r, 18);
 	if (count > STORE_INDEXES_MAX)
 		r->failed = true;
 	struct store_index *indexes = r->failed ? NULL : take_array(r, arena, count, sizeof *indexes);
@@ -297,6 +298,7 @@ static void take_indexes(struct byte_reader *r, struct arena *arena, struct stor
 		uint8_t part = reader_u8(r);
 		r->failed |= part > STORE_INDEX_ENTRIES;
 		indexes[i].part = (enum store_index_part)part;
+		indexes[i].folds = reader_u8(r);
 		indexes[i].definition = take_name(r, arena);
 		indexes[i].number = reader_be32(r);
 	}

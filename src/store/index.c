@@ -134,20 +134,43 @@ void store__index_put_built(struct buf *ops, uint32_t number)
 
 /* ---- entries ---- */
 
+static uint8_t fold(uint8_t c)
+{
+	return c >= 'A' && c <= 'Z' ? (uint8_t)(c | 0x20) : c;
+}
+
 static bool has_order(const struct store_type *type, struct store_cell value)
 {
 	return store__key_value_ok(type, value) && store_decimals_fit(type, value);
 }
 
-void store__entry_value(const struct store_type *type, enum store_index_part part, struct store_cell key, struct store_cell value,
+static bool folds(const struct store_index *index, const struct store_type *type)
+{
+	return index->folds && (type->id == STORE_TEXT || type->id == STORE_ASCII);
+}
+
+int store__index_compare(const struct store_index *index, const struct store_type *type, struct store_cell a, struct store_cell b)
+{
+	if (!folds(index, type))
+		return store_compare(type, a, b);
+	int32_t common = a.size < b.size ? a.size : b.size;
+	for (int32_t i = 0; i < common; i++) {
+		int order = fold(a.data[i]) - fold(b.data[i]);
+		if (order)
+			return order;
+	}
+	return (a.size > b.size) - (a.size < b.size);
+}
+
+void store__entry_value(const struct store_type *type, const struct store_index *index, struct store_cell key, struct store_cell value,
 			struct buf *out)
 {
 	size_t at = out->end;
-	bool entries = part == STORE_INDEX_ENTRIES;
+	bool entries = index->part == STORE_INDEX_ENTRIES, whole = index->part == STORE_INDEX_WHOLE;
 	const struct store_type *key_type = entries ? &type->elements[0] : NULL;
-	const struct store_type *value_type = part == STORE_INDEX_WHOLE                           ? type
-					      : part == STORE_INDEX_KEYS || type->id != STORE_MAP ? &type->elements[0]
-												  : &type->elements[1];
+	const struct store_type *value_type = type;
+	if (!whole)
+		value_type = &type->elements[type->id == STORE_MAP && index->part != STORE_INDEX_KEYS];
 	if (!has_order(value_type, value) || (entries && !has_order(key_type, key))) {
 		buf_u8(out, WITHOUT_ORDER);
 		return;
@@ -155,9 +178,12 @@ void store__entry_value(const struct store_type *type, enum store_index_part par
 	buf_u8(out, PLAIN);
 	if (entries)
 		store__encode_value(key_type, key, out);
+	size_t value_at = out->end;
 	store__encode_value(value_type, value, out);
 	if (out->end - at > STORE_INDEX_VALUE_BYTES_MAX)
 		out->end = at + STORE_INDEX_VALUE_BYTES_MAX;
+	for (size_t i = value_at; folds(index, value_type) && i < out->end; i++) /* what stands for a zero byte is no letter */
+		out->data[i] = fold(out->data[i]);
 }
 
 enum sm_err store__entry_decode(struct bytes key, struct store__entry *ret_entry)
@@ -195,7 +221,7 @@ static void put_entry(const struct putting *p, uint16_t index, struct store_cell
 	size_t at = store__op_begin(p->ops, STORE_OP_PUT);
 	buf_be32(p->ops, x->number);
 	size_t value_at = p->ops->end;
-	store__entry_value(&c->type, x->part, key, value, p->ops);
+	store__entry_value(&c->type, x, key, value, p->ops);
 	size_t size = p->ops->end - value_at;
 	buf_append(p->ops, p->key->prefix.data + STORE_KEY_TOKEN_AT, p->key->prefix.size - STORE_KEY_TOKEN_AT);
 	buf_u8(p->ops, c->kind == STORE_PARTITION_KEY ? STORE_KEY_PARTITION_DELETION : (uint8_t)p->key->kind);

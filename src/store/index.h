@@ -26,10 +26,12 @@ struct store__entry {
 	struct bytes prefix; /* of row, through the partition key */
 	enum store_key_kind kind;
 };
+/* As store_compare, with letters folded where the index does that. */
+int store__index_compare(const struct store_index *index, const struct store_type *type, struct store_cell a, struct store_cell b);
 /* Errors: SM_CORRUPT. */
 SM_MUST_CHECK enum sm_err store__entry_decode(struct bytes key, struct store__entry *ret_entry);
-/* Append a value as it stands in entries; for STORE_INDEX_ENTRIES with the map's key, which is ignored else. */
-void store__entry_value(const struct store_type *type, enum store_index_part part, struct store_cell key, struct store_cell value,
+/* Append a value as it stands in entries; type: the column's. key: of STORE_INDEX_ENTRIES; ignored else. */
+void store__entry_value(const struct store_type *type, const struct store_index *index, struct store_cell key, struct store_cell value,
 			struct buf *out);
 /* Append PUTs of all entries that a key of the table with this value needs: in all indexes, or with only != 0 in one. Errors: SM_CORRUPT,
  * SM_NO_MEMORY. */

@@ -85,8 +85,9 @@ static bool between(const struct store__by_index *r, struct store_cell v)
 {
 	if (v.size < 0)
 		return false;
-	int low = r->from_kind == STORE_UNBOUNDED ? 1 : store_compare(r->type, v, r->from);
-	int high = r->to_kind == STORE_UNBOUNDED ? -1 : store_compare(r->type, v, r->to);
+	const struct store_index *x = &r->table->public.indexes[r->index];
+	int low = r->from_kind == STORE_UNBOUNDED ? 1 : store__index_compare(x, r->type, v, r->from);
+	int high = r->to_kind == STORE_UNBOUNDED ? -1 : store__index_compare(x, r->type, v, r->to);
 	return (low > 0 || (low == 0 && r->from_kind == STORE_INCLUSIVE)) && (high < 0 || (high == 0 && r->to_kind == STORE_INCLUSIVE));
 }
 
@@ -113,7 +114,7 @@ static bool meets(const struct store__by_index *r, const struct store_row *row)
 static void put_value(struct store__by_index *r, struct store_cell value, struct buf *out)
 {
 	const struct store_type *type = &store__index_column(r->table, r->index)->type;
-	store__entry_value(type, r->table->public.indexes[r->index].part, r->key, value, out);
+	store__entry_value(type, &r->table->public.indexes[r->index], r->key, value, out);
 }
 
 /* One value: its entries, of them those of the partition or of the tokens. */

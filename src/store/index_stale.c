@@ -91,7 +91,7 @@ static bool is_entry_of(struct store__stale *s, const struct store__entry *e, st
 {
 	const struct store_column *c = store__index_column(s->table, s->index);
 	buf_clear(&s->value);
-	store__entry_value(&c->type, s->table->public.indexes[s->index].part, key, value, &s->value);
+	store__entry_value(&c->type, &s->table->public.indexes[s->index], key, value, &s->value);
 	return s->value.failed || bytes_equal(buf_bytes(&s->value), e->value);
 }
 

@@ -166,6 +166,29 @@ static void values_that_have_no_order_or_are_long_are_found_too(void **state)
 	}
 }
 
+static void letters_are_folded_where_the_index_does(void **state)
+{
+	struct fixture *f = *state;
+	assert_ok(make_keyspace(f, "ks"));
+	assert_ok(make_table(f, "t", "k:int:p v:text:r", NULL));
+	struct store_index list[] = {{.name = "folds", .column = "v", .folds = true, .definition = ""},
+				     {.name = "exact", .column = "v", .definition = "kept"}};
+	assert_ok(alter_indexes(f, "t", list, 2));
+	fixture_reopen(f);
+	wait_until_built(f, "t");
+	const struct store_table *t = table_of(f, "t");
+	assert_string_equal(t->indexes[0].definition, "kept");
+	assert_true(t->indexes[1].folds);
+	assert_ok(insert(f, t, KEY(INT(1)), NULL, "v", TEXT("One"), 1, 0));
+	assert_ok(insert(f, t, KEY(INT(2)), NULL, "v", TEXT("oNE"), 1, 0));
+	struct store_condition folded = equal_to("folds", TEXT("ONe")), exact = equal_to("exact", TEXT("One"));
+	assert_found(f, t, &folded, "1 One|2 oNE|");
+	assert_found(f, t, &exact, "1 One|");
+	flush(f);
+	compact_all(f);
+	assert_found(f, t, &folded, "1 One|2 oNE|");
+}
+
 /* ---- what becomes of entries ---- */
 
 static void stale_entries_leave_in_compactions_that_pay(void **state)
@@ -725,6 +748,7 @@ int main(int argc, char **argv)
 		T(an_equal_value_finds_its_rows_in_the_order_of_the_table),
 		T(what_cannot_be_is_refused),
 		T(values_that_have_no_order_or_are_long_are_found_too),
+		T(letters_are_folded_where_the_index_does),
 		T(stale_entries_leave_in_compactions_that_pay),
 		T(dropping_leaves_nothing),
 		T(statements_from_before_the_index_and_transactions_have_entries),

@@ -171,7 +171,7 @@ static enum sm_err altered_indexes(struct draft *d, const struct store_table *ol
 {
 	for (uint16_t i = 0; i < t->index_count; i++) {
 		const struct store_index *x = &t->indexes[i], *was = x->number ? index_by_number(old, x->number) : NULL;
-		if (x->number && (!was || was->part != x->part || strcmp(was->column, x->column) != 0))
+		if (x->number && (!was || was->part != x->part || was->folds != x->folds || strcmp(was->column, x->column) != 0))
 			return sm_fail(reterr, SM_INVALID, "Index '%s' cannot be changed: drop it and create it anew", x->name);
 	}
 	for (uint16_t i = 0; i < old->index_count; i++)

@@ -15,7 +15,7 @@
  *   keyspace: u8 1 (version of the record) | u8 durable writes | replication: option list
  *   table:    u8 1 | T keyspace | T name | 16 uuid | uvarint next column id | uvarint default ttl | uvarint gc grace | option list
  *             | uvarint columns | each: T name, type, u8 kind, uvarint position, u8 descending, uvarint id
- *             | since format 3: uvarint indexes | each: T name, T column, u8 part, T definition, be32 number
+ *             | since format 3: uvarint indexes | each: T name, T column, u8 part, u8 folds, T definition, be32 number
  *   user type: u8 1 | type
  *   type:     uvarint CQL's number, + 65536 if frozen | uvarint elements | the elements' types; then of a vector: uvarint dimension;
  *             of a user type: T keyspace | T name | each field's name as T. A table holds its user types whole, as they are now. */
@@ -133,6 +133,7 @@ void store__put_table(struct buf *ops, const struct store__table *table)
 		put_text(ops, x->name);
 		put_text(ops, x->column);
 		buf_u8(ops, (uint8_t)x->part);
+		buf_u8(ops, x->folds);
 		put_text(ops, x->definition);
 		buf_be32(ops, x->number);
 	}
@@ -312,6 +313,7 @@ static bool get_indexes(struct byte_reader *r, struct arena *arena, struct store
 		x->column = get_text(r, arena);
 		uint8_t part = reader_u8(r);
 		x->part = part;
+		x->folds = reader_u8(r);
 		x->definition = get_text(r, arena);
 		x->number = reader_be32(r);
 		r->failed |= part > STORE_INDEX_ENTRIES || x->number == 0;

@@ -86,6 +86,7 @@ enum store_index_part {
 struct store_index {
 	const char *name, *column;
 	enum store_index_part part;
+	bool folds;             /* of texts: the letters A to Z count as a to z */
 	const char *definition; /* whoever made it keeps here what it wants; not NULL */
 	uint32_t number;        /* given by the engine: 0 in new ones */
 };

@@ -1,4 +1,5 @@
-/* CPU of the store's hot paths, background work included: upserts with many in flight, point reads, a scan.
+/* CPU of the store's hot paths, background work included: upserts with many in flight, point reads, a scan; writes with an index and
+ * without, reads by it.
  * usage: store-store_bench [ROWS] */
 #include "base/io.h"
 #include "base/metrics.h"
@@ -179,10 +180,83 @@ static uint64_t read_partition(const struct store_table *t, uint32_t partition)
 	return n;
 }
 
+/* ---- an index ---- */
+
+#define INDEXED_ROWS 100000
+#define INDEXED_VALUES 1000
+
+static const struct store_table *make_indexed(const char *name, bool with_index)
+{
+	struct store_column columns[] = {
+		{.name = "id", .type = {STORE_UUID, 0, NULL}, .kind = STORE_PARTITION_KEY},
+		{.name = "v", .type = {STORE_INT, 0, NULL}, .kind = STORE_REGULAR},
+		{.name = "w", .type = {STORE_TEXT, 0, NULL}, .kind = STORE_REGULAR},
+	};
+	struct store_index index = {.name = "by_v", .column = "v", .definition = ""};
+	struct store_table t = {
+		.keyspace = "ks", .name = name, .columns = columns, .column_count = 3, .indexes = &index, .index_count = with_index};
+	must(store_change_wait(store, &(struct store_change){.kind = STORE_CREATE_TABLE, .keyspace = "ks", .table = name, .new_table = &t},
+			       NULL),
+	     "table");
+	return store_find_table(store->ops->schema(store), "ks", name);
+}
+
+static void put_indexed(const struct store_table *t, uint64_t i)
+{
+	uint8_t id[16], v[4];
+	key_of(i, id);
+	be32_put(v, (uint32_t)(i % INDEXED_VALUES));
+	struct store_cell key = {id, 16};
+	struct store_assignment a[] = {{store_find_column(t, "v"), {v, 4}},
+				       {store_find_column(t, "w"), {(const uint8_t *)"a text of some length", 21}}};
+	struct store_mutation m = {
+		.kind = STORE_UPSERT_INSERT, .table = t, .partition_key = &key, .cells = a, .cell_count = 2, .timestamp_us = (int64_t)i};
+	struct store_batch b = {.mutations = &m, .count = 1};
+	sem_wait(&room);
+	store->ops->apply(store, &b, answered, NULL);
+}
+
+static uint64_t read_indexed(const struct store_table *t, uint32_t value)
+{
+	uint8_t v[4];
+	be32_put(v, value);
+	struct store_condition where = {.index = "by_v", .from_kind = STORE_INCLUSIVE, .to_kind = STORE_INCLUSIVE};
+	where.from = where.to = (struct store_cell){v, 4};
+	struct store_read r = {.table = t, .token_from = INT64_MIN, .token_to = INT64_MAX, .where = &where};
+	struct store_cursor *c;
+	const struct store_row *row;
+	uint64_t n = 0;
+	must(store->ops->open(store, &r, &c, NULL), "open");
+	while (!store->ops->next(c, &row))
+		n++;
+	store->ops->close_cursor(c);
+	return n;
+}
+
 static void report(const char *what, uint64_t n, double wall, double cpu)
 {
 	printf("%-24s %9.0f /s  %6.2f us CPU each  (%llu in %.2f s)\n", what, (double)n / wall, cpu * 1e6 / (double)n,
 	       (unsigned long long)n, wall);
+}
+
+/* false: rows are missing. */
+static bool measure_index(void)
+{
+	const struct store_table *tables[] = {make_indexed("plain", false), make_indexed("indexed", true)};
+	for (int i = 0; i < 2; i++) {
+		double start = seconds(), cpu = process_cpu_seconds();
+		for (uint64_t n = 0; n < INDEXED_ROWS; n++)
+			put_indexed(tables[i], n);
+		wait_for_all();
+		report(i ? "upsert with an index" : "upsert without an index", INDEXED_ROWS, seconds() - start,
+		       process_cpu_seconds() - cpu);
+	}
+	double start = seconds(), cpu = process_cpu_seconds();
+	uint64_t rows = 0;
+	for (uint32_t v = 0; v < INDEXED_VALUES; v++)
+		rows += read_indexed(tables[1], v);
+	report("100 of 100,000 by index", INDEXED_VALUES, seconds() - start, process_cpu_seconds() - cpu);
+	return rows == INDEXED_ROWS;
 }
 
 int main(int argc, char **argv)
@@ -221,6 +295,7 @@ int main(int argc, char **argv)
 	for (uint32_t i = 0; i < PARTITIONS * 10; i++)
 		rows += read_partition(wide, i * 7919 % PARTITIONS);
 	report("partition of 120 rows", PARTITIONS * 10, seconds() - start, process_cpu_seconds() - cpu);
+	bool all_found = measure_index();
 	start = seconds();
 	must(store->ops->close(store, &error), error.text);
 	printf("close %.1f ms\n", (seconds() - start) * 1000);
@@ -229,5 +304,5 @@ int main(int argc, char **argv)
 	printf("open again %.1f ms, then %.1f MiB\n", (seconds() - start) * 1000, (double)process_rss_bytes() / (1 << 20));
 	must(store->ops->close(store, &error), error.text);
 	must(io_remove_tree(&io_system, dir, NULL), "clean up");
-	return found == n && scanned == n && rows == 10ull * PARTITIONS * PARTITION_ROWS && !atomic_load(&failed) ? 0 : 1;
+	return found == n && scanned == n && rows == 10ull * PARTITIONS * PARTITION_ROWS && all_found && !atomic_load(&failed) ? 0 : 1;
 }
