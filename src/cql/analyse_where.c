@@ -592,6 +592,8 @@ enum sm_err cql__analyse_where(struct cql_analysis *a, const struct cql_relation
 	for (uint32_t i = 0; i < where->count; i++)
 		where->filtering |= !where->restrictions[i].used && !where->restrictions[i].token;
 	where->indexed = w.indexed_count && !allow_filtering;
+	if (use == CQL_FOR_SELECT)
+		cql__index_choose(a->table, where, a->c->arena);
 	if (use == CQL_FOR_SELECT && where->filtering && !allow_filtering && !indexes_suffice(&w))
 		return cql__fail(a->c->err, CQL_INVALID, NEEDS_FILTERING);
 	return SM_OK;

@@ -1,8 +1,7 @@
-/* Secondary indexes: their definitions, and which restrictions they allow. */
+/* Secondary indexes: their definitions, which restrictions they allow, and which one of them a query is read by. */
 #include "cql/index.h"
 #include "cql/view.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -15,56 +14,33 @@ static bool is_sai(const char *class)
 	return strcasecmp(class, "sai") == 0 || strcasecmp(simple ? simple + 1 : class, "StorageAttachedIndex") == 0;
 }
 
-/* The column of a target: v, or what stands in the parentheses of keys(v). */
-static const char *column_of(const char *target, struct arena *arena)
+/* A definition is four lines: kind, target, class, and the map of options as a literal. */
+static bool decode(const struct store_table *table, const struct store_index *x, struct arena *arena, struct cql_index *ret)
 {
-	const char *open = strchr(target, '(');
-	size_t size = open ? strlen(open + 1) - 1 : strlen(target);
-	const char *start = open ? open + 1 : target;
-	if (size > 1 && start[0] == '"')
-		return arena_string(arena, start + 1, size - 2);
-	return arena_string(arena, start, size);
-}
-
-static bool decode(const struct store_table *table, const struct store_option *o, struct arena *arena, struct cql_index *ret)
-{
-	char *text = arena_string(arena, o->value, strlen(o->value)), *lines[4] = {NULL};
+	char *text = arena_string(arena, x->definition, strlen(x->definition)), *lines[4] = {NULL};
 	for (int i = 0; text && i < 4; i++) {
 		lines[i] = text;
 		text = strchr(text, '\n');
 		if (text)
 			*text++ = 0;
 	}
-	const char *column = lines[3] ? column_of(lines[1], arena) : NULL;
-	if (!column)
+	if (!lines[3])
 		return false;
-	*ret = (struct cql_index){.name = o->name + strlen(CQL_INDEX_PREFIX),
+	*ret = (struct cql_index){.name = x->name,
 				  .kind = lines[0],
 				  .target = lines[1],
 				  .class = lines[2],
 				  .options = lines[3],
-				  .column = store_find_column(table, column)};
+				  .column = store_find_column(table, x->column),
+				  .part = x->part,
+				  .folds = x->folds};
 	ret->sai = is_sai(ret->class);
-	ret->folds = strstr(ret->options, "'case_sensitive': 'false'") != NULL;
 	return ret->column;
 }
 
 bool cql__index_at(const struct store_table *table, uint32_t n, struct arena *arena, struct cql_index *ret_index)
 {
-	const struct store_option *found = NULL;
-	/* the n-th by name: options stand in the order they came */
-	for (uint32_t i = 0; i < table->option_count && !found; i++) {
-		const struct store_option *o = &table->options[i];
-		uint32_t before = 0;
-		if (strncmp(o->name, CQL_INDEX_PREFIX, strlen(CQL_INDEX_PREFIX)) != 0)
-			continue;
-		for (uint32_t k = 0; k < table->option_count; k++)
-			before += strncmp(table->options[k].name, CQL_INDEX_PREFIX, strlen(CQL_INDEX_PREFIX)) == 0 &&
-				  strcmp(table->options[k].name, o->name) < 0;
-		if (before == n)
-			found = o;
-	}
-	return found && decode(table, found, arena, ret_index);
+	return n < table->index_count && decode(table, &table->indexes[n], arena, ret_index);
 }
 
 const struct store_table *cql__index_table(const struct store_keyspace *k, const char *name, struct arena *arena,
@@ -117,6 +93,77 @@ const char *cql__describe_index(const struct store_table *table, const struct cq
 		cql__quote_name(table->keyspace, arena), cql__quote_name(table->name, arena), index->target, custom ? " USING '" : "",
 		custom ? index->class : "", custom ? "'" : "", *index->options ? " WITH OPTIONS = " : "", index->options);
 	return text ? text : "";
+}
+
+/* ---- reading by an index ---- */
+
+static bool is_low(enum cql_operator op)
+{
+	return op == CQL_GT || op == CQL_GE;
+}
+
+static bool is_slice(enum cql_operator op)
+{
+	return op == CQL_LT || op == CQL_LE || is_low(op);
+}
+
+/* Equality finds the fewest rows, wherever it stands; of several the first. */
+void cql__index_choose(const struct store_table *table, struct cql_where *where, struct arena *arena)
+{
+	for (uint32_t i = 0; i < where->count; i++) {
+		const struct cql_restriction *r = &where->restrictions[i];
+		struct cql_index index;
+		bool better = !where->by || (is_slice(where->by->op) && !is_slice(r->op));
+		if (r->token || r->used || r->column_count != 1 || !better ||
+		    !cql__indexed(table, r->columns[0], r->op, r->key != NULL, arena, &index) || index.part == STORE_INDEX_NOTHING)
+			continue;
+		where->by = r;
+		where->by_index = index.name;
+	}
+	if (!where->by || !is_slice(where->by->op))
+		return;
+	for (uint32_t i = 0; i < where->count; i++) {
+		const struct cql_restriction *r = &where->restrictions[i];
+		if (is_slice(r->op) && !r->token && r->column_count == 1 && r->columns[0] == where->by->columns[0] &&
+		    is_low(r->op) != is_low(where->by->op))
+			where->by_too = r;
+	}
+}
+
+/* *ret_none: the value is null or unset. */
+static enum sm_err bound(struct cql_eval *e, const struct cql_restriction *r, struct store_condition *c, bool *ret_none)
+{
+	struct store_cell v;
+	enum sm_err err = cql__eval(e, r->values[0], &v);
+	enum store_bound_kind kind = r->op == CQL_LT || r->op == CQL_GT ? STORE_EXCLUSIVE : STORE_INCLUSIVE;
+	if (err)
+		return err;
+	*ret_none |= v.size < 0;
+	if (!is_slice(r->op) || is_low(r->op)) {
+		c->from_kind = kind;
+		c->from = v;
+	}
+	if (!is_slice(r->op) || !is_low(r->op)) {
+		c->to_kind = kind;
+		c->to = v;
+	}
+	return SM_OK;
+}
+
+enum sm_err cql__index_condition(struct cql_eval *e, const struct cql_where *where, struct store_condition *ret_condition, bool *ret_any)
+{
+	struct store_condition c = {.index = where->by_index, .key = cql__null()};
+	bool none = false;
+	enum sm_err err = bound(e, where->by, &c, &none);
+	if (!err && where->by_too)
+		err = bound(e, where->by_too, &c, &none);
+	if (!err && where->by->key && !(err = cql__eval(e, where->by->key, &c.key)))
+		none |= c.key.size < 0;
+	if (err)
+		return err;
+	*ret_any = !none; /* the filter says what is wrong with null */
+	*ret_condition = c;
+	return SM_OK;
 }
 
 /* ---- CREATE INDEX ---- */
@@ -268,27 +315,39 @@ static enum sm_err index_name(struct creation *x, const struct store_keyspace *k
 	return SM_OK;
 }
 
-/* The table with its options changed: without the one called dropped, with added. */
-static enum sm_err with_options(struct cql_context *c, const struct store_table *old, const char *dropped, const struct store_option *added,
+/* The table with its indexes changed: without the one called dropped, with added. */
+static enum sm_err with_indexes(struct cql_context *c, const struct store_table *old, const char *dropped, const struct store_index *added,
 				struct cql_change *change)
 {
 	struct store_table *t = arena_alloc(c->arena, sizeof *t);
-	struct store_option *options = arena_alloc(c->arena, sizeof *options * (old->option_count + 1u));
-	if (!t || !options)
+	struct store_index *indexes = arena_alloc(c->arena, sizeof *indexes * (old->index_count + 1u));
+	if (!t || !indexes)
 		return cql__no_memory(c->err, c->arena);
 	*t = *old;
-	t->option_count = 0;
-	for (uint32_t i = 0; i < old->option_count; i++)
-		if (!dropped || strcmp(old->options[i].name, dropped) != 0)
-			options[t->option_count++] = old->options[i];
-	if (added && t->option_count >= STORE_OPTIONS_MAX)
-		return cql__fail(c->err, CQL_INVALID, "A table has at most %d options and indexes", STORE_OPTIONS_MAX);
+	t->index_count = 0;
+	for (uint16_t i = 0; i < old->index_count; i++)
+		if (!dropped || strcmp(old->indexes[i].name, dropped) != 0)
+			indexes[t->index_count++] = old->indexes[i];
+	if (added && t->index_count >= STORE_INDEXES_MAX)
+		return cql__fail(c->err, CQL_INVALID, "A table has at most %d indexes", STORE_INDEXES_MAX);
 	if (added)
-		options[t->option_count++] = *added;
-	t->options = options;
+		indexes[t->index_count++] = *added;
+	t->indexes = indexes;
 	change->change = (struct store_change){.kind = STORE_ALTER_TABLE, .keyspace = old->keyspace, .table = old->name, .new_table = t};
 	change->verb = "UPDATED";
 	return SM_OK;
+}
+
+/* Which of the column's values the store keeps entries for. Neighbours of vectors are not looked for. */
+static enum store_index_part part_of(const struct creation *x)
+{
+	if (x->column->type.id == STORE_VECTOR)
+		return STORE_INDEX_NOTHING;
+	if (strncmp(x->target, "values(", 7) == 0)
+		return STORE_INDEX_VALUES;
+	if (strncmp(x->target, "keys(", 5) == 0)
+		return STORE_INDEX_KEYS;
+	return strncmp(x->target, "entries(", 8) == 0 ? STORE_INDEX_ENTRIES : STORE_INDEX_WHOLE;
 }
 
 static enum sm_err create(struct cql_context *c, const struct cql_ddl *ddl, const struct store_keyspace *k, struct cql_change *change,
@@ -303,15 +362,18 @@ static enum sm_err create(struct cql_context *c, const struct cql_ddl *ddl, cons
 	if ((err = index_class(&x)) || (err = index_target(&x)) || (err = index_options(&x)) ||
 	    (err = index_name(&x, k, ddl->if_not_exists, ret_nothing)) || *ret_nothing)
 		return err;
-	struct store_option added = {
-		arena_printf(c->arena, CQL_INDEX_PREFIX "%s", x.name),
-		arena_printf(c->arena, "%s\n%s\n%s\n%s", x.sai ? "CUSTOM" : "COMPOSITES", x.target, x.class, x.options),
+	struct store_index added = {
+		.name = x.name,
+		.column = x.column->name,
+		.part = part_of(&x),
+		.folds = strstr(x.options, "'case_sensitive': 'false'") != NULL,
+		.definition = arena_printf(c->arena, "%s\n%s\n%s\n%s", x.sai ? "CUSTOM" : "COMPOSITES", x.target, x.class, x.options),
 	};
-	if (!added.name || !added.value)
+	if (!added.definition)
 		return cql__no_memory(c->err, c->arena);
 	if (x.sai && x.column->type.id == STORE_VECTOR)
 		change->warning = ANN_WARNING;
-	return with_options(c, x.table, NULL, &added, change);
+	return with_indexes(c, x.table, NULL, &added, change);
 }
 
 enum sm_err cql__index_change(struct cql_context *c, const struct cql_ddl *ddl, struct cql_change *change, bool *ret_nothing)
@@ -330,6 +392,5 @@ enum sm_err cql__index_change(struct cql_context *c, const struct cql_ddl *ddl, 
 	*ret_nothing = !t && ddl->if_exists;
 	if (!t)
 		return *ret_nothing ? SM_OK : cql__fail(c->err, CQL_INVALID, "Index '%s.%s' doesn't exist'", keyspace, ddl->table.name);
-	const char *name = arena_printf(c->arena, CQL_INDEX_PREFIX "%s", index.name);
-	return name ? with_options(c, t, name, NULL, change) : cql__no_memory(c->err, c->arena);
+	return with_indexes(c, t, index.name, NULL, change);
 }

@@ -1,16 +1,15 @@
-/* Secondary indexes (index.c). An index is an option of its table: "index/NAME" with four lines, kind, target, class, and a map literal of
- * options. It says which queries need no ALLOW FILTERING; rows are found by reading and filtering, there are no entries on disk. */
+/* Secondary indexes (index.c). The store keeps them with their entries; what it knows nothing of is the definition's text. An index says
+ * which queries need no ALLOW FILTERING, and one of them finds the rows that are filtered then. */
 #ifndef CQL_INDEX_H
 #define CQL_INDEX_H
 
 #include "cql/plan.h"
 
-#define CQL_INDEX_PREFIX "index/"
-
 struct cql_index {
 	const char *name, *kind, *target; /* "COMPOSITES" or "CUSTOM"; "v", "keys(m)" */
 	const char *class, *options;      /* "" for the plain one; "{'case_sensitive': 'false'}" or "" */
 	const struct store_column *column;
+	enum store_index_part part;
 	bool sai, folds; /* folds: letters are compared without case */
 };
 /* The i-th index of the table, by name; false: there are no more. Texts are in the arena. */
@@ -24,6 +23,11 @@ const struct store_table *cql__index_table(const struct store_keyspace *keyspace
 /* May a restriction op of column be answered by an index of the table? entry: it is one of m['k']. ret_index: by which. */
 bool cql__indexed(const struct store_table *table, const struct store_column *column, enum cql_operator op, bool entry, struct arena *arena,
 		  struct cql_index *ret_index);
+/* Choose what the rows are read by: where->by. Its restrictions are complete, and used is known of each. */
+void cql__index_choose(const struct store_table *table, struct cql_where *where, struct arena *arena);
+/* What where->by, which is there, asks of the index. *ret_any false: nothing that an index answers, as the value is null. */
+enum sm_err cql__index_condition(struct cql_eval *eval, const struct cql_where *where, struct store_condition *ret_condition,
+				 bool *ret_any);
 /* The first index that depends on the column, or NULL. */
 const char *cql__index_of(const struct store_table *table, const char *column, struct arena *arena);
 

@@ -190,9 +190,11 @@ struct cql_where {
 	struct cql_restriction *token_low, *token_high, *token_equal;
 	struct cql_clustering *clustering; /* those that make slices */
 	uint32_t clustering_count;
-	bool filtering;      /* some restriction is not used */
-	bool indexed;        /* an index is why that is allowed */
-	bool key_restricted; /* any partition column or token is restricted */
+	bool filtering;                            /* some restriction is not used */
+	bool indexed;                              /* an index is why that is allowed */
+	const char *by_index;                      /* an index to read by, which answers */
+	const struct cql_restriction *by, *by_too; /* this one, and this one, where it is a slice's other bound; by NULL: none */
+	bool key_restricted;                       /* any partition column or token is restricted */
 };
 enum cql_where_use { CQL_FOR_SELECT, CQL_FOR_UPDATE, CQL_FOR_DELETE };
 

@@ -88,6 +88,9 @@ void request__trace_select(struct request *r)
 		return;
 	if (s->is_virtual)
 		cql__trace(r->context.trace, "Computing the rows of %s.%s", s->table->keyspace, s->table->name);
+	else if (s->where.by)
+		cql__trace(r->context.trace, "Executing read on %s.%s using index %s", s->table->keyspace, s->table->name,
+			   s->where.by_index);
 	else if (s->where.partition)
 		cql__trace(r->context.trace, "Executing single-partition query on %s", s->table->name);
 	else

@@ -3,6 +3,7 @@
  * Paging state, opaque to clients: [u8 version 1][u32 rows left of LIMIT][u32 rows left of PER PARTITION LIMIT][u32 partition][u32 slice]
  * [u8 what follows: 1 partition key, 2 clustering] and then the cells of the last row's key as [i32 size][bytes]. For a computed table,
  * partition is the number of rows seen. */
+#include "cql/index.h"
 #include "cql/json_value.h"
 #include "cql/view.h"
 
@@ -27,6 +28,8 @@ struct run {
 	struct cql_eval eval;
 	struct cql_keys keys;
 	struct store_cursor *cursor;
+	struct store_condition condition; /* of reads by an index */
+	bool by_index;
 	struct place at;
 	uint32_t partition_limit; /* as written; at.partition_limit counts down */
 	struct arena scratch, key_arena;
@@ -155,6 +158,7 @@ static enum sm_err open_cursor(struct run *r)
 		.to = r->keys.slices[n].to,
 		.reverse = s->reversed,
 		.statics_only = s->distinct,
+		.where = r->by_index ? &r->condition : NULL,
 		.cached_only = r->options->on_dispatcher,
 		.after_clustering = r->at.clustering,
 		.now_s = r->eval.context->now_s,
@@ -717,6 +721,19 @@ static enum sm_err view_rows(struct run *r)
 	return r->options->on_dispatcher ? SM_AGAIN : cql__view_rows(&r->eval, r->select, &r->computed, &r->computed_count);
 }
 
+/* An index helps where more than one row would be read, and it does not know the rows' order backwards, or what one row of a partition is.
+ */
+static enum sm_err prepare_index(struct run *r)
+{
+	const struct cql_select_plan *s = r->select;
+	bool one_row = s->where.partition && s->table->clustering_count && r->keys.slice_count == 1 &&
+		       r->keys.slices[0].from.count == s->table->clustering_count && r->keys.slices[0].from.kind == STORE_INCLUSIVE &&
+		       r->keys.slices[0].to.count == s->table->clustering_count;
+	if (!s->where.by || s->reversed || s->distinct || one_row || r->keys.empty)
+		return SM_OK;
+	return cql__index_condition(&r->eval, &s->where, &r->condition, &r->by_index);
+}
+
 static enum sm_err prepare_run(struct run *r)
 {
 	const struct cql_select_plan *s = r->select;
@@ -735,6 +752,8 @@ static enum sm_err prepare_run(struct run *r)
 		err = cql__system_rows(r->c, s->table, &r->computed, &r->computed_count);
 	else
 		err = cql__keys(&r->eval, &s->where, &r->keys);
+	if (!err && !s->is_virtual)
+		err = prepare_index(r);
 	if (err)
 		return err;
 	if (r->options->paging_state.data && (!s->aggregate || s->group_count) && !r->keys.empty)

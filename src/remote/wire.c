@@ -296,7 +296,7 @@ static void take_indexes(struct byte_reader *r, struct arena *arena, struct stor
 		indexes[i].name = take_name(r, arena);
 		indexes[i].column = take_name(r, arena);
 		uint8_t part = reader_u8(r);
-		r->failed |= part > STORE_INDEX_ENTRIES;
+		r->failed |= part > STORE_INDEX_NOTHING;
 		indexes[i].part = (enum store_index_part)part;
 		indexes[i].folds = reader_u8(r);
 		indexes[i].definition = take_name(r, arena);

@@ -39,6 +39,7 @@ static bool type_fits(const struct store_type *type, enum store_index_part part)
 	switch (part) {
 	case STORE_INDEX_WHOLE:
 		return !store_type_multi_cell(type) && type->id != STORE_COUNTER && type->id != STORE_DURATION && type->id != STORE_VECTOR;
+	case STORE_INDEX_NOTHING: return type->id != STORE_COUNTER;
 	case STORE_INDEX_VALUES: return collection && !type->frozen;
 	case STORE_INDEX_KEYS:
 	case STORE_INDEX_ENTRIES: return map && !type->frozen;
@@ -294,7 +295,8 @@ enum sm_err store__index_put(const struct store__table *table, struct bytes key,
 	err = store__row_decode(value, &row);
 	for (uint16_t i = 0; i < table->public.index_count && !err; i++) {
 		const struct store_column *c = store__index_column(table, i);
-		if ((only && table->public.indexes[i].number != only) || !concerns(c, k.kind))
+		if ((only && table->public.indexes[i].number != only) || !concerns(c, k.kind) ||
+		    table->public.indexes[i].part == STORE_INDEX_NOTHING)
 			continue;
 		if (c->kind <= STORE_CLUSTERING)
 			err = put_key_column(&p, i);

@@ -211,7 +211,7 @@ static enum sm_err find_index(struct store__by_index *r, const char *name)
 {
 	const struct store_table *t = &r->table->public;
 	for (r->index = 0; r->index < t->index_count; r->index++)
-		if (strcmp(t->indexes[r->index].name, name) == 0)
+		if (strcmp(t->indexes[r->index].name, name) == 0 && t->indexes[r->index].part != STORE_INDEX_NOTHING)
 			return SM_OK;
 	return SM_NOT_FOUND;
 }
@@ -221,7 +221,7 @@ static enum sm_err prepare(struct store__by_index *r, const struct store_read *r
 	const struct store_table *t = &r->table->public;
 	enum sm_err err = find_index(r, read->where->index);
 	if (err)
-		return sm_fail(reterr, err, "table '%s.%s' has no index '%s'", t->keyspace, t->name, read->where->index);
+		return sm_fail(reterr, err, "table '%s.%s' has no index '%s' to read by", t->keyspace, t->name, read->where->index);
 	const struct store_column *c = store__index_column(r->table, r->index);
 	if (read->statics_only && (c->kind == STORE_CLUSTERING || c->kind == STORE_REGULAR))
 		return sm_fail(reterr, SM_INVALID,

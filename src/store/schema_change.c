@@ -150,7 +150,7 @@ static enum sm_err number_indexes(struct draft *d, struct store_table *t, struct
 		if (step->next_table_number == UINT32_MAX)
 			return sm_fail(reterr, SM_TOO_LARGE, "all table numbers are used up");
 		indexes[i].number = step->next_table_number++;
-		if (empty)
+		if (empty || indexes[i].part == STORE_INDEX_NOTHING)
 			store__index_put_built(&step->ops, indexes[i].number);
 	}
 	t->indexes = indexes;

@@ -316,7 +316,7 @@ static bool get_indexes(struct byte_reader *r, struct arena *arena, struct store
 		x->folds = reader_u8(r);
 		x->definition = get_text(r, arena);
 		x->number = reader_be32(r);
-		r->failed |= part > STORE_INDEX_ENTRIES || x->number == 0;
+		r->failed |= part > STORE_INDEX_NOTHING || x->number == 0;
 		if (r->failed || !x->name || !x->column || !x->definition)
 			return false;
 	}

@@ -82,6 +82,7 @@ enum store_index_part {
 	STORE_INDEX_VALUES,  /* each element of a list or set, each value of a map that is not frozen */
 	STORE_INDEX_KEYS,    /* each key of a map that is not frozen */
 	STORE_INDEX_ENTRIES, /* each key with its value of such a map */
+	STORE_INDEX_NOTHING, /* it is only a definition: nothing can be read by it */
 };
 struct store_index {
 	const char *name, *column;
@@ -216,7 +217,8 @@ struct store_read {
 	struct store_bound from, to; /* clustering slice in the table's order; with a partition or for each of the range */
 	bool reverse;                /* one partition only */
 	bool statics_only;           /* SELECT DISTINCT: one row a partition */
-	/* Only the rows that meet it as they are now, in the same order as without. NULL: all. SM_NOT_FOUND: the table has no such index;
+	/* Only the rows that meet it as they are now, in the same order as without. NULL: all. SM_NOT_FOUND: the table has no such index, or it
+	 * has no entries;
 	 * SM_INVALID with statics_only if its column is clustering or regular. */
 	const struct store_condition *where;
 	/* Go on behind this row (a paging state): its token and keys; NULL: from the start. */
