@@ -13,7 +13,7 @@ struct where_analysis {
 	struct cql_where *where;
 	enum cql_where_use use;
 	bool filtering_allowed, asked;      /* asked: by ALLOW FILTERING, not by an index */
-	uint32_t indexed_count, sai_count;  /* restrictions of other columns that an index answers */
+	uint32_t indexed_count;             /* columns with a restriction that an index answers */
 	struct cql_restriction **partition; /* per partition key column: EQ, IN or any slice */
 	bool partition_slice;
 	const struct store_column **others; /* restricted columns that are no part of the primary key */
@@ -515,12 +515,19 @@ static enum sm_err check_clustering(struct where_analysis *w)
 /* One index answers one restriction; those of SAI go together. Keys besides must be the whole partition key or what the token says. */
 static bool indexes_suffice(const struct where_analysis *w)
 {
-	uint32_t others = 0;
+	uint32_t others = 0, indexed = 0, sai = 0;
 	for (uint32_t i = 0; i < w->where->count; i++) {
 		const struct cql_restriction *r = &w->where->restrictions[i];
-		others += !r->used && !r->token;
+		struct cql_index index;
+		if (r->used || r->token)
+			continue;
+		others++;
+		if (r->column_count == 1 && cql__indexed(w->a->table, r->columns[0], r->op, r->key != NULL, w->a->c->arena, &index)) {
+			indexed++;
+			sai += index.sai;
+		}
 	}
-	return others > 0 && (others == w->sai_count || (others == 1 && w->indexed_count == 1));
+	return others > 0 && (others == sai || (others == 1 && indexed == 1));
 }
 
 static enum sm_err check_others(struct where_analysis *w)
@@ -562,7 +569,6 @@ static void count_indexed(struct where_analysis *w)
 		    !cql__indexed(w->a->table, r->columns[0], r->op, r->key != NULL, w->a->c->arena, &index))
 			continue;
 		r->folds = index.folds;
-		w->sai_count += index.sai;
 		if (!seen[r->columns[0] - w->a->table->columns])
 			w->indexed_count++;
 		seen[r->columns[0] - w->a->table->columns] = true;
