@@ -49,8 +49,10 @@ struct store__built *store__built_new(void);
 void store__built_free(struct store__built *built); /* NULL is allowed */
 SM_MUST_CHECK enum sm_err store__built_add(struct store__built *built, uint32_t number);
 bool store__built_has(struct store__built *built, uint32_t number);
-/* Add those that the ops say are built. One that cannot be added for want of memory is read without its index until the next start. */
-void store__built_note(struct store__built *built, const struct buf *ops);
+/* What the ops of a change say: before they are written, those that are dropped go; then a read that meets an index without entries finds
+ * that it is not built (any more), and reads without it. After the write those that are built are added; one for which there is no memory
+ * is read without its index until the next start. */
+void store__built_note(struct store__built *built, const struct buf *ops, bool written);
 
 /* ---- building (index_build.c) ---- */
 

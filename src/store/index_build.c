@@ -86,7 +86,7 @@ static void forget(struct store__built *b, uint32_t number)
 	pthread_mutex_unlock(&b->lock);
 }
 
-void store__built_note(struct store__built *b, const struct buf *ops)
+void store__built_note(struct store__built *b, const struct buf *ops, bool written)
 {
 	static const char name[] = STORE_SYSTEM_INDEX;
 	size_t at = 0;
@@ -98,9 +98,9 @@ void store__built_note(struct store__built *b, const struct buf *ops)
 		if (key.size != 8 + n || be32_get(key.data) != 0 || memcmp(key.data + 4, name, n) != 0)
 			continue;
 		uint32_t number = be32_get(key.data + 4 + n);
-		if (op == STORE_OP_PUT && value.size && value.data[0] == 1)
+		if (written && op == STORE_OP_PUT && value.size && value.data[0] == 1)
 			err = store__built_add(b, number);
-		else if (op == STORE_OP_DELETE)
+		else if (!written && op == STORE_OP_DELETE)
 			forget(b, number);
 	}
 }

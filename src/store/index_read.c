@@ -11,7 +11,8 @@
 #define READ_CACHE_ONLY 1 /* rocksdb::kBlockCacheTier */
 #define FIRST_CANDIDATES 16
 #define MORE_CANDIDATES 512
-#define MISSES_MAX 1000 /* rows that do not meet the condition, in one call that must not take long */
+#define BYTES_MAX (16u << 20) /* of candidates */
+#define MISSES_MAX 1000       /* rows that do not meet the condition, in one call that must not take long */
 
 /* Where a row, or with STATIC and the kind of whole partitions some of it, may be found. */
 struct candidate {
@@ -41,7 +42,7 @@ struct store__by_index {
 	bool resumed, after_row;
 	/* under way */
 	struct store_cursor *rows; /* aimed, or with scanning over all rows */
-	struct store_cursor *scan; /* what rows becomes if the index does not help */
+	struct store_cursor *scan; /* over all rows: what rows becomes if the index does not help */
 	bool scanning, entered, collected_all, aimed;
 	rocksdb_readoptions_t *options;
 	rocksdb_iterator_t *it;
@@ -216,6 +217,15 @@ static enum sm_err find_index(struct store__by_index *r, const char *name)
 	return SM_NOT_FOUND;
 }
 
+/* From here on all rows are read. */
+static void use_scan(struct store__by_index *r)
+{
+	store__cursor_close(r->rows);
+	r->rows = r->scan;
+	r->scan = NULL;
+	r->scanning = true;
+}
+
 static enum sm_err prepare(struct store__by_index *r, const struct store_read *read, struct sm_error *reterr)
 {
 	const struct store_table *t = &r->table->public;
@@ -235,15 +245,11 @@ static enum sm_err prepare(struct store__by_index *r, const struct store_read *r
 		return sm_fail(reterr, SM_NO_MEMORY, "out of memory");
 	r->collected_all = r->slice.empty || r->token_from > r->token_to;
 	r->scanning = read->reverse || !store__built_has(r->engine->built, number);
-	if (r->scanning || !r->one_value) {
-		struct store_read all = *read;
-		all.where = NULL;
-		err = store__cursor_open(&r->engine->public, &all, &r->scan, reterr);
-	}
-	if (!err && r->scanning) {
-		r->rows = r->scan;
-		r->scan = NULL;
-	}
+	struct store_read all = *read;
+	all.where = NULL;
+	err = store__cursor_open(&r->engine->public, &all, &r->scan, reterr);
+	if (!err && r->scanning)
+		use_scan(r);
 	return err;
 }
 
@@ -308,6 +314,10 @@ static enum sm_err begin(struct store__by_index *r)
 	if (r->read.cached_only)
 		rocksdb_readoptions_set_read_tier(r->options, READ_CACHE_ONLY);
 	r->it = rocksdb_create_iterator(r->engine->rocks.db, r->options);
+	if (!store__built_has(r->engine->built, r->table->public.indexes[r->index].number)) {
+		use_scan(r); /* it was dropped since */
+		return SM_OK;
+	}
 	return store__cursor_open_aimed(r->engine, &r->read, r->it, &r->rows);
 }
 
@@ -372,7 +382,7 @@ static enum sm_err take(struct store__by_index *r, struct buf *lower, const stru
 		struct bytes key = bytes_of(data, size);
 		if (upper ? bytes_compare(key, buf_bytes(upper)) >= 0 : !begins(key, buf_bytes(lower)))
 			return SM_OK;
-		if (r->count == max) {
+		if (r->count == max || r->bytes.end > BYTES_MAX) {
 			buf_clear(lower);
 			buf_append_bytes(lower, key);
 			return lower->failed ? SM_NO_MEMORY : SM_FULL;
@@ -430,7 +440,7 @@ static enum sm_err collect(struct store__by_index *r)
 {
 	enum sm_err err = SM_OK;
 	if (!r->it) {
-		if ((err = begin(r)))
+		if ((err = begin(r)) || r->scanning)
 			return err;
 		skip_to_place(r);
 		if (r->lower.failed)
@@ -447,10 +457,7 @@ static enum sm_err collect(struct store__by_index *r)
 	if (r->one_value)
 		return err == SM_FULL ? SM_OK : err;
 	if (err == SM_FULL) { /* too many */
-		store__cursor_close(r->rows);
-		r->rows = r->scan;
-		r->scan = NULL;
-		r->scanning = true;
+		use_scan(r);
 		return SM_OK;
 	}
 	sort(r);

@@ -408,6 +408,37 @@ static void building_goes_on_after_each_restart_and_nobody_notices(void **state)
 	assert_int_equal(count_rows(f, t, &some), (BUILT_ROWS + 2500) / 10 * 3);
 }
 
+static void an_index_is_dropped_under_a_read(void **state)
+{
+	struct fixture *f = *state;
+	struct store_cursor *before, *under;
+	const struct store_row *row;
+	assert_ok(make_keyspace(f, "ks"));
+	assert_ok(make_table(f, "t", "k:int:p v:int:r", NULL));
+	write_many(f, table_of(f, "t"), 0, 1000);
+	assert_ok(make_index(f, "t", "a", "v", STORE_INDEX_WHOLE, NULL));
+	wait_until_built(f, "t");
+	const struct store_schema *held = f->store->ops->schema(f->store);
+	const struct store_table *t = store_find_table(held, "ks", "t");
+	struct store_condition where = equal_to("a", INT(3));
+	struct store_read read = all_of(t);
+	read.where = &where;
+	assert_ok(f->store->ops->open(f->store, &read, &before, NULL));
+	assert_ok(f->store->ops->open(f->store, &read, &under, NULL));
+	assert_ok(f->store->ops->next(under, &row));
+	assert_ok(alter_indexes(f, "t", NULL, 0));
+	for (int i = 0; i < 100; i++)
+		assert_err(f->store->ops->next(before, &row), SM_OK);
+	for (int i = 1; i < 100; i++)
+		assert_err(f->store->ops->next(under, &row), SM_OK);
+	assert_err(f->store->ops->next(before, &row), SM_END);
+	assert_err(f->store->ops->next(under, &row), SM_END);
+	f->store->ops->close_cursor(before);
+	f->store->ops->close_cursor(under);
+	assert_int_equal(count_rows(f, t, &where), 100);
+	f->store->ops->schema_release(f->store, held);
+}
+
 static void an_index_is_dropped_while_it_is_built(void **state)
 {
 	struct fixture *f = *state;
@@ -754,6 +785,7 @@ int main(int argc, char **argv)
 		T(statements_from_before_the_index_and_transactions_have_entries),
 		T(snapshots_have_their_indexes_and_the_check_knows_entries),
 		T(building_goes_on_after_each_restart_and_nobody_notices),
+		T(an_index_is_dropped_under_a_read),
 		T(an_index_is_dropped_while_it_is_built),
 		T(reads_by_an_index_are_reads_of_all_that_leave_out),
 	};

@@ -261,6 +261,8 @@ static enum sm_err admit(struct store__writer *writer, struct store__write *w)
 		return admit_epoch(writer, w);
 	if (w->kind == STORE__WRITE_TRANSACTION)
 		return admit_transaction(writer, w);
+	if (w->kind == STORE__WRITE_CHANGE)
+		store__built_note(writer->engine->built, &w->ops, false);
 	if (w->kind != STORE__WRITE_BATCH)
 		return SM_OK;
 	if (w->job) {
@@ -367,7 +369,7 @@ static void after_change(struct store__writer *writer, struct store__write *w)
 			t[writer->truncation_count++] = (struct truncation){w->truncated_from, w->truncated_to};
 		}
 	}
-	store__built_note(writer->engine->built, &w->ops);
+	store__built_note(writer->engine->built, &w->ops, true);
 	store__engine_swap_schema(writer->engine, w->schema);
 	w->schema = NULL;
 }
