@@ -217,9 +217,8 @@ struct store_read {
 	struct store_bound from, to; /* clustering slice in the table's order; with a partition or for each of the range */
 	bool reverse;                /* one partition only */
 	bool statics_only;           /* SELECT DISTINCT: one row a partition */
-	/* Only the rows that meet it as they are now, in the same order as without. NULL: all. SM_NOT_FOUND: the table has no such index, or it
-	 * has no entries;
-	 * SM_INVALID with statics_only if its column is clustering or regular. */
+	/* Only the rows that meet it as they are now, in the same order as without. NULL: all. SM_NOT_FOUND: the table has no such index,
+	 * or it has no entries; SM_INVALID with statics_only if its column is clustering or regular. */
 	const struct store_condition *where;
 	/* Go on behind this row (a paging state): its token and keys; NULL: from the start. */
 	const struct store_cell *after_partition_key; /* token range only */
