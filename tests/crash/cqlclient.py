@@ -2,9 +2,13 @@
 import socket
 import struct
 
+ONE, SERIAL = 1, 8
+
 
 class CqlError(Exception):
-    pass
+    def __init__(self, code, text):
+        super().__init__("%#x %s" % (code, text))
+        self.code, self.text = code, text
 
 
 class Connection:
@@ -15,12 +19,12 @@ class Connection:
     def close(self):
         self.socket.close()
 
-    def query(self, text, page=5000):
+    def query(self, text, page=5000, consistency=ONE):
         """All rows, each a list of bytes or None."""
         rows, state = [], None
         while True:
             flags = 0x04 | (0x08 if state is not None else 0)
-            body = _long_string(text) + struct.pack(">HBi", 0x0001, flags, page)
+            body = _long_string(text) + struct.pack(">HBi", consistency, flags, page)
             if state is not None:
                 body += struct.pack(">i", len(state)) + state
             more, state = _rows(self._call(0x07, body))
@@ -34,7 +38,7 @@ class Connection:
         body = self._read(size)
         if opcode == 0x00:
             code, length = struct.unpack_from(">iH", body)
-            raise CqlError("%#x %s" % (code, body[6 : 6 + length].decode()))
+            raise CqlError(code, body[6 : 6 + length].decode())
         return body
 
     def _read(self, size):
@@ -59,6 +63,14 @@ def _string_map(pairs):
     return struct.pack(">H", len(pairs)) + b"".join(_string(k) + _string(v) for k, v in pairs.items())
 
 
+def _type_end(body, at):
+    """Behind a column's type: native ones, and lists, sets and maps of them."""
+    kind = struct.unpack_from(">H", body, at)[0]
+    for _ in range({0x20: 1, 0x21: 2, 0x22: 1}.get(kind, 0)):
+        at = _type_end(body, at + 2) - 2
+    return at + 2
+
+
 def _rows(body):
     """The rows of a RESULT, and the paging state."""
     if struct.unpack_from(">i", body)[0] != 2:
@@ -73,7 +85,7 @@ def _rows(body):
         for _ in range(2):
             at += 2 + struct.unpack_from(">H", body, at)[0]
         for _ in range(columns):
-            at += 2 + struct.unpack_from(">H", body, at)[0] + 2
+            at = _type_end(body, at + 2 + struct.unpack_from(">H", body, at)[0])
     count = struct.unpack_from(">i", body, at)[0]
     at += 4
     rows = []

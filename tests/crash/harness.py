@@ -142,8 +142,8 @@ class Server:
     def alive(self):
         return self.process is not None and self.process.poll() is None
 
-    def kill(self):
-        """SIGKILL; a power loss too, if the shim is beneath."""
+    def kill(self, power=True):
+        """SIGKILL; a power loss too, if the shim is beneath, unless it stays on (then the next one covers both)."""
         if self.process is None:
             return
         self.process.kill()
@@ -152,7 +152,7 @@ class Server:
         self.process = None
         if status != -signal.SIGKILL:
             raise Failure("the server ended by itself (status %d):\n%s" % (status, self.said()))
-        if self.power_loss:
+        if self.power_loss and power:
             self.lose_power()
 
     def lose_power(self):
