@@ -80,6 +80,7 @@ static enum sm_err open_engines(struct platform *p, struct sm_error *reterr)
 		.notice = store_notice,
 #ifdef SMACK_PLANT_FAULTS
 		.ack_before_sync = getenv("SMACK_FAULT_ACK_BEFORE_SYNC") != NULL,
+		.split_batches = getenv("SMACK_FAULT_SPLIT_BATCHES") != NULL,
 #endif
 	};
 	return store_embedded_open(&store, &p->store, reterr);

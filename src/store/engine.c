@@ -255,7 +255,8 @@ static enum sm_err open_rocks(struct store__engine *e, struct sm_error *ret_dama
 static enum sm_err begin(struct store__engine *e, const struct store_embedded_options *options, struct sm_error *reterr)
 {
 	struct sm_error damage = {0};
-	struct store__writer_options writer = {.engine = e, .ack_before_sync = options->ack_before_sync};
+	struct store__writer_options writer = {
+		.engine = e, .ack_before_sync = options->ack_before_sync, .split_batches = options->split_batches};
 	enum sm_err err = open_rocks(e, &damage, reterr);
 	if (err || (err = store__writer_new(&writer, &e->writer, reterr)))
 		return err;

@@ -364,7 +364,8 @@ struct store_embedded_options {
 	const char *dir;
 	size_t block_cache_bytes; /* 0: 16 MiB */
 	size_t memtable_bytes;    /* 0: 8 MiB */
-	bool ack_before_sync;     /* planted fault, only with -Dplant_faults=true */
+	bool ack_before_sync;     /* planted faults, only with -Dplant_faults=true */
+	bool split_batches;
 	/* Told when a damaged file keeps the store read-only, before open returns. NULL: nobody. */
 	void (*notice)(void *arg, const char *text);
 	void *notice_arg;

@@ -374,7 +374,7 @@ bool store__partitions_have(const struct store__partitions *partitions, uint32_t
 struct store__writer;
 struct store__writer_options {
 	struct store__engine *engine;
-	bool ack_before_sync;
+	bool ack_before_sync, split_batches;
 };
 SM_MUST_CHECK enum sm_err store__writer_new(const struct store__writer_options *options, struct store__writer **ret_writer,
 					    struct sm_error *reterr);

@@ -23,7 +23,7 @@ struct truncation {
 };
 struct store__writer {
 	struct store__engine *engine;
-	bool ack_before_sync;
+	bool ack_before_sync, split_batches;
 
 	pthread_mutex_t lock;
 	pthread_cond_t arrived;
@@ -483,6 +483,22 @@ static bool must_wait(const struct store__writer *writer, const struct store__wr
 	return table && store__partitions_have(&writer->written, table, w->token);
 }
 
+#ifdef SMACK_PLANT_FAULTS
+/* The first half of a statement's changes is a write of its own. */
+static void write_half(struct store__writer *writer, struct store__write *w)
+{
+	size_t at = 0, half = 0;
+	enum store_op op;
+	struct bytes key, value;
+	while (half < w->ops.end / 2 && store__op_next(&w->ops, &at, &op, &key, &value))
+		half = at;
+	struct buf first = {.data = w->ops.data, .end = half};
+	add_ops(writer->batch, &first);
+	(void)write_synced(writer, true);
+	rocksdb_writebatch_clear(writer->batch);
+}
+#endif
+
 /* Admit the writes of the group in their order; returns those that have to wait until it is on disk. */
 static struct store__write *gather(struct store__writer *writer, struct store__write *group, struct part *part)
 {
@@ -501,6 +517,10 @@ static struct store__write *gather(struct store__writer *writer, struct store__w
 		if (!w->err && w->counts)
 			count_in_part(writer, part, w);
 		if (!w->err && w->ops.end) {
+#ifdef SMACK_PLANT_FAULTS
+			if (writer->split_batches && !part->any)
+				write_half(writer, w);
+#endif
 			add_ops(writer->batch, &w->ops);
 			part->any = true;
 			part->deletes_counters |= w->deletes_counters;
@@ -575,6 +595,7 @@ enum sm_err store__writer_new(const struct store__writer_options *options, struc
 		return sm_fail(reterr, SM_NO_MEMORY, "out of memory");
 	w->engine = options->engine;
 	w->ack_before_sync = options->ack_before_sync;
+	w->split_batches = options->split_batches;
 	w->last = &w->first;
 	w->batch = rocksdb_writebatch_create();
 	if (!(w->counting = store__counting_new(options->engine))) {

@@ -5,11 +5,13 @@ import datetime
 import gzip
 import http.client
 import json
+import mmap
 import os
 import queue
 import random
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -134,6 +136,20 @@ class Server:
         self.http = found["http"].split("//")[1].rstrip("/")
         self.cql_port = int(found["cql"].split(":")[1])
         return True
+
+    def fail(self, error, at=1, count=0):
+        """From the server's at-th changing call or sync after now on, count of them (0: all) fail with this errno; error 0: none any more."""
+        with open(os.path.join(self.side, "journal"), "r+b") as file, mmap.mmap(file.fileno(), 4096) as head:
+            head[48:52] = bytes(4)
+            if error:
+                head[56:72] = struct.pack("<QQ", at, 0)
+                head[52:56] = struct.pack("<I", count)
+                head[48:52] = struct.pack("<I", error)
+
+    def failed_calls(self):
+        """How many calls have failed since fail()."""
+        with open(os.path.join(self.side, "journal"), "rb") as file:
+            return struct.unpack_from("<Q", file.read(72), 64)[0]
 
     def said(self):
         with open(os.path.join(self.work, "stderr"), errors="replace") as file:

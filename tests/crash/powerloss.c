@@ -6,6 +6,8 @@
  *   POWERLOSS_KILL   SIGKILL before the Nth changing call or sync from now (0 or unset: never)
  *   POWERLOSS_SYNC_US  a sync takes up to so many microseconds, drawn anew each time; nothing is really synced (the journal knows)
  *
+ * Whoever maps SIDE/journal can also make calls fail (fail_errno and its neighbours in powerloss.h).
+ *
  * What it does not know it does not let pass silently: a shared writable mapping, a hole punched, a rename with flags end the process with
  * a line on stderr. What stdio writes to a file is not seen (RocksDB's LOG; nothing else does that).
  * A child after fork is not watched, a program that is exec'ed neither. */
@@ -131,10 +133,27 @@ static void count_call(void)
 	}
 }
 
-static void begin_change(void)
+/* Is it this call's turn to fail? Sets errno. Under the lock. */
+static bool call_fails(void)
+{
+	int e = (int)__atomic_load_n(&journal->fail_errno, __ATOMIC_ACQUIRE);
+	if (!e || (journal->fail_at > 1 && journal->fail_at--))
+		return false;
+	if (journal->failed++ + 1 == journal->fail_count)
+		__atomic_store_n(&journal->fail_errno, 0, __ATOMIC_RELEASE);
+	errno = e;
+	return true;
+}
+
+/* False: the call is to fail, with errno. */
+static bool begin_change(void)
 {
 	pthread_mutex_lock(&lock);
 	count_call();
+	if (!call_fails())
+		return true;
+	pthread_mutex_unlock(&lock);
+	return false;
 }
 
 /* errno of the call that was made stays. */
@@ -342,8 +361,8 @@ static int watched_open(int at, const char *path, int flags, mode_t mode)
 	}
 	bool creates = !p.there && flags & O_CREAT;
 	bool cuts = p.there && S_ISREG(p.st.st_mode) && flags & O_TRUNC && (flags & O_ACCMODE) != O_RDONLY && p.st.st_size > 0;
-	if (creates || cuts)
-		begin_change();
+	if ((creates || cuts) && !begin_change())
+		return -1;
 	if (creates)
 		note_create(&p, false);
 	if (cuts) {
@@ -462,23 +481,40 @@ static uint64_t iov_bytes(const struct iovec *iov, int n)
 	return bytes;
 }
 
-/* Under the lock if it is ours: the size must be what it is when the entry is made. */
-static bool begin_write(int fd, struct stat *st)
+enum turn { NOT_OURS, OURS, FAILS };
+
+/* OURS: under the lock, as the size must be what it is when the entry is made. FAILS: with errno. */
+static enum turn begin_write(int fd, struct stat *st)
 {
 	if (!find_fd(fd, st))
-		return false;
-	begin_change();
+		return NOT_OURS;
+	if (!begin_change())
+		return FAILS;
 	if (find_fd(fd, st))
-		return true;
+		return OURS;
 	end_change();
-	return false;
+	return NOT_OURS;
+}
+
+static ssize_t write_some(int fd, const void *data, size_t size)
+{
+	struct stat st;
+	pthread_mutex_lock(&lock);
+	if (find_fd(fd, &st))
+		note_write(fd, &st, position(fd, &st), size);
+	ssize_t n = syscall(SYS_write, fd, data, size);
+	end_change();
+	return n;
 }
 
 EXPORT ssize_t write(int fd, const void *data, size_t size)
 {
 	struct stat st;
-	if (!begin_write(fd, &st))
-		return syscall(SYS_write, fd, data, size);
+	enum turn turn = begin_write(fd, &st);
+	if (turn == FAILS && errno == ENOSPC && size > 1) /* a full disk takes what it still can */
+		return write_some(fd, data, size / 2);
+	if (turn != OURS)
+		return turn == FAILS ? -1 : syscall(SYS_write, fd, data, size);
 	note_write(fd, &st, position(fd, &st), size);
 	ssize_t n = syscall(SYS_write, fd, data, size);
 	end_change();
@@ -488,8 +524,9 @@ EXPORT ssize_t write(int fd, const void *data, size_t size)
 EXPORT ssize_t writev(int fd, const struct iovec *iov, int count)
 {
 	struct stat st;
-	if (!begin_write(fd, &st))
-		return syscall(SYS_writev, fd, iov, count);
+	enum turn turn = begin_write(fd, &st);
+	if (turn != OURS)
+		return turn == FAILS ? -1 : syscall(SYS_writev, fd, iov, count);
 	note_write(fd, &st, position(fd, &st), iov_bytes(iov, count));
 	ssize_t n = syscall(SYS_writev, fd, iov, count);
 	end_change();
@@ -499,8 +536,9 @@ EXPORT ssize_t writev(int fd, const struct iovec *iov, int count)
 EXPORT ssize_t pwrite64(int fd, const void *data, size_t size, off64_t at)
 {
 	struct stat st;
-	if (!begin_write(fd, &st))
-		return syscall(SYS_pwrite64, fd, data, size, at);
+	enum turn turn = begin_write(fd, &st);
+	if (turn != OURS)
+		return turn == FAILS ? -1 : syscall(SYS_pwrite64, fd, data, size, at);
 	note_write(fd, &st, (uint64_t)at, size);
 	ssize_t n = syscall(SYS_pwrite64, fd, data, size, at);
 	end_change();
@@ -515,8 +553,9 @@ EXPORT ssize_t pwrite(int fd, const void *data, size_t size, off_t at)
 EXPORT ssize_t pwritev64(int fd, const struct iovec *iov, int count, off64_t at)
 {
 	struct stat st;
-	if (!begin_write(fd, &st))
-		return syscall(SYS_pwritev, fd, iov, count, at, 0);
+	enum turn turn = begin_write(fd, &st);
+	if (turn != OURS)
+		return turn == FAILS ? -1 : syscall(SYS_pwritev, fd, iov, count, at, 0);
 	note_write(fd, &st, (uint64_t)at, iov_bytes(iov, count));
 	ssize_t n = syscall(SYS_pwritev, fd, iov, count, at, 0);
 	end_change();
@@ -531,8 +570,9 @@ EXPORT ssize_t pwritev(int fd, const struct iovec *iov, int count, off_t at)
 EXPORT ssize_t pwritev64v2(int fd, const struct iovec *iov, int count, off64_t at, int flags)
 {
 	struct stat st;
-	if (!begin_write(fd, &st))
-		return syscall(SYS_pwritev2, fd, iov, count, at, 0, flags);
+	enum turn turn = begin_write(fd, &st);
+	if (turn != OURS)
+		return turn == FAILS ? -1 : syscall(SYS_pwritev2, fd, iov, count, at, 0, flags);
 	note_write(fd, &st, at == -1 ? position(fd, &st) : (uint64_t)at, iov_bytes(iov, count));
 	ssize_t n = syscall(SYS_pwritev2, fd, iov, count, at, 0, flags);
 	end_change();
@@ -547,8 +587,9 @@ EXPORT ssize_t pwritev2(int fd, const struct iovec *iov, int count, off_t at, in
 EXPORT int ftruncate64(int fd, off64_t size)
 {
 	struct stat st;
-	if (!begin_write(fd, &st))
-		return (int)syscall(SYS_ftruncate, fd, size);
+	enum turn turn = begin_write(fd, &st);
+	if (turn != OURS)
+		return turn == FAILS ? -1 : (int)syscall(SYS_ftruncate, fd, size);
 	note_resize(fd, &st, (uint64_t)size);
 	int result = (int)syscall(SYS_ftruncate, fd, size);
 	end_change();
@@ -575,7 +616,12 @@ EXPORT int fallocate64(int fd, int mode, off64_t at, off64_t size)
 	struct stat st;
 	if (mode & ~FALLOC_FL_KEEP_SIZE && find_fd(fd, &st))
 		refuse("this kind of fallocate is not modelled");
-	if (mode || !begin_write(fd, &st)) /* without a change of size nothing can be lost */
+	enum turn turn = begin_write(fd, &st);
+	if (turn == FAILS)
+		return -1;
+	if (turn == OURS && mode) /* without a change of size nothing can be lost */
+		end_change();
+	if (turn == NOT_OURS || mode)
 		return (int)syscall(SYS_fallocate, fd, mode, at, size);
 	if (at + size > st.st_size)
 		note_resize(fd, &st, (uint64_t)(at + size));
@@ -627,8 +673,8 @@ static void take_time(void)
 /* Only what was written before the sync began is covered, and the process may die while it is under way. */
 static int watched_sync(const struct stat *st)
 {
-	pthread_mutex_lock(&lock);
-	count_call();
+	if (!begin_change())
+		return -1;
 	uint64_t upto = journal->number;
 	pthread_mutex_unlock(&lock);
 	take_time();
@@ -660,7 +706,8 @@ EXPORT int sync_file_range(int fd, off64_t at, off64_t size, unsigned flags)
 	struct stat st;
 	if (!find_fd(fd, &st))
 		return (int)syscall(SYS_sync_file_range, fd, at, size, flags);
-	begin_change();
+	if (!begin_change())
+		return -1;
 	end_change();
 	return 0;
 }
@@ -677,7 +724,8 @@ EXPORT int renameat(int from_at, const char *from, int to_at, const char *to)
 		refuse("a rename into or out of the watched directory is not modelled");
 	if (!a.there)
 		return (int)syscall(SYS_renameat, from_at, from, to_at, to);
-	begin_change();
+	if (!begin_change())
+		return -1;
 	note_rename(&a, &b);
 	int result = (int)syscall(SYS_renameat, from_at, from, to_at, to);
 	end_change();
@@ -702,7 +750,8 @@ EXPORT int linkat(int from_at, const char *from, int to_at, const char *to, int 
 	struct place p;
 	if (!find_place(to_at, to, &p) || p.there)
 		return (int)syscall(SYS_linkat, from_at, from, to_at, to, flags);
-	begin_change();
+	if (!begin_change())
+		return -1;
 	note_create(&p, false);
 	int result = (int)syscall(SYS_linkat, from_at, from, to_at, to, flags);
 	end_change();
@@ -719,7 +768,8 @@ EXPORT int rmdir(const char *path)
 	struct place p;
 	if (!find_place(AT_FDCWD, path, &p) || !p.there)
 		return (int)syscall(SYS_rmdir, path);
-	begin_change();
+	if (!begin_change())
+		return -1;
 	size_t n = strlen(p.name) + 1;
 	struct entry *e = entry_new(ENTRY_RMDIR, p.dir_inode, n);
 	e->a = p.st.st_ino;
@@ -738,7 +788,8 @@ EXPORT int unlinkat(int at, const char *path, int flags)
 		return rmdir(path);
 	if (!find_place(at, path, &p) || !p.there || !S_ISREG(p.st.st_mode))
 		return (int)syscall(SYS_unlinkat, at, path, flags);
-	begin_change();
+	if (!begin_change())
+		return -1;
 	note_unlink(&p);
 	int result = (int)syscall(SYS_unlinkat, at, path, flags);
 	end_change();
@@ -761,7 +812,8 @@ EXPORT int mkdirat(int at, const char *path, mode_t mode)
 	struct place p;
 	if (!find_place(at, path, &p) || p.there)
 		return (int)syscall(SYS_mkdirat, at, path, mode);
-	begin_change();
+	if (!begin_change())
+		return -1;
 	note_create(&p, true);
 	int result = (int)syscall(SYS_mkdirat, at, path, mode);
 	end_change();

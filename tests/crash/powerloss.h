@@ -24,6 +24,11 @@ struct journal_head {
 	uint64_t syncs;
 	uint64_t number; /* of the last entry */
 	uint64_t kept;   /* of the last N.kept */
+	/* Calls that fail: whoever maps the journal may set these while the process runs, fail_errno last. */
+	uint32_t fail_errno; /* 0: none */
+	uint32_t fail_count; /* so many; 0: until fail_errno is 0 again */
+	uint64_t fail_at;    /* from the Nth changing call or sync after now on; counted down to 0 by the process */
+	uint64_t failed;     /* so many did */
 };
 
 enum entry_kind {

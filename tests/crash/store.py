@@ -3,6 +3,7 @@
 A client has one statement under way at a time. Whatever happens to the server, what its tables hold must be what the model says: with the
 statement that nobody answered, or without it, but nothing between. So this finds at once a lost write, half a batch, a counter that counted
 twice, a lost element of a collection, a schema that goes back. What a client has read after a restart is one of the two for good."""
+import errno
 import random
 import struct
 import threading
@@ -507,3 +508,81 @@ def run_kills(kills, seed=None, power_loss=False, program=None, env=None, mode=N
         server.done(keep and failed)
         for thread in clients.threads:
             thread.join()
+
+
+# ---- calls that fail ----
+
+
+def verify_tables(server, clients):
+    """As Clients.verify, when a statement that failed is still under way for some: what those hold is not decided before the restart."""
+    connection = server.cql()
+    for client in clients.all:
+        if len(client.states) == 1:
+            client.check(connection)
+    connection.close()
+
+
+def write_until(server, clients, done):
+    """All clients write until each has met an error, or done() says so. An error leaves its client with two states."""
+    while not done():
+        connection = server.cql()
+        for client in clients.all:
+            if len(client.states) == 2:
+                continue
+            try:
+                client.step(connection)
+            except CqlError:
+                pass
+        connection.close()
+        if all(len(client.states) == 2 for client in clients.all):
+            return
+
+
+def accepts_writes(server):
+    connection = server.cql()
+    try:
+        connection.query("INSERT INTO crash.probe (k, v) VALUES (1, 1)")
+        return True
+    except CqlError as error:
+        if not error.text:
+            raise harness.Failure("an error without a text") from None
+        return False
+    finally:
+        connection.close()
+
+
+def run_failing_calls(numbers, error, seed=None, keep=False):
+    """At each of these calls the disk fails: for good with EIO (the store takes no more writes until the restart, and reads go on), or until
+    there is room with ENOSPC (it goes on by itself). Nothing acknowledged is lost, before and after a restart that loses the power too."""
+    seed = random.SystemRandom().getrandbits(32) if seed is None else seed
+    full = error == errno.ENOSPC
+    clients, server = Clients(seed, 3), new_server(seed, True)
+    chance, failed, refused, at = random.Random(seed), True, 0, 0
+    try:
+        begin(server, clients)
+        for at in numbers:
+            server.start()
+            clients.verify(server)
+            server.fail(error, at, 0 if full else chance.choice((0, 1)))
+            deadline = time.monotonic() + 20
+            write_until(server, clients, lambda: server.failed_calls() > 20 or time.monotonic() > deadline)
+            refused += not accepts_writes(server)
+            verify_tables(server, clients)
+            server.fail(0)
+            if full:
+                deadline = time.monotonic() + 60
+                while not accepts_writes(server):
+                    if time.monotonic() > deadline:
+                        raise harness.Failure("call %d: there is room again, and a minute later the store takes no writes" % at)
+                    time.sleep(0.02)
+                clients.verify(server)
+                write_until(server, clients, iter((False, True)).__next__)
+            server.kill(power=chance.random() < 0.5)
+        finish(server, clients)
+        failed = False
+        return "seed %d, %d failing calls (%d refused writes): %s" % (seed, len(numbers), refused, clients.figures())
+    except (harness.Failure, OSError) as problem:
+        gone = "" if server.alive() else ": the server died by itself:\n" + server.said()
+        raise harness.Failure("seed %d, call %d: %r%s" % (seed, at, problem, gone)) from None
+    finally:
+        server.done(keep and failed)
