@@ -413,6 +413,25 @@ static void large_record_torn_in_its_first_block_is_a_torn_end(void **state)
 	assert_err(look(p->copy, there, 8, &error), SM_CORRUPT);
 }
 
+/* The damage lies in the second block of a record, and the next record, the last one, begins in that block too. */
+static void log_rotten_in_a_later_block_of_a_record_is_refused(void **state)
+{
+	struct place *p = *state;
+	uint8_t there[8];
+	char path[400];
+	struct sm_error error = {0};
+	write_and_die(p->dir, 0, 2, 50000);
+	size_t size = find_wal(p->dir, path);
+	for (size_t at = size - 64000; at < size - 51000; at += 1009) {
+		fresh_copy(p);
+		find_wal(p->copy, path);
+		flip(path, at, 4);
+		if (look(p->copy, there, 8, &error) != SM_CORRUPT)
+			fail_msg("a bit flipped at %zu of %zu was taken for a torn end", at, size);
+		assert_non_null(strstr(error.text, "is damaged at byte"));
+	}
+}
+
 static void torn_log_left_over_from_an_earlier_recovery_is_fine(void **state)
 {
 	struct place *p = *state;
@@ -476,7 +495,7 @@ int main(int argc, char **argv)
 		T(killed_process_loses_nothing_acknowledged),          T(failed_write_makes_the_store_read_only),
 		T(log_torn_anywhere_opens_with_what_is_before),        T(log_rotten_before_its_end_is_refused),
 		T(large_record_torn_in_its_first_block_is_a_torn_end), T(torn_log_left_over_from_an_earlier_recovery_is_fine),
-		T(log_torn_in_its_first_record_may_be_left_over_too),
+		T(log_rotten_in_a_later_block_of_a_record_is_refused), T(log_torn_in_its_first_record_may_be_left_over_too),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

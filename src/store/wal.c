@@ -73,21 +73,34 @@ static bool zeros(struct bytes log, size_t at)
 	return true;
 }
 
-/* Where a record begins behind damage at `from`. Within the damaged block nothing tells where; later blocks begin with a fragment. */
-static bool find_beginning(struct bytes log, size_t from, size_t *ret_at)
+/* Where a record begins in [from, end), which lies in one block: at any byte, since damage leaves nothing that tells. */
+static bool search_beginning(struct bytes log, size_t from, size_t end, size_t *ret_at)
 {
 	struct bytes payload;
-	size_t block_end = from - from % BLOCK + BLOCK;
-	for (size_t at = from + 1; at < log.size && at < block_end; at++) {
+	for (size_t at = from; at < log.size && at < end; at++) {
 		enum fragment f = fragment_at(log, at, &payload);
 		if (f == FRAGMENT_WHOLE || f == FRAGMENT_FIRST)
 			return *ret_at = at, true;
 	}
+	return false;
+}
+
+/* Where a record begins behind damage at or after `from`, where a record begins itself. Its damage may lie in a later block: so each
+ * block is walked from fragment to fragment, and searched behind what is no fragment. */
+static bool find_beginning(struct bytes log, size_t from, size_t *ret_at)
+{
+	struct bytes payload;
+	size_t block_end = from - from % BLOCK + BLOCK;
+	if (search_beginning(log, from + 1, block_end, ret_at))
+		return true;
 	for (size_t block = block_end; block < log.size; block += BLOCK) {
 		for (size_t at = block; at < log.size && at < block + BLOCK;) {
 			enum fragment f = fragment_at(log, at, &payload);
-			if (f == FRAGMENT_NONE)
+			if (f == FRAGMENT_NONE) {
+				if (search_beginning(log, at + 1, block + BLOCK, ret_at))
+					return true;
 				break;
+			}
 			if (f == FRAGMENT_WHOLE || f == FRAGMENT_FIRST)
 				return *ret_at = at, true;
 			at += HEAD + payload.size;
@@ -255,7 +268,10 @@ static enum sm_err manifest_path(const char *dir, char path[4096], struct sm_err
 	enum sm_err err = io_read_file(&io_system, path, 256, &data, &size, reterr);
 	if (err)
 		return err == SM_TOO_LARGE ? sm_fail(reterr, SM_CORRUPT, "%s is damaged: it names no manifest", path) : err;
-	if (size < 10 || memcmp(data, "MANIFEST-", 9) != 0 || data[size - 1] != '\n' || memchr(data, 0, size) || memchr(data, '/', size))
+	size_t digits = 9;
+	while (digits < size && data[digits] >= '0' && data[digits] <= '9')
+		digits++;
+	if (size < 11 || memcmp(data, "MANIFEST-", 9) != 0 || digits != size - 1 || data[size - 1] != '\n')
 		err = sm_fail(reterr, SM_CORRUPT, "%s is damaged: it names no manifest", path);
 	else
 		snprintf(path, 4096, "%s/%.*s", dir, (int)size - 1, (const char *)data);
@@ -272,7 +288,12 @@ enum sm_err store__manifest_check(const char *dir, struct sm_error *reterr)
 	if (err)
 		return err == SM_NOT_FOUND ? SM_OK : err; /* a new directory */
 	if ((err = io_read_file(&io_system, path, WAL_BYTES_MAX, &data, &size, reterr)))
-		return err;
+		return err != SM_NOT_FOUND
+			       ? err
+			       : sm_fail(reterr, SM_CORRUPT,
+					 "the store's CURRENT is damaged, or a file is missing: it names %s, which is not there; "
+					 "restore the store from a backup or snapshot",
+					 path);
 	struct bytes log = bytes_of(data, size), payload;
 	while ((at = skip_trailer(at)) < log.size && fragment_at(log, at, &payload) != FRAGMENT_NONE)
 		at += HEAD + payload.size;
