@@ -287,7 +287,7 @@ static enum sm_err analyse_modifications(struct cql_analysis *a, const struct cq
 	if (!plan->modify)
 		return SM_NO_MEMORY;
 	plan->modify_count = count;
-	bool counters = false, others = false;
+	bool counters = false, others = false, timed = false;
 	if (batch && s->batch.timestamp) {
 		enum sm_err err = cql__term(a, s->batch.timestamp, cql__type(STORE_BIGINT), "[timestamp]", &plan->timestamp);
 		if (err)
@@ -295,13 +295,14 @@ static enum sm_err analyse_modifications(struct cql_analysis *a, const struct cq
 	}
 	for (uint32_t i = 0; i < count; i++) {
 		enum sm_err err = cql__analyse_modify(a, &statements[i], &plan->modify[i]);
-		if (!err && plan->timestamp && plan->modify[i].timestamp)
-			err = cql__fail(a->c->err, CQL_INVALID, "Timestamp must be set either on BATCH or individual statements");
 		if (err)
 			return err;
+		timed |= plan->modify[i].timestamp != NULL;
 		*(plan->modify[i].counter ? &counters : &others) = true;
 		plan->reads |= plan->modify[i].reads;
 	}
+	if (plan->timestamp && timed)
+		return cql__fail(a->c->err, CQL_INVALID, "Timestamp must be set either on BATCH or individual statements");
 	if (batch && s->batch.timestamp && s->batch.kind == CQL_COUNTER)
 		return cql__fail(a->c->err, CQL_INVALID, "Cannot provide custom timestamp for counter BATCH");
 	if (batch && cql__is_conditional(plan)) {

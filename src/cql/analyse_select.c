@@ -364,6 +364,9 @@ static enum sm_err analyse_group_by(struct cql_analysis *a, const struct cql_sel
 		if (col->kind > STORE_CLUSTERING)
 			return cql__fail(a->c->err, CQL_INVALID,
 					 "Group by is currently only supported on the columns of the PRIMARY KEY, got %s", col->name);
+		if (plan->distinct && col->kind == STORE_CLUSTERING)
+			return cql__fail(a->c->err, CQL_INVALID,
+					 "Grouping on clustering columns is not allowed for SELECT DISTINCT queries");
 		/* Columns restricted by = may be left out. */
 		while (next < at) {
 			const struct store_column *skipped = &t->columns[next];
@@ -463,6 +466,28 @@ static void warn_of_aggregates(struct cql_analysis *a, const struct cql_select_p
 		p->warnings[p->warning_count++] = "Aggregation query used on multiple partition keys (IN restriction)";
 }
 
+/* The order in which Cassandra looks: a statement with two errors gets the same one. */
+static enum sm_err analyse_clauses(struct cql_analysis *a, const struct cql_select *s, struct cql_select_plan *plan)
+{
+	enum sm_err err = SM_OK;
+	const struct store_column *column;
+	for (uint32_t i = 0; i < s->order_count && !err; i++)
+		err = cql__column(a, s->order_by[i].column, &column);
+	if (err ||
+	    (err = cql__analyse_where(a, s->where, s->where_count, CQL_FOR_SELECT, s->allow_filtering || plan->is_virtual, &plan->where)) ||
+	    (err = selected_columns(a, s, plan)))
+		return err;
+	if (plan->distinct && s->partition_limit)
+		return cql__fail(a->c->err, CQL_INVALID, "PER PARTITION LIMIT is not allowed with SELECT DISTINCT queries");
+	if (plan->distinct && (err = check_distinct(a, s, plan)))
+		return err;
+	if ((err = analyse_group_by(a, s, plan)))
+		return err;
+	if (plan->aggregate && s->partition_limit && !plan->group_count)
+		return cql__fail(a->c->err, CQL_INVALID, "PER PARTITION LIMIT is not allowed with aggregate queries.");
+	return analyse_order(a, s, plan);
+}
+
 enum sm_err cql__analyse_select(struct cql_analysis *a, const struct cql_select *s, struct cql_select_plan *plan)
 {
 	enum sm_err err = cql__table(a->c, &s->table, &plan->table, &plan->is_virtual);
@@ -470,21 +495,11 @@ enum sm_err cql__analyse_select(struct cql_analysis *a, const struct cql_select 
 		return err;
 	a->table = plan->table;
 	plan->distinct = s->distinct;
-	if ((err = selected_columns(a, s, plan)))
-		return err;
-	if ((err = cql__analyse_where(a, s->where, s->where_count, CQL_FOR_SELECT, s->allow_filtering || plan->is_virtual, &plan->where)))
-		return err;
-	if (plan->distinct && (err = check_distinct(a, s, plan)))
-		return err;
-	if ((err = analyse_group_by(a, s, plan)) || (err = analyse_order(a, s, plan)))
+	if ((err = analyse_clauses(a, s, plan)))
 		return err;
 	if ((err = analyse_limit(a, s->partition_limit, "LIMIT", "[per_partition_limit]", &plan->partition_limit)) ||
 	    (err = analyse_limit(a, s->limit, "LIMIT", "[limit]", &plan->limit)))
 		return err;
-	if (plan->distinct && plan->partition_limit)
-		return cql__fail(a->c->err, CQL_INVALID, "PER PARTITION LIMIT is not allowed with SELECT DISTINCT queries");
-	if (plan->aggregate && plan->partition_limit && !plan->group_count)
-		return cql__fail(a->c->err, CQL_INVALID, "PER PARTITION LIMIT is not allowed with aggregate queries.");
 	if (plan->group_count) /* without an aggregate the first row of each group is shown */
 		plan->aggregate = true;
 	warn_of_aggregates(a, plan);

@@ -121,12 +121,14 @@ static enum sm_err add_test(struct cql_cas *cas, struct cql_eval *e, const struc
 static enum sm_err add_conditions(struct cql_cas *cas, struct cql_eval *e, const struct cql_modify_plan *p,
 				  const struct store_cell *clustering, bool partition)
 {
+	for (uint32_t i = 0; i < p->count && p->condition_kind; i++)
+		cas->updates_statics |= p->columns[i]->kind == STORE_STATIC;
 	/* What is written is looked at too: the new write time has to be after the old ones. */
+	if (cas->updates_statics && !partition && !group_of(cas, NULL, true))
+		return SM_NO_MEMORY;
 	struct group *g = group_of(cas, clustering, partition);
 	if (!g)
 		return SM_NO_MEMORY;
-	for (uint32_t i = 0; i < p->count && p->condition_kind; i++)
-		cas->updates_statics |= p->columns[i]->kind == STORE_STATIC;
 	if (p->condition_kind == CQL_IF_COLUMNS) {
 		enum sm_err err = SM_OK;
 		for (int statics = 0; statics < 2; statics++) /* the order of the answer's columns */
@@ -347,7 +349,7 @@ static enum sm_err answer_rows(struct cql_cas *cas, const struct store_sight *si
 		return no_memory(cas);
 	for (uint32_t i = 0; i < cas->group_count; i++) {
 		const struct group *g = &cas->groups[i];
-		if (g->kind && g->partition)
+		if (g->partition && (g->kind || cas->updates_statics))
 			statics = g;
 		rows |= g->kind && !g->partition;
 		if (g->kind && !g->partition && sight->rows[g->look].cells)

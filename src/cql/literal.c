@@ -49,8 +49,8 @@ struct literal {
 static enum sm_err mismatch(const struct literal *l)
 {
 	static const char *const names[] = {"STRING", "INTEGER", "UUID", "FLOAT", "BOOLEAN", "HEX", "DURATION"};
-	return cql__fail(l->err, CQL_INVALID, "Invalid %s constant (%.400s) for \"%s\" of type %s", names[l->term->literal], l->text,
-			 l->name, store_type_name(l->type, l->arena));
+	return cql__fail(l->err, CQL_INVALID, "Invalid %s constant (%s%.400s) for \"%s\" of type %s", names[l->term->literal],
+			 l->term->literal == CQL_HEX ? "0x" : "", l->text, l->name, store_type_name(l->type, l->arena));
 }
 
 static enum sm_err whole_number(const struct literal *l, const char *java_name, int size, struct store_cell *ret)

@@ -581,6 +581,15 @@ static enum sm_err put_sorted(struct run *r, struct sortable *rows, uint32_t cou
 	return check_size(r);
 }
 
+/* IN on the partition key, be it of one value: Cassandra sorts, and pages no such result. */
+static bool several_keys(const struct run *r)
+{
+	for (uint16_t i = 0; r->select->where.partition && i < r->select->table->partition_key_count; i++)
+		if (r->select->where.partition[i]->op == CQL_IN)
+			return true;
+	return false;
+}
+
 static enum sm_err run_sorted(struct run *r)
 {
 	const struct store_table *t = r->select->table;
@@ -780,11 +789,11 @@ enum sm_err cql__run_select(struct cql_context *c, const struct cql_plan *plan, 
 	r.row_context.arena = &r.scratch;
 	r.eval.context = &r.row_context;
 	if (!err)
-		err = r.keys.empty                                              ? run_empty(&r)
-		      : s->aggregate                                            ? run_aggregate(&r)
-		      : s->ann                                                  ? run_nearest(&r)
-		      : s->ordered && r.keys.partition_count > 1 && !r.computed ? run_sorted(&r)
-										: run_rows(&r);
+		err = r.keys.empty                                    ? run_empty(&r)
+		      : s->aggregate                                  ? run_aggregate(&r)
+		      : s->ann                                        ? run_nearest(&r)
+		      : s->ordered && !r.computed && several_keys(&r) ? run_sorted(&r)
+								      : run_rows(&r);
 	close_cursor(&r);
 	for (uint32_t i = 0; r.aggregates && i < s->aggregate_count; i++)
 		cql__aggregate_reset(&r.aggregates[i]);
