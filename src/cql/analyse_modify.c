@@ -161,9 +161,19 @@ static enum sm_err missing_clustering(struct cql_analysis *a, const struct cql_m
 }
 
 /* Rows are named, and nothing but what the partition shares is changed. */
-static enum sm_err check_static_rows(struct cql_analysis *a, const struct cql_modify_plan *plan, const char *statement)
+static enum sm_err check_static_rows(struct cql_analysis *a, const struct cql_modify *m, const struct cql_modify_plan *plan,
+				     const char *statement)
 {
-	if (!only_statics(plan) || plan->where.clustering_count == 0)
+	bool clustering = false;
+	for (uint32_t i = 0; i < m->where_count; i++)
+		for (uint32_t k = 0; k < m->where[i].column_count; k++) {
+			const struct store_column *column;
+			enum sm_err err = cql__column(a, m->where[i].columns[k], &column);
+			if (err)
+				return err;
+			clustering |= column->kind == STORE_CLUSTERING;
+		}
+	if (!only_statics(plan) || !clustering)
 		return SM_OK;
 	return cql__fail(a->c->err, CQL_INVALID,
 			 "Invalid restrictions on clustering columns since the %s statement modifies only static columns", statement);
@@ -186,9 +196,8 @@ static enum sm_err update(struct cql_analysis *a, const struct cql_modify *m, st
 				return cql__fail(c->err, CQL_SYNTAX_ERROR, "Multiple incompatible setting of column %s", column->name);
 		err = cql__operation(a, s, column, false, plan);
 	}
-	if (err || (err = cql__analyse_where(a, m->where, m->where_count, CQL_FOR_UPDATE, false, &plan->where)))
-		return err;
-	if ((err = check_static_rows(a, plan, "UPDATE")))
+	if (err || (err = check_static_rows(a, m, plan, "UPDATE")) ||
+	    (err = cql__analyse_where(a, m->where, m->where_count, CQL_FOR_UPDATE, false, &plan->where)))
 		return err;
 	plan->statics_only = only_statics(plan) && a->table->clustering_count > 0;
 	return plan->statics_only || whole_row(plan) ? SM_OK : missing_clustering(a, plan);
@@ -221,7 +230,7 @@ static enum sm_err deletion(struct cql_analysis *a, const struct cql_modify *m, 
 	if (err || (err = cql__analyse_where(a, m->where, m->where_count, CQL_FOR_DELETE, false, &plan->where)))
 		return err;
 	if (plan->count) {
-		if ((err = check_static_rows(a, plan, "DELETE")))
+		if ((err = check_static_rows(a, m, plan, "DELETE")))
 			return err;
 		plan->mutation = STORE_DELETE_CELLS;
 		plan->statics_only = only_statics(plan) && a->table->clustering_count > 0;

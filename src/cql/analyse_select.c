@@ -337,6 +337,16 @@ static enum sm_err check_distinct(struct cql_analysis *a, const struct cql_selec
 		if (err)
 			return err;
 	}
+	bool sorted = false; /* by what is then read as well */
+	for (uint16_t i = 0; plan->where.partition && i < t->partition_key_count; i++)
+		sorted |= plan->where.partition[i]->op == CQL_IN;
+	for (uint32_t i = 0; sorted && i < s->order_count; i++) {
+		const struct store_column *column;
+		enum sm_err err = cql__column(a, s->order_by[i].column, &column);
+		struct cql_expr read = {.kind = CQL_EXPR_COLUMN, .index = err ? 0 : (uint16_t)(column - t->columns)};
+		if (err || (err = mark_columns(a, &read, seen)))
+			return err;
+	}
 	for (uint16_t i = 0; i < t->partition_key_count; i++)
 		if (!seen[i])
 			return cql__fail(c->err, CQL_INVALID,

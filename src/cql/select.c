@@ -559,8 +559,10 @@ static int compare_sortables(const void *a, const void *b, void *arg)
 	const struct store_table *t = r->select->table;
 	for (uint16_t i = 0; i < r->select->order_count; i++) {
 		const struct store_column *column = &t->columns[t->partition_key_count + i];
-		int order = x->keys[i].size < 0 || y->keys[i].size < 0 ? (y->keys[i].size < 0) - (x->keys[i].size < 0)
-								       : store_compare(&column->type, x->keys[i], y->keys[i]);
+		int nulls = (y->keys[i].size < 0) - (x->keys[i].size < 0);
+		if (nulls) /* of partitions with statics alone */
+			return r->select->reversed ? -nulls : nulls;
+		int order = x->keys[i].size < 0 ? 0 : store_compare(&column->type, x->keys[i], y->keys[i]);
 		if (order)
 			return column->descending != r->select->reversed ? -order : order;
 	}
@@ -581,24 +583,11 @@ static enum sm_err put_sorted(struct run *r, struct sortable *rows, uint32_t cou
 	return check_size(r);
 }
 
-/* IN on the partition key, be it of one value: Cassandra sorts, and pages no such result. */
-static bool several_keys(const struct run *r)
-{
-	for (uint16_t i = 0; r->select->where.partition && i < r->select->table->partition_key_count; i++)
-		if (r->select->where.partition[i]->op == CQL_IN)
-			return true;
-	return false;
-}
-
 static enum sm_err run_sorted(struct run *r)
 {
 	const struct store_table *t = r->select->table;
 	struct sortable *rows = NULL;
-	uint32_t count = 0, cap = 0, page = page_size(r), limit = r->at.limit;
-	if (page && limit > page)
-		return cql__fail(r->c->err, CQL_INVALID,
-				 "Cannot page queries with both ORDER BY and a IN restriction on the partition key; you must either remove "
-				 "the ORDER BY or the IN and sort client side, or disable paging for this query");
+	uint32_t count = 0, cap = 0, limit = r->at.limit;
 	for (;;) {
 		struct store_row computed;
 		const struct store_row *row;
@@ -743,6 +732,15 @@ static enum sm_err prepare_index(struct run *r)
 	return cql__index_condition(&r->eval, &s->where, &r->condition, &r->by_index);
 }
 
+/* IN on the partition key, be it of one value: Cassandra sorts, and pages no such result. */
+static bool several_keys(const struct run *r)
+{
+	for (uint16_t i = 0; r->select->where.partition && i < r->select->table->partition_key_count; i++)
+		if (r->select->where.partition[i]->op == CQL_IN)
+			return true;
+	return false;
+}
+
 static enum sm_err prepare_run(struct run *r)
 {
 	const struct cql_select_plan *s = r->select;
@@ -765,6 +763,10 @@ static enum sm_err prepare_run(struct run *r)
 		err = prepare_index(r);
 	if (err)
 		return err;
+	if (s->ordered && page_size(r) && several_keys(r))
+		return cql__fail(r->c->err, CQL_INVALID,
+				 "Cannot page queries with both ORDER BY and a IN restriction on the partition key; you must either remove "
+				 "the ORDER BY or the IN and sort client side, or disable paging for this query");
 	if (r->options->paging_state.data && (!s->aggregate || s->group_count) && !r->keys.empty)
 		return load_place(r, r->options->paging_state);
 	return SM_OK;
