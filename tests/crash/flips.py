@@ -67,7 +67,7 @@ class Flips:
 
     def look(self, before_last):
         """All rows are right, or not given."""
-        connection, found = Connection("127.0.0.1", self.server.cql_port, 20), "as before"
+        connection, found = Connection("127.0.0.1", self.server.cql_port, 60), "as before"
         for number, client in enumerate(self.clients.all):
             try:
                 there = client.writer.read(connection)

@@ -199,7 +199,7 @@ class Server:
         return took
 
     def cql(self):
-        return Connection("127.0.0.1", self.cql_port)
+        return Connection("127.0.0.1", self.cql_port, 60)
 
     def done(self, keep=False):
         if self.process is not None:

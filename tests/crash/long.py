@@ -1,10 +1,14 @@
 """The long forms, run by `./dev test-crash`: the whole week each time, more kills, every way of losing power."""
+import errno
 import os
 import random
 import subprocess
 
+import flips
 import harness
 import history
+import lwt
+import store
 
 
 def fifty_kills_of_the_week_five_times():
@@ -41,6 +45,29 @@ def histories_over_a_thousand_kills_and_two_thousand_losses_of_power():
     return "; ".join(history.run(500, seed, power_loss=i >= 2) for i, seed in enumerate(seeds))
 
 
+def the_store_over_three_hundred_kills_and_six_hundred_losses_of_power():
+    return "; ".join([store.run_kills(100) for _ in range(3)] + [store.run_kills(100, power_loss=True) for _ in range(6)])
+
+
+def the_store_loses_its_power_at_each_of_six_hundred_calls():
+    return store.run_kills(600, power_loss=True, every_call=True)
+
+
+def the_store_s_calls_fail_one_after_the_other():
+    calls = list(range(1, 151))
+    return "EIO: %s; ENOSPC: %s" % (store.run_failing_calls(calls, errno.EIO), store.run_failing_calls(calls, errno.ENOSPC))
+
+
+def a_thousand_bits_flip_in_the_store():
+    return "log: %s; tables: %s" % ("; ".join(flips.in_the_log(100) for _ in range(5)), "; ".join(flips.in_the_tables(100) for _ in range(5)))
+
+
+def conditional_statements_over_six_hundred_kills():
+    return "; ".join(lwt.run(50, power_loss=i >= 6) for i in range(12))
+
+
 harness.main(a_segment_cut_at_every_byte_and_flipped_in_every_bit, fifty_kills_of_the_week_five_times, fifty_kills_while_the_week_is_sent_twice, two_hundred_and_forty_losses_of_power,
              sixty_losses_of_power_while_the_week_is_sent_twice, every_way_of_losing_power,
-             histories_over_a_thousand_kills_and_two_thousand_losses_of_power)
+             histories_over_a_thousand_kills_and_two_thousand_losses_of_power, the_store_over_three_hundred_kills_and_six_hundred_losses_of_power,
+             the_store_loses_its_power_at_each_of_six_hundred_calls, the_store_s_calls_fail_one_after_the_other, a_thousand_bits_flip_in_the_store,
+             conditional_statements_over_six_hundred_kills)

@@ -99,7 +99,7 @@ class Run:
 
     def work(self, client, steps):
         try:
-            connection = Connection("127.0.0.1", self.server.cql_port, 20)
+            connection = Connection("127.0.0.1", self.server.cql_port, 60)
             while not self.ended.is_set() and steps != 0:
                 client.step(connection)
                 steps -= 1

@@ -411,7 +411,7 @@ class Clients:
 
     def _run(self, server, step, steps):
         try:
-            connection = Connection("127.0.0.1", server.cql_port, 20)
+            connection = Connection("127.0.0.1", server.cql_port, 60)
             done = 0
             while not self.ended.is_set() and done != steps:
                 step(connection)
@@ -571,10 +571,10 @@ def run_failing_calls(numbers, error, seed=None, keep=False):
             verify_tables(server, clients)
             server.fail(0)
             if full:
-                deadline = time.monotonic() + 60
+                deadline = time.monotonic() + 120
                 while not accepts_writes(server):
                     if time.monotonic() > deadline:
-                        raise harness.Failure("call %d: there is room again, and a minute later the store takes no writes" % at)
+                        raise harness.Failure("call %d: there is room again, and two minutes later the store takes no writes" % at)
                     time.sleep(0.02)
                 clients.verify(server)
                 write_until(server, clients, iter((False, True)).__next__)

@@ -3,12 +3,12 @@ import harness
 import store
 
 
-def thirty_kills_lose_and_double_nothing():
-    return store.run_kills(30)
+def twenty_kills_lose_and_double_nothing():
+    return store.run_kills(20)
 
 
-def forty_losses_of_power_lose_and_double_nothing():
-    return store.run_kills(40, power_loss=True)
+def thirty_losses_of_power_lose_and_double_nothing():
+    return store.run_kills(30, power_loss=True)
 
 
-harness.main(thirty_kills_lose_and_double_nothing, forty_losses_of_power_lose_and_double_nothing)
+harness.main(twenty_kills_lose_and_double_nothing, thirty_losses_of_power_lose_and_double_nothing)

@@ -3,7 +3,7 @@ import harness
 import lwt
 import store
 
-TRIES = 6  # one try misses a fault now and then: the kill has to come within some 50 ms
+TRIES = 10  # one try misses a fault now and then: the kill has to come within some 50 ms
 
 
 def find(fault, **run):
