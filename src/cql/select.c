@@ -367,7 +367,8 @@ static bool page_full(const struct run *r)
 static bool may_go_on(const struct run *r, const struct store_row *row)
 {
 	bool last = !r->computed && r->select->where.partition && r->at.partition + 1 >= r->keys.partition_count;
-	return r->at.limit != 0 && !(last && (row->static_only || r->select->distinct || r->at.partition_limit == 0));
+	return r->at.limit != 0 && !(last && (row->static_only || r->select->distinct || r->at.partition_limit == 0 ||
+					      r->select->table->clustering_count == 0));
 }
 
 static enum sm_err run_rows(struct run *r)
