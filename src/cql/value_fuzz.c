@@ -1,0 +1,142 @@
+/* Any bytes as a value of every type, as a client may bind them: checked; what passes is a value for the store too, is ordered, is taken
+ * apart, and shown. Where what is shown is taken as a literal again, it is the same value. */
+#include "cql/json_value.h"
+#include "cql/testing.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static const char *const names[] = {
+	"ascii",
+	"bigint",
+	"blob",
+	"boolean",
+	"date",
+	"decimal",
+	"double",
+	"duration",
+	"float",
+	"inet",
+	"int",
+	"smallint",
+	"text",
+	"time",
+	"timestamp",
+	"timeuuid",
+	"tinyint",
+	"uuid",
+	"varint",
+	"frozen<list<int>>",
+	"frozen<set<text>>",
+	"frozen<map<text, bigint>>",
+	"frozen<map<int, frozen<list<text>>>>",
+	"tuple<int, text, frozen<set<uuid>>>",
+	"vector<float, 3>",
+	"vector<text, 2>",
+	"frozen<list<tuple<decimal, duration>>>",
+	"frozen<set<varint>>",
+	"frozen<list<vector<smallint, 2>>>",
+};
+#define COUNT (sizeof names / sizeof *names)
+
+static struct testing_store store;
+static struct sm_store capturing;
+static struct store_ops ops;
+static struct cql_session *session;
+static struct store_type types[COUNT];
+static const struct store_cell *expected;
+static const struct store_type *expected_type;
+
+static void must(bool fine)
+{
+	if (!fine)
+		abort();
+}
+
+static const struct store_schema *schema(struct sm_store *s)
+{
+	return &store.schema;
+}
+
+static void apply(struct sm_store *s, const struct store_batch *batch, void (*done)(void *, enum sm_err), void *arg)
+{
+	for (uint32_t i = 0; i < batch->count; i++)
+		for (uint32_t k = 0; k < batch->mutations[i].cell_count; k++) {
+			struct store_cell cell = batch->mutations[i].cells[k].value;
+			must(cell.size >= 0 && store_compare(expected_type, cell, *expected) == 0);
+		}
+	done(arg, SM_OK);
+}
+
+static void prepare(void)
+{
+	static char text[4096];
+	struct cql_error why = {0};
+	struct cql_engine engine = {0};
+	struct cql_statement *statement;
+	struct store_table *table;
+	testing_store_init(&store);
+	struct cql_context c = {.engine = &engine, .schema = &store.schema, .arena = &store.arena, .err = &why};
+	int n = snprintf(text, sizeof text, "CREATE TABLE k.values (k int PRIMARY KEY");
+	for (size_t i = 0; i < COUNT; i++) {
+		must(!store_type_parse(names[i], &store.arena, &types[i]));
+		n += snprintf(text + n, sizeof text - (size_t)n, ", v%zu %s", i, names[i]);
+	}
+	snprintf(text + n, sizeof text - (size_t)n, ")");
+	must(!cql__parse(bytes_str(text), &store.arena, &statement, &why) && !ddl__table(&c, &statement->ddl, "k", false, &table));
+	store.tables[store.keyspace.table_count++] = table;
+	ops = testing_ops;
+	ops.schema = schema;
+	ops.apply = apply;
+	capturing.ops = &ops;
+	must(!cql_session_new(&capturing, "k", &session));
+}
+
+static void insert(size_t at, const char *literal, struct arena *arena)
+{
+	size_t room = strlen(literal) + 100;
+	char *text = arena_alloc(arena, room);
+	struct cql_sink sink = {0};
+	struct sm_error why = {0};
+	if (!text)
+		return;
+	snprintf(text, room, "INSERT INTO k.values (k, v%zu) VALUES (1, %s)", at, literal);
+	(void)!cql_session_run(session, bytes_str(text), &sink, &why);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct cql_error why = {0};
+	struct arena arena;
+	struct buf out;
+	if (!session)
+		prepare();
+	if (size < 1)
+		return 0;
+	size_t at = data[0] % COUNT;
+	struct store_cell cell = {data + 1, (int32_t)size - 1}, element;
+	const struct store_type *type = &types[at], *inner;
+	if (cql__value_check(type, cell, &why)) {
+		must(why.text[0]);
+		return 0;
+	}
+	must(store_value_ok(type, cell) && store_compare(type, cell, cell) == 0);
+	struct store_value_reader reader = store_value_reader(type, cell);
+	while (type->element_count && store_value_next(&reader, &element, &inner))
+		must(element.size < 0 || store_value_ok(inner, element));
+	must(!reader.failed);
+	arena_init(&arena, 64u << 20);
+	buf_init(&out);
+	const char *literal = cql__render_literal(type, cell, &arena);
+	if (cell.size)
+		cql__json_put(type, cell, &arena, &out);
+	expected = &cell;
+	expected_type = type;
+	if (literal && cell.size)
+		insert(at, literal, &arena);
+	buf_done(&out);
+	arena_done(&arena);
+	return 0;
+}
