@@ -614,19 +614,19 @@ EXPORT int truncate(const char *path, off_t size)
 EXPORT int fallocate64(int fd, int mode, off64_t at, off64_t size)
 {
 	struct stat st;
-	if (mode & ~FALLOC_FL_KEEP_SIZE && find_fd(fd, &st) && at < st.st_size) /* behind the end nothing is lost */
+	bool punches = mode == (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE);
+	if (mode & ~FALLOC_FL_KEEP_SIZE && !punches && find_fd(fd, &st))
 		refuse("this kind of fallocate is not modelled");
 	enum turn turn = begin_write(fd, &st);
 	if (turn == FAILS)
 		return -1;
-	if (turn == OURS && mode) /* without a change of size nothing can be lost */
-		end_change();
-	if (turn == NOT_OURS || mode)
-		return (int)syscall(SYS_fallocate, fd, mode, at, size);
-	if (at + size > st.st_size)
+	if (turn == OURS && punches && at < st.st_size) /* zeros are written */
+		note_write(fd, &st, (uint64_t)at, (uint64_t)(at + size < st.st_size ? size : st.st_size - at));
+	if (turn == OURS && !mode && at + size > st.st_size) /* without a change of size nothing can be lost */
 		note_resize(fd, &st, (uint64_t)(at + size));
 	int result = (int)syscall(SYS_fallocate, fd, mode, at, size);
-	end_change();
+	if (turn == OURS)
+		end_change();
 	return result;
 }
 
@@ -706,6 +706,8 @@ EXPORT int sync_file_range(int fd, off64_t at, off64_t size, unsigned flags)
 	struct stat st;
 	if (!find_fd(fd, &st))
 		return (int)syscall(SYS_sync_file_range, fd, at, size, flags);
+	if (!flags)
+		return 0; /* RocksDB asks whether there is such a call */
 	if (!begin_change())
 		return -1;
 	end_change();
