@@ -386,6 +386,9 @@ struct cql_options {
 	const struct store_row *row; /* for values that look at it, or NULL */
 	bool on_dispatcher;          /* don't block, don't take long: SM_AGAIN instead */
 };
+/* The rows are sorted when all are there: ORDER BY with IN on the partition key, be it of one value. As in Cassandra such a SELECT cannot
+ * be paged, and with a page size it is refused. */
+bool cql__sorts(const struct cql_select_plan *plan);
 /* Run a SELECT. Rows go to result->rows (buf_init'ed by the caller). Errors: SM_AGAIN with on_dispatcher: nothing has been changed in
  * result. */
 SM_MUST_CHECK enum sm_err cql__run_select(struct cql_context *c, const struct cql_plan *plan, const struct cql_options *options,

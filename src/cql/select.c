@@ -733,11 +733,10 @@ static enum sm_err prepare_index(struct run *r)
 	return cql__index_condition(&r->eval, &s->where, &r->condition, &r->by_index);
 }
 
-/* IN on the partition key, be it of one value: Cassandra sorts, and pages no such result. */
-static bool several_keys(const struct run *r)
+bool cql__sorts(const struct cql_select_plan *s)
 {
-	for (uint16_t i = 0; r->select->where.partition && i < r->select->table->partition_key_count; i++)
-		if (r->select->where.partition[i]->op == CQL_IN)
+	for (uint16_t i = 0; s->ordered && s->where.partition && i < s->table->partition_key_count; i++)
+		if (s->where.partition[i]->op == CQL_IN)
 			return true;
 	return false;
 }
@@ -764,7 +763,7 @@ static enum sm_err prepare_run(struct run *r)
 		err = prepare_index(r);
 	if (err)
 		return err;
-	if (s->ordered && page_size(r) && several_keys(r))
+	if (page_size(r) && cql__sorts(s))
 		return cql__fail(r->c->err, CQL_INVALID,
 				 "Cannot page queries with both ORDER BY and a IN restriction on the partition key; you must either remove "
 				 "the ORDER BY or the IN and sort client side, or disable paging for this query");
@@ -792,11 +791,11 @@ enum sm_err cql__run_select(struct cql_context *c, const struct cql_plan *plan, 
 	r.row_context.arena = &r.scratch;
 	r.eval.context = &r.row_context;
 	if (!err)
-		err = r.keys.empty                                    ? run_empty(&r)
-		      : s->aggregate                                  ? run_aggregate(&r)
-		      : s->ann                                        ? run_nearest(&r)
-		      : s->ordered && !r.computed && several_keys(&r) ? run_sorted(&r)
-								      : run_rows(&r);
+		err = r.keys.empty                   ? run_empty(&r)
+		      : s->aggregate                 ? run_aggregate(&r)
+		      : s->ann                       ? run_nearest(&r)
+		      : !r.computed && cql__sorts(s) ? run_sorted(&r)
+						     : run_rows(&r);
 	close_cursor(&r);
 	for (uint32_t i = 0; r.aggregates && i < s->aggregate_count; i++)
 		cql__aggregate_reset(&r.aggregates[i]);

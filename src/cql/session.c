@@ -92,7 +92,7 @@ static enum sm_err show_rows(struct step *s)
 /* Page by page, so that a large table needs little memory. */
 static enum sm_err run_select(struct step *s)
 {
-	struct cql_options options = {.page_size = 1000, .timestamp_us = INT64_MIN};
+	struct cql_options options = {.page_size = cql__sorts(s->plan->select) ? 0 : 1000, .timestamp_us = INT64_MIN};
 	for (bool first = true;; first = false) {
 		buf_clear(&s->result.rows);
 		s->result.row_count = 0;
