@@ -1,7 +1,7 @@
 /* The wide-column store: keyspaces, tables, rows of cells with a write time.
  *
  * struct sm_store is an engine behind a table of calls: the embedded one on RocksDB (store_embedded_open), the one on
- * the data directory's socket (remote/), later a real Cassandra (cql/). Code above sees only this file.
+ * the data directory's socket (remote/), a real Cassandra (cql/store_cassandra.h). Code above sees only this file.
  *
  * Values travel in CQL's serialized form (native protocol v4, section 6): an int is 4 bytes big-endian, a text its UTF-8.
  * A cell with size -1 is null. Within one row the last write time wins, cell by cell; at equal times a tombstone wins over a
@@ -225,6 +225,7 @@ struct store_read {
 	const struct store_cell *after_clustering;    /* NULL with after_partition_key set: behind the whole partition */
 	bool cached_only;                             /* never block: SM_AGAIN when a block is not in memory */
 	int64_t now_s;                                /* for expiry; 0: the engine's clock */
+	bool no_times;                                /* write times and ttls are not wanted: an engine may leave them out */
 };
 /* One element of a list, set, map or user type that is not frozen. path: of a map the key, of a set the element (value is empty), of a user
  * type the field's index (be16), of a list what the engine made up: it is good for STORE_ASSIGN_ELEMENT and nothing else. */

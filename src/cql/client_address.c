@@ -1,0 +1,241 @@
+/* cassandra://HOST:PORT,HOST:PORT?name=value&name=value, and settings beside it. */
+#include "base/io.h"
+#include "cql/client.h"
+#include "cql/store_cassandra.h"
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+#define SCHEME "cassandra://"
+#define PORT 9042
+
+static const char *const levels[] = {
+	[CQL_ANY] = "ANY",
+	[CQL_ONE] = "ONE",
+	[CQL_TWO] = "TWO",
+	[CQL_THREE] = "THREE",
+	[CQL_QUORUM] = "QUORUM",
+	[CQL_ALL] = "ALL",
+	[CQL_LOCAL_QUORUM] = "LOCAL_QUORUM",
+	[CQL_EACH_QUORUM] = "EACH_QUORUM",
+	[CQL_LOCAL_ONE] = "LOCAL_ONE",
+};
+
+bool store_cassandra_is_address(const char *address)
+{
+	return strncasecmp(address, SCHEME, strlen(SCHEME)) == 0;
+}
+
+static size_t hosts_size(const char *address)
+{
+	return strcspn(address + strlen(SCHEME), "/?");
+}
+
+void store_cassandra_shown(const char *address, char *out, size_t size)
+{
+	snprintf(out, size, "%.*s", (int)(strlen(SCHEME) + hosts_size(address)), address);
+}
+
+uint16_t client__serial(uint16_t consistency)
+{
+	return consistency == CQL_LOCAL_QUORUM || consistency == CQL_LOCAL_ONE ? CQL_LOCAL_SERIAL : CQL_SERIAL;
+}
+
+/* ---- hosts ---- */
+
+static bool take_point(const char *at, size_t size, struct client_point *point)
+{
+	const char *host = at, *end = at + size, *colon;
+	size_t host_size;
+	long port = PORT;
+	if (size && *at == '[') { /* an IPv6 address */
+		const char *bracket = memchr(at, ']', size);
+		if (!bracket || (bracket + 1 < end && bracket[1] != ':'))
+			return false;
+		host = at + 1;
+		host_size = (size_t)(bracket - host);
+		colon = bracket + 1 < end ? bracket + 1 : NULL;
+	} else {
+		colon = memchr(at, ':', size);
+		host_size = colon ? (size_t)(colon - at) : size;
+	}
+	if (!host_size || host_size >= sizeof point->host)
+		return false;
+	for (size_t i = 0; i < host_size; i++)
+		if (!isalnum((unsigned char)host[i]) && !strchr(host != at ? ":." : "-._", host[i]))
+			return false;
+	if (colon) {
+		size_t digits = (size_t)(end - colon - 1);
+		for (const char *c = colon + 1; c < end; c++)
+			if (!isdigit((unsigned char)*c))
+				return false;
+		port = digits >= 1 && digits <= 5 ? atol(colon + 1) : 0;
+	}
+	if (port < 1 || port > 65535)
+		return false;
+	memcpy(point->host, host, host_size);
+	point->host[host_size] = 0;
+	point->port = (uint16_t)port;
+	return true;
+}
+
+static enum sm_err take_points(const char *address, struct client_target *t, struct sm_error *reterr)
+{
+	if (!store_cassandra_is_address(address))
+		return sm_fail(reterr, SM_INVALID, "'%.60s' is no address of a Cassandra: write cassandra://HOST:PORT,HOST:PORT", address);
+	if (strlen(address) > CLIENT_ADDRESS_MAX)
+		return sm_fail(reterr, SM_INVALID, "the address is longer than %d bytes", CLIENT_ADDRESS_MAX);
+	const char *hosts = address + strlen(SCHEME);
+	size_t size = hosts_size(address);
+	for (size_t at = 0, n; at <= size; at += n + 1) {
+		n = strcspn(hosts + at, ",/?");
+		if (t->point_count == CLIENT_POINTS_MAX)
+			return sm_fail(reterr, SM_INVALID, "%d hosts are enough: the client learns of the others", CLIENT_POINTS_MAX);
+		if (!take_point(hosts + at, n, &t->points[t->point_count]))
+			return sm_fail(
+				reterr, SM_INVALID,
+				"'%.*s' in cassandra://%.*s: write cassandra://HOST:PORT,HOST:PORT, as cassandra://db-1.example:9042",
+				(int)(n < 100 ? n : 100), hosts + at, (int)(size < 200 ? size : 200), hosts);
+		t->point_count++;
+	}
+	return SM_OK;
+}
+
+/* ---- settings ---- */
+
+static enum sm_err read_password(const char *path, char *out, size_t size, struct sm_error *reterr)
+{
+	struct stat st;
+	uint8_t *text;
+	size_t got;
+	if (stat(path, &st) == 0 && (st.st_mode & 077))
+		return sm_fail(reterr, SM_DENIED, "password.file = %s: others may read the file: chmod 600 %s", path, path);
+	enum sm_err err = io_read_file(&io_system, path, size - 1, &text, &got, reterr);
+	if (err) {
+		sm_error_prefix(reterr, "password.file");
+		return err;
+	}
+	memcpy(out, text, got);
+	explicit_bzero(text, got);
+	free(text);
+	out[got] = 0;
+	out[strcspn(out, "\r\n")] = 0;
+	return SM_OK;
+}
+
+static enum sm_err take_text(const char *name, const char *value, char *out, size_t size, struct sm_error *reterr)
+{
+	if (strlen(value) >= size)
+		return sm_fail(reterr, SM_INVALID, "%s has more than %zu bytes", name, size - 1);
+	memcpy(out, value, strlen(value) + 1);
+	return SM_OK;
+}
+
+static enum sm_err take_setting(struct client_target *t, bool files, const char *name, const char *value, struct sm_error *reterr)
+{
+	if (strcmp(name, "user") == 0)
+		return take_text(name, value, t->user, sizeof t->user, reterr);
+	if (strcmp(name, "password") == 0)
+		return take_text(name, value, t->password, sizeof t->password, reterr);
+	if (strcmp(name, "password.file") == 0)
+		return files ? read_password(value, t->password, sizeof t->password, reterr) : SM_OK;
+	if (strcmp(name, "local.dc") == 0)
+		return take_text(name, value, t->local_dc, sizeof t->local_dc, reterr);
+	if (strcmp(name, "consistency") == 0) {
+		for (uint16_t i = CQL_ONE; i < sizeof levels / sizeof *levels; i++)
+			if (levels[i] && strcasecmp(value, levels[i]) == 0) {
+				t->consistency = i;
+				return SM_OK;
+			}
+		return sm_fail(reterr, SM_INVALID,
+			       "consistency = %s: give ONE, TWO, THREE, QUORUM, ALL, LOCAL_QUORUM, EACH_QUORUM or LOCAL_ONE", value);
+	}
+	if (strcmp(name, "replication.factor") == 0) {
+		char *end;
+		long n = strtol(value, &end, 10);
+		if (*end || end == value || n < 1 || n > 100)
+			return sm_fail(reterr, SM_INVALID, "replication.factor = %s: give a number from 1 to 100", value);
+		t->replication_factor = (uint32_t)n;
+		return SM_OK;
+	}
+	return sm_fail(reterr, SM_INVALID,
+		       "unknown setting '%.60s' of a cassandra:// address; known: user, password, password.file, consistency, local.dc, "
+		       "replication.factor",
+		       name);
+}
+
+/* %XX in place; the text ends with a zero byte. */
+static bool percent_decode(char *text)
+{
+	char *to = text;
+	for (const char *from = text; *from; from++) {
+		unsigned byte = (unsigned char)*from;
+		if (*from == '%') {
+			if (!isxdigit((unsigned char)from[1]) || !isxdigit((unsigned char)from[2]) || sscanf(from + 1, "%2x", &byte) != 1 ||
+			    !byte)
+				return false;
+			from += 2;
+		}
+		*to++ = (char)byte;
+	}
+	*to = 0;
+	return true;
+}
+
+static enum sm_err take_address(struct client_target *t, bool files, const char *address, struct sm_error *reterr)
+{
+	const char *tail = address + strlen(SCHEME) + hosts_size(address);
+	if (*tail == '/')
+		tail++;
+	if (*tail && *tail != '?')
+		return sm_fail(reterr, SM_INVALID, "'%.60s' in the address: keyspaces are named in statements, settings follow a '?'",
+			       tail);
+	char *settings = strdup(*tail ? tail + 1 : tail), *rest = settings, *one;
+	enum sm_err err = settings ? SM_OK : sm_fail(reterr, SM_NO_MEMORY, "no memory");
+	while (!err && (one = strsep(&rest, "&"))) {
+		char *value = strchr(one, '=');
+		if (!*one)
+			continue;
+		if (!value || !percent_decode(value + 1)) {
+			err = sm_fail(reterr, SM_INVALID, "'%.*s' in the address: write name=value, %%XX for a byte",
+				      (int)strcspn(one, "="), one);
+			break;
+		}
+		*value = 0;
+		err = take_setting(t, files, one, value + 1, reterr);
+	}
+	if (settings)
+		explicit_bzero(settings, strlen(settings));
+	free(settings);
+	return err;
+}
+
+enum sm_err client__target_parse(const char *address, const struct client_setting *settings, uint32_t setting_count, bool files,
+				 struct client_target *t, struct sm_error *reterr)
+{
+	*t = (struct client_target){.consistency = CQL_QUORUM};
+	enum sm_err err = take_points(address, t, reterr);
+	for (uint32_t i = 0; i < setting_count && !err; i++)
+		if (settings[i].value && *settings[i].value)
+			err = take_setting(t, files, settings[i].name, settings[i].value, reterr);
+	return err ? err : take_address(t, files, address, reterr);
+}
+
+enum sm_err store_cassandra_check(const char *address, struct sm_error *reterr)
+{
+	struct client_target target;
+	enum sm_err err = client__target_parse(address, NULL, 0, false, &target, reterr);
+	explicit_bzero(&target, sizeof target);
+	return err;
+}
+
+void store_cassandra_first(const char *address, char host[256], uint16_t *ret_port)
+{
+	struct client_target target;
+	bool ok = client__target_parse(address, NULL, 0, false, &target, NULL) == SM_OK;
+	snprintf(host, 256, "%s", ok ? target.points[0].host : "");
+	*ret_port = ok ? target.points[0].port : 0;
+	explicit_bzero(&target, sizeof target);
+}

@@ -1,0 +1,45 @@
+/* The store on a real Cassandra: the same table of calls as the embedded engine's (store/store.h), through our own client.
+ *
+ * "Written" means what the consistency level means there: at QUORUM more than half of the copies have it. Reads are made at the same level,
+ * so that they see what was written. A batch is atomic: after a failure it is all there in the end, or nothing of it; readers may see a
+ * part of it meanwhile (doc/design.md says how, and how a job's batches are fenced). A cursor sees each page as it is when it is fetched,
+ * not one state. What this engine cannot do is SM_UNSUPPORTED: transact (conditional statements: ask that Cassandra itself), checkpoint. */
+#ifndef CQL_STORE_CASSANDRA_H
+#define CQL_STORE_CASSANDRA_H
+
+#include "store/store.h"
+
+struct store_cassandra_options {
+	/* cassandra://HOST[:PORT],HOST[:PORT]?name=value&name=value; values may be percent-encoded. Names: user, password, password.file (a
+	 * file that nobody else may read), consistency (QUORUM, LOCAL_QUORUM, ONE, ...), local.dc, replication.factor (copies, in each data
+	 * center, of keyspaces that are made with SimpleStrategy; smack_system's are at most 3 without it). */
+	const char *address;
+	/* More of the same; what the address says wins. An empty value is as none. Borrowed for the call. */
+	const struct store_option *settings;
+	uint32_t setting_count;
+	uint32_t open_timeout_ms; /* how long the open waits for a host; 0: CLIENT_OPEN_MS */
+	/* Called for what an operator should know: hosts that are gone and back, tables that cannot be used. One thread at a time. May be
+	 * NULL. */
+	void (*notice)(void *arg, const char *text);
+	void *notice_arg;
+};
+/* Waits for a host to answer. Errors: SM_INVALID (address, settings), SM_UNAVAILABLE (nobody answers), SM_DENIED (the login), SM_NO_MEMORY.
+ */
+SM_MUST_CHECK enum sm_err store_cassandra_open(const struct store_cassandra_options *options, struct sm_store **ret_store,
+					       struct sm_error *reterr);
+
+/* The end is near: what waits for a host that does not answer gives up. close follows. */
+void store_cassandra_ending(struct sm_store *store);
+/* False while no host answers. */
+bool store_cassandra_answers(struct sm_store *store);
+
+/* The address names a Cassandra (its scheme is cassandra://). */
+bool store_cassandra_is_address(const char *address);
+/* Is the address one that store_cassandra_open would take? Reads no file and asks nobody. Errors: SM_INVALID. */
+SM_MUST_CHECK enum sm_err store_cassandra_check(const char *address, struct sm_error *reterr);
+/* What may be shown of an address: without its settings, which may hold a password. */
+void store_cassandra_shown(const char *address, char *out, size_t size);
+/* Its first host and port, as CQL's drivers take them. */
+void store_cassandra_first(const char *address, char host[256], uint16_t *ret_port);
+
+#endif
