@@ -3,6 +3,7 @@
 #include "base/io.h"
 #include "kafka/kafka_limits.h"
 #include "kafka/log_kafka.h"
+#include "cql/store_cassandra.h"
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
@@ -614,6 +615,51 @@ static enum sm_err check_jobs(const struct config *c, const char *name, struct s
 	return SM_OK;
 }
 
+/* The same for a real Cassandra. */
+static enum sm_err check_cassandra(const struct config *c, const char *name, struct sm_error *reterr)
+{
+	struct sm_error why;
+	enum sm_err err = store_cassandra_check(c->store_address, &why);
+	if (err)
+		return sm_fail(reterr, err, "%s: store: %s", name, why.text);
+	uint32_t listeners = 0;
+	for (uint32_t i = 0; i < c->listener_count; i++)
+		listeners += config_is_cql(&c->listeners[i]);
+	const struct {
+		bool set;
+		const char *what;
+	} senseless[] = {
+		{listeners > 0, "a section [listener NAME] for CQL's clients"},
+		{*c->cql_advertise, "cql.advertise"},
+		{strcmp(c->cql_tls, "no") != 0, "cql.tls"},
+		{strcmp(c->cql_authenticator, "AllowAllAuthenticator") != 0, "cql.authenticator"},
+	};
+	for (size_t i = 0; i < sizeof senseless / sizeof *senseless; i++)
+		if (senseless[i].set)
+			return sm_fail(reterr, SM_INVALID,
+				       "%s: %s has no meaning with store = cassandra://: drivers talk to that Cassandra itself", name,
+				       senseless[i].what);
+	return SM_OK;
+}
+
+static enum sm_err check_store(const struct config *c, const char *name, struct sm_error *reterr)
+{
+	if (store_cassandra_is_address(c->store_address))
+		return check_cassandra(c, name, reterr);
+	if (strcmp(c->store_address, "embedded") != 0)
+		return sm_fail(reterr, SM_INVALID, "%s: store = %s: embedded, or cassandra://HOST:PORT,HOST:PORT", name, c->store_address);
+	const char *const others[] = {c->store_user, c->store_password_file, c->store_consistency, c->store_local_dc,
+				      c->store_replication_factor};
+	for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+		if (*others[i])
+			return sm_fail(
+				reterr, SM_INVALID,
+				"%s: store.user, store.password.file, store.consistency, store.local.dc and store.replication.factor "
+				"are for store = cassandra://",
+				name);
+	return SM_OK;
+}
+
 enum sm_err config_check(const struct config *c, struct sm_error *reterr)
 {
 	const char *name = c->file ? c->file : "configuration";
@@ -623,7 +669,7 @@ enum sm_err config_check(const struct config *c, struct sm_error *reterr)
 			       "clients of Kafka and CQL elsewhere come in by a section [listener NAME]",
 			       name, c->listen);
 	enum sm_err err = check_kafka(c, name, reterr);
-	if (err || (err = check_log(c, name, reterr)))
+	if (err || (err = check_log(c, name, reterr)) || (err = check_store(c, name, reterr)))
 		return err;
 	if (strcmp(c->durability, "sync") != 0 && strcmp(c->durability, "interval") != 0)
 		return sm_fail(reterr, SM_INVALID, "%s: log.durability = %s: sync or interval", name, c->durability);

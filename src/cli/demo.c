@@ -152,7 +152,7 @@ static void print_addresses(const struct demo *demo)
 	printf("\nready after %.0f ms; %.1f MiB of memory, %.2f s of CPU\n\n", (double)(p->ready_ns - p->started_ns) / 1e6,
 	       (double)process_rss_bytes() / 1048576, process_cpu_seconds());
 	printf("  dashboard  %s/\n  Kafka      %s   kcat -b %s -t raw_events -C -e | head\n", p->url, p->kafka_address, p->kafka_address);
-	printf("  CQL        %s:%s   %s cql --data %s -e 'SELECT * FROM ads.campaign_report'\n", p->config->listen, p->cql_port,
+	printf("  CQL        %s:%s   %s cql --data %s -e 'SELECT * FROM ads.campaign_report'\n", p->cql_host, p->cql_port,
 	       program_invocation_name, p->config->data);
 	printf("  data       %s\n", p->config->data);
 }

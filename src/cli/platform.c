@@ -55,14 +55,8 @@ static enum sm_err open_data(struct platform *p, struct sm_error *reterr)
 
 /* ---- engines ---- */
 
-static void store_notice(void *arg, const char *text)
-{
-	LOG_WARN("store", "%s", text);
-}
-
 static enum sm_err open_engines(struct platform *p, struct sm_error *reterr)
 {
-	char path[4096];
 	struct sm_system_options system = {.dispatchers = (uint32_t)p->config->dispatchers,
 					   .pool_threads = (uint32_t)p->config->pool_threads};
 	enum sm_err err = sm_system_new(&system, &p->system, reterr);
@@ -72,18 +66,7 @@ static enum sm_err open_engines(struct platform *p, struct sm_error *reterr)
 		return sm_fail(reterr, err, "no actor for the memory: %s", sm_err_text(err));
 	if ((err = platform_log_open(p, reterr)))
 		return err;
-	struct store_embedded_options store = {
-		.system = p->system,
-		.dir = in_data(p, "store", path, sizeof path),
-		.block_cache_bytes = p->config->cache_bytes,
-		.memtable_bytes = p->config->memtable_bytes,
-		.notice = store_notice,
-#ifdef SMACK_PLANT_FAULTS
-		.ack_before_sync = getenv("SMACK_FAULT_ACK_BEFORE_SYNC") != NULL,
-		.split_batches = getenv("SMACK_FAULT_SPLIT_BATCHES") != NULL,
-#endif
-	};
-	return store_embedded_open(&store, &p->store, reterr);
+	return platform_store_open(p, reterr);
 }
 
 /* ---- what the configuration names ---- */
@@ -229,7 +212,7 @@ static void schema_changed(void *arg, const struct store_change *change)
 		[STORE_CREATE_TABLE] = "CREATED",    [STORE_ALTER_TABLE] = "UPDATED",    [STORE_DROP_TABLE] = "DROPPED",
 		[STORE_CREATE_TYPE] = "CREATED",     [STORE_ALTER_TYPE] = "UPDATED",     [STORE_DROP_TYPE] = "DROPPED",
 	};
-	if (change->kind != STORE_TRUNCATE_TABLE)
+	if (p->cql && change->kind != STORE_TRUNCATE_TABLE)
 		cql_server_schema_changed(p->cql, verbs[change->kind], change->keyspace, change->table, change->type);
 }
 
@@ -368,12 +351,15 @@ static enum sm_err start_servers(struct platform *p, struct sm_error *reterr)
 	enum sm_err err = make_http(p, reterr);
 	if (!err && !p->outgrown)
 		err = start_kafka(p, reterr);
-	if (!err)
+	if (!err && !p->store_outgrown)
 		err = start_cql(p, reterr);
 	if (err)
 		return err;
 	bool v6 = strchr(p->config->listen, ':') != NULL;
-	snprintf(p->cql_port, sizeof p->cql_port, "%u", cql_server_port(p->cql, 0));
+	if (p->cql) {
+		snprintf(p->cql_host, sizeof p->cql_host, "%s", p->config->listen);
+		snprintf(p->cql_port, sizeof p->cql_port, "%u", cql_server_port(p->cql, 0));
+	}
 	if (p->kafka)
 		snprintf(p->kafka_address, sizeof p->kafka_address, v6 ? "[%s]:%u" : "%s:%u", p->config->listen,
 			 kafka_server_port(p->kafka, 0));
@@ -391,7 +377,7 @@ static enum sm_err start_tasks(struct platform *p, struct sm_error *reterr)
 		{"SMACK_DATA", real ? real : p->config->data},
 		{"SMACK_URL", p->url},
 		{"KAFKA_BOOTSTRAP_SERVERS", p->kafka_address},
-		{"CASSANDRA_CONTACT_POINTS", p->config->listen},
+		{"CASSANDRA_CONTACT_POINTS", p->cql_host},
 		{"CASSANDRA_PORT", p->cql_port},
 	};
 	enum sm_err err = SM_OK;
@@ -474,6 +460,7 @@ enum sm_err platform_stop(struct platform *p, struct sm_error *reterr)
 	/* Jobs first: they use the engines, not the servers. The cluster itself stays until the servers have gone, since their requests ask
 	 * it; the socket and HTTP go before the servers whose addresses they tell. The engines are last. */
 	platform_log_ending(p);
+	platform_store_ending(p);
 	signals_ending("apps and jobs");
 	cluster_stop(p->cluster, left_ms(deadline));
 	signals_ending("requests on the Unix socket");

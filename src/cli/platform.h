@@ -54,7 +54,10 @@ struct platform {
 	struct web *web;
 	char url[64], cql_port[8];
 	bool outgrown;                     /* a real Kafka keeps the log: kafka is NULL */
+	bool store_outgrown;               /* a real Cassandra keeps the store: cql is NULL */
 	char kafka_address[1024];          /* where Kafka's clients find the topics: HOST:PORT, or several of a real Kafka */
+	char cql_host[256];                /* where drivers find the tables: with cql_port */
+	char store_shown[1024];            /* "embedded" or the real Cassandra's address */
 	char log_shown[1024];              /* "embedded" or the real Kafka's address */
 	char *process_env[8];              /* ends with NULL: what processes of the cluster find in their environment */
 	struct remote_command commands[6]; /* of the Unix socket; ends with name NULL */
@@ -73,6 +76,14 @@ SM_MUST_CHECK enum sm_err platform_log_open(struct platform *platform, struct sm
 void platform_log_ending(struct platform *platform);
 /* False while a real Kafka does not answer. */
 bool platform_log_answers(const struct platform *platform);
+
+/* ---- platform_store.c ---- */
+/* The store that the configuration names: the embedded one, or one on a real Cassandra. */
+SM_MUST_CHECK enum sm_err platform_store_open(struct platform *platform, struct sm_error *reterr);
+/* The platform is about to stop: nobody is to wait long for a Cassandra that is not there. */
+void platform_store_ending(struct platform *platform);
+/* False while a real Cassandra does not answer. */
+bool platform_store_answers(const struct platform *platform);
 
 /* ---- memory.c ---- */
 /* Give back to the system what an idle process does not need. */

@@ -167,8 +167,8 @@ json_t *platform_status(struct platform *p)
 	json_object_set_new(status, "cpuSeconds", json_real(process_cpu_seconds()));
 	json_object_set_new(status, "url", json_string(p->url));
 	json_object_set_new(status, "kafka", json_string(p->kafka_address));
-	json_object_set_new(status, "cqlHost", json_string(p->config->listen));
-	json_object_set_new(status, "cqlPort", json_integer(cql_server_port(p->cql, 0)));
+	json_object_set_new(status, "cqlHost", json_string(p->cql_host));
+	json_object_set_new(status, "cqlPort", json_integer(atoi(p->cql_port)));
 	json_object_set_new(status, "data", json_string(p->config->data));
 	json_object_set_new(status, "listeners", listeners_status(p));
 	json_object_set_new(status, "ingest",
@@ -178,7 +178,8 @@ json_t *platform_status(struct platform *p)
 			    json_pack("{s:s s:b s:I s:o}", "engine", p->log_shown, "answers", platform_log_answers(p), "syncs",
 				      (json_int_t)metric_get(METRIC_LOG_SYNCS), "latency", latency(METRIC_LOG_SYNC_US)));
 	json_object_set_new(status, "store",
-			    json_pack("{s:I s:I s:o}", "writes", (json_int_t)metric_get(METRIC_STORE_WRITES), "rowsRead",
+			    json_pack("{s:s s:b s:I s:I s:o}", "engine", p->store_shown, "answers", platform_store_answers(p), "writes",
+				      (json_int_t)metric_get(METRIC_STORE_WRITES), "rowsRead",
 				      (json_int_t)metric_get(METRIC_STORE_ROWS_READ), "latency", latency(METRIC_STORE_SYNC_US)));
 	json_object_set_new(status, "cql", latency(METRIC_CQL_US));
 	json_object_set_new(status, "batch", latency(METRIC_STREAM_BATCH_US));
@@ -203,8 +204,8 @@ static enum sm_err command_status_json(void *arg, struct bytes request, struct b
 static enum sm_err command_info(void *arg, struct bytes request, struct buf *answer, struct sm_error *reterr)
 {
 	struct platform *p = arg;
-	json_t *info = json_pack("{s:s s:s s:s s:i s:i s:s}", "url", p->url, "kafka", p->kafka_address, "cqlHost", p->config->listen,
-				 "cqlPort", (int)cql_server_port(p->cql, 0), "pid", (int)getpid(), "data", p->config->data);
+	json_t *info = json_pack("{s:s s:s s:s s:i s:i s:s}", "url", p->url, "kafka", p->kafka_address, "cqlHost", p->cql_host, "cqlPort",
+				 atoi(p->cql_port), "pid", (int)getpid(), "data", p->config->data);
 	json_write(info, answer);
 	json_decref(info);
 	return SM_OK;
@@ -230,6 +231,13 @@ static enum sm_err command_topic_schema(void *arg, struct bytes request, struct 
 	return err;
 }
 
+static enum sm_err embedded_only(struct platform *p, struct sm_error *reterr)
+{
+	return p->store_outgrown
+		       ? sm_fail(reterr, SM_UNSUPPORTED, "%s keeps the tables: nodetool snapshot makes a snapshot there", p->store_shown)
+		       : SM_OK;
+}
+
 /* {"keyspace": name, "dir": absolute path, "replace": bool} */
 static enum sm_err snapshot_request(struct bytes request, json_t **ret_json, const char **ret_keyspace, const char **ret_dir,
 				    struct sm_error *reterr)
@@ -248,8 +256,8 @@ static enum sm_err command_snapshot(void *arg, struct bytes request, struct buf 
 	struct platform *p = arg;
 	json_t *json;
 	const char *keyspace, *dir;
-	enum sm_err err = snapshot_request(request, &json, &keyspace, &dir, reterr);
-	if (err)
+	enum sm_err err = embedded_only(p, reterr);
+	if (err || (err = snapshot_request(request, &json, &keyspace, &dir, reterr)))
 		return err;
 	err = store_snapshot(p->store, keyspace, dir, reterr);
 	buf_append_str(answer, "{}");
@@ -263,8 +271,8 @@ static enum sm_err command_snapshot_restore(void *arg, struct bytes request, str
 	struct store_restored done;
 	json_t *json;
 	const char *keyspace, *dir;
-	enum sm_err err = snapshot_request(request, &json, &keyspace, &dir, reterr);
-	if (err)
+	enum sm_err err = embedded_only(p, reterr);
+	if (err || (err = snapshot_request(request, &json, &keyspace, &dir, reterr)))
 		return err;
 	err = store_restore(p->store, keyspace, dir, json_is_true(json_object_get(json, "replace")), &done, reterr);
 	if (!err)

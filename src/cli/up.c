@@ -32,10 +32,10 @@ int command_up(int argc, char **argv)
 	struct platform *platform;
 	if (server_options_apply(&server, &error) || platform_start(&config, &platform, &error))
 		return command_failed(&error);
-	printf("smack %s is ready after %.0f ms\n  http   %s\n  kafka  %s%s\n  cql    %s:%u\n", SMACK_VERSION,
+	printf("smack %s is ready after %.0f ms\n  http   %s\n  kafka  %s%s\n  cql    %s:%s%s\n", SMACK_VERSION,
 	       (double)(platform->ready_ns - platform->started_ns) / 1e6, platform->url, platform->kafka_address,
-	       platform->outgrown ? " (a real Kafka keeps the topics; its port is not served here)" : "", config.listen,
-	       cql_server_port(platform->cql, 0));
+	       platform->outgrown ? " (a real Kafka keeps the topics; its port is not served here)" : "", platform->cql_host,
+	       platform->cql_port, platform->store_outgrown ? " (a real Cassandra keeps the tables; its port is not served here)" : "");
 	for (uint32_t i = 0, kafka = 1, cql = 1; i < config.listener_count; i++) {
 		const struct config_listener *l = &config.listeners[i];
 		if (!config_is_cql(l) && !platform->kafka)

@@ -98,7 +98,7 @@ static enum sm_err read_table(struct cluster *c, const struct store_table *table
 {
 	json_t *former = json_array();
 	struct sm_store *store = c->options.store;
-	struct store_read read = {.table = table, .token_from = INT64_MIN, .token_to = INT64_MAX};
+	struct store_read read = {.table = table, .token_from = INT64_MIN, .token_to = INT64_MAX, .no_times = true};
 	struct store_cursor *cursor;
 	const struct store_row *row;
 	enum sm_err err = store->ops->open(store, &read, &cursor, reterr);

@@ -90,7 +90,8 @@ static enum sm_err scan_iterate(struct dag_node *node, struct dag_task *task, ui
 	bool last = partition == node->partitions - 1;
 	struct store_read read = {.table = dag__table_of(node),
 				  .token_from = (int64_t)(from ^ (1ull << 63)),
-				  .token_to = last ? INT64_MAX : (int64_t)((from + step - 1) ^ (1ull << 63))};
+				  .token_to = last ? INT64_MAX : (int64_t)((from + step - 1) ^ (1ull << 63)),
+				  .no_times = true};
 	return dag__table_open(node, &read, ret_it, reterr);
 }
 

@@ -51,7 +51,7 @@ enum sm_err sm_store_scan(struct sm_store *store, const char *table, sm_store_ea
 	enum sm_err err = open_table(store, table, &scan, reterr);
 	if (err)
 		return err;
-	struct store_read read = {.table = dag__table_of(scan), .token_from = INT64_MIN, .token_to = INT64_MAX};
+	struct store_read read = {.table = dag__table_of(scan), .token_from = INT64_MIN, .token_to = INT64_MAX, .no_times = true};
 	err = read_rows(scan, &read, each, arg, reterr);
 	dag_unref(scan);
 	return err;
@@ -73,7 +73,7 @@ static enum sm_err get(struct dag_node *scan, const struct sm_value *key, uint32
 	}
 	if (err)
 		return err;
-	struct store_read read = {.table = t, .partition_key = cells};
+	struct store_read read = {.table = t, .partition_key = cells, .no_times = true};
 	if (key_count > t->partition_key_count)
 		read.from = read.to = (struct store_bound){STORE_INCLUSIVE, (uint16_t)(key_count - t->partition_key_count),
 							   cells + t->partition_key_count};

@@ -404,10 +404,22 @@ static enum sm_err add_rest(struct store_cursor *c, struct sm_error *reterr)
 
 /* ---- opening ---- */
 
+/* The bounds are the caller's only while the cursor is opened. */
+static enum sm_err keep_bound(struct store_cursor *c, struct store_bound *b)
+{
+	if (b->kind == STORE_UNBOUNDED || !b->count)
+		*b = (struct store_bound){0};
+	else if (!(b->cells = copy_values(c, b->cells, b->count, b->count)))
+		return SM_NO_MEMORY;
+	return SM_OK;
+}
+
 static enum sm_err plan(struct store_cursor *c, struct sm_error *reterr)
 {
 	const struct store_read *r = &c->read;
 	enum sm_err err = choose_columns(c);
+	if (err || (err = keep_bound(c, &c->read.from)) || (err = keep_bound(c, &c->read.to)))
+		return sm_fail(reterr, err, "reading %s.%s: %s", c->table->keyspace, c->table->name, sm_err_text(err));
 	bool bounded = (r->from.kind && r->from.count) || (r->to.kind && r->to.count);
 	c->filter = (!r->partition_key && bounded) || c->table->clustering_count * 2 + 1 > CASSANDRA_SLICES_MAX;
 	if (!err && r->partition_key) {
@@ -416,6 +428,8 @@ static enum sm_err plan(struct store_cursor *c, struct sm_error *reterr)
 			to = behind;
 		else if (r->after_clustering)
 			from = behind;
+		if ((err = keep_bound(c, &from)) || (err = keep_bound(c, &to)))
+			return sm_fail(reterr, err, "reading %s.%s: %s", c->table->keyspace, c->table->name, sm_err_text(err));
 		c->read.from = from;
 		c->read.to = to;
 		err = add_partition(c, r->partition_key, &from, &to);

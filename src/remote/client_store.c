@@ -1,6 +1,7 @@
-/* The store as seen from another process. Reads of one partition go through the server; scans of token ranges read a checkpoint
- * where it lies. A checkpoint is made at the first scan after the schema was asked for, so that all scans which one plan
- * opens see the same moment, and lives until its last cursor and the next checkpoint have gone. */
+/* The store as seen from another process (where the server's store makes no checkpoints, all reads go through the server). Reads of one
+ * partition go through the server; scans of token ranges read a checkpoint where it lies. A checkpoint is made at the first scan after the
+ * schema was asked for, so that all scans which one plan opens see the same moment, and lives until its last cursor and the next checkpoint
+ * have gone. */
 #include "remote/remote_internal.h"
 #include <pthread.h>
 #include <stdlib.h>
@@ -294,6 +295,8 @@ static enum sm_err open_cursor(struct sm_store *store, const struct store_read *
 	c->conn = -1;
 	arena_init(&c->arena, 0);
 	enum sm_err err = read->partition_key ? open_remote(c, read, reterr) : open_scan(c, read, reterr);
+	if (err == SM_UNSUPPORTED && !read->partition_key)
+		err = open_remote(c, read, reterr);
 	if (err)
 		close_cursor(c);
 	else

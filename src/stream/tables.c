@@ -104,7 +104,7 @@ enum sm_err tables__find(const struct store_schema *schema, struct stream_tables
 enum sm_err stream__read_partition(struct sm_store *store, const struct store_table *table, const struct store_cell *partition_key,
 				   enum sm_err (*each)(void *arg, const struct store_row *row), void *arg, struct sm_error *reterr)
 {
-	struct store_read read = {.table = table, .partition_key = partition_key};
+	struct store_read read = {.table = table, .partition_key = partition_key, .no_times = true};
 	struct store_cursor *cursor;
 	const struct store_row *row;
 	enum sm_err err = store->ops->open(store, &read, &cursor, reterr);
