@@ -126,6 +126,74 @@ static inline const char *rows_of(struct peer *x, const char *cql)
 	return (const char *)out.data + out.start;
 }
 
+/* ---- rows of a table through the table of calls ---- */
+
+struct many {
+	const struct store_schema *schema;
+	const struct store_table *table;
+};
+
+static inline struct many many_begin(struct peer *x)
+{
+	struct many m;
+	run_cql(x, "CREATE TABLE IF NOT EXISTS many (a int, b int, c int, v text, PRIMARY KEY (a, b, c))");
+	m.schema = x->store->ops->schema(x->store);
+	m.table = store_find_table(m.schema, x->keyspace, "many");
+	assert_non_null(m.table);
+	return m;
+}
+
+/* Rows (a, b, c) for a < as, b < bs, c < 2, in one batch. */
+static inline enum sm_err put_many(struct peer *x, const struct many *m, int as, int bs, const char *value, int64_t time, const char *job,
+				   uint64_t epoch)
+{
+	uint32_t count = (uint32_t)(as * bs * 2);
+	struct arena arena;
+	arena_init(&arena, 0);
+	struct store_mutation *mutations = arena_alloc(&arena, count * sizeof *mutations);
+	struct store_assignment cell = {.column = store_find_column(m->table, "v"),
+					.value = {(const uint8_t *)value, (int32_t)strlen(value)}};
+	for (uint32_t i = 0; i < count; i++) {
+		uint8_t *bytes = arena_alloc(&arena, 12);
+		struct store_cell *keys = arena_alloc(&arena, 3 * sizeof *keys);
+		be32_put(bytes, i / 2 / (uint32_t)bs);
+		be32_put(bytes + 4, i / 2 % (uint32_t)bs);
+		be32_put(bytes + 8, i % 2);
+		for (int k = 0; k < 3; k++)
+			keys[k] = (struct store_cell){bytes + k * 4, 4};
+		mutations[i] = (struct store_mutation){.kind = STORE_UPSERT_INSERT,
+						       .table = m->table,
+						       .partition_key = keys,
+						       .clustering = keys + 1,
+						       .cells = &cell,
+						       .cell_count = 1,
+						       .timestamp_us = time};
+	}
+	enum sm_err err = store_apply_wait(x->store,
+					   &(struct store_batch){.mutations = mutations, .count = count, .job = job, .epoch = epoch});
+	arena_done(&arena);
+	return err;
+}
+
+static inline uint32_t count_rows(struct peer *x, const struct store_read *read, int64_t *ret_token)
+{
+	struct store_cursor *cursor;
+	const struct store_row *row;
+	struct sm_error error;
+	uint32_t count = 0;
+	enum sm_err err;
+	if (x->store->ops->open(x->store, read, &cursor, &error))
+		fail_msg("%s", error.text);
+	while (!(err = x->store->ops->next(cursor, &row))) {
+		if (ret_token)
+			*ret_token = row->token;
+		count++;
+	}
+	assert_int_equal(err, SM_END);
+	x->store->ops->close_cursor(cursor);
+	return count;
+}
+
 static inline int peer_begin(void **state)
 {
 	struct peer *x = calloc(1, sizeof *x);
