@@ -87,6 +87,12 @@ static void config_names_the_line_of_what_is_wrong(void **state)
 	       "a section [listener NAME] for Kafka's clients has no meaning with log = kafka://");
 	expect("log = kafka://b:1\nlog.durability = interval\n", "log.durability has no meaning with log = kafka://");
 	expect("[log]\nsasl.username = u\n", "are for log = kafka://");
+	expect("store = redis://x:1\n", "configuration: store = redis://x:1: embedded, or cassandra://HOST:PORT");
+	expect("store = cassandra://c:x\n", "configuration: store: 'c:x' in cassandra://c:x: write cassandra://HOST:PORT");
+	expect("store = cassandra://c?tls=yes\n", "store: unknown setting 'tls' of a cassandra:// address; known: user");
+	expect("store = cassandra://c\ncql.tls = yes\nsecurity.certificate = c\nsecurity.key = k\n",
+	       "cql.tls has no meaning with store = cassandra://");
+	expect("[store]\nconsistency = ONE\n", "are for store = cassandra://");
 	expect("[job a]\nsql = x\n", "schedule is missing");
 	expect("[stream a]\ndedup = id\n", "sql = FILE is missing");
 	expect("[stream a]\nsql = a.sql\nholes = skip\n", "give stop or pass");

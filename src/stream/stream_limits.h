@@ -9,6 +9,7 @@
 #define STREAM_WRITE_BYTES_MAX \
 	(32u << 20)                /* mutations in memory; more than that: fewer records are taken. Well below STORE_BATCH_BYTES_MAX */
 #define STREAM_APPLY_WAIT_MS 30000 /* a store that pushes back is asked again for so long */
+#define STREAM_CLAIMS_AHEAD 64     /* claims that are asked for before they are needed */
 #define STREAM_SOURCES_MAX 64      /* topics of one job */
 #define STREAM_NAME_MAX 200
 #define STREAM_RESTARTS_MAX 10 /* within STREAM_RESTART_WINDOW_MS, then the job has failed */
