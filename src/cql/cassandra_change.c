@@ -117,10 +117,28 @@ static int put_options(struct writing *w, const struct store_table *t, const str
 	return n;
 }
 
+/* Views and indexes stand in our schema as options that no Cassandra knows. */
+static enum sm_err check_options(struct writing *w, const struct store_table *t)
+{
+	for (uint32_t i = 0; i < t->option_count; i++) {
+		uint32_t k = 0;
+		while (k < cql__table_option_count && strcmp(cql__table_options[k].name, t->options[i].name) != 0)
+			k++;
+		if (k == cql__table_option_count)
+			return sm_fail(w->reterr, SM_UNSUPPORTED,
+				       "a real Cassandra keeps the tables: make views and indexes there, with cqlsh (%.60s of %s.%s)",
+				       t->options[i].name, t->keyspace, t->name);
+	}
+	return SM_OK;
+}
+
 static enum sm_err create_table(struct writing *w, const struct store_change *c)
 {
 	const struct store_table *t = c->new_table;
 	int options = 0;
+	enum sm_err err = check_options(w, t);
+	if (err)
+		return err;
 	put_table(w, "CREATE", c);
 	buf_append_str(&w->text, " (");
 	for (uint16_t i = 0; i < t->column_count; i++) {
@@ -168,6 +186,8 @@ static enum sm_err alter_table(struct writing *w, const struct store_schema *now
 	enum sm_err err = SM_OK;
 	if (!before)
 		return sm_fail(w->reterr, SM_NOT_FOUND, "Table '%s.%s' doesn't exist", c->keyspace, c->table);
+	if ((err = check_options(w, t)))
+		return err;
 	for (uint16_t i = 0; i < before->column_count && !err; i++)
 		if (!column_by_id(t, before->columns[i].id)) {
 			put_table(w, "ALTER", c);

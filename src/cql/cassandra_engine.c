@@ -261,6 +261,7 @@ static enum sm_err close_store(struct sm_store *store, struct sm_error *reterr)
 }
 
 static const struct store_ops ops = {
+	.reads_travel = true,
 	.schema = schema,
 	.schema_release = schema_release,
 	.change = change,

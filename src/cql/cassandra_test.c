@@ -210,6 +210,14 @@ static void what_cannot_be_is_refused(void **state)
 	assert_int_not_equal(cql_session_run(session, BYTES("INSERT INTO p (k, v) VALUES (1, 1) IF NOT EXISTS"), NULL, &error), SM_OK);
 	assert_int_equal(cql_session_run(session, BYTES("SELECT nope FROM p"), NULL, &error), SM_INVALID);
 	assert_int_equal(cql_session_run(session, BYTES("CREATE TABLE p (k int PRIMARY KEY)"), NULL, &error), SM_EXISTS);
+	assert_int_not_equal(
+		cql_session_run(session,
+				BYTES("CREATE MATERIALIZED VIEW pv AS SELECT k, v FROM p WHERE v IS NOT NULL AND k IS NOT NULL "
+				      "PRIMARY KEY (v, k)"),
+				NULL, &error),
+		SM_OK);
+	assert_non_null(strstr(error.text, "make views and indexes there"));
+	assert_int_not_equal(cql_session_run(session, BYTES("CREATE INDEX pi ON p (v)"), NULL, &error), SM_OK);
 	cql_session_free(session);
 	assert_int_equal(x->store->ops->checkpoint(x->store, "/nowhere", &error), SM_UNSUPPORTED);
 }

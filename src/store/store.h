@@ -278,6 +278,7 @@ struct store_transaction {
 };
 
 struct store_ops {
+	bool reads_travel; /* a read asks another server: who needs many opens some ahead, as their first answers come then */
 	const struct store_schema *(*schema)(struct sm_store *store); /* counted; never blocks */
 	void (*schema_release)(struct sm_store *store, const struct store_schema *schema);
 	/* Errors: SM_EXISTS, SM_NOT_FOUND, SM_INVALID. Durable when done. Runs on the pool. */

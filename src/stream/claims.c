@@ -32,7 +32,7 @@ static enum sm_err compare_claim(const struct store_table *table, const struct s
 	return SM_OK;
 }
 
-/* Claims are asked for some records ahead: where the store is another server's, one answer is on its way while another is read. */
+/* Where the store is another server's, claims are asked for some records ahead: one answer is on its way while another is read. */
 struct ahead {
 	struct store_cursor *cursors[STREAM_CLAIMS_AHEAD]; /* by row; NULL: not asked */
 	uint32_t asked;                                    /* rows */
@@ -126,8 +126,9 @@ static enum sm_err ask_ahead(struct build *b, uint32_t source, uint32_t row, con
 			     struct sm_error *reterr)
 {
 	const struct batch *rows = b->rows[source];
+	uint32_t end = row + (b->job->env->store->ops->reads_travel ? STREAM_CLAIMS_AHEAD : 1);
 	enum sm_err err = SM_OK;
-	for (; ahead->asked < rows->rows && ahead->asked < row + STREAM_CLAIMS_AHEAD && !err; ahead->asked++) {
+	for (; ahead->asked < rows->rows && ahead->asked < end && !err; ahead->asked++) {
 		struct store_cursor **cursor = &ahead->cursors[ahead->asked % STREAM_CLAIMS_AHEAD];
 		struct value v = batch_get(rows, (uint32_t)b->job->sources[source].dedup_column, ahead->asked);
 		uint8_t scratch[8];
