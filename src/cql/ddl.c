@@ -95,9 +95,17 @@ static enum sm_err option_literal(struct cql_context *c, const struct cql_option
 	return cql__fail(c->err, CQL_SYNTAX_ERROR, "Invalid value for property '%s'. %s.", o->name, names[known->kind]);
 }
 
+static const char *chosen(const struct store_option *options, uint32_t count, const char *name)
+{
+	for (uint32_t i = 0; i < count; i++)
+		if (strcmp(options[i].name, name) == 0)
+			return options[i].value;
+	return NULL;
+}
+
 static enum sm_err table_options(struct cql_context *c, const struct cql_ddl *ddl, struct store_table *t)
 {
-	struct store_option *options = arena_alloc(c->arena, sizeof *options * (t->option_count + ddl->option_count + 1));
+	struct store_option *options = arena_alloc(c->arena, sizeof *options * (t->option_count + ddl->option_count + 2));
 	uint32_t n = t->option_count;
 	if (!options)
 		return cql__no_memory(c->err, c->arena);
@@ -119,25 +127,26 @@ static enum sm_err table_options(struct cql_context *c, const struct cql_ddl *dd
 		if (err)
 			return err;
 		assert(value != NULL);
+		if ((err = ddl__option_value(c, o, &value)))
+			return err;
 		int32_t number = known->kind == CQL_OPT_INT ? (int32_t)strtoll(value, NULL, 10) : 0;
 		if (strcmp(o->name, "default_time_to_live") == 0) {
-			if (number < 0 || number > CQL_TTL_MAX)
+			if (number > CQL_TTL_MAX)
 				return cql__fail(c->err, CQL_CONFIG_ERROR, "default_time_to_live must be less than or equal to %d (got %d)",
 						 CQL_TTL_MAX, number);
 			t->default_ttl_s = number;
 		}
-		if (strcmp(o->name, "gc_grace_seconds") == 0) {
-			if (number < 0)
-				return cql__fail(c->err, CQL_CONFIG_ERROR, "gc_grace_seconds must be greater than or equal to 0 (got %d)",
-						 number);
+		if (strcmp(o->name, "gc_grace_seconds") == 0)
 			t->gc_grace_s = number;
-		}
 		uint32_t at = 0;
 		while (at < n && strcmp(options[at].name, o->name) != 0)
 			at++;
 		options[at] = (struct store_option){o->name, value};
 		n += at == n;
 	}
+	if (ddl->verb == CQL_CREATE && !chosen(options, n, "bloom_filter_fp_chance") && chosen(options, n, "compaction") &&
+	    strstr(chosen(options, n, "compaction"), "LeveledCompactionStrategy")) /* whose default it is */
+		options[n++] = (struct store_option){"bloom_filter_fp_chance", "0.1"};
 	t->options = options;
 	t->option_count = n;
 	return SM_OK;
@@ -164,7 +173,7 @@ static enum sm_err strategy_class(struct cql_context *c, const char *given, cons
 
 static enum sm_err replication(struct cql_context *c, const struct cql_term *t, struct store_keyspace *k)
 {
-	struct store_option *options = arena_alloc(c->arena, sizeof *options * (t->arg_count / 2 + 1));
+	struct store_option *options = arena_alloc(c->arena, sizeof *options * (t->arg_count / 2 + 2));
 	uint32_t n = 1;
 	bool factor = false;
 	if (!options)
@@ -195,7 +204,7 @@ static enum sm_err replication(struct cql_context *c, const struct cql_term *t, 
 	if (!options[0].name)
 		return cql__fail(c->err, CQL_CONFIG_ERROR, "Missing replication strategy class");
 	if (!factor && strstr(options[0].value, "SimpleStrategy"))
-		return cql__fail(c->err, CQL_CONFIG_ERROR, "SimpleStrategy requires a replication_factor strategy option.");
+		options[n++] = (struct store_option){"replication_factor", "1"};
 	k->replication = options;
 	k->replication_count = n;
 	return SM_OK;

@@ -8,6 +8,10 @@
 SM_MUST_CHECK enum sm_err ddl__table(struct cql_context *c, const struct cql_ddl *ddl, const char *keyspace, bool computed,
 				     struct store_table **ret_table);
 
+/* Check the value of a table option whose kind is right, and bring it into the form that Cassandra shows (option_value.c). value: the
+ * literal. */
+SM_MUST_CHECK enum sm_err ddl__option_value(struct cql_context *c, const struct cql_option *option, const char **value);
+
 /* ALTER of old as a change; the error of a name that is taken (ddl.c). */
 SM_MUST_CHECK enum sm_err ddl__alter_table(struct cql_context *c, const struct cql_ddl *ddl, const struct store_table *old,
 					   struct cql_change *change, bool *ret_nothing);

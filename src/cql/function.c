@@ -199,6 +199,8 @@ static const struct cql_function functions[] = {
 	}
 	NUMERIC("sum", CQL_SUM),
 	NUMERIC("avg", CQL_AVG),
+	{"sum", STORE_COUNTER, {STORE_COUNTER}, 1, NULL, CQL_SUM},
+	{"avg", STORE_COUNTER, {STORE_COUNTER}, 1, NULL, CQL_AVG},
 	{"sum", STORE_VARINT, {STORE_VARINT}, 1, NULL, CQL_SUM},
 	{"avg", STORE_VARINT, {STORE_VARINT}, 1, NULL, CQL_AVG},
 	{"sum", STORE_DECIMAL, {STORE_DECIMAL}, 1, NULL, CQL_SUM},

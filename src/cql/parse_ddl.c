@@ -190,7 +190,7 @@ static bool add_columns(struct parser *p, struct cql_ddl *d)
 		if (!c || !parse__name(p, "a column name", &c->name) || !parse__type(p, &c->type))
 			return false;
 		c->is_static = parse__skip_word(p, "static");
-	} while (parse__skip(p, ','));
+	} while (parenthesis && parse__skip(p, ','));
 	return !parenthesis || parse__take(p, ')');
 }
 

@@ -185,7 +185,8 @@ static void tables(struct rows *r, const struct store_schema *schema)
 			set_double(r, "read_repair_chance", 0);
 			set_double(r, "dclocal_read_repair_chance", 0);
 			for (uint32_t o = 0; o < cql__table_option_count && !r->failed; o++)
-				set_option(r, &cql__table_options[o], cql__table_option_value(t, &cql__table_options[o]));
+				if (strcmp(cql__table_options[o].name, "cdc") != 0) /* kept only where a node does it */
+					set_option(r, &cql__table_options[o], cql__table_option_value(t, &cql__table_options[o]));
 		}
 	}
 }
@@ -208,7 +209,8 @@ static void views(struct rows *r, const struct store_schema *schema)
 			set_text(r, "where_clause", cql__view_where(v));
 			set_uuid(r, "id", &v->id);
 			for (uint32_t o = 0; o < cql__table_option_count && !r->failed; o++)
-				set_option(r, &cql__table_options[o], cql__table_option_value(v, &cql__table_options[o]));
+				if (strcmp(cql__table_options[o].name, "cdc") != 0) /* kept only where a node does it */
+					set_option(r, &cql__table_options[o], cql__table_option_value(v, &cql__table_options[o]));
 		}
 }
 
