@@ -13,7 +13,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 int command_up(int argc, char **argv)
 {
-	static const struct argp_option options[] = {SERVER_OPTIONS, {0}};
+	static const struct argp_option options[] = {SERVER_OPTIONS_OF("$SMACK_DATA, else smack-data", "8080", "9092", "9042"), {0}};
 	static const struct argp argp = {
 		options,
 		parse,

@@ -118,7 +118,8 @@ static void remove_stale(void)
 
 int command_with(int argc, char **argv)
 {
-	static const struct argp_option options[] = {SERVER_OPTIONS, {0}};
+	static const struct argp_option options[] = {
+		SERVER_OPTIONS_OF("a temporary one, gone at the end", "a free one", "a free one", "a free one"), {0}};
 	static const struct argp argp = {
 		options,
 		parse,
