@@ -233,7 +233,7 @@ static enum sm_err configure(struct demo *demo, char *temporary, struct sm_error
 int command_demo(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
-		SERVER_OPTIONS_OF("a fresh one in /tmp, which stays", "8080", "9092", "9042"),
+		SERVER_OPTIONS_OF("a fresh one in /tmp, gone at the end", "8080", "9092", "9042"),
 		{"exit", KEY_EXIT, NULL, 0, "end after the comparison: status 0 if all matches, 1 with the first difference", 0},
 		{"drill", KEY_DRILL, NULL, 0, "kill the server 20 times during the replay and show what was lost or doubled", 0},
 		{"kills", KEY_KILLS, "N", 0, "with --drill: so many times", 0},
