@@ -366,7 +366,7 @@ static enum sm_err iterator_error(const struct store__by_index *r)
 
 static bool begins(struct bytes key, struct bytes with)
 {
-	return key.size >= with.size && memcmp(key.data, with.data, with.size) == 0;
+	return key.size >= with.size && bytes_equal(bytes_of(key.data, with.size), with);
 }
 
 /* Take entries from lower on that are before upper, or that begin with lower. SM_FULL: there are more than max, and lower is where to go
