@@ -56,10 +56,12 @@ static void must(bool fine)
 		abort();
 }
 
-/* What is shown has fewer digits than the value; or the elements of a set or map, which came in any order, are put in theirs. */
+/* What is shown has fewer digits than the value; a duration has one form of several; or the elements of a set or map, which came in any
+ * order, are put in theirs. */
 static bool differs(const struct store_type *type)
 {
-	bool found = type->id == STORE_FLOAT || type->id == STORE_DOUBLE || type->id == STORE_SET || type->id == STORE_MAP;
+	bool found = type->id == STORE_FLOAT || type->id == STORE_DOUBLE || type->id == STORE_DURATION || type->id == STORE_SET ||
+		     type->id == STORE_MAP;
 	for (uint16_t i = 0; i < type->element_count && !found; i++)
 		found = differs(&type->elements[i]);
 	return found;
