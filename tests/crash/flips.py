@@ -139,7 +139,7 @@ def in_the_log(count, seed=None):
             size = os.path.getsize(os.path.join(flips.kept, name))
             at = flips.chance.randrange(size) if flips.chance.random() < 0.8 else flips.chance.randrange(max(0, size - 400), size)
             flips.try_one(name, at, flips.chance.randrange(8), flips.before_last if at >= marks.get(name, 0) else None)
-        if flips.tally["refused"] < count // 2:
+        if flips.tally["refused"] < count // 6:
             raise harness.Failure("of %d flips in the log only %d are refused" % (count, flips.tally["refused"]))
 
     return run("8MiB", fill, tries, seed)
