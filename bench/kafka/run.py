@@ -8,7 +8,6 @@ BENCH_SECONDS (20) a measurement, BENCH_ROUNDS (3), BENCH_CELLS: only cells whos
 import json
 import os
 import shutil
-import signal
 import socket
 import statistics
 import subprocess
@@ -17,29 +16,14 @@ import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-SMACK, LOAD, FLOOR = sys.argv[1:4]
+sys.path.insert(0, os.path.dirname(HERE))
+from common import SMACK, Server, SmackServer, end_on_signals, judge, median, touch_memory  # noqa: E402
+
+LOAD, FLOOR = sys.argv[2:4]
 SECONDS = float(os.environ.get('BENCH_SECONDS', 20))
 ROUNDS = int(os.environ.get('BENCH_ROUNDS', 3))
 ONLY = os.environ.get('BENCH_CELLS', '')
 missed = []
-
-
-def free_ports(count):
-    """So many free ports in a row, below those that the system gives to clients: one of these could be met by its own connection."""
-    for port in range(22000, 32000, 10):
-        sockets = []
-        try:
-            for i in range(count):
-                s = socket.socket()
-                sockets.append(s)
-                s.bind(('127.0.0.1', port + i))
-            return port
-        except OSError:
-            continue
-        finally:
-            for s in sockets:
-                s.close()
-    sys.exit('bench: no free ports')
 
 
 def answers(port):
@@ -55,18 +39,13 @@ def answers(port):
         return False
 
 
-class Broker:
+class Broker(Server):
     def __init__(self, name, work):
-        self.name, self.dir = name, os.path.join(work, name)
-        self.port = free_ports(2)
+        super().__init__(name, work)
         self.made = set()
 
-    def wait(self, since):
-        while not answers(self.port):
-            if time.monotonic() - since > 120 or not os.path.exists('/proc/%d' % self.pid):
-                sys.exit('bench: %s did not start; see %s' % (self.name, self.dir))
-            time.sleep(0.001)
-        self.ready_ms = (time.monotonic() - since) * 1000
+    def answers(self):
+        return answers(self.port)
 
     def topic(self, name, partitions):
         if name in self.made:
@@ -74,31 +53,12 @@ class Broker:
         self.made.add(name)
         self.create(name, partitions)
 
-    def status(self, field):
-        with open('/proc/%d/status' % self.pid, encoding='utf-8') as f:
-            for line in f:
-                if line.startswith(field):
-                    return int(line.split()[1]) / 1024
-        return 0
 
-    def cpu(self):
-        with open('/proc/%d/stat' % self.pid, encoding='utf-8') as f:
-            fields = f.read().rsplit(')', 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
-
-
-class Smack(Broker):
-    process = None
+class Smack(SmackServer, Broker):
     settings = ()
 
-    def start(self):
-        since = time.monotonic()
-        os.makedirs(self.dir, exist_ok=True)
-        self.process = subprocess.Popen([SMACK, 'up', '--data', self.dir, '--http', '0', '--kafka', str(self.port), '--cql', '0',
-                                         *self.settings],
-                                        stdout=open(self.dir + '.log', 'ab'), stderr=subprocess.STDOUT)
-        self.pid = self.process.pid
-        self.wait(since)
+    def words_with_port(self):
+        return ('--kafka', str(self.port), '--cql', '0', *self.settings)
 
     def create(self, name, partitions):
         subprocess.run([SMACK, 'topic', 'create', name, '--partitions', str(partitions), '--data', self.dir], check=True)
@@ -106,11 +66,6 @@ class Smack(Broker):
     def delete(self, name):
         self.made.discard(name)
         subprocess.run([SMACK, 'topic', 'delete', name, '--data', self.dir], check=True)
-
-    def stop(self):
-        if self.process:
-            self.process.send_signal(signal.SIGTERM)
-            self.process.wait(20)
 
 
 class Interval(Smack):
@@ -175,14 +130,6 @@ def java_produce(broker, kafka, topic, partitions, size):
             'rss_kib': broker.status('VmRSS') * 1024}
 
 
-def median(results, field):
-    return statistics.median(r[field] for r in results)
-
-
-def judge(ok):
-    return 'ok' if ok else 'MISSED'
-
-
 def cell(name, brokers, measure, bar, slow_is_bad=True):
     """bar: at most this share of Kafka's CPU."""
     if ONLY not in name:
@@ -218,15 +165,6 @@ def latency_cell(name, brokers, topic, rate, linger, p99_bar):
         median(k, 'cpu') * rate / 1e4, median(s, 'cpu') * rate / 1e4, p99_bar, judge(ok)), flush=True)
 
 
-def touch_memory():
-    """A virtual machine's memory costs more at its first touch than ever after; what is free is touched once, so that neither side pays."""
-    with open('/proc/meminfo', encoding='utf-8') as f:
-        free = next(int(line.split()[1]) for line in f if line.startswith('MemFree')) * 1024
-    size = max(free - (2 << 30), 0)
-    subprocess.run([sys.executable, '-c', 'import mmap\nm = mmap.mmap(-1, %d)\nfor i in range(0, %d, 4096): m[i] = 1' % (size or 4096, size)],
-                   check=False)
-
-
 def ready(brokers):
     """Time to the first answer with an empty directory, and again with the one that is there: the median over the rounds. One of each runs afterwards."""
     for b in brokers:
@@ -258,8 +196,7 @@ def main():
     print('floor: memcpy %(memcpy_gb_s)s GB/s, fdatasync %(fdatasync_us)s us, loopback round trip %(round_trip_us)s us, '
           'sendfile %(sendfile_mb_s)s MB/s at %(sendfile_cpu_s_gb)s CPU s/GB' % floor)
     brokers = []
-    for number in (signal.SIGTERM, signal.SIGHUP):  # broken off: the brokers are ended all the same
-        signal.signal(number, lambda *_: sys.exit('bench: broken off'))
+    end_on_signals()
     try:
         for kind, name in ((Kafka, 'kafka'), (Smack, 'smack')):
             brokers.append(kind(name, work))

@@ -100,6 +100,16 @@ static uint64_t range(uint64_t keys, uint64_t reads)
 	return n;
 }
 
+static uint64_t all(void)
+{
+	uint64_t n = 0;
+	rocksdb_iterator_t *it = rocksdb_create_iterator(rocks.db, rocks.get);
+	for (rocksdb_iter_seek_to_first(it); rocksdb_iter_valid(it); rocksdb_iter_next(it))
+		n++;
+	rocksdb_iter_destroy(it);
+	return n;
+}
+
 static void report(const char *what, uint64_t n, double wall, double cpu)
 {
 	printf("%-34s %9.0f /s  %6.2f us CPU each\n", what, (double)n / wall, cpu * 1e6 / (double)n);
@@ -135,6 +145,7 @@ int main(int argc, char **argv)
 	rocksdb_compact_range(rocks.db, NULL, 0, NULL, 0);
 	MEASURE("get, one level", keys, n = get(keys, keys));
 	MEASURE("seek and 120 keys", keys / RANGE * 10, range(keys, keys / RANGE * 10));
+	MEASURE("key of a scan", keys, all());
 	store__rocks_close(&rocks);
 	return n != keys || io_remove_tree(&io_system, dir, NULL);
 }

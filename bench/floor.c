@@ -1,8 +1,9 @@
-/* What the machine itself costs, measured in the same run as the brokers: bench-kafka-floor DIR prints one line of JSON.
+/* What the machine itself costs, measured in the same run as the servers: bench-floor DIR prints one line of JSON.
  *
  *   memcpy_gb_s        64 MiB from one buffer to another
  *   fdatasync_us       4 KiB into a file that was filled before, median of 500
  *   round_trip_us      one byte to a thread and back over a loopback connection, median of 20,000
+ *   answer_cpu_us      what each of them costs the thread that answers
  *   sendfile_mb_s, sendfile_cpu_s_gb   a 256 MiB file, in the page cache, to a loopback connection, 1 MiB a call; the sender's CPU */
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -119,16 +120,19 @@ static void connection(int ends[2])
 	close(listener);
 }
 
+static double answer_cpu;
+
 static void *echo(void *arg)
 {
 	int fd = *(int *)arg;
 	char byte;
 	while (read(fd, &byte, 1) == 1 && write(fd, &byte, 1) == 1)
 		;
+	answer_cpu = thread_cpu();
 	return NULL;
 }
 
-static double round_trip(void)
+static double round_trip(double *ret_answer_cpu_us)
 {
 	enum { COUNT = 20000 };
 	static double us[COUNT];
@@ -147,6 +151,7 @@ static double round_trip(void)
 	pthread_join(thread, NULL);
 	close(ends[0]);
 	close(ends[1]);
+	*ret_answer_cpu_us = answer_cpu / COUNT * 1e6;
 	return median(us, COUNT);
 }
 
@@ -186,13 +191,15 @@ static void sendfile_speed(const char *dir, double *ret_mb_s, double *ret_cpu_s_
 
 int main(int argc, char **argv)
 {
-	double mb_s, cpu_s_gb;
+	double mb_s, cpu_s_gb, answer_cpu_us;
 	if (argc != 2) {
-		fprintf(stderr, "usage: bench-kafka-floor DIR\n");
+		fprintf(stderr, "usage: bench-floor DIR\n");
 		return 2;
 	}
 	sendfile_speed(argv[1], &mb_s, &cpu_s_gb);
-	printf("{\"memcpy_gb_s\":%.1f,\"fdatasync_us\":%.0f,\"round_trip_us\":%.1f,\"sendfile_mb_s\":%.0f,\"sendfile_cpu_s_gb\":%.3f}\n",
-	       memcpy_speed(), sync_time(argv[1]), round_trip(), mb_s, cpu_s_gb);
+	double round_trip_us = round_trip(&answer_cpu_us);
+	printf("{\"memcpy_gb_s\":%.1f,\"fdatasync_us\":%.0f,\"round_trip_us\":%.1f,\"answer_cpu_us\":%.2f,\"sendfile_mb_s\":%.0f,"
+	       "\"sendfile_cpu_s_gb\":%.3f}\n",
+	       memcpy_speed(), sync_time(argv[1]), round_trip_us, answer_cpu_us, mb_s, cpu_s_gb);
 	return 0;
 }
