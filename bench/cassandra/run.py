@@ -77,8 +77,8 @@ class Cassandra(Node):
     sync = 'periodic'
 
     def start(self):
-        since = time.monotonic()
         started = subprocess.run([HERE + '/peer', 'start', self.dir, str(self.port), self.sync], check=True, stdout=subprocess.PIPE, text=True)
+        since = time.monotonic()
         self.pid = int(started.stdout)
         self.wait(since)
 

@@ -12,6 +12,10 @@
 uv_loop_t *actor_loop(struct sm_actor *self);
 /* The index of the dispatcher whose thread calls, or -1 on any other thread. */
 int actor_current_dispatcher(void);
+/* Between the two, what this thread sends wakes no dispatcher that sleeps; the second wakes them. So the answers to a group cost one
+ * wake-up and leave together. Thread: any, but no dispatcher's; not nested; it must not wait for an answer in between. */
+void actor_hold_wakes(void);
+void actor_release_wakes(void);
 /* The actor's dispatcher, for props.dispatcher of an actor that is to live beside it. */
 uint32_t actor_dispatcher(const struct sm_actor *self);
 

@@ -43,18 +43,57 @@ static inline struct actor_task *ready_take(struct dispatcher *d)
 	return task;
 }
 
+/* Dispatchers that this thread has posted to and not woken yet. */
+static _Thread_local struct {
+	bool on;
+	uint32_t count;
+	struct dispatcher *dispatchers[ACTOR_DISPATCHERS_MAX];
+} held;
+
+/* Sequentially consistent on both sides: either we see it asleep, or it has seen the task before it slept. */
+static void wake_posted(struct dispatcher *d)
+{
+	if (atomic_load(&d->sleeping) && atomic_exchange(&d->sleeping, 0))
+		uv_async_send(&d->wake);
+	atomic_fetch_sub(&d->posters, 1);
+}
+
+static bool is_held(const struct dispatcher *d)
+{
+	for (uint32_t i = 0; i < held.count; i++)
+		if (held.dispatchers[i] == d)
+			return true;
+	return false;
+}
+
 /* posters keeps the dispatcher's memory for a thread that is between its push and its wake-up. */
 static void post_from_outside(struct dispatcher *d, struct actor_task *task)
 {
-	atomic_fetch_add(&d->posters, 1);
+	bool wakes = !held.on || held.count == ACTOR_DISPATCHERS_MAX, first = !wakes && !is_held(d);
+	if (wakes || first)
+		atomic_fetch_add(&d->posters, 1);
+	if (first)
+		held.dispatchers[held.count++] = d;
 	struct actor_task *newest = atomic_load_explicit(&d->inbound, memory_order_relaxed);
 	do
 		task->next = newest;
 	while (!atomic_compare_exchange_weak(&d->inbound, &newest, task));
-	/* Sequentially consistent on both sides: either we see it asleep, or it sees the task before it sleeps. */
-	if (atomic_load(&d->sleeping) && atomic_exchange(&d->sleeping, 0))
-		uv_async_send(&d->wake);
-	atomic_fetch_sub(&d->posters, 1);
+	if (wakes)
+		wake_posted(d);
+}
+
+void actor_hold_wakes(void)
+{
+	assert(!held.on);
+	held.on = true;
+}
+
+void actor_release_wakes(void)
+{
+	assert(held.on);
+	held.on = false;
+	while (held.count)
+		wake_posted(held.dispatchers[--held.count]);
 }
 
 void actor__post(struct dispatcher *d, struct actor_task *task)

@@ -15,20 +15,35 @@ static void posted_run(struct actor_task *task)
 	free(p);
 }
 
-static void posted_functions_run_in_order_on_their_dispatcher(void **unused)
+/* held: the wake-ups of 100 at a time. */
+static void post_in_turn(bool held)
 {
 	struct sm_system *system = system_with(2);
 	assert_int_equal(sm_system_dispatchers(system), 2);
 	assert_int_equal(actor_current_dispatcher(), -1);
 	atomic_int next[2] = {0}, wrong = 0;
 	for (int i = 0; i < 2000; i++) {
+		if (held && i % 100 == 0)
+			actor_hold_wakes();
 		struct posted *p = calloc(1, sizeof *p);
 		*p = (struct posted){.task.run = posted_run, .on = i % 2, .number = i / 2, .next = &next[i % 2], .wrong = &wrong};
 		actor_post(system, (uint32_t)(i % 2), &p->task);
+		if (held && i % 100 == 99)
+			actor_release_wakes();
 	}
 	eventually(next[0] == 1000 && next[1] == 1000);
 	assert_int_equal(wrong, 0);
 	assert_int_equal(sm_system_stop(system, 5000), SM_OK);
+}
+
+static void posted_functions_run_in_order_on_their_dispatcher(void **unused)
+{
+	post_in_turn(false);
+}
+
+static void held_wake_ups_lose_nothing(void **unused)
+{
+	post_in_turn(true);
 }
 
 /* ---- hooks ---- */
@@ -198,6 +213,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(posted_functions_run_in_order_on_their_dispatcher),
+		cmocka_unit_test(held_wake_ups_lose_nothing),
 		cmocka_unit_test(a_hook_runs_once_after_the_messages_of_a_turn),
 		cmocka_unit_test(two_dispatchers_under_stress_lose_nothing),
 		cmocka_unit_test(a_stop_in_the_middle_of_traffic_frees_everything),

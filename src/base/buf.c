@@ -10,7 +10,8 @@ void buf_init(struct buf *b)
 
 void buf_done(struct buf *b)
 {
-	block_free(b->data);
+	if (b->data)
+		block_free(b->data);
 	buf_init(b);
 }
 

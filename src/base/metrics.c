@@ -114,6 +114,12 @@ void metric_add_labelled(enum metric metric, const char *label, int64_t n)
 		atomic_fetch_add_explicit(&l->value, n, memory_order_relaxed);
 }
 
+metric_counter *metric_labelled(enum metric metric, const char *label)
+{
+	struct labelled *l = find_label(metric, label);
+	return l || (l = make_label(metric, label)) ? &l->value : NULL;
+}
+
 void metric_set_labelled(enum metric metric, const char *label, int64_t value)
 {
 	struct labelled *l = find_label(metric, label);

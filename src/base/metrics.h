@@ -3,6 +3,7 @@
 #define BASE_METRICS_H
 
 #include "base/buf.h"
+#include <stdatomic.h>
 
 /* X(id, name, kind, help); kind: COUNTER, GAUGE, HISTOGRAM_US. A name may carry one label: "x_total{topic}" takes the label's value at use.
  */
@@ -22,6 +23,9 @@ uint64_t metric_quantile_us(enum metric metric, double p);
 /* The same for metrics with a label; a label set is made at first use and bounded (METRIC_LABELS_MAX, then "other"). */
 #define METRIC_LABELS_MAX 1024
 void metric_add_labelled(enum metric metric, const char *label, int64_t n);
+/* The labelled value itself, for those who add to it often: it stays where it is. NULL: no memory. */
+typedef _Atomic int64_t metric_counter;
+metric_counter *metric_labelled(enum metric metric, const char *label);
 void metric_set_labelled(enum metric metric, const char *label, int64_t value);
 int64_t metric_get_labelled(enum metric metric, const char *label);
 /* Prometheus text format 0.0.4 of all, with process_resident_memory_bytes, process_cpu_seconds_total, process_open_fds. */

@@ -3,6 +3,7 @@
 #define CQL_LIMITS_H
 
 #define CQL_FRAME_MAX (32u << 20)          /* body of one request frame, as sent and after decompression */
+#define CQL_REQUESTS_KEPT_MAX 32           /* a dispatcher, with their memory, for the next ones */
 #define CQL_REQUESTS_MAX 1024              /* requests of one connection under way; then it is not read */
 #define CQL_REQUEST_ARENA_MAX (256u << 20) /* everything one request may build: parse tree, mutations */
 #define CQL_RESULT_BYTES_MAX (64u << 20)   /* rows of one answer that is not paged */

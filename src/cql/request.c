@@ -2,7 +2,9 @@
  * and a schema change wait for the store. The request then travels as a message to its connection, which may be gone. */
 #include "cql/server_internal.h"
 
+#include "actor/actor.h"
 #include "base/metrics.h"
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,15 +15,64 @@ static void request_done(struct sm_msg *msg)
 }
 const struct sm_msg_type request__type = {"cql request", request_done};
 
+/* A request that the dispatcher has kept, or a new one; all fields but its memory are zero. */
+static struct request *take(struct cql_server *server)
+{
+	int here = actor_current_dispatcher();
+	struct request **kept = here < 0 ? NULL : &server->kept[here].first, *r = kept ? *kept : NULL;
+	if (r) {
+		*kept = r->next_kept;
+		server->kept[here].count--;
+	} else {
+		if (!(r = malloc(sizeof *r)))
+			return NULL;
+		arena_init(&r->arena, CQL_REQUEST_ARENA_MAX);
+	}
+	memset(r, 0, offsetof(struct request, arena));
+	r->error.code = 0;
+	r->error.text[0] = r->error.keyspace[0] = r->error.table[0] = 0;
+	r->failure.code = SM_OK;
+	r->failure.text[0] = r->peer[0] = 0;
+	return r;
+}
+
+/* Of a request whose answer has left: kept for the next one on this dispatcher, with its arena's first block. */
+static void put_back(struct cql_server *server, struct request *r)
+{
+	int here = actor_current_dispatcher();
+	if (here < 0 || server->kept[here].count == CQL_REQUESTS_KEPT_MAX) {
+		request__free_kept(r);
+		return;
+	}
+	arena_reset(&r->arena);
+	r->next_kept = server->kept[here].first;
+	server->kept[here].first = r;
+	server->kept[here].count++;
+}
+
+void request__free_kept(struct request *r)
+{
+	for (struct request *next; r; r = next) {
+		next = r->next_kept;
+		arena_done(&r->arena);
+		free(r);
+	}
+}
+
+/* text fits: both ends have the same bound. */
+static void copy_text(char *to, size_t size, const char *text)
+{
+	size_t n = strnlen(text, size - 1);
+	memcpy(to, text, n);
+	to[n] = 0;
+}
+
 struct request *request__new(const struct request_origin *origin, const struct cql_header *header, struct bytes body)
 {
 	struct cql_server *server = origin->server;
-	struct request *r = calloc(1, sizeof *r);
+	struct request *r = take(server);
 	if (!r)
 		return NULL;
-	arena_init(&r->arena, CQL_REQUEST_ARENA_MAX);
-	buf_init(&r->out);
-	buf_init(&r->result.rows);
 	r->msg.type = &request__type;
 	r->server = server;
 	r->conn = sm_ref_get(origin->conn);
@@ -29,7 +80,7 @@ struct request *request__new(const struct request_origin *origin, const struct c
 	r->reply = (struct cql_reply){.version = header->version, .stream = header->stream};
 	r->compression = origin->compression;
 	r->started_ns = clock_monotonic_ns(server->engine.clock);
-	snprintf(r->keyspace, sizeof r->keyspace, "%s", origin->keyspace);
+	copy_text(r->keyspace, sizeof r->keyspace, origin->keyspace);
 	r->schema = server->engine.store->ops->schema(server->engine.store);
 	if (header->opcode == CQL_OP_AUTH_RESPONSE) {
 		snprintf(r->peer, sizeof r->peer, "%s", origin->peer);
@@ -41,7 +92,7 @@ struct request *request__new(const struct request_origin *origin, const struct c
 					  .arena = &r->arena,
 					  .err = &r->error,
 					  .local_port = origin->port};
-	snprintf(r->context.local_host, sizeof r->context.local_host, "%s", origin->host);
+	copy_text(r->context.local_host, sizeof r->context.local_host, origin->host);
 	if (server->engine.roles)
 		r->context.roles = cql__roles_picture(server->engine.roles);
 	bool named = !origin->user || (r->context.user = arena_string(&r->arena, origin->user, strlen(origin->user)));
@@ -69,8 +120,8 @@ void request__free(struct request *r)
 	sm_unref(r->conn);
 	buf_done(&r->out);
 	buf_done(&r->result.rows);
-	arena_done(&r->arena);
-	free(r);
+	r->next_kept = NULL;
+	put_back(server, r);
 	server__request_ended(server);
 }
 
@@ -706,6 +757,25 @@ static void skip_payload(struct byte_reader *in)
 	}
 }
 
+/* The label's counter is looked up once: it stays where it is. */
+static void count_request(uint8_t opcode)
+{
+	static const struct {
+		uint8_t opcode;
+		const char *label;
+	} labels[] = {{CQL_OP_QUERY, "query"}, {CQL_OP_PREPARE, "prepare"}, {CQL_OP_EXECUTE, "execute"}, {CQL_OP_BATCH, "batch"}};
+	static metric_counter *counters[sizeof labels / sizeof *labels];
+	for (size_t i = 0; i < sizeof labels / sizeof *labels; i++) {
+		if (labels[i].opcode != opcode)
+			continue;
+		metric_counter *c = __atomic_load_n(&counters[i], __ATOMIC_ACQUIRE);
+		if (!c && (c = metric_labelled(METRIC_CQL_REQUESTS, labels[i].label)))
+			__atomic_store_n(&counters[i], c, __ATOMIC_RELEASE);
+		if (c)
+			atomic_fetch_add_explicit(c, 1, memory_order_relaxed);
+	}
+}
+
 bool request__start(struct request *r)
 {
 	/* Without a compression agreed, and in segments, the flag means nothing. */
@@ -715,11 +785,12 @@ bool request__start(struct request *r)
 	struct byte_reader in = byte_reader(r->body);
 	if (r->header.flags & CQL_FLAG_PAYLOAD)
 		skip_payload(&in);
+	count_request(r->header.opcode);
 	switch (r->header.opcode) {
-	case CQL_OP_QUERY: metric_add_labelled(METRIC_CQL_REQUESTS, "query", 1); return start_query(r, &in);
-	case CQL_OP_PREPARE: metric_add_labelled(METRIC_CQL_REQUESTS, "prepare", 1); return start_prepare(r, &in);
-	case CQL_OP_EXECUTE: metric_add_labelled(METRIC_CQL_REQUESTS, "execute", 1); return start_execute(r, &in);
-	case CQL_OP_BATCH: metric_add_labelled(METRIC_CQL_REQUESTS, "batch", 1); return start_batch(r, &in);
+	case CQL_OP_QUERY: return start_query(r, &in);
+	case CQL_OP_PREPARE: return start_prepare(r, &in);
+	case CQL_OP_EXECUTE: return start_execute(r, &in);
+	case CQL_OP_BATCH: return start_batch(r, &in);
 	case CQL_OP_AUTH_RESPONSE:
 		if (r->context.roles) /* a connection gives it to us only then */
 			return request__start_login(r);

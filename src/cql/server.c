@@ -396,6 +396,8 @@ void cql_server_free(struct cql_server *s, uint32_t drain_ms)
 	while (map_next(&s->prepared, &pos, &key, &p))
 		server__prepared_unref(p);
 	map_done(&s->prepared);
+	for (uint32_t i = 0; i < ACTOR_DISPATCHERS_MAX; i++)
+		request__free_kept(s->kept[i].first);
 	while (s->registered)
 		server__unregister(s, s->registered->conn);
 	pthread_cond_destroy(&s->idle);

@@ -3,6 +3,7 @@
 #define CQL_SERVER_INTERNAL_H
 
 #include "cql/wire.h"
+#include "actor/actor_limits.h"
 #include "base/map.h"
 #include "net/net.h"
 #include <pthread.h>
@@ -55,6 +56,10 @@ struct cql_server {
 	uint32_t requests;      /* alive */
 	struct request *logins; /* that wait for one of the workers */
 	uint32_t login_workers;
+	struct {
+		struct request *first;
+		uint32_t count;
+	} kept[ACTOR_DISPATCHERS_MAX]; /* by dispatcher, for its next requests: only its thread uses them, without the lock */
 };
 
 /* Make a prepared statement, or find the one that is there. now: the schema that the request sees. ret: counted. */
@@ -83,19 +88,16 @@ struct request {
 	struct sm_work work;
 	struct cql_server *server;
 	struct sm_ref *conn; /* counted */
-	struct arena arena;
+	struct request *next_kept;
 	struct cql_header header;
 	struct cql_reply reply;
 	struct uuid trace_id; /* that reply.trace points to */
-	char peer[64];        /* of a login: "127.0.0.1:40312" */
 	bool from_loopback;
 	struct bytes body;
 	enum cql_compression compression;
 	uint64_t started_ns;
 	const struct store_schema *schema;
 	struct cql_context context;
-	struct cql_error error;
-	char keyspace[CQL_NAME_MAX + 1]; /* in use on the connection */
 	/* what it means */
 	struct cql_plan *plan;
 	struct prepared *prepared;        /* of EXECUTE and PREPARE; counted */
@@ -117,12 +119,17 @@ struct request {
 	struct cql_change change;
 	/* what waits */
 	enum { REQUEST_READ, REQUEST_WRITE, REQUEST_CAS, REQUEST_CHANGE } waiting;
-	struct sm_error failure; /* of the store */
 	struct request *next_login;
 	const char *logged_in; /* the login has succeeded: who */
 	const char *use;       /* USE succeeded: the connection's new keyspace */
 	struct cql_result result;
 	struct buf out; /* the answer */
+	/* From here on a request that is used again keeps what it has: what is large is not cleared each time. */
+	struct arena arena;
+	struct cql_error error;
+	struct sm_error failure;         /* of the store */
+	char keyspace[CQL_NAME_MAX + 1]; /* in use on the connection */
+	char peer[64];                   /* of a login: "127.0.0.1:40312" */
 };
 extern const struct sm_msg_type request__type;
 
@@ -140,6 +147,7 @@ struct request_origin {
 /* One frame has arrived; all is copied. NULL: no memory. */
 struct request *request__new(const struct request_origin *origin, const struct cql_header *header, struct bytes body);
 void request__free(struct request *r);
+void request__free_kept(struct request *first); /* a dispatcher's list; no thread uses it any more */
 /* Begin; true: the answer is in r->out. False: r->msg will come to the connection, then call request__finish. */
 bool request__start(struct request *r);
 /* After r->msg came: makes the answer where that is still to do. False: there is one more step, and r->msg will come again. */

@@ -74,6 +74,11 @@ void store__purge_install(struct store__purge *purge, struct rocksdb_options_t *
 						      rocksdb_compactionfilterfactory_create(purge, factory_done, filter_new, filter_name));
 }
 
+bool store__purge_looks(void)
+{
+	return compacting || store__judge_looks();
+}
+
 void store__purge_merged(struct bytes key, size_t pieces, struct buf *merged)
 {
 	struct filter *f = compacting;

@@ -7,6 +7,7 @@
 #include "store/index.h"
 #include "base/metrics.h"
 #include <rocksdb/c.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 #define READ_CACHE_ONLY 1 /* rocksdb::kBlockCacheTier */
@@ -39,14 +40,13 @@ struct store_cursor {
 
 	/* the partition that the iterator is in */
 	bool in_partition, advance, emitted, skip;
+	bool no_heads; /* nothing stands before the rows of the one partition: it is entered at the first of them that is wanted */
 	struct buf prefix, seek;
 	int64_t token, deleted_us;
 	struct buf static_bytes;
-	struct store__row statics;
 	bool static_live;
 	struct store__ranges ranges;
 
-	struct store__row current;
 	struct buf clustering;
 	struct store_row row;
 	struct store_cell *cells; /* the row's arrays, table->column_count each, behind the cursor */
@@ -55,6 +55,8 @@ struct store_cursor {
 	struct store_elements *elements;
 	struct arena values; /* of the row: what elements were put together to */
 	bool no_memory;
+	/* From here on not cleared: they are large and begin empty. */
+	struct store__row statics, current;
 };
 
 /* ---- opening ---- */
@@ -62,10 +64,12 @@ struct store_cursor {
 static struct store_cursor *cursor_new(struct store__engine *engine, const struct store_read *read, struct store__table *now)
 {
 	size_t n = read->table->column_count;
-	struct store_cursor *c = calloc(
-		1, sizeof *c + n * (sizeof(struct store_cell) + sizeof(struct store_elements) + sizeof(int64_t) + sizeof(int32_t)));
+	size_t arrays = n * (sizeof(struct store_cell) + sizeof(struct store_elements) + sizeof(int64_t) + sizeof(int32_t));
+	struct store_cursor *c = malloc(sizeof *c + arrays);
 	if (!c)
 		return NULL;
+	memset(c, 0, offsetof(struct store_cursor, statics));
+	memset(c + 1, 0, arrays);
 	c->engine = engine;
 	c->table = store__table_ref(store__table_of(read->table));
 	c->now = store__table_ref(now ? now : c->table);
@@ -412,6 +416,10 @@ static enum sm_err begin(struct store_cursor *c)
 		rocksdb_readoptions_set_readahead_size(c->options, READAHEAD_BYTES);
 	}
 	c->it = rocksdb_create_iterator(c->engine->rocks.db, c->options);
+	/* The flag is raised before a deletion is written: what the iterator sees has none if it is down now. */
+	c->no_heads = !c->whole_tokens && !c->table->public.static_count && !atomic_load(&c->now->state->deletions);
+	if (c->no_heads)
+		return SM_OK;
 	const struct buf *from = c->start.end ? &c->start : &c->lower;
 	rocksdb_iter_seek(c->it, (const char *)from->data, from->end);
 	return SM_OK;
@@ -530,14 +538,34 @@ static void seek_rows(struct store_cursor *c)
 	bool behind = c->has_after && bytes_compare(after, lower) >= 0;
 	if (behind)
 		lower = after;
-	if (lower.size || behind)
+	if (lower.size || behind || c->no_heads)
 		seek(c, STORE_KEY_ROW, lower, false);
 	if (behind && rocksdb_iter_valid(c->it) && bytes_equal(iterator_key(c), buf_bytes(&c->seek)))
 		rocksdb_iter_next(c->it);
 }
 
+/* Of one partition that is known to have nothing but rows. */
+static enum sm_err enter_rows(struct store_cursor *c)
+{
+	struct bytes prefix = buf_bytes(&c->lower);
+	struct bytes partition = bytes_of(prefix.data + STORE_KEY_PARTITION_AT + 2, prefix.size - STORE_KEY_PARTITION_AT - 2);
+	buf_append_bytes(&c->prefix, prefix);
+	if (c->prefix.failed)
+		return SM_NO_MEMORY;
+	c->deleted_us = STORE_NO_TIME;
+	c->in_partition = true;
+	c->row.token = c->token = (int64_t)(be64_get(prefix.data + STORE_KEY_TOKEN_AT) ^ 1ull << 63);
+	clear_row(c, 0);
+	enum sm_err err = store__partition_cells(&c->table->public, partition, c->cells);
+	if (!err)
+		seek_rows(c);
+	return err;
+}
+
 static enum sm_err enter_partition(struct store_cursor *c)
 {
+	if (c->no_heads)
+		return enter_rows(c);
 	if (!rocksdb_iter_valid(c->it)) {
 		enum sm_err err = iterator_error(c);
 		return err ? err : SM_END;

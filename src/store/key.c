@@ -118,6 +118,22 @@ enum sm_err store__clustering_encode(const struct store_table *table, const stru
 	return SM_OK;
 }
 
+/* Signed integers, which most clusterings are made of: what store__decode_value does with them, and any bytes of their size are a value.
+ * size: their bytes, and room for them in to. */
+static bool decode_integer(const struct store_type *type, struct byte_reader *r, bool descending, uint8_t *to, int32_t *ret_size)
+{
+	int32_t size = type->id == STORE_INT ? 4 : type->id == STORE_BIGINT || type->id == STORE_TIMESTAMP ? 8 : 0;
+	if (!size || reader_left(r) < (size_t)size)
+		return false;
+	if (size == 4)
+		be32_put(to, be32_get(r->at) ^ (descending ? ~(1u << 31) : 1u << 31));
+	else
+		be64_put(to, be64_get(r->at) ^ (descending ? ~(1ull << 63) : 1ull << 63));
+	r->at += size;
+	*ret_size = size;
+	return true;
+}
+
 enum sm_err store__clustering_decode(const struct store_table *table, struct bytes encoded, struct buf *scratch,
 				     struct store_cell *ret_cells)
 {
@@ -130,6 +146,12 @@ enum sm_err store__clustering_decode(const struct store_table *table, struct byt
 	for (uint16_t i = 0; i < table->clustering_count; i++) {
 		const struct store_column *column = &table->columns[table->partition_key_count + i];
 		size_t at = scratch->end;
+		if (scratch->cap - at >= 8 &&
+		    decode_integer(&column->type, &r, column->descending, scratch->data + at, &ret_cells[i].size)) {
+			ret_cells[i].data = scratch->data + at;
+			scratch->end += (size_t)ret_cells[i].size;
+			continue;
+		}
 		enum sm_err err = store__decode_value(&column->type, &r, column->descending ? 0xff : 0, scratch);
 		if (err)
 			return err;

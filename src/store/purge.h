@@ -64,6 +64,7 @@ void store__judge_done(struct store__judge *judge);
 enum store__fate store__judge(struct store__judge *judge, struct bytes key, struct bytes value, size_t pieces, struct buf *out);
 /* For the merge operator: these are all pieces of the key that an iterator has come to. false: no judge is looking in this thread. */
 bool store__judge_note(const struct bytes *pieces, size_t count);
+bool store__judge_looks(void); /* one is looking */
 
 /* ---- RocksDB's compactions (compaction.c) ---- */
 
@@ -76,6 +77,8 @@ struct store__purge {
 void store__purge_install(struct store__purge *purge, struct rocksdb_options_t *options);
 /* For the merge operator: merged is what all pieces of key down to the oldest resolve to; within a compaction what may go is taken out. */
 void store__purge_merged(struct bytes key, size_t pieces, struct buf *merged);
+/* Whether what is merged in this thread is a compaction's or a judge's, and not a reader's, a writer's or a flush's. */
+bool store__purge_looks(void);
 
 /* ---- looking for what can go (sweep.c) ---- */
 

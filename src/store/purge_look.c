@@ -74,6 +74,11 @@ bool store__judge_note(const struct bytes *pieces, size_t count)
 	return true;
 }
 
+bool store__judge_looks(void)
+{
+	return looking;
+}
+
 /* Seek to key, or go on to the next one. */
 static void look_at(struct store__judge *j, struct store__look *l, const struct bytes *key)
 {

@@ -7,6 +7,7 @@
  * tries that itself, again and again (reopen.c); after any other failure it is left to the operator. */
 #include "store/index.h"
 #include "base/map.h"
+#include "actor/actor.h"
 #include "base/metrics.h"
 #include <rocksdb/c.h>
 #include <errno.h>
@@ -392,6 +393,7 @@ static void answer(struct store__writer *writer, struct store__write *group)
 {
 	size_t bytes = 0;
 	uint64_t rows = 0;
+	actor_hold_wakes();
 	for (struct store__write *w = group, *next; w; w = next) {
 		next = w->next;
 		bytes += bytes_of_write(w);
@@ -399,6 +401,7 @@ static void answer(struct store__writer *writer, struct store__write *group)
 		w->done(w->arg, w->err);
 		store__write_free(w);
 	}
+	actor_release_wakes();
 	metric_add(METRIC_STORE_WRITES, (int64_t)rows);
 	pthread_mutex_lock(&writer->lock);
 	writer->pending_bytes -= bytes < writer->pending_bytes ? bytes : writer->pending_bytes;
