@@ -107,7 +107,7 @@ def load(node, mode, *words, seconds=SECONDS, in_flight=64):
 
 def settle(node):
     """Until what it has left to do in the background, compactions say, is done: it is not to be paid for by the other side."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + 10
     while time.monotonic() < end:
         before = node.cpu()
         time.sleep(0.5)

@@ -6,6 +6,7 @@
  * Reads with a condition are index_read.c's, which sends a cursor of its own from partition to partition. */
 #include "store/index.h"
 #include "base/metrics.h"
+#include <assert.h>
 #include <rocksdb/c.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -548,6 +549,7 @@ static void seek_rows(struct store_cursor *c)
 static enum sm_err enter_rows(struct store_cursor *c)
 {
 	struct bytes prefix = buf_bytes(&c->lower);
+	assert(prefix.data && prefix.size > STORE_KEY_PARTITION_AT + 2);
 	struct bytes partition = bytes_of(prefix.data + STORE_KEY_PARTITION_AT + 2, prefix.size - STORE_KEY_PARTITION_AT - 2);
 	buf_append_bytes(&c->prefix, prefix);
 	if (c->prefix.failed)
