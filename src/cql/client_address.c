@@ -144,9 +144,9 @@ static enum sm_err take_setting(struct client_target *t, bool files, const char 
 	if (strcmp(name, "local.dc") == 0)
 		return take_text(name, value, t->local_dc, sizeof t->local_dc, reterr);
 	if (strcmp(name, "consistency") == 0) {
-		for (uint16_t i = CQL_ONE; i < sizeof levels / sizeof *levels; i++)
+		for (size_t i = CQL_ONE; i < sizeof levels / sizeof *levels; i++)
 			if (levels[i] && strcasecmp(value, levels[i]) == 0) {
-				t->consistency = i;
+				t->consistency = (uint16_t)i;
 				return SM_OK;
 			}
 		return sm_fail(reterr, SM_INVALID,

@@ -295,7 +295,7 @@ static void take_call(struct client_link *l, struct client_call *call, const str
 		client__call_failed(l->client, call, SM_NO_MEMORY, 0, true, false, "no memory for an answer");
 		return;
 	}
-	if (body.size)
+	if (body.data && body.size)
 		memcpy(frame, body.data, body.size);
 	a.frame = frame;
 	if (!client__take_answer(h, bytes_of(frame, body.size), name_of(l), &a)) {
