@@ -117,9 +117,13 @@ static int put_options(struct writing *w, const struct store_table *t, const str
 	return n;
 }
 
-/* Views and indexes stand in our schema as options that no Cassandra knows. */
+/* Views stand in our schema as options that no Cassandra knows. */
 static enum sm_err check_options(struct writing *w, const struct store_table *t)
 {
+	if (t->index_count)
+		return sm_fail(w->reterr, SM_UNSUPPORTED,
+			       "a real Cassandra keeps the tables: make views and indexes there, with cqlsh (index %.60s of %s.%s)",
+			       t->indexes[0].name, t->keyspace, t->name);
 	for (uint32_t i = 0; i < t->option_count; i++) {
 		uint32_t k = 0;
 		while (k < cql__table_option_count && strcmp(cql__table_options[k].name, t->options[i].name) != 0)

@@ -101,7 +101,8 @@ static void put_batch(struct buf *out, const struct client_call *call, uint8_t v
 void client__put_call(struct buf *out, const struct client_call *call, uint8_t version, int16_t stream,
 		      const struct client_prepared *prepared)
 {
-	static const uint8_t opcodes[] = {[CALL_QUERY] = CQL_OP_QUERY, [CALL_EXECUTE] = CQL_OP_EXECUTE, [CALL_BATCH] = CQL_OP_BATCH};
+	static const uint8_t opcodes[] = {
+		[CALL_QUERY] = CQL_OP_QUERY, [CALL_EXECUTE] = CQL_OP_EXECUTE, [CALL_BATCH] = CQL_OP_BATCH, [CALL_LATER] = 0};
 	size_t start = client__frame_begin(out);
 	switch (call->kind) {
 	case CALL_QUERY:

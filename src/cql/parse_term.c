@@ -248,7 +248,7 @@ static bool grouped_term(struct parser *p, struct cql_term **ret_term)
 	struct cql_token next = parse__peek(p);
 	if (p->token.kind == TOK_IDENT && next.kind == TOK_PUNCTUATION && (next.punctuation == ')' || next.punctuation == '<') &&
 	    !parse__at_word(p, "null") && !parse__at_word(p, "true") && !parse__at_word(p, "false")) {
-		struct cql_term *inner, *t = new_term(p, CQL_TERM_CAST); /* (int) 3 */
+		struct cql_term *inner = NULL, *t = new_term(p, CQL_TERM_CAST); /* (int) 3 */
 		uint32_t cap = 0;
 		if (!t || !parse__type(p, &t->type) || !parse__take(p, ')') || !parse__operand(p, &inner) || !add_term(p, t, &cap, inner))
 			return false;

@@ -632,16 +632,22 @@ enum sm_err log__partition_new(struct engine *engine, const char *topic, int32_t
 	log__producers_init(&w->producers);
 	if ((err = log__partition_open(w, reterr)))
 		goto failed_started;
-	const struct sm_props props = {.name = name,
-				       .state_size = sizeof(void *),
-				       .init = init,
-				       .receive = receive,
-				       .done = done,
-				       .arg = log__partition_ref(p),
-				       .dispatcher = -1};
+	struct sm_props props = {.name = name,
+				 .state_size = sizeof(void *),
+				 .init = init,
+				 .receive = receive,
+				 .done = done,
+				 .arg = log__partition_ref(p),
+				 .dispatcher = -1};
 	bool opened = w->out.segment && w->out.segment->kept;
 	atomic_fetch_add(&engine->live, 1);
-	if ((err = sm_spawn(engine->system, NULL, &props, &p->actor))) {
+	if ((err = sm_spawn(engine->system, NULL, &props, &p->actor)) == SM_EXISTS) {
+		/* One of that name has said that it ends, and is not yet gone. */
+		static atomic_uint again;
+		snprintf(name, sizeof name, "%s-%d~%u", topic, number, atomic_fetch_add(&again, 1) + 1);
+		err = sm_spawn(engine->system, NULL, &props, &p->actor);
+	}
+	if (err) {
 		atomic_fetch_sub(&engine->live, 1);
 		sm_fail(reterr, err, "cannot start partition %s", name);
 		p->refs = 1;
