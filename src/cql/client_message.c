@@ -300,7 +300,7 @@ static void take_error(struct byte_reader *in, const char *host, struct client_a
 	case 0x2100:
 	case 0x2200:
 	case 0x2300:
-	case 0x2400: sm_fail(&a->error, err, "%.*s", size, said); break;
+	case 0x2400: sm_fail(&a->error, err, "%.*s", size ? size : 300, size ? said : client__code_name(a->code)); break;
 	default: sm_fail(&a->error, err, "%s: %s: %.*s", host, client__code_name(a->code), size, said);
 	}
 }
