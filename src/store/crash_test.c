@@ -185,8 +185,8 @@ static enum sm_err look(const char *dir, uint8_t *there, uint32_t count, struct 
 		assert_int_equal(err, SM_END);
 		store->ops->close_cursor(c);
 		assert_int_equal(found, n);
-		free(text);
 	}
+	free(text);
 	store->ops->schema_release(store, schema);
 	assert_ok(store->ops->close(store, NULL));
 	return SM_OK;
