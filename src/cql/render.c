@@ -74,7 +74,7 @@ static const char *duration(struct store_cell v, struct arena *arena)
 	for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
 		if (parts[i].n)
 			buf_printf(&out, "%" PRIu64 "%s", parts[i].n, parts[i].unit);
-	const char *text = arena_string(arena, (const char *)out.data + out.start, buf_size(&out));
+	const char *text = buf_size(&out) ? arena_string(arena, (const char *)out.data + out.start, buf_size(&out)) : "";
 	buf_done(&out);
 	return text;
 }

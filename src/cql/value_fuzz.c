@@ -88,7 +88,7 @@ static void prepare(void)
 	struct cql_error why = {0};
 	struct cql_engine engine = {0};
 	struct cql_statement *statement;
-	struct store_table *table;
+	struct store_table *table = NULL;
 	testing_store_init(&store);
 	struct cql_context c = {.engine = &engine, .schema = &store.schema, .arena = &store.arena, .err = &why};
 	int n = snprintf(text, sizeof text, "CREATE TABLE k.values (k int PRIMARY KEY");
