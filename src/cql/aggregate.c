@@ -6,31 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static double real_of(enum store_type_id type, struct store_cell v)
-{
-	if (type == STORE_FLOAT) {
-		uint32_t bits = be32_get(v.data);
-		float f;
-		memcpy(&f, &bits, 4);
-		return (double)f;
-	}
-	uint64_t bits = be64_get(v.data);
-	double d;
-	memcpy(&d, &bits, 8);
-	return d;
-}
-
-static int64_t whole_of(struct store_cell v)
-{
-	switch (v.size) {
-	case 1: return (int8_t)v.data[0];
-	case 2: return (int16_t)be16_get(v.data);
-	case 4: return (int32_t)be32_get(v.data);
-	case 8: return (int64_t)be64_get(v.data);
-	default: return 0;
-	}
-}
-
 static void add_real(struct cql_aggregate_state *s, double v)
 {
 	double y = v - s->compensation, t = s->real + y;
@@ -45,7 +20,7 @@ static double real_sum(const struct cql_aggregate_state *s)
 	return isnan(sum) && isinf(s->plain) ? s->plain : sum;
 }
 
-/* The sum so far is a cell of its own. */
+/* The sum so far, or the least or largest, is a cell of its own. */
 static enum sm_err keep(struct cql_eval *e, struct cql_aggregate_state *state, struct store_cell v)
 {
 	uint8_t *copy = v.size < 0 ? NULL : realloc((void *)(uintptr_t)state->best.data, v.size ? (size_t)v.size : 1);
@@ -102,21 +77,16 @@ enum sm_err cql__aggregate_add(struct cql_eval *e, const struct cql_expr *x, str
 	state->count++;
 	if (kind == CQL_SUM || kind == CQL_AVG) {
 		if (x->type->id == STORE_DOUBLE || x->type->id == STORE_FLOAT)
-			add_real(state, real_of(x->type->id, v));
+			add_real(state, cql__number_double(x->type->id, v, e->context->arena));
 		else if (x->type->id == STORE_VARINT || x->type->id == STORE_DECIMAL)
 			return add_big(e, x->type->id, v, state);
 		else
-			state->sum += whole_of(v);
+			state->sum += cql__whole_of(v);
 	} else if (kind == CQL_MIN || kind == CQL_MAX) {
 		int order = state->count == 1 ? 0 : store_compare(x->type, v, state->best);
 		if (state->count > 1 && (kind == CQL_MIN ? order >= 0 : order <= 0))
 			return SM_OK;
-		uint8_t *copy = realloc((void *)(uintptr_t)state->best.data, v.size ? (size_t)v.size : 1);
-		if (!copy)
-			return cql__fail_store(e->context->err, SM_NO_MEMORY, NULL);
-		if (v.size)
-			memcpy(copy, v.data, (size_t)v.size);
-		state->best = (struct store_cell){copy, v.size};
+		return keep(e, state, v);
 	}
 	return SM_OK;
 }

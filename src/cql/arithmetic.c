@@ -67,7 +67,7 @@ const struct store_type *cql__arithmetic_type(char op, enum store_type_id a, enu
 
 /* ---- numbers of each kind ---- */
 
-static int64_t whole_of(struct store_cell v)
+int64_t cql__whole_of(struct store_cell v)
 {
 	if (!v.data)
 		return 0;
@@ -78,6 +78,15 @@ static int64_t whole_of(struct store_cell v)
 	case 8: return (int64_t)be64_get(v.data);
 	default: return 0;
 	}
+}
+
+int64_t cql__saturated(double d, int64_t least, int64_t most)
+{
+	if (isnan(d))
+		return 0;
+	if (d >= (double)most)
+		return most;
+	return d <= (double)least ? least : (int64_t)d;
 }
 
 double cql__number_double(enum store_type_id type, struct store_cell v, struct arena *arena)
@@ -91,7 +100,7 @@ double cql__number_double(enum store_type_id type, struct store_cell v, struct a
 		const char *text = type == STORE_VARINT ? cql__varint_text(b, arena) : cql__decimal_text(b, arena);
 		return strtod(text, NULL);
 	}
-	return (double)whole_of(v);
+	return (double)cql__whole_of(v);
 }
 
 struct store_cell cql__cell_whole(struct arena *arena, enum store_type_id type, int64_t v)
@@ -137,7 +146,7 @@ static enum sm_err failed(const struct operation *o, const char *why)
 
 static enum sm_err whole(const struct operation *o, struct store_cell *ret)
 {
-	int64_t a = whole_of(o->a), b = whole_of(o->b), v = 0;
+	int64_t a = cql__whole_of(o->a), b = cql__whole_of(o->b), v = 0;
 	if ((o->x->op == '/' || o->x->op == '%') && b == 0)
 		return failed(o, "/ by zero");
 	switch (o->x->op) {
@@ -188,7 +197,7 @@ static struct cql_number *calculate_number(const struct operation *o, struct cql
 static struct cql_number *operand(const struct operation *o, struct cql_calculation *c, enum store_type_id type, struct store_cell v)
 {
 	if (o->type == STORE_VARINT && type != STORE_VARINT)
-		return cql__number_of_long(c, whole_of(v));
+		return cql__number_of_long(c, cql__whole_of(v));
 	return cql__number_of(c, type, v, o->e->context->arena);
 }
 
@@ -315,7 +324,7 @@ static enum sm_err negate(struct cql_eval *e, enum store_type_id type, struct st
 		if (err)
 			return err;
 	} else {
-		*ret = cql__cell_whole(arena, type == STORE_COUNTER ? STORE_BIGINT : type, (int64_t)(0 - (uint64_t)whole_of(v)));
+		*ret = cql__cell_whole(arena, type == STORE_COUNTER ? STORE_BIGINT : type, (int64_t)(0 - (uint64_t)cql__whole_of(v)));
 	}
 	return ret->data ? SM_OK : cql__no_memory(e->context->err, arena);
 }

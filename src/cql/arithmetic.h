@@ -19,7 +19,10 @@ enum sm_err cql__eval_arithmetic(struct cql_eval *e, const struct cql_expr *x, s
 enum sm_err cql__cast(struct cql_analysis *a, const struct cql_term *t, struct cql_expr *arg, struct cql_expr **ret_expr);
 enum sm_err cql__eval_cast(struct cql_eval *e, const struct cql_expr *x, struct store_cell *ret);
 
-/* Numbers as other numbers. */
+/* Numbers as other numbers. whole: of one to eight bytes, 0 if it has none; saturated: Java's (int) and (long) of a double, NaN is 0 and
+ * what is too large the largest. */
+int64_t cql__whole_of(struct store_cell v);
+int64_t cql__saturated(double d, int64_t least, int64_t most);
 double cql__number_double(enum store_type_id type, struct store_cell v, struct arena *arena);
 struct store_cell cql__cell_whole(struct arena *arena, enum store_type_id type, int64_t v); /* cut to the type's size */
 struct cql_number *cql__number_of(struct cql_calculation *c, enum store_type_id type, struct store_cell v, struct arena *arena);

@@ -54,22 +54,26 @@ static const char *quoted(struct making *k, const char *name)
 	return cql__quote_name(name, &k->arena);
 }
 
+static enum sm_err entry_room(struct cassandra_program *p)
+{
+	if (p->count < p->cap)
+		return SM_OK;
+	uint32_t cap = p->cap ? p->cap * 2 : 64;
+	struct cassandra_entry *more = realloc(p->entries, cap * sizeof *more);
+	if (!more)
+		return SM_NO_MEMORY;
+	p->entries = more;
+	p->cap = cap;
+	return SM_OK;
+}
+
 static enum sm_err begin_entry(struct making *k, size_t *ret_at)
 {
-	struct cassandra_program *p = k->program;
 	buf_clear(&k->text);
 	buf_clear(&k->values);
 	k->count = 0;
-	if (p->count == p->cap) {
-		uint32_t cap = p->cap ? p->cap * 2 : 64;
-		struct cassandra_entry *more = realloc(p->entries, cap * sizeof *more);
-		if (!more)
-			return SM_NO_MEMORY;
-		p->entries = more;
-		p->cap = cap;
-	}
-	*ret_at = buf_size(&p->bytes);
-	return SM_OK;
+	*ret_at = buf_size(&k->program->bytes);
+	return entry_room(k->program);
 }
 
 static enum sm_err end_entry(struct making *k, size_t at)
@@ -406,14 +410,9 @@ static enum sm_err read_entry(struct cassandra_program *p, struct client *client
 	const uint8_t *values = reader_take(in, size);
 	if (!values || number >= *known_count)
 		return SM_CORRUPT;
-	if (p->count == p->cap) {
-		uint32_t cap = p->cap ? p->cap * 2 : 64;
-		struct cassandra_entry *more = realloc(p->entries, cap * sizeof *more);
-		if (!more)
-			return SM_NO_MEMORY;
-		p->entries = more;
-		p->cap = cap;
-	}
+	enum sm_err err = entry_room(p);
+	if (err)
+		return err;
 	e.statement = known[number];
 	e.at = buf_size(&p->bytes);
 	e.size = size + 4;

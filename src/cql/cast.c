@@ -77,31 +77,16 @@ enum sm_err cql__cast(struct cql_analysis *a, const struct cql_term *t, struct c
 
 /* ---- numbers ---- */
 
-/* Java's (int) and (long) of a double: NaN is 0, what is too large the largest. */
-static int64_t saturated(double d, int64_t least, int64_t most)
-{
-	if (isnan(d))
-		return 0;
-	if (d >= (double)most)
-		return most;
-	return d <= (double)least ? least : (int64_t)d;
-}
-
 static int64_t whole_of(enum store_type_id from, enum store_type_id to, struct store_cell v, struct cql_calculation *c, struct arena *arena)
 {
 	if (from == STORE_FLOAT || from == STORE_DOUBLE) {
 		bool wide = to == STORE_BIGINT || to == STORE_VARINT;
 		double d = cql__number_double(from, v, arena);
-		return saturated(d, wide ? INT64_MIN : INT32_MIN, wide ? INT64_MAX : INT32_MAX);
+		return cql__saturated(d, wide ? INT64_MIN : INT32_MIN, wide ? INT64_MAX : INT32_MAX);
 	}
 	if (from == STORE_VARINT || from == STORE_DECIMAL)
 		return cql__number_long(c, cql__number_of(c, from, v, arena));
-	switch (v.size) {
-	case 1: return (int8_t)v.data[0];
-	case 2: return (int16_t)be16_get(v.data);
-	case 4: return (int32_t)be32_get(v.data);
-	default: return (int64_t)be64_get(v.data);
-	}
+	return cql__whole_of(v);
 }
 
 static struct store_cell decimal_of(enum store_type_id from, struct store_cell v, struct cql_calculation *c, struct arena *arena)

@@ -1,12 +1,11 @@
 /* cassandra://HOST:PORT,HOST:PORT?name=value&name=value, and settings beside it. */
-#include "base/io.h"
+#include "base/address.h"
 #include "cql/client.h"
 #include "cql/store_cassandra.h"
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
-#include <sys/stat.h>
 
 #define SCHEME "cassandra://"
 #define PORT 9042
@@ -105,26 +104,6 @@ static enum sm_err take_points(const char *address, struct client_target *t, str
 
 /* ---- settings ---- */
 
-static enum sm_err read_password(const char *path, char *out, size_t size, struct sm_error *reterr)
-{
-	struct stat st;
-	uint8_t *text;
-	size_t got;
-	if (stat(path, &st) == 0 && (st.st_mode & 077))
-		return sm_fail(reterr, SM_DENIED, "password.file = %s: others may read the file: chmod 600 %s", path, path);
-	enum sm_err err = io_read_file(&io_system, path, size - 1, &text, &got, reterr);
-	if (err) {
-		sm_error_prefix(reterr, "password.file");
-		return err;
-	}
-	memcpy(out, text, got);
-	explicit_bzero(text, got);
-	free(text);
-	out[got] = 0;
-	out[strcspn(out, "\r\n")] = 0;
-	return SM_OK;
-}
-
 static enum sm_err take_text(const char *name, const char *value, char *out, size_t size, struct sm_error *reterr)
 {
 	if (strlen(value) >= size)
@@ -140,7 +119,7 @@ static enum sm_err take_setting(struct client_target *t, bool files, const char 
 	if (strcmp(name, "password") == 0)
 		return take_text(name, value, t->password, sizeof t->password, reterr);
 	if (strcmp(name, "password.file") == 0)
-		return files ? read_password(value, t->password, sizeof t->password, reterr) : SM_OK;
+		return files ? address_password(name, value, t->password, sizeof t->password, reterr) : SM_OK;
 	if (strcmp(name, "local.dc") == 0)
 		return take_text(name, value, t->local_dc, sizeof t->local_dc, reterr);
 	if (strcmp(name, "consistency") == 0) {
@@ -166,22 +145,14 @@ static enum sm_err take_setting(struct client_target *t, bool files, const char 
 		       name);
 }
 
-/* %XX in place; the text ends with a zero byte. */
-static bool percent_decode(char *text)
+struct taking {
+	struct client_target *target;
+	bool files;
+};
+static enum sm_err take_one(void *arg, const char *name, const char *value, struct sm_error *reterr)
 {
-	char *to = text;
-	for (const char *from = text; *from; from++) {
-		unsigned byte = (unsigned char)*from;
-		if (*from == '%') {
-			if (!isxdigit((unsigned char)from[1]) || !isxdigit((unsigned char)from[2]) || sscanf(from + 1, "%2x", &byte) != 1 ||
-			    !byte)
-				return false;
-			from += 2;
-		}
-		*to++ = (char)byte;
-	}
-	*to = 0;
-	return true;
+	const struct taking *taking = arg;
+	return take_setting(taking->target, taking->files, name, value, reterr);
 }
 
 static enum sm_err take_address(struct client_target *t, bool files, const char *address, struct sm_error *reterr)
@@ -192,24 +163,8 @@ static enum sm_err take_address(struct client_target *t, bool files, const char 
 	if (*tail && *tail != '?')
 		return sm_fail(reterr, SM_INVALID, "'%.60s' in the address: keyspaces are named in statements, settings follow a '?'",
 			       tail);
-	char *settings = strdup(*tail ? tail + 1 : tail), *rest = settings, *one;
-	enum sm_err err = settings ? SM_OK : sm_fail(reterr, SM_NO_MEMORY, "no memory");
-	while (!err && (one = strsep(&rest, "&"))) {
-		char *value = strchr(one, '=');
-		if (!*one)
-			continue;
-		if (!value || !percent_decode(value + 1)) {
-			err = sm_fail(reterr, SM_INVALID, "'%.*s' in the address: write name=value, %%XX for a byte",
-				      (int)strcspn(one, "="), one);
-			break;
-		}
-		*value = 0;
-		err = take_setting(t, files, one, value + 1, reterr);
-	}
-	if (settings)
-		explicit_bzero(settings, strlen(settings));
-	free(settings);
-	return err;
+	struct taking taking = {t, files};
+	return address_settings(*tail ? tail + 1 : tail, take_one, &taking, reterr);
 }
 
 enum sm_err client__target_parse(const char *address, const struct client_setting *settings, uint32_t setting_count, bool files,

@@ -21,15 +21,6 @@ static double java_round(double d)
 	return d - down >= 0.5 ? down + 1 : down;
 }
 
-static int64_t saturated(double d, int64_t least, int64_t most)
-{
-	if (isnan(d))
-		return 0;
-	if (d >= (double)most)
-		return most;
-	return d <= (double)least ? least : (int64_t)d;
-}
-
 static double real(const char *name, double d)
 {
 	if (name[0] == 'l' && d < 0) /* Java's NaN has a sign here */
@@ -73,21 +64,18 @@ static enum sm_err call(struct cql_eval *e, const struct cql_function *f, const 
 		return unbounded(e, f, args[0], ret);
 	double d = cql__number_double(type, args[0], arena);
 	if (type == STORE_DOUBLE) {
-		*ret = cql__cell_double(arena, round ? (double)saturated(java_round(d), INT64_MIN, INT64_MAX) : real(f->name, d));
+		*ret = cql__cell_double(arena, round ? (double)cql__saturated(java_round(d), INT64_MIN, INT64_MAX) : real(f->name, d));
 	} else if (type == STORE_FLOAT) {
-		*ret = cql__cell_float(arena, round ? (float)saturated(java_round(d), INT32_MIN, INT32_MAX) : (float)real(f->name, d));
+		*ret = cql__cell_float(arena, round ? (float)cql__saturated(java_round(d), INT32_MIN, INT32_MAX) : (float)real(f->name, d));
 	} else if (round) {
 		*ret = args[0];
 	} else if (f->name[0] == 'a') {
-		int64_t v = args[0].size == 8   ? (int64_t)be64_get(args[0].data)
-			    : args[0].size == 4 ? (int32_t)be32_get(args[0].data)
-			    : args[0].size == 2 ? (int16_t)be16_get(args[0].data)
-						: (int8_t)args[0].data[0];
+		int64_t v = cql__whole_of(args[0]);
 		*ret = cql__cell_whole(arena, type, v < 0 ? (int64_t)(0 - (uint64_t)v) : v);
 	} else {
 		bool wide = type == STORE_BIGINT;
 		*ret = cql__cell_whole(arena, type,
-				       saturated(real(f->name, d), wide ? INT64_MIN : INT32_MIN, wide ? INT64_MAX : INT32_MAX));
+				       cql__saturated(real(f->name, d), wide ? INT64_MIN : INT32_MIN, wide ? INT64_MAX : INT32_MAX));
 	}
 	return SM_OK;
 }

@@ -1,11 +1,10 @@
 /* kafka://HOST:PORT,HOST:PORT?name=value&name=value, and settings beside it, become librdkafka's configuration. */
-#include "base/io.h"
+#include "base/address.h"
 #include "kafka/rdkafka_internal.h"
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
-#include <sys/stat.h>
 
 #define SCHEME "kafka://"
 
@@ -80,26 +79,6 @@ static enum sm_err take_brokers(const char *address, char **ret_brokers, struct 
 
 /* ---- settings ---- */
 
-static enum sm_err read_password(const char *path, char *out, size_t size, struct sm_error *reterr)
-{
-	struct stat st;
-	uint8_t *text;
-	size_t got;
-	if (stat(path, &st) == 0 && (st.st_mode & 077))
-		return sm_fail(reterr, SM_DENIED, "%s = %s: others may read the file: chmod 600 %s", password_file, path, path);
-	enum sm_err err = io_read_file(&io_system, path, size - 1, &text, &got, reterr);
-	if (err) {
-		sm_error_prefix(reterr, "%s", password_file);
-		return err;
-	}
-	memcpy(out, text, got);
-	explicit_bzero(text, got);
-	free(text);
-	out[got] = 0;
-	out[strcspn(out, "\r\n")] = 0;
-	return SM_OK;
-}
-
 static enum sm_err conf_set(rd_kafka_conf_t *conf, const char *name, const char *value, struct sm_error *reterr)
 {
 	char why[300] = "";
@@ -125,7 +104,7 @@ static enum sm_err apply(struct kafka_target *t, bool files, const char *name, c
 {
 	if (strcmp(name, password_file) == 0) {
 		char password[1024];
-		enum sm_err err = files ? read_password(value, password, sizeof password, reterr) : SM_OK;
+		enum sm_err err = files ? address_password(name, value, password, sizeof password, reterr) : SM_OK;
 		if (!err && files)
 			err = conf_set(t->conf, "sasl.password", password, reterr);
 		explicit_bzero(password, sizeof password);
@@ -145,46 +124,21 @@ static enum sm_err apply(struct kafka_target *t, bool files, const char *name, c
 	return unknown_setting(name, reterr);
 }
 
-/* %XX within size bytes; in place of it, the text ends with a zero byte. */
-static bool percent_decode(char *text)
+struct applying {
+	struct kafka_target *target;
+	bool files;
+};
+static enum sm_err apply_one(void *arg, const char *name, const char *value, struct sm_error *reterr)
 {
-	char *to = text;
-	for (const char *from = text; *from; from++) {
-		unsigned byte = (unsigned char)*from;
-		if (*from == '%') {
-			if (!isxdigit((unsigned char)from[1]) || !isxdigit((unsigned char)from[2]) || sscanf(from + 1, "%2x", &byte) != 1 ||
-			    !byte)
-				return false;
-			from += 2;
-		}
-		*to++ = (char)byte;
-	}
-	*to = 0;
-	return true;
+	const struct applying *applying = arg;
+	return apply(applying->target, applying->files, name, value, reterr);
 }
 
 static enum sm_err apply_address(struct kafka_target *t, bool files, const char *address, struct sm_error *reterr)
 {
-	char *settings = strdup(address + strlen(SCHEME) + brokers_size(address)), *rest = settings, *one;
-	enum sm_err err = settings ? SM_OK : sm_fail(reterr, SM_NO_MEMORY, "no memory");
-	if (settings && *settings == '?')
-		rest++;
-	while (!err && (one = strsep(&rest, "&"))) {
-		char *value = strchr(one, '=');
-		if (!*one)
-			continue;
-		if (!value || !percent_decode(value + 1)) {
-			err = sm_fail(reterr, SM_INVALID, "'%.*s' in the address: write name=value, %%XX for a byte",
-				      (int)strcspn(one, "="), one);
-			break;
-		}
-		*value = 0;
-		err = apply(t, files, one, value + 1, reterr);
-	}
-	if (settings)
-		explicit_bzero(settings, strlen(settings));
-	free(settings);
-	return err;
+	struct applying applying = {t, files};
+	const char *query = address + strlen(SCHEME) + brokers_size(address);
+	return address_settings(*query ? query + 1 : query, apply_one, &applying, reterr);
 }
 
 static enum sm_err make(const struct log_kafka_options *o, bool files, struct kafka_target *t, struct sm_error *reterr)

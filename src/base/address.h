@@ -1,0 +1,18 @@
+/* What addresses of other systems have in common: SCHEME://HOST:PORT,...?name=value&name=value, and passwords that lie in files beside
+ * them. */
+#ifndef BASE_ADDRESS_H
+#define BASE_ADDRESS_H
+
+#include <smack/error.h>
+#include <stddef.h>
+
+/* Each setting of a query, "name=value&name=value" with %XX for a byte of a value, in turn; empty ones are passed over. The copies are
+ * wiped. Errors: SM_INVALID (a setting that is none, named), SM_NO_MEMORY, those of take. */
+typedef enum sm_err (*address_take)(void *arg, const char *name, const char *value, struct sm_error *reterr);
+SM_MUST_CHECK enum sm_err address_settings(const char *query, address_take take, void *arg, struct sm_error *reterr);
+
+/* The first line of a file, which nobody but its owner may read. name: of the setting, for errors. Errors: SM_DENIED (others may read it),
+ * those of reading a file of up to size - 1 bytes. */
+SM_MUST_CHECK enum sm_err address_password(const char *name, const char *path, char *out, size_t size, struct sm_error *reterr);
+
+#endif
