@@ -1,37 +1,15 @@
 """What the benchmarks beside real servers share: ports, a server as a process, medians, the machine."""
 import os
 import signal
-import socket
 import statistics
 import subprocess
 import sys
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'tests'))
+from ports import free_ports  # noqa: E402
+
 SMACK = sys.argv[1]
-
-
-given = set()
-
-
-def free_ports(count):
-    """So many free ports in a row, below those that the system gives to clients: one of these could be met by its own connection."""
-    for port in range(22000, 32000, 10):
-        if port in given:
-            continue
-        sockets = []
-        try:
-            for i in range(count):
-                s = socket.socket()
-                sockets.append(s)
-                s.bind(('127.0.0.1', port + i))
-            given.add(port)
-            return port
-        except OSError:
-            continue
-        finally:
-            for s in sockets:
-                s.close()
-    sys.exit('bench: no free ports')
 
 
 class Server:

@@ -11,15 +11,21 @@ def lowest_of_clients():
         return int(f.read().split()[0])
 
 
+given = set()
+
+
 def free_ports(count=1):
     first, end = 10240, max(lowest_of_clients(), 12000)
     while True:
         port = random.SystemRandom().randrange(first, end - count)
-        sockets = []
+        ports, sockets = range(port, port + count), []
+        if not given.isdisjoint(ports):
+            continue
         try:
-            for i in range(count):
+            for p in ports:
                 sockets.append(socket.socket())
-                sockets[-1].bind(('127.0.0.1', port + i))
+                sockets[-1].bind(('127.0.0.1', p))
+            given.update(ports)
             return port
         except OSError:
             continue

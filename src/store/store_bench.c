@@ -106,17 +106,21 @@ static uint64_t get(uint64_t i)
 	return err ? 0 : 1;
 }
 
-static uint64_t scan(void)
+static uint64_t rows_of(const struct store_read *r)
 {
-	struct store_read r = {.table = table, .token_from = INT64_MIN, .token_to = INT64_MAX};
 	struct store_cursor *c;
 	const struct store_row *row;
 	uint64_t n = 0;
-	must(store->ops->open(store, &r, &c, NULL), "open");
+	must(store->ops->open(store, r, &c, NULL), "open");
 	while (!store->ops->next(c, &row))
 		n++;
 	store->ops->close_cursor(c);
 	return n;
+}
+
+static uint64_t scan(void)
+{
+	return rows_of(&(struct store_read){.table = table, .token_from = INT64_MIN, .token_to = INT64_MAX});
 }
 
 /* Partitions of 120 rows, written in rounds so that each is in several files. */
@@ -169,15 +173,7 @@ static uint64_t read_partition(const struct store_table *t, uint32_t partition)
 	uint8_t k[4];
 	be32_put(k, partition);
 	struct store_cell key = {k, 4};
-	struct store_read r = {.table = t, .partition_key = &key};
-	struct store_cursor *c;
-	const struct store_row *row;
-	uint64_t n = 0;
-	must(store->ops->open(store, &r, &c, NULL), "open");
-	while (!store->ops->next(c, &row))
-		n++;
-	store->ops->close_cursor(c);
-	return n;
+	return rows_of(&(struct store_read){.table = t, .partition_key = &key});
 }
 
 /* ---- an index ---- */
@@ -222,15 +218,7 @@ static uint64_t read_indexed(const struct store_table *t, uint32_t value)
 	be32_put(v, value);
 	struct store_condition where = {.index = "by_v", .from_kind = STORE_INCLUSIVE, .to_kind = STORE_INCLUSIVE};
 	where.from = where.to = (struct store_cell){v, 4};
-	struct store_read r = {.table = t, .token_from = INT64_MIN, .token_to = INT64_MAX, .where = &where};
-	struct store_cursor *c;
-	const struct store_row *row;
-	uint64_t n = 0;
-	must(store->ops->open(store, &r, &c, NULL), "open");
-	while (!store->ops->next(c, &row))
-		n++;
-	store->ops->close_cursor(c);
-	return n;
+	return rows_of(&(struct store_read){.table = t, .token_from = INT64_MIN, .token_to = INT64_MAX, .where = &where});
 }
 
 static void report(const char *what, uint64_t n, double wall, double cpu)
