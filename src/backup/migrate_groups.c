@@ -52,6 +52,16 @@ static struct bytes key_of(struct buf *out, const char *group, const char *topic
 	return buf_bytes(out);
 }
 
+static enum sm_err unread(const struct moves *v, bool corrupt, struct sm_error *reterr)
+{
+	return corrupt ? sm_fail(reterr, SM_CORRUPT,
+				 "%s/groups: the notes on groups cannot be read: delete them, offsets that were committed at the target "
+				 "since are "
+				 "told then",
+				 v->m->o->state_dir)
+		       : sm_fail(reterr, SM_NO_MEMORY, "no memory");
+}
+
 static enum sm_err notes_read(struct moves *v, struct sm_error *reterr)
 {
 	uint8_t *data;
@@ -67,21 +77,13 @@ static enum sm_err notes_read(struct moves *v, struct sm_error *reterr)
 		int32_t partition = (int32_t)reader_be32(&r);
 		struct noted *n = arena_alloc(&v->arena, sizeof *n);
 		if (!n || !group || !topic) {
-			err = sm_fail(reterr, r.failed ? SM_CORRUPT : SM_NO_MEMORY,
-				      "%s/groups: the notes on groups cannot be read: delete them, offsets that were committed at the "
-				      "target since "
-				      "are told then",
-				      v->m->o->state_dir);
+			err = unread(v, r.failed, reterr);
 			break;
 		}
 		n->before = (int64_t)reader_be64(&r);
 		n->wanted = (int64_t)reader_be64(&r);
 		if (r.failed || map_put(&v->noted, key_of(&key, group, topic, partition), n, NULL))
-			err = sm_fail(reterr, r.failed ? SM_CORRUPT : SM_NO_MEMORY,
-				      "%s/groups: the notes on groups cannot be read: delete them, offsets that were committed at the "
-				      "target since "
-				      "are told then",
-				      v->m->o->state_dir);
+			err = unread(v, r.failed, reterr);
 	}
 	buf_done(&key);
 	free(data);

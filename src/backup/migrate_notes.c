@@ -272,7 +272,9 @@ enum sm_err migrate__notes_read(struct migrate *m, const char *topic, int32_t pa
 		notes.found = true;
 		if (!(err = places_take(&r, &notes)) && !in_order(&notes))
 			err = SM_CORRUPT;
-		if (err)
+		if (err == SM_NO_MEMORY)
+			sm_fail(reterr, err, "no memory");
+		else if (err)
 			err = sm_fail(reterr, err, "%s/%s makes no sense (%s): delete it, the copy then compares all", m->o->state_dir,
 				      name, sm_err_text(err));
 		free(data);

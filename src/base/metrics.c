@@ -107,24 +107,24 @@ static struct labelled *find_label(enum metric metric, const char *label)
 	return l;
 }
 
-void metric_add_labelled(enum metric metric, const char *label, int64_t n)
-{
-	struct labelled *l = find_label(metric, label);
-	if (l || (l = make_label(metric, label)))
-		atomic_fetch_add_explicit(&l->value, n, memory_order_relaxed);
-}
-
 metric_counter *metric_labelled(enum metric metric, const char *label)
 {
 	struct labelled *l = find_label(metric, label);
 	return l || (l = make_label(metric, label)) ? &l->value : NULL;
 }
 
+void metric_add_labelled(enum metric metric, const char *label, int64_t n)
+{
+	metric_counter *c = metric_labelled(metric, label);
+	if (c)
+		atomic_fetch_add_explicit(c, n, memory_order_relaxed);
+}
+
 void metric_set_labelled(enum metric metric, const char *label, int64_t value)
 {
-	struct labelled *l = find_label(metric, label);
-	if (l || (l = make_label(metric, label)))
-		atomic_store_explicit(&l->value, value, memory_order_relaxed);
+	metric_counter *c = metric_labelled(metric, label);
+	if (c)
+		atomic_store_explicit(c, value, memory_order_relaxed);
 }
 
 int64_t metric_get_labelled(enum metric metric, const char *label)

@@ -596,13 +596,16 @@ static enum sm_err check_log(const struct config *c, const char *name, struct sm
 
 static enum sm_err check_jobs(const struct config *c, const char *name, struct sm_error *reterr)
 {
-	bool pass;
+	bool pass, outgrown = log_kafka_is_address(c->log_address);
+	static const char nowhere[] = "%s: [%s %s]: holes = pass has no meaning with log = kafka://: that Kafka keeps the topics";
 	for (uint32_t i = 0; i < c->stream_count; i++)
 		if (!*c->streams[i].sql)
 			return sm_fail(reterr, SM_INVALID, "%s: [stream %s]: sql = FILE is missing", name, c->streams[i].name);
 		else if (holes_parse(c->streams[i].holes, &pass))
 			return sm_fail(reterr, SM_INVALID, "%s: [stream %s]: holes = %s: give stop or pass", name, c->streams[i].name,
 				       c->streams[i].holes);
+		else if (pass && outgrown)
+			return sm_fail(reterr, SM_INVALID, nowhere, name, "stream", c->streams[i].name);
 	for (uint32_t i = 0; i < c->job_count; i++)
 		if (!*c->jobs[i].sql == !*c->jobs[i].command)
 			return sm_fail(reterr, SM_INVALID, "%s: [job %s]: give either sql = FILE or command = ...", name, c->jobs[i].name);
@@ -612,6 +615,8 @@ static enum sm_err check_jobs(const struct config *c, const char *name, struct s
 		else if (holes_parse(c->jobs[i].holes, &pass) || (pass && !*c->jobs[i].sql))
 			return sm_fail(reterr, SM_INVALID, "%s: [job %s]: holes = %s: give stop or, with sql, pass", name, c->jobs[i].name,
 				       c->jobs[i].holes);
+		else if (pass && outgrown)
+			return sm_fail(reterr, SM_INVALID, nowhere, name, "job", c->jobs[i].name);
 	return SM_OK;
 }
 

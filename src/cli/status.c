@@ -71,13 +71,14 @@ static void print_replication(const json_t *topics)
 /* The first listener of each protocol is in the heading; as long as there are no others and nobody logs in, it says all. */
 static void print_listeners(const json_t *listeners)
 {
-	bool plain = json_array_size(listeners) <= 2;
+	bool plain = true;
 	size_t i;
 	json_t *l;
 	json_array_foreach((json_t *)(uintptr_t)listeners, i, l)
 	{
 		bool tls = json_is_true(json_object_get(l, "tls"));
 		bool asked = strcmp(text(l, "clientCertificates"), "none") != 0;
+		plain &= strcmp(text(l, "name"), "kafka.port") == 0 || strcmp(text(l, "name"), "cql.port") == 0;
 		plain &= !tls && !*text(l, "login") && !*text(l, "advertised");
 		json_object_set_new(l, "encrypted", json_string(tls ? "TLS" : "no"));
 		if (asked)
@@ -92,17 +93,25 @@ static void print_listeners(const json_t *listeners)
 			   (const char *const[]){"listener", "protocol", "address", "clients are told", "encrypted", "login"}, 6);
 }
 
+/* Where another system keeps what is the log's or the store's. */
+static bool print_engine(const json_t *s, const char *which, const char *what, const char *port)
+{
+	const json_t *engine = json_object_get(s, which);
+	bool embedded = strcmp(text(engine, "engine"), "embedded") == 0;
+	if (!embedded)
+		printf("The %s are those of %s%s; %s is not served here.\n\n", what, text(engine, "engine"),
+		       json_is_false(json_object_get(engine, "answers")) ? ", WHICH DOES NOT ANSWER" : "", port);
+	return embedded;
+}
+
 static void print_status(const json_t *s)
 {
 	printf("smack %s, pid %lld, up %.1f s, %.1f MiB, %.2f s of CPU\nhttp %s  kafka %s  cql %s:%lld  data %s\n\n", text(s, "version"),
 	       number(s, "pid"), (double)number(s, "uptimeMs") / 1000, (double)number(s, "memoryBytes") / 1048576,
 	       json_number_value(json_object_get(s, "cpuSeconds")), text(s, "url"), text(s, "kafka"), text(s, "cqlHost"),
 	       number(s, "cqlPort"), text(s, "data"));
-	const char *engine = text(json_object_get(s, "log"), "engine");
-	bool embedded = strcmp(engine, "embedded") == 0;
-	if (!embedded)
-		printf("The topics are those of %s%s; Kafka's port is not served here.\n\n", engine,
-		       json_is_false(json_object_get(json_object_get(s, "log"), "answers")) ? ", WHICH DOES NOT ANSWER" : "");
+	bool embedded = print_engine(s, "log", "topics", "Kafka's port");
+	(void)print_engine(s, "store", "tables", "CQL's port");
 	print_listeners(json_object_get(s, "listeners"));
 	const json_t *ingest = json_object_get(s, "ingest"), *agent = json_object_get(json_object_get(s, "cluster"), "agent");
 	printf("ingest: %lld events, %lld refused\nagent: %.1f of %.1f CPUs, %.0f of %.0f MiB in use\n\n", number(ingest, "events"),

@@ -90,6 +90,10 @@ struct compute_env {
 	void (*passed)(void *passed_arg, const char *topic, int32_t partition, int64_t from, int64_t to);
 	void *passed_arg;
 };
+/* Where a topic goes on behind the hole at `from`, for those who pass over holes; telling is the caller's. Errors: SM_CORRUPT (they do not,
+ * or it is no hole of the log's), those of readable. */
+SM_MUST_CHECK enum sm_err topic_pass_over(const struct compute_env *env, const char *topic, int32_t partition, int64_t from,
+					  int64_t *ret_to);
 struct dag_stats {
 	uint32_t stages, tasks, retries;
 	uint64_t rows_out, shuffle_bytes, skipped;

@@ -91,10 +91,8 @@ enum sm_err topic_put_record(struct batch *batch, const struct schema *schema, c
 
 struct topic_scan {
 	struct dag_node node;
-	struct sm_log *log;
+	struct compute_env env;
 	const struct schema *schema;
-	void (*passed)(void *passed_arg, const char *topic, int32_t partition, int64_t from, int64_t to);
-	void *passed_arg;
 	char *topic;
 	struct {
 		int64_t from, to;
@@ -134,18 +132,24 @@ static enum sm_err take_record_batch(struct topic_iterator *t, const struct log_
 	return err == SM_END ? SM_OK : err;
 }
 
-/* Go on behind a hole. */
+enum sm_err topic_pass_over(const struct compute_env *env, const char *topic, int32_t partition, int64_t from, int64_t *ret_to)
+{
+	if (!env->passed || !env->log->ops->readable)
+		return SM_CORRUPT;
+	enum sm_err err = env->log->ops->readable(env->log, topic, partition, from, ret_to);
+	/* what is there now was damaged a moment ago: it is no hole of the log's */
+	return err || *ret_to > from ? err : SM_CORRUPT;
+}
+
 static enum sm_err pass_over(struct topic_iterator *t)
 {
 	const struct topic_scan *scan = t->scan;
 	int64_t to, end = scan->offsets[t->partition].to;
-	if (!scan->passed || !scan->log->ops->readable)
-		return SM_CORRUPT;
-	enum sm_err err = scan->log->ops->readable(scan->log, scan->topic, (int32_t)t->partition, t->next, &to);
-	if (err || to <= t->next) /* what is there now was damaged a moment ago: it is no hole of the log's */
-		return err ? err : SM_CORRUPT;
+	enum sm_err err = topic_pass_over(&scan->env, scan->topic, (int32_t)t->partition, t->next, &to);
+	if (err)
+		return err;
 	to = to < end ? to : end;
-	scan->passed(scan->passed_arg, scan->topic, (int32_t)t->partition, t->next, to);
+	scan->env.passed(scan->env.passed_arg, scan->topic, (int32_t)t->partition, t->next, to);
 	t->next = to;
 	return SM_OK;
 }
@@ -153,7 +157,7 @@ static enum sm_err pass_over(struct topic_iterator *t)
 /* One read of the log: every record batch in it. */
 static enum sm_err take_slice(struct topic_iterator *t, struct batch *out)
 {
-	struct sm_log *log = t->scan->log;
+	struct sm_log *log = t->scan->env.log;
 	struct log_read_result result;
 	enum sm_err err = log->ops->read(log, t->scan->topic, (int32_t)t->partition, t->next, COMPUTE_READ_BYTES, &result);
 	if (err)
@@ -236,10 +240,10 @@ static enum sm_err find_offsets(struct topic_scan *scan, struct sm_error *reterr
 {
 	for (uint32_t i = 0; i < scan->node.partitions; i++) {
 		int64_t unused;
-		const struct log_ops *ops = scan->log->ops;
-		enum sm_err err = ops->offset_for(scan->log, scan->topic, (int32_t)i, LOG_EARLIEST, &scan->offsets[i].from, &unused);
+		const struct log_ops *ops = scan->env.log->ops;
+		enum sm_err err = ops->offset_for(scan->env.log, scan->topic, (int32_t)i, LOG_EARLIEST, &scan->offsets[i].from, &unused);
 		if (!err)
-			err = ops->offset_for(scan->log, scan->topic, (int32_t)i, LOG_LATEST, &scan->offsets[i].to, &unused);
+			err = ops->offset_for(scan->env.log, scan->topic, (int32_t)i, LOG_LATEST, &scan->offsets[i].to, &unused);
 		if (err)
 			return sm_fail(reterr, err, "offsets of topic %s, partition %u: %s", scan->topic, i, sm_err_text(err));
 	}
@@ -272,10 +276,8 @@ enum sm_err dag_topic_scan(const struct compute_env *env, const char *topic, str
 	row_type_unref(type);
 	if (!scan)
 		return sm_fail(reterr, SM_NO_MEMORY, "no memory for a scan");
-	scan->log = env->log;
+	scan->env = *env;
 	scan->schema = schema;
-	scan->passed = env->passed;
-	scan->passed_arg = env->passed_arg;
 	scan->topic = strdup(topic);
 	err = scan->topic ? find_offsets(scan, reterr) : sm_fail(reterr, SM_NO_MEMORY, "no memory for a scan");
 	if (err)

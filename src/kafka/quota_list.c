@@ -148,14 +148,6 @@ static enum sm_err list_settle(struct quota_list *l)
 	return err;
 }
 
-static void address_of(struct quota *q)
-{
-	struct bytes name = q->entity.name[QUOTA_IP];
-	if (q->entity.has[QUOTA_IP] && name.data && !*q->address && !kafka__quota_resolve(name, q->address))
-		LOG_WARN("kafka", "quota of ip %.*s: no such host, so it counts for nobody until the next start", (int)name.size,
-			 (const char *)name.data);
-}
-
 static void tell(const struct quota_name *n)
 {
 	if (n->state == QUOTA_NAME_UNKNOWN)
@@ -169,6 +161,13 @@ static void tell(const struct quota_name *n)
 static bool is_named(const struct quota *q)
 {
 	return q->entity.has[QUOTA_IP] && q->entity.name[QUOTA_IP].data && !*q->address;
+}
+
+static void address_of(struct quota *q)
+{
+	struct quota_name n = {.name = q->entity.name[QUOTA_IP], .state = QUOTA_NAME_UNKNOWN};
+	if (is_named(q) && !kafka__quota_resolve(n.name, q->address))
+		tell(&n);
 }
 
 /* The addresses of all host names that were read from the file. */

@@ -196,6 +196,7 @@ static enum sm_err aborted_take(struct pass *pass, int64_t to)
 	for (uint32_t i = 0; i < pass->count && pass->parts[i].base_offset < to && !err; i++) {
 		struct log_aborted *list = NULL;
 		uint32_t count = 0;
+		pass->reached = pass->parts[i].base_offset;
 		err = log__partition_aborted(pass->p, pass->parts[i].base_offset, pass->parts[i].next_offset, &list, &count);
 		if (!err && count)
 			err = aborted_add(pass, list, count);
@@ -535,6 +536,7 @@ static enum sm_err run_pass(struct partition *p, int64_t now_ms, bool *again, st
 {
 	struct pass pass = {.p = p, .now_ms = now_ms, .dirty_from = p->clean_to};
 	int64_t to = 0;
+	struct sm_error why = {.code = SM_OK};
 	enum sm_err err = parts_take(&pass);
 	if (err || !pass.count)
 		goto done;
@@ -542,13 +544,15 @@ static enum sm_err run_pass(struct partition *p, int64_t now_ms, bool *again, st
 		pass.dirty_from = pass.parts[0].base_offset;
 	bool due = is_due(&pass, &to) || (*again && to > pass.dirty_from);
 	*again = false;
-	if (!due || (err = aborted_take(&pass, to)) || (err = keys_collect(&pass, to)) || (err = rewrite_all(&pass, reterr)))
+	if (!due || (err = aborted_take(&pass, to)) || (err = keys_collect(&pass, to)) || (err = rewrite_all(&pass, &why)))
 		goto done;
 	*again = pass.map_was_full;
-	err = remember(p, pass.clean_to, reterr);
+	err = remember(p, pass.clean_to, &why);
 done:
-	if (err == SM_CORRUPT)
-		sm_fail(reterr, err, "%s: offset %lld cannot be read", p->dir, (long long)pass.reached);
+	if (err == SM_CORRUPT && !why.code)
+		sm_fail(&why, err, "%s: offset %lld cannot be read", p->dir, (long long)pass.reached);
+	if (err && why.code && reterr)
+		*reterr = why;
 	key_map_done(&pass.keys);
 	free(pass.aborted);
 	free(pass.parts);

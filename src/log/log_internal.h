@@ -619,7 +619,7 @@ struct open_files {
 	struct partition **partitions; /* with an open active segment; each takes itself out */
 	uint32_t count, cap, hand, most;
 };
-/* most: 0 is half of what the process may open. */
+/* most: 0 is a quarter of what the process may open. */
 void log__files_init(struct open_files *f, uint32_t most);
 void log__files_done(struct open_files *f);
 /* Is there room for one more? */

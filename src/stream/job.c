@@ -202,6 +202,7 @@ void stream_job_close(struct stream_job *job)
 		row_type_unref(job->sources[i].type);
 		free(job->sources[i].next);
 		free(job->sources[i].end);
+		free(job->sources[i].told);
 	}
 	if (job->schema)
 		job->env->store->ops->schema_release(job->env->store, job->schema);

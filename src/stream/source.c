@@ -17,11 +17,14 @@ enum sm_err source__partitions(struct stream_job *job, struct source *s, struct 
 	if (next)
 		s->next = next;
 	int64_t *end = next ? realloc(s->end, (size_t)count * sizeof *end) : NULL;
-	if (!end)
+	if (end)
+		s->end = end;
+	int64_t *told = end ? realloc(s->told, (size_t)count * sizeof *told) : NULL;
+	if (!told)
 		return sm_fail(reterr, SM_NO_MEMORY, "out of memory");
-	s->end = end;
+	s->told = told;
 	for (int32_t i = s->partitions; i < count; i++)
-		s->next[i] = s->end[i] = -1; /* from the earliest record */
+		s->next[i] = s->end[i] = s->told[i] = -1; /* from the earliest record */
 	s->partitions = count;
 	return SM_OK;
 }
@@ -187,17 +190,13 @@ static enum sm_err pass_over(struct reading *r)
 {
 	const struct compute_env *env = r->b->job->env;
 	struct source *s = &r->b->job->sources[r->source];
-	int64_t *end = &s->end[r->partition], to;
-	if (!env->passed || !env->log->ops->readable)
-		return SM_CORRUPT;
-	enum sm_err err = env->log->ops->readable(env->log, s->topic, r->partition, *end, &to);
-	if (err || to <= *end) /* what is there now was damaged a moment ago: it is no hole of the log's */
-		return err ? err : SM_CORRUPT;
-	if (s->told_partition != r->partition || to > s->told)
+	int64_t *end = &s->end[r->partition], *told = &s->told[r->partition], to;
+	enum sm_err err = topic_pass_over(env, s->topic, r->partition, *end, &to);
+	if (err)
+		return err;
+	if (to > *told)
 		env->passed(env->passed_arg, s->topic, r->partition, *end, to);
-	s->told_partition = r->partition;
-	s->told = to;
-	*end = to;
+	*told = *end = to;
 	return SM_OK;
 }
 

@@ -24,8 +24,7 @@ struct source {
 	int32_t partitions;
 	int64_t *next; /* committed offsets, a partition each */
 	int64_t *end;  /* of the micro-batch that is being made */
-	int64_t told;  /* of the partition told_partition holes before this offset were told: micro-batches are read again */
-	int32_t told_partition;
+	int64_t *told; /* holes before these offsets were told: micro-batches are read again */
 };
 struct statement {
 	const struct sql_statement *sql;
