@@ -191,7 +191,8 @@ def context(server, **files):
 
 
 def cluster(server, listener, user='app', password='new', **more):
-    return Cluster(['127.0.0.1'], port=server.port(listener), auth_provider=user and PlainTextAuthProvider(user, password), **more)
+    return Cluster(['127.0.0.1'], port=server.port(listener), auth_provider=user and PlainTextAuthProvider(user, password),
+                   **{'connect_timeout': 60, 'control_connection_timeout': 60, **more})
 
 
 def the_driver_logs_in_over_tls(server):

@@ -94,7 +94,7 @@ def the_option_is_the_key(server):
 
 def drivers_are_told_the_advertised_address(server):
     ask = "from cassandra.cluster import Cluster; import os; s = Cluster([os.environ['CASSANDRA_CONTACT_POINTS']], " \
-          "port=int(os.environ['CASSANDRA_PORT'])).connect(); print(*s.execute('SELECT rpc_address, rpc_port FROM system.local').one())"
+          "port=int(os.environ['CASSANDRA_PORT']), connect_timeout=60, control_connection_timeout=60).connect(); print(*s.execute('SELECT rpc_address, rpc_port FROM system.local').one())"
     done = server.smack('with', '--advertise', 'kafka=broker.example:19092,cql=192.0.2.7:19042', '--', sys.executable, '-c', ask)
     expect('192.0.2.7 19042' in done, done)
 
