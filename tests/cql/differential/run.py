@@ -107,10 +107,10 @@ def main():
             if not found:
                 break
             few, answers = pair.shrink(statements)
-            rest = statements[:found[0]] + statements[found[0] + 1 :]
-            statements = rest
+            differed = statements[found[0]]
+            statements = statements[: found[0]] + statements[found[0] + 1 :]
             if few is None:
-                print("seed %d, sequence %d: %s differed once, and not again: %s / %s" % (args.seed, number, statements[found[0] - 1], found[1], found[2]))
+                print("seed %d, sequence %d: %s differed once, and not again: %s / %s" % (args.seed, number, differed, found[1], found[2]))
                 shown += 1
                 continue
             kind = (few[-1].text, answers[1][:2], answers[2][:2]) if answers[1][0] == "error" else (str([s.text for s in few]),)
