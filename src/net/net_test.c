@@ -521,7 +521,7 @@ static void free_drains_and_ends_what_does_not(void **state)
 	uint64_t start = test_now_ms();
 	net_listener_free(l, 300);
 	uint64_t took = test_now_ms() - start;
-	assert_true(took >= 250 && took < DEADLINE_MS);
+	assert_true(took >= 250 && took < 10000);
 	assert_int_equal(atomic_load(&closed), 2);
 	assert_int_equal(atomic_load(&released), 1);
 	client_expect_end(quiet);
