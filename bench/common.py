@@ -22,9 +22,13 @@ class Server:
     def answers(self):
         raise NotImplementedError
 
+    def ended(self):
+        """A server that ends at its start is not waited for."""
+        return not os.path.exists('/proc/%d' % self.pid)
+
     def wait(self, since):
         while not self.answers():
-            if time.monotonic() - since > 300 or not os.path.exists('/proc/%d' % self.pid):
+            if time.monotonic() - since > 300 or self.ended():
                 sys.exit('bench: %s did not start; see %s' % (self.name, self.dir))
             time.sleep(0.001)
         self.ready_ms = (time.monotonic() - since) * 1000
@@ -56,13 +60,21 @@ class SmackServer(Server):
         self.pid = self.process.pid
         self.wait(since)
 
+    def ended(self):
+        return self.process.poll() is not None  # a child of ours stays in /proc until it is asked for
+
     def words_with_port(self):
         raise NotImplementedError
 
     def stop(self):
         if self.process:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(20)
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                print('bench: %s did not end within 20 s of SIGTERM and is killed' % self.name, file=sys.stderr)
+                self.process.kill()
+                self.process.wait()
         self.process = None
 
 
