@@ -3,6 +3,7 @@ import socket
 import struct
 
 ONE, SERIAL = 1, 8
+OVERLOADED = 0x1001
 
 
 class CqlError(Exception):
@@ -49,6 +50,11 @@ class Connection:
                 raise ConnectionError("the server closed the connection")
             data += part
         return bytes(data)
+
+
+def number(cell):
+    """Of an int, bigint or counter."""
+    return None if cell is None else int.from_bytes(cell, "big", signed=True)
 
 
 def _string(text):

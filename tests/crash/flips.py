@@ -65,6 +65,8 @@ class Flips:
                 return
             if status in (None, 0) or status < 0 or not any(w in str(error).lower() for w in WORDS):
                 raise harness.Failure("%s: %s" % (where, error)) from None
+            if name.endswith(".log") and not (name in str(error) and "byte" in str(error)):
+                raise harness.Failure("%s: a refusal that does not say where: %s" % (where, error)) from None
             self.server.process = None
             self.tally["refused"] += 1
             return
@@ -76,12 +78,15 @@ class Flips:
                 self.tally["ended the process"] += 1
                 return
             raise harness.Failure("%s: %s\n%s" % (where, error, self.server.said())) from None
-        try:
-            self.server.kill()
-        except harness.Failure:  # it ended by itself meanwhile, in a compaction
-            if not name.endswith(".sst"):
-                raise
-            self.tally["ended the process"] += 1
+        self.server.process.kill()
+        status = self.server.process.wait()
+        self.server.process.stdout.close()
+        self.server.process = None
+        if status == -signal.SIGKILL:
+            return
+        if not name.endswith(".sst") or status not in DIED:
+            raise harness.Failure("%s: the server ended by itself (status %d):\n%s" % (where, status, self.server.said()))
+        self.tally["ended the process"] += 1  # meanwhile, in a compaction
 
     def look(self, before_last):
         """All rows are right, or not given."""
@@ -113,8 +118,8 @@ def run(memtable, fill, tries, seed):
         fill(flips)
         tries(flips)
         return flips.line(seed)
-    except harness.Failure as error:
-        raise harness.Failure("seed %d: %s" % (seed, error)) from None
+    except (harness.Failure, CqlError, OSError) as error:
+        raise harness.failure_of(seed, error, flips.server) from None
     finally:
         flips.server.done()
 
@@ -126,9 +131,10 @@ def in_the_log(count, seed=None):
     def fill(flips):
         flips.fill(25)
         client, connection = flips.clients.all[0], flips.server.cql()
-        marks.update({f: os.path.getsize(os.path.join(flips.folder, f)) for f in os.listdir(flips.folder) if f.endswith(".log")})
-        flips.before_last = client.states[0]
-        client.step(connection)
+        while not marks or client.writer.applied is False:  # what is not applied writes nothing
+            marks.update({f: os.path.getsize(os.path.join(flips.folder, f)) for f in os.listdir(flips.folder) if f.endswith(".log")})
+            flips.before_last = client.states[0]
+            client.step(connection)
         connection.close()
         flips.server.kill()
         flips.keep()

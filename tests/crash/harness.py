@@ -21,7 +21,7 @@ import uuid
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from cqlclient import Connection, CqlError  # noqa: E402
+from cqlclient import Connection, CqlError, number  # noqa: E402
 from ports import free_ports  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -94,7 +94,7 @@ class Server:
         else:
             self.arguments += ["--config", os.path.join(EXAMPLE, "smack.conf"), "--set", "stream.daily.interval=100ms"]
         self.process = None
-        self.starts, self.start_ms_max = 0, 0.0
+        self.starts, self.start_ms_max, self.losses = 0, 0.0, 0
         self.undone = {}
         self.last = {}
         os.mkdir(self.data)
@@ -169,6 +169,7 @@ class Server:
         if status != -signal.SIGKILL:
             raise Failure("the server ended by itself (status %d):\n%s" % (status, self.said()))
         if self.power_loss and power:
+            self.losses += 1
             self.lose_power()
 
     def lose_power(self):
@@ -324,10 +325,6 @@ def wait_for_counts(server, expected, patience):
         time.sleep(0.05)
 
 
-def number(cell):
-    return int.from_bytes(cell, "big", signed=True)
-
-
 def verify(server, clients, patience=20):
     """Raises Failure unless every acknowledged event and row is there, as sent, and counted once. Returns a line of figures."""
     week, found = clients.week, []
@@ -369,14 +366,27 @@ def verify(server, clients, patience=20):
 # ---- whole runs ----
 
 
-def one_kill(server, clients, chance, quota, tally):
-    """Start, send until `quota` requests are acknowledged, kill. A loss of power is every other time at a call of the program: near the
-    start, which is also the recovery from the one before, or further on. Every fourth kill is at a random moment of the start."""
-    kill_at, kill_after, kind = 0, None, chance.randrange(4)
+def choose_kill(chance, power_loss, start_s, near, far):
+    """(kill_at, kill_after) for Server.start. A quarter at a random moment of the start, within start_s; where the power can go, half at a call of
+    the program: one of the first near, which is also the recovery from the loss before, or of the first far. (0, None): while it serves."""
+    kind = chance.randrange(4)
     if kind == 0:
-        kill_after = chance.uniform(0, 0.15)
-    elif kind < 3 and server.power_loss:
-        kill_at = chance.randint(1, 160 if kind == 1 else 600)
+        return 0, chance.uniform(0, start_s)
+    if kind < 3 and power_loss:
+        return chance.randint(1, near if kind == 1 else far), None
+    return 0, None
+
+
+def failure_of(seed, error, server):
+    """What ends a run, with its seed; with what the server said, where the error is not a test's own."""
+    if isinstance(error, Failure):
+        return Failure("seed %s: %s" % (seed, error))
+    return Failure("seed %s: %r; %s:\n%s" % (seed, error, "the server runs" if server.alive() else "the server is dead", server.said()))
+
+
+def one_kill(server, clients, chance, quota, tally):
+    """Start, send until `quota` requests are acknowledged, kill."""
+    kill_at, kill_after = choose_kill(chance, server.power_loss, 0.15, 160, 600)
     serving = server.start(kill_at, kill_after, 2000 if server.power_loss else 0)
     tally["starts"] += not serving
     if serving:
@@ -425,8 +435,8 @@ def run_kills(kills, power_loss=False, times=1, days=7, seed=None, program=None,
         if power_loss:
             line += "; %d at calls; undone: %s" % (tally["calls"], ", ".join("%s %d" % (k, v) for k, v in server.undone.items()))
         return line
-    except Failure as error:
-        raise Failure("seed %d: %s" % (seed, error)) from None
+    except (Failure, CqlError, OSError) as error:
+        raise failure_of(seed, error, server) from None
     finally:
         if failed:
             if server.alive():

@@ -317,8 +317,8 @@ def run(kills, seed, power_loss=False):
             seed, kills, len(r.history.acknowledged), sum(map(len, everything.values())),
             ", ".join("%d %s" % (states.count(s), s) for s in ("committed", "aborted", "unknown")),
             [sum(map(len, places.values())) for _, places in r.history.reads], r.broken or "none")
-    except harness.Failure as error:
-        raise harness.Failure("seed %d: %s" % (seed, error)) from None
+    except (harness.Failure, OSError) as error:
+        raise harness.failure_of(seed, error, r.server) from None
     finally:
         r.ending.set()
         r.server.done()

@@ -62,7 +62,7 @@ def a_thousand_bits_flip_in_the_store():
     return "log: %s; tables: %s" % ("; ".join(flips.in_the_log(100) for _ in range(5)), "; ".join(flips.in_the_tables(100) for _ in range(5)))
 
 
-def conditional_statements_over_six_hundred_kills():
+def conditional_statements_over_three_hundred_kills_and_three_hundred_losses_of_power():
     return "; ".join(lwt.run(50, power_loss=i >= 6) for i in range(12))
 
 
@@ -70,4 +70,4 @@ harness.main(a_segment_cut_at_every_byte_and_flipped_in_every_bit, fifty_kills_o
              sixty_losses_of_power_while_the_week_is_sent_twice, every_way_of_losing_power,
              histories_over_a_thousand_kills_and_two_thousand_losses_of_power, the_store_over_three_hundred_kills_and_six_hundred_losses_of_power,
              the_store_loses_its_power_at_each_of_six_hundred_calls, the_store_s_calls_fail_one_after_the_other, a_thousand_bits_flip_in_the_store,
-             conditional_statements_over_six_hundred_kills)
+             conditional_statements_over_three_hundred_kills_and_three_hundred_losses_of_power)

@@ -5,18 +5,15 @@ import time
 
 import harness
 import linear
-from cqlclient import SERIAL, Connection, CqlError
+from cqlclient import OVERLOADED, SERIAL, Connection, CqlError, number
 
 REGISTERS = 4
 CLIENTS = 6
+LAST_STEPS = 15  # of each client, when nobody kills the server any more
 SCHEMA = (
     "CREATE KEYSPACE IF NOT EXISTS lwt WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}",
     "CREATE TABLE IF NOT EXISTS lwt.r (k int, c int, v int, w int, PRIMARY KEY (k, c))",
 )
-
-
-def number(cell):
-    return None if cell is None else int.from_bytes(cell, "big", signed=True)
 
 
 class History:
@@ -64,7 +61,7 @@ class Client:
                 rows = connection.query(text, consistency=SERIAL if kind == "read" else 1)
                 break
             except CqlError as error:
-                if error.code != 0x1001:
+                if error.code != OVERLOADED:
                     raise
         self.take(operation, rows)
         operation.end = time.monotonic()
@@ -110,15 +107,13 @@ class Run:
             self.failure = error if isinstance(error, harness.Failure) else harness.Failure("client: %r" % error)
 
     def round(self, chance, last=False):
-        kind = 3 if last else chance.randrange(4)
-        kill_at = chance.randint(1, 120 if kind == 1 else 900) if kind in (1, 2) and self.server.power_loss else 0
-        kill_after = chance.uniform(0, 0.12) if kind == 0 else None
+        kill_at, kill_after = (0, None) if last else harness.choose_kill(chance, self.server.power_loss, 0.12, 120, 900)
         serving = self.server.start(kill_at, kill_after, 1000 if self.server.power_loss else 0)
         self.ended = threading.Event()
-        threads = [threading.Thread(target=self.work, args=(c, 15 if last else -1)) for c in self.clients] if serving else []
+        threads = [threading.Thread(target=self.work, args=(c, LAST_STEPS if last else -1)) for c in self.clients] if serving else []
         for thread in threads:
             thread.start()
-        deadline = time.monotonic() + (60 if last else 2 if kill_at else chance.uniform(0.01, 0.25))
+        deadline = time.monotonic() + (300 if last else 2 if kill_at else chance.uniform(0.01, 0.25))
         while any(t.is_alive() for t in threads) and time.monotonic() < deadline and self.server.alive() and not self.failure:
             time.sleep(0.002)
         if not last:
@@ -129,23 +124,34 @@ class Run:
         if self.failure:
             raise self.failure
 
+    def last_round(self, chance):
+        """All that is asked is answered."""
+        before = [len(operations) for operations in self.history.operations]
+        self.round(chance, last=True)
+        asked = sum((operations[count:] for operations, count in zip(self.history.operations, before)), [])
+        answered = sum(o.end != linear.INFINITY for o in asked)
+        if answered < LAST_STEPS * CLIENTS or answered < len(asked):
+            raise harness.Failure("of the last %d operations %d were answered:\n%s" % (LAST_STEPS * CLIENTS, answered, self.server.said()))
+
 
 def run(kills, seed=None, power_loss=False, **server):
-    """A line of figures; raises Failure."""
+    """A line of figures; raises Failure. kills: with power_loss the kills that take the power; those that leave it on come to them."""
     seed = random.SystemRandom().getrandbits(32) if seed is None else seed
     chance, r = random.Random(seed), Run(seed, power_loss, **server)
     try:
         r.begin()
-        for _ in range(kills):
+        done = 0
+        while (r.server.losses if power_loss else done) < kills:
+            done += 1
             r.round(chance)
-        r.round(chance, last=True)
+        r.last_round(chance)
         began = time.monotonic()
         count, unknown, applied = r.history.check()
         took = time.monotonic() - began
         r.server.stop()
-        return "seed %d, %d kills: %d operations, %d applied, %d without an answer: linearizable (%.1f s to see)" % (
-            seed, kills, count, applied, unknown, took)
-    except harness.Failure as error:
-        raise harness.Failure("seed %d: %s" % (seed, error)) from None
+        return "seed %d, %d kills, %d losses of power: %d operations, %d applied, %d without an answer: linearizable (%.1f s to see)" % (
+            seed, done, r.server.losses, count, applied, unknown, took)
+    except (harness.Failure, CqlError, OSError) as error:
+        raise harness.failure_of(seed, error, r.server) from None
     finally:
         r.server.done()

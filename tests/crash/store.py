@@ -11,11 +11,11 @@ import threading
 import time
 
 import harness
-from cqlclient import Connection, CqlError
+from cqlclient import OVERLOADED, Connection, CqlError, number
 
 PARTS = 3  # partitions of a client in each table
 ROWS = 24  # clustering values
-OVERLOADED = 0x1001
+LAST_STEPS = 20  # of each client, when nobody kills the server any more
 SCHEMA = (
     "CREATE KEYSPACE IF NOT EXISTS crash WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}",
     "CREATE TABLE IF NOT EXISTS crash.events (k int, c int, seq bigint, v text, s bigint static, PRIMARY KEY (k, c))",
@@ -28,10 +28,6 @@ SCHEMA = (
 
 
 # ---- values ----
-
-
-def number(cell):
-    return None if cell is None else int.from_bytes(cell, "big", signed=True)
 
 
 def elements(cell):
@@ -437,14 +433,9 @@ def new_server(seed, power_loss, program=None, env=None, mode=None, memtable="64
     return server
 
 
-def one_kill(server, clients, chance, tally, kill_at=0):
-    """Start, check, write, kill: at a call of the program, or at a random moment, a quarter of them while it starts."""
-    kill_after, kind = None, chance.randrange(4)
-    if not kill_at:
-        if kind == 0:
-            kill_after = chance.uniform(0, 0.12)
-        elif kind < 3 and server.power_loss:
-            kill_at = chance.randint(1, 120 if kind == 1 else 1500)
+def one_kill(server, clients, chance, tally, at_call=0):
+    """Start, check, write, kill: at this call of the program, always with its power; or as harness.choose_kill says."""
+    kill_at, kill_after = (at_call, None) if at_call else harness.choose_kill(chance, server.power_loss, 0.12, 120, 1500)
     serving = server.start(kill_at, kill_after, 1000 if server.power_loss else 0)
     tally["starts"] += not serving
     if serving:
@@ -459,7 +450,7 @@ def one_kill(server, clients, chance, tally, kill_at=0):
             time.sleep(0.002)
     tally["calls"] += bool(kill_at) and not server.alive()
     # A kill that leaves the power on: what the next start reads may not have been synced, and must be before anybody is given it.
-    server.kill(power=chance.random() < 0.25)
+    server.kill(power=at_call or chance.random() < 0.75)
     clients.end()
 
 
@@ -472,12 +463,17 @@ def begin(server, clients):
 def finish(server, clients):
     server.start()
     clients.verify(server)
-    clients.begin(server, 20)
+    before = [client.acknowledged for client in clients.all]
+    clients.begin(server, LAST_STEPS)
     while clients.working() and server.alive():
         time.sleep(0.005)
     clients.end()
     if not server.alive():
         raise harness.Failure("the server died by itself:\n" + server.said())
+    for client, count in zip(clients.all, before):
+        if len(client.states) == 2 or client.acknowledged - count != LAST_STEPS:
+            raise harness.Failure("client %s: of the last %d statements %d were answered:\n%s" % (
+                client.writer.name, LAST_STEPS, client.acknowledged - count, server.said()))
     clients.verify(server)
     server.stop()
     server.start()
@@ -486,24 +482,27 @@ def finish(server, clients):
 
 
 def run_kills(kills, seed=None, power_loss=False, program=None, env=None, mode=None, every_call=False, keep=False):
-    """A line of figures; raises Failure. every_call: the nth kill is at the nth call after its start."""
+    """A line of figures; raises Failure. kills: with power_loss the kills that take the power; those that leave it on come to them.
+    every_call: the nth kill is at the nth call after its start."""
     seed = random.SystemRandom().getrandbits(32) if seed is None else seed
     chance, clients = random.Random(seed), Clients(seed)
     server = new_server(seed, power_loss, program, env, mode)
     tally, failed = dict.fromkeys(("starts", "calls"), 0), True
     try:
         begin(server, clients)
-        for number_ in range(1, kills + 1):
-            one_kill(server, clients, chance, tally, number_ if every_call else 0)
+        done = 0
+        while (server.losses if power_loss else done) < kills:
+            done += 1
+            one_kill(server, clients, chance, tally, done if every_call else 0)
         finish(server, clients)
         failed = False
         line = "seed %d, %d kills (%d while starting): %s; slowest start %.0f ms" % (
-            seed, kills, tally["starts"], clients.figures(), server.start_ms_max)
+            seed, done, tally["starts"], clients.figures(), server.start_ms_max)
         if power_loss:
-            line += "; %d at calls; undone: %s" % (tally["calls"], ", ".join("%s %d" % (k, v) for k, v in server.undone.items()))
+            line += "; %d losses of power; %d at calls; undone: %s" % (server.losses, tally["calls"], ", ".join("%s %d" % (k, v) for k, v in server.undone.items()))
         return line
-    except harness.Failure as error:
-        raise harness.Failure("seed %d: %s" % (seed, error)) from None
+    except (harness.Failure, CqlError, OSError) as error:
+        raise harness.failure_of(seed, error, server) from None
     finally:
         clients.ended.set()
         server.done(keep and failed)
@@ -564,10 +563,14 @@ def run_failing_calls(numbers, error, seed=None, keep=False):
         for at in numbers:
             server.start()
             clients.verify(server)
-            server.fail(error, at, 0 if full else chance.choice((0, 1)))
+            count = 0 if full else chance.choice((0, 1))
+            server.fail(error, at, count)
             steps = itertools.count()
             write_until(server, clients, lambda: server.failed_calls() and next(steps) > 20)
-            refused += not accepts_writes(server)
+            accepts = accepts_writes(server)
+            if count == 0 and accepts:
+                raise harness.Failure("every call fails, and the store takes a write")
+            refused += not accepts
             verify_tables(server, clients)
             server.fail(0)
             if full:
@@ -582,8 +585,7 @@ def run_failing_calls(numbers, error, seed=None, keep=False):
         finish(server, clients)
         failed = False
         return "seed %d, %d failing calls (%d refused writes): %s" % (seed, len(numbers), refused, clients.figures())
-    except (harness.Failure, OSError) as problem:
-        gone = "" if server.alive() else ": the server died by itself:\n" + server.said()
-        raise harness.Failure("seed %d, call %d: %r%s" % (seed, at, problem, gone)) from None
+    except (harness.Failure, CqlError, OSError) as problem:
+        raise harness.failure_of("%d, call %d" % (seed, at), problem, server) from None
     finally:
         server.done(keep and failed)
