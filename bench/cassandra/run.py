@@ -144,7 +144,7 @@ def warm(node, mode):
         best = min(best or cpu, cpu)
         if worse == 2:
             break
-    print('  %s is warm after %d rounds of %s: %.1f' % (node.name, rounds, mode, best), flush=True)
+    print('  %s is %swarm after %d rounds of %s: %.1f s/M' % (node.name, '' if worse == 2 else 'not ', rounds, mode, best), flush=True)
 
 
 class Reference:
