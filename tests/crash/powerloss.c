@@ -8,9 +8,9 @@
  *
  * Whoever maps SIDE/journal can also make calls fail (fail_errno and its neighbours in powerloss.h).
  *
- * What it does not know it does not let pass silently: a shared writable mapping, fallocate that does more than make room or a hole, a rename with
- * flags, or into the directory or out of it, end the process with a line on stderr. What stdio writes to a file is not seen (RocksDB's LOG; nothing else does that).
- * A child after fork is not watched, a program that is exec'ed neither. */
+ * What it does not know it does not let pass silently: a shared writable mapping, fallocate that does more than make room or a hole, a
+ * rename with flags, or into the directory or out of it, end the process with a line on stderr. What stdio writes to a file is not seen
+ * (RocksDB's LOG; nothing else does that). A child after fork is not watched, a program that is exec'ed neither. */
 /* Both names of a call are defined here, so neither may stand for the other. */
 #undef _FILE_OFFSET_BITS
 #include "powerloss.h"
