@@ -145,12 +145,13 @@ static json_t *listeners_status(struct platform *p)
 	uint32_t kafkas = 0, cqls = 0;
 	if (p->kafka)
 		json_array_append_new(list, listener_status(&kafka, "kafka.port", kafka_server_port(p->kafka, kafkas++)));
-	json_array_append_new(list, listener_status(&cql, "cql.port", cql_server_port(p->cql, cqls++)));
+	if (p->cql)
+		json_array_append_new(list, listener_status(&cql, "cql.port", cql_server_port(p->cql, cqls++)));
 	for (uint32_t i = 0; i < c->listener_count; i++) {
 		const struct config_listener *l = &c->listeners[i];
-		if (config_is_cql(l))
+		if (config_is_cql(l) && p->cql)
 			json_array_append_new(list, listener_status(l, l->name, cql_server_port(p->cql, cqls++)));
-		else if (p->kafka)
+		else if (!config_is_cql(l) && p->kafka)
 			json_array_append_new(list, listener_status(l, l->name, kafka_server_port(p->kafka, kafkas++)));
 	}
 	return list;

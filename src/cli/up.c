@@ -38,7 +38,7 @@ int command_up(int argc, char **argv)
 	       platform->cql_port, platform->store_outgrown ? " (a real Cassandra keeps the tables; its port is not served here)" : "");
 	for (uint32_t i = 0, kafka = 1, cql = 1; i < config.listener_count; i++) {
 		const struct config_listener *l = &config.listeners[i];
-		if (!config_is_cql(l) && !platform->kafka)
+		if (config_is_cql(l) ? !platform->cql : !platform->kafka)
 			continue;
 		uint16_t port = config_is_cql(l) ? cql_server_port(platform->cql, cql++) : kafka_server_port(platform->kafka, kafka++);
 		printf(strchr(l->address, ':') ? "  listener %s  [%s]:%u\n" : "  listener %s  %s:%u\n", l->name, l->address, port);
