@@ -10,18 +10,6 @@
 #define SCHEME "cassandra://"
 #define PORT 9042
 
-static const char *const levels[] = {
-	[CQL_ANY] = "ANY",
-	[CQL_ONE] = "ONE",
-	[CQL_TWO] = "TWO",
-	[CQL_THREE] = "THREE",
-	[CQL_QUORUM] = "QUORUM",
-	[CQL_ALL] = "ALL",
-	[CQL_LOCAL_QUORUM] = "LOCAL_QUORUM",
-	[CQL_EACH_QUORUM] = "EACH_QUORUM",
-	[CQL_LOCAL_ONE] = "LOCAL_ONE",
-};
-
 bool store_cassandra_is_address(const char *address)
 {
 	return strncasecmp(address, SCHEME, strlen(SCHEME)) == 0;
@@ -39,7 +27,7 @@ void store_cassandra_shown(const char *address, char *out, size_t size)
 
 uint16_t client__serial(uint16_t consistency)
 {
-	return consistency == CQL_LOCAL_QUORUM || consistency == CQL_LOCAL_ONE ? CQL_LOCAL_SERIAL : CQL_SERIAL;
+	return consistency == CQL_LOCAL_QUORUM ? CQL_LOCAL_SERIAL : CQL_SERIAL;
 }
 
 /* ---- hosts ---- */
@@ -122,14 +110,15 @@ static enum sm_err take_setting(struct client_target *t, bool files, const char 
 		return files ? address_password(name, value, t->password, sizeof t->password, reterr) : SM_OK;
 	if (strcmp(name, "local.dc") == 0)
 		return take_text(name, value, t->local_dc, sizeof t->local_dc, reterr);
-	if (strcmp(name, "consistency") == 0) {
-		for (size_t i = CQL_ONE; i < sizeof levels / sizeof *levels; i++)
-			if (levels[i] && strcasecmp(value, levels[i]) == 0) {
-				t->consistency = (uint16_t)i;
+	if (strcmp(name, "consistency") == 0) { /* with fewer copies a read need not see what was written */
+		static const uint16_t levels[] = {CQL_QUORUM, CQL_LOCAL_QUORUM, CQL_EACH_QUORUM, CQL_ALL};
+		for (size_t i = 0; i < sizeof levels / sizeof *levels; i++)
+			if (strcasecmp(value, cql__consistency_name(levels[i])) == 0) {
+				t->consistency = levels[i];
 				return SM_OK;
 			}
 		return sm_fail(reterr, SM_INVALID,
-			       "consistency = %s: give ONE, TWO, THREE, QUORUM, ALL, LOCAL_QUORUM, EACH_QUORUM or LOCAL_ONE", value);
+			       "consistency = %.40s: give QUORUM, LOCAL_QUORUM, EACH_QUORUM or ALL; with one copy QUORUM is ONE", value);
 	}
 	if (strcmp(name, "replication.factor") == 0) {
 		char *end;

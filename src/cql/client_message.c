@@ -266,13 +266,6 @@ static void take_rows(struct byte_reader *in, struct client_answer *a)
 		in->failed = true;
 }
 
-static const char *level(uint16_t consistency)
-{
-	static const char *const names[] = {"ANY",          "ONE",         "TWO",    "THREE",        "QUORUM",   "ALL",
-					    "LOCAL_QUORUM", "EACH_QUORUM", "SERIAL", "LOCAL_SERIAL", "LOCAL_ONE"};
-	return consistency < sizeof names / sizeof *names ? names[consistency] : "?";
-}
-
 static void take_error(struct byte_reader *in, const char *host, struct client_answer *a)
 {
 	a->code = reader_be32(in);
@@ -284,7 +277,8 @@ static void take_error(struct byte_reader *in, const char *host, struct client_a
 	case 0x1000: {
 		uint16_t consistency = reader_be16(in);
 		uint32_t required = reader_be32(in), alive = reader_be32(in);
-		sm_fail(&a->error, err, "%s: UNAVAILABLE: %s needs %u copies, %u are there", host, level(consistency), required, alive);
+		sm_fail(&a->error, err, "%s: UNAVAILABLE: %s needs %u copies, %u are there", host, cql__consistency_name(consistency),
+			required, alive);
 		break;
 	}
 	case 0x1100:
@@ -292,7 +286,7 @@ static void take_error(struct byte_reader *in, const char *host, struct client_a
 		uint16_t consistency = reader_be16(in);
 		uint32_t received = reader_be32(in), required = reader_be32(in);
 		sm_fail(&a->error, err, "%s: %s: %u of %u copies answered in time (%s)", host, client__code_name(a->code), received,
-			required, level(consistency));
+			required, cql__consistency_name(consistency));
 		break;
 	}
 	/* the words of statements that are wrong stand alone, as they would be Cassandra's own */

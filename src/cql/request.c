@@ -424,7 +424,7 @@ static enum sm_err check_consistency(struct request *r, uint16_t level, bool wri
 		r->error.consistency = level;
 		r->error.required = level == CQL_TWO ? 2 : 3;
 		r->error.alive = 1;
-		return cql__fail(&r->error, CQL_UNAVAILABLE, "Cannot achieve consistency level %s", request__consistency_name(level));
+		return cql__fail(&r->error, CQL_UNAVAILABLE, "Cannot achieve consistency level %s", cql__consistency_name(level));
 	}
 	return SM_OK;
 }
@@ -439,7 +439,7 @@ static enum sm_err check_conditional(struct request *r, uint16_t level, uint16_t
 		return cql__fail(&r->error, CQL_INVALID,
 				 "%s is not supported as conditional update commit consistency. Use ANY if you mean \"make sure it is "
 				 "accepted but I don't care how many replicas commit it for non-SERIAL reads\"",
-				 request__consistency_name(level));
+				 cql__consistency_name(level));
 	const struct cql_modify_plan *p = r->plan ? r->plan->modify : NULL;
 	const struct store_keyspace *k = p ? store_find_keyspace(r->schema, p->table->keyspace) : NULL;
 	for (uint32_t i = 0; level == CQL_EACH_QUORUM && k && i < k->replication_count; i++)

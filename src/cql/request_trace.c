@@ -3,14 +3,6 @@
 
 #include <stdio.h>
 
-static const char *const consistency_names[] = {"ANY",          "ONE",         "TWO",    "THREE",        "QUORUM",   "ALL",
-						"LOCAL_QUORUM", "EACH_QUORUM", "SERIAL", "LOCAL_SERIAL", "LOCAL_ONE"};
-
-const char *request__consistency_name(uint16_t level)
-{
-	return level < sizeof consistency_names / sizeof consistency_names[0] ? consistency_names[level] : "UNKNOWN";
-}
-
 /* The peer without its port. */
 static const char *peer_host(const char *peer, char out[64])
 {
@@ -68,7 +60,7 @@ void request__trace_parameters(struct request *r, struct bytes text)
 	if (r->prepared && r->header.opcode == CQL_OP_EXECUTE)
 		trace_values(r, r->prepared->plan);
 	if (r->header.opcode != CQL_OP_PREPARE)
-		cql__trace_parameter(t, "consistency_level", bytes_str(request__consistency_name(p->consistency)));
+		cql__trace_parameter(t, "consistency_level", bytes_str(cql__consistency_name(p->consistency)));
 	if (p->page_size) {
 		snprintf(page, sizeof page, "%u", p->page_size);
 		cql__trace_parameter(t, "page_size", bytes_str(page));

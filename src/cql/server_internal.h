@@ -162,6 +162,5 @@ void request__trace_begin(struct request *r, const char *peer);
 void request__trace_parameters(struct request *r, struct bytes text);
 void request__trace_select(struct request *r);
 void request__trace_write(struct request *r);
-const char *request__consistency_name(uint16_t level);
 
 #endif

@@ -16,6 +16,13 @@ struct cql_header cql__header(const uint8_t *p)
 				   .length = be32_get(p + 5)};
 }
 
+const char *cql__consistency_name(uint16_t consistency)
+{
+	static const char *const names[] = {"ANY",          "ONE",         "TWO",    "THREE",        "QUORUM",   "ALL",
+					    "LOCAL_QUORUM", "EACH_QUORUM", "SERIAL", "LOCAL_SERIAL", "LOCAL_ONE"};
+	return consistency < sizeof names / sizeof *names ? names[consistency] : "UNKNOWN";
+}
+
 /* ---- in ---- */
 
 struct bytes cql__read_string(struct byte_reader *in)

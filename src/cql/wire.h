@@ -51,6 +51,7 @@ enum cql_consistency {
 	CQL_LOCAL_SERIAL,
 	CQL_LOCAL_ONE
 };
+const char *cql__consistency_name(uint16_t consistency); /* "UNKNOWN" where there is none */
 
 struct cql_header {
 	bool from_server; /* the direction that its first bit says */
