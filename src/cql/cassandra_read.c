@@ -39,7 +39,6 @@ struct store_cursor {
 	const char *columns; /* the text between SELECT and FROM */
 	struct step steps[STEPS_MAX];
 	uint32_t step_count, step;
-	int32_t statement; /* of the step */
 	struct fetch *fetch;
 	struct client_answer page;
 	struct byte_reader in;
@@ -95,7 +94,8 @@ static enum sm_err ask_page(struct store_cursor *c, struct bytes paging_state)
 	f->refs = 2;
 	c->fetch = f;
 	client__ask(c->store->client,
-		    &(struct client_request){.statement = c->statement,
+		    &(struct client_request){.text = s->text,
+					     .prepare = true,
 					     .values = s->values,
 					     .value_count = s->value_count,
 					     .consistency = CLIENT_CONSISTENCY,
@@ -110,8 +110,7 @@ static enum sm_err ask_page(struct store_cursor *c, struct bytes paging_state)
 
 static enum sm_err begin_step(struct store_cursor *c)
 {
-	c->statement = client__statement(c->store->client, c->steps[c->step].text);
-	return c->statement < 0 ? SM_FULL : ask_page(c, (struct bytes){0});
+	return ask_page(c, (struct bytes){0});
 }
 
 /* The page that was asked for, and the next one is. */
@@ -342,14 +341,15 @@ static enum sm_err read_keys(struct store_cursor *c, int64_t token, const struct
 	put_token(c, &text);
 	buf_append_str(&text, " = ?");
 	buf_u8(&text, 0);
-	const struct client_request request = {
-		.statement = text.failed ? -1 : client__statement(c->store->client, (const char *)buf_bytes(&text).data),
-		.values = &value,
-		.value_count = 1,
-		.consistency = CLIENT_CONSISTENCY,
-		.idempotent = true,
-		.routed = true,
-		.token = token};
+	const struct client_request request = {.text = text.failed ? NULL : (const char *)buf_bytes(&text).data,
+					       .prepare = true,
+					       .statement = -1, /* without memory for its text */
+					       .values = &value,
+					       .value_count = 1,
+					       .consistency = CLIENT_CONSISTENCY,
+					       .idempotent = true,
+					       .routed = true,
+					       .token = token};
 	enum sm_err err = client__ask_wait(c->store->client, &request, &a);
 	struct byte_reader in = byte_reader(a.rows);
 	buf_done(&text);

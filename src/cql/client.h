@@ -75,6 +75,7 @@ int32_t client__statement(struct client *client, const char *text);
 const char *client__statement_text(const struct client *client, int32_t statement);
 struct client_request {
 	const char *text;  /* run as it is; NULL: */
+	bool prepare;      /* text is made known as by client__statement; where there are too many, it is run as it is */
 	int32_t statement; /* of client__statement */
 	const struct store_cell *values;
 	uint16_t value_count;
@@ -121,7 +122,7 @@ const char *client__code_name(uint32_t code); /* "UNAVAILABLE" */
 
 /* Ask the control host who the others are, and what they have of the ring. Blocks. Errors: those of requests. */
 SM_MUST_CHECK enum sm_err client__topology_refresh(struct client *client, struct sm_error *reterr);
-/* All hosts that are up have the same schema. Blocks for one look. */
+/* All hosts that we are connected to have the same schema. Blocks for one look. */
 SM_MUST_CHECK enum sm_err client__schema_agreed(struct client *client, bool *ret_agreed, struct sm_error *reterr);
 uint32_t client__local_hosts(struct client *client); /* hosts of the local data center; at least 1 */
 

@@ -83,6 +83,7 @@ struct client_link {
 	enum link_state state;
 	uint8_t version; /* that is tried, or agreed on */
 	bool segments, writable_wanted;
+	bool asked, registering; /* a heartbeat, REGISTER are under way */
 	struct buf in, out, large, scratch;
 	struct client_slot *slots; /* CLIENT_STREAMS_MAX */
 	uint16_t first_free;
@@ -100,6 +101,7 @@ struct client_host {
 	socklen_t address_size;
 	char dc[128];
 	bool point, known; /* the configuration names it; the cluster does */
+	_Atomic bool up;   /* it is connected */
 	char problem[300]; /* why it cannot be connected to */
 	enum sm_err problem_err;
 	struct client_link link;
@@ -165,7 +167,7 @@ struct client {
 	_Atomic bool ending, away, was_there;
 	_Atomic uint32_t local_hosts;
 
-	struct client_host *hosts[CLIENT_HOSTS_MAX];
+	struct client_host *hosts[CLIENT_HOSTS_MAX]; /* they only become more, under the lock; name, up: any thread */
 	uint32_t host_count, turn;
 	struct client_ring_entry *ring;
 	uint32_t ring_count;

@@ -145,7 +145,10 @@ void client__link_register(struct client_link *l)
 {
 	static const char *const events[] = {"TOPOLOGY_CHANGE", "STATUS_CHANGE", "SCHEMA_CHANGE"};
 	struct buf out;
+	if (l->busy >= CLIENT_STREAMS_MAX)
+		return; /* client__link_look comes back to it */
 	buf_init(&out);
+	l->registering = true;
 	uint16_t stream = slot_take(l, SLOT_REGISTER, clock_monotonic_ns(&clock_system));
 	size_t start = client__frame_begin(&out);
 	buf_be16(&out, 3);
@@ -228,6 +231,8 @@ void client__link_send(struct client_link *l, struct client_call *call)
 	buf_init(&out);
 	uint16_t stream = slot_take(l, SLOT_CALL, clock_monotonic_ns(&clock_system));
 	l->slots[stream].call = call;
+	if (!call->idempotent && call->deadline_ns > l->slots[stream].deadline_ns) /* there is no other try: it may take all its time */
+		l->slots[stream].deadline_ns = call->deadline_ns;
 	client__put_call(&out, call, l->version, (int16_t)stream, l->prepared);
 	(void)write_frames(l, &out);
 }
@@ -340,7 +345,10 @@ static void now_ready(struct client_link *l)
 {
 	l->state = LINK_READY;
 	l->backoff_ms = 0;
+	pthread_mutex_lock(&l->client->lock);
 	client__host_of(l)->problem[0] = 0;
+	pthread_mutex_unlock(&l->client->lock);
+	atomic_store(&client__host_of(l)->up, true);
 	client__link_ready(l);
 }
 
@@ -400,10 +408,11 @@ static void take_frame(struct client_link *l, const struct cql_header *h, struct
 	case SLOT_CALL: take_call(l, slot.call, h, body); break;
 	case SLOT_PREPARE: take_prepare(l, slot.statement, h, body); break;
 	case SLOT_REGISTER:
+		l->registering = false;
 		l->client->registered = true;
 		l->client->event(l->client->arg, CLIENT_READY | CLIENT_TOPOLOGY | CLIENT_SCHEMA);
 		break;
-	case SLOT_HEARTBEAT:
+	case SLOT_HEARTBEAT: l->asked = false; break;
 	case SLOT_GIVEN_UP:
 	case SLOT_FREE: break;
 	}
@@ -578,7 +587,8 @@ void client__link_close(struct client_link *l, enum sm_err err, const char *fmt,
 		close(l->fd);
 	l->fd = -1;
 	l->state = LINK_DOWN;
-	l->segments = false;
+	l->segments = l->asked = l->registering = false;
+	atomic_store(&h->up, false);
 	buf_done(&l->in);
 	buf_done(&l->out);
 	buf_done(&l->large);
@@ -618,7 +628,10 @@ void client__link_done(struct client_link *l)
 static void heartbeat(struct client_link *l, uint64_t now)
 {
 	struct buf out;
+	if (l->busy >= CLIENT_STREAMS_MAX)
+		return;
 	buf_init(&out);
+	l->asked = true;
 	uint16_t stream = slot_take(l, SLOT_HEARTBEAT, now);
 	size_t start = client__frame_begin(&out);
 	client__frame_end(&out, start, l->version, CQL_OP_OPTIONS, (int16_t)stream);
@@ -639,7 +652,7 @@ static void look_at_slots(struct client_link *l, uint64_t now)
 		}
 		struct client_call *call = s->call;
 		char why[160];
-		snprintf(why, sizeof why, "%s: no answer within %d s", name_of(l), CLIENT_TRY_MS / 1000);
+		snprintf(why, sizeof why, "%s: no answer in time", name_of(l));
 		s->use = SLOT_GIVEN_UP;
 		s->call = NULL;
 		client__call_failed(l->client, call, SM_TIMEOUT, 0, true, true, why);
@@ -663,7 +676,9 @@ void client__link_look(struct client_link *l, uint64_t now)
 	case LINK_READY:
 		if (l->busy)
 			look_at_slots(l, now);
-		else if (now - l->heard_ns > CLIENT_HEARTBEAT_MS * MS)
+		if (l->state == LINK_READY && !l->asked && now - l->heard_ns > CLIENT_HEARTBEAT_MS * MS)
 			heartbeat(l, now);
+		if (l->state == LINK_READY && l == l->client->control && !l->client->registered && !l->registering)
+			client__link_register(l);
 	}
 }

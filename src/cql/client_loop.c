@@ -9,7 +9,8 @@
 
 #define MS 1000000ull
 #define WAKE UINT32_MAX
-#define LOOK_MS 20
+#define LOOK_MS 20    /* while something is under way */
+#define IDLE_MS 1000u /* else */
 
 static void poke(struct client *c)
 {
@@ -245,12 +246,30 @@ static void take_inbox(struct client *c)
 	}
 }
 
+/* How long nothing needs to be looked at. */
+static int rest_ms(const struct client *c, uint64_t now)
+{
+	uint64_t rest = IDLE_MS;
+	if (c->parked)
+		return LOOK_MS;
+	for (uint32_t i = 0; i < c->host_count; i++) {
+		const struct client_host *h = c->hosts[i];
+		if (h->link.state == LINK_READY ? h->link.busy != 0 : h->link.state != LINK_DOWN)
+			return LOOK_MS;
+		if (h->link.state == LINK_DOWN && (h->point || h->known)) {
+			uint64_t left = h->link.next_try_ns > now ? (h->link.next_try_ns - now) / MS : 0;
+			rest = left < rest ? left : rest;
+		}
+	}
+	return rest > LOOK_MS ? (int)rest : LOOK_MS;
+}
+
 static void *run(void *arg)
 {
 	struct client *c = arg;
 	struct epoll_event events[64];
 	while (!c->closing) {
-		int n = epoll_wait(c->epoll, events, 64, LOOK_MS);
+		int n = epoll_wait(c->epoll, events, 64, rest_ms(c, clock_monotonic_ns(&clock_system)));
 		for (int i = 0; i < n; i++) {
 			uint64_t count;
 			if (events[i].data.u32 == WAKE)
@@ -355,11 +374,15 @@ static void submit(struct client *c, struct client_call *call)
 
 void client__ask(struct client *c, const struct client_request *r, client_done done, void *arg)
 {
+	struct client_request known = *r;
+	if (r->text && r->prepare && (known.statement = client__statement(c, r->text)) >= 0)
+		known.text = NULL;
+	r = &known;
 	struct client_call *call = call_new(c, r, done, arg);
 	if (call) {
 		call->kind = r->text ? CALL_QUERY : CALL_EXECUTE;
 		call->statement = r->statement;
-		if (!r->text)
+		if (!r->text || r->value_count)
 			buf_be16(&call->body, r->value_count);
 		for (uint16_t i = 0; i < r->value_count; i++)
 			client__put_value(&call->body, r->values[i]);

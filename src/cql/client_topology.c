@@ -118,6 +118,11 @@ static enum sm_err take_local(struct client *c, struct client_topology *t, struc
 	return err;
 }
 
+static uint16_t port_of(const struct client *c, struct store_cell port)
+{
+	return port.size == 4 ? (uint16_t)be32_get(port.data) : c->target.points[0].port;
+}
+
 /* Version 2 of the table has ports; before Cassandra 4 there was the first one only. */
 static enum sm_err take_peers(struct client *c, struct client_topology *t, struct sm_error *reterr)
 {
@@ -138,10 +143,9 @@ static enum sm_err take_peers(struct client *c, struct client_topology *t, struc
 		struct store_cell dc = client__value(&in), tokens = client__value(&in), address = client__value(&in), port = {NULL, -1};
 		if (ports)
 			port = client__value(&in);
-		uint16_t number = port.size == 4 ? (uint16_t)be32_get(port.data) : c->target.points[0].port;
 		if (in.failed)
 			err = sm_fail(reterr, SM_CORRUPT, "%s: the answer about its hosts makes no sense", c->shown);
-		if (err || dc.size <= 0 || tokens.size <= 0 || !address_of(address, number, f))
+		if (err || dc.size <= 0 || tokens.size <= 0 || !address_of(address, port_of(c, port), f))
 			continue; /* a row that is not whole yet */
 		take_text(dc, f->dc, sizeof f->dc);
 		if ((err = take_tokens(tokens, &t->arena, f)))
@@ -179,6 +183,21 @@ enum sm_err client__topology_refresh(struct client *c, struct sm_error *reterr)
 	return err;
 }
 
+/* A host that we know, and have no connection to. */
+static bool is_down(struct client *c, struct store_cell address, struct store_cell port)
+{
+	struct client_found f;
+	bool down = false;
+	if (!address_of(address, port_of(c, port), &f))
+		return false;
+	pthread_mutex_lock(&c->lock);
+	for (uint32_t i = 0; i < c->host_count; i++)
+		if (strcmp(c->hosts[i]->name, f.name) == 0)
+			down = !atomic_load(&c->hosts[i]->up);
+	pthread_mutex_unlock(&c->lock);
+	return down;
+}
+
 enum sm_err client__schema_agreed(struct client *c, bool *ret_agreed, struct sm_error *reterr)
 {
 	struct client_answer local, peers;
@@ -188,14 +207,24 @@ enum sm_err client__schema_agreed(struct client *c, bool *ret_agreed, struct sm_
 		client__answer_done(&local);
 		return err;
 	}
-	err = ask(c, "SELECT schema_version FROM system.peers", &peers);
+	bool ports = true;
+	err = ask(c, "SELECT schema_version, native_address, native_port FROM system.peers_v2", &peers);
+	if (err == SM_INVALID) {
+		client__answer_done(&peers);
+		ports = false;
+		err = ask(c, "SELECT schema_version, rpc_address FROM system.peers", &peers);
+	}
 	if (err)
 		*reterr = peers.error;
 	struct byte_reader in = byte_reader(local.rows), others = byte_reader(peers.rows);
 	struct store_cell own = client__value(&in);
 	*ret_agreed = true;
 	for (uint32_t i = 0; i < peers.row_count && !err; i++) {
-		struct store_cell v = client__value(&others);
+		struct store_cell v = client__value(&others), address = client__value(&others), port = {NULL, -1};
+		if (ports)
+			port = client__value(&others);
+		if (!others.failed && is_down(c, address, port))
+			continue; /* it learns of the change when it is back */
 		*ret_agreed &= v.size < 0 || (v.size == own.size && memcmp(v.data, own.data, (size_t)v.size) == 0);
 	}
 	client__answer_done(&local);
@@ -225,9 +254,11 @@ static int32_t host_of(struct client *c, const struct client_found *f)
 	memcpy(h->name, f->name, sizeof h->name);
 	h->address = f->address;
 	h->address_size = f->address_size;
+	pthread_mutex_lock(&c->lock);
 	c->hosts[c->host_count] = h;
-	client__link_init(c, c->host_count);
-	return (int32_t)c->host_count++;
+	client__link_init(c, c->host_count++);
+	pthread_mutex_unlock(&c->lock);
+	return (int32_t)c->host_count - 1;
 }
 
 static void make_ring(struct client *c, const struct client_topology *t, const int32_t *hosts)
