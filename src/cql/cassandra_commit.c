@@ -4,9 +4,10 @@
  * for the batches of jobs, which are fenced, there is a journal in two tables of our own:
  *
  *   1. journal   the statements of the batch, as bytes, in rows of smack_system.store_journal. Nobody reads them, as nothing points there.
- *   2. decide    of a job: UPDATE store_job SET committed = ID, chunks = N WHERE job = ? IF epoch = E, a lightweight transaction. It fails
- *                when a newer instance has raised the epoch. From here on the batch counts. ID (epoch, number of the try) is used once, so
- *                that the statement can be sent again when its answer was lost.
+ *   2. decide    of a job: UPDATE store_job SET committed = ID, chunks = N WHERE job = ? IF epoch = E AND committed = the batch before, a
+ *                lightweight transaction. It fails when a newer instance has raised the epoch. From here on the batch counts. ID (epoch,
+ *                number of the try) is used once, so that the statement can be sent again when its answer was lost: a copy that
+ *                finds ID there was preceded by another, and one that arrives late, behind further batches, changes nothing.
  *                of others: a row in store_batch.
  *   3. write     the statements, each with the write time that the batch gives it: twice is as good as once.
  *   4. applied   store_job.applied = ID; then the journal's rows are deleted.
@@ -37,10 +38,11 @@ struct commit {
 	char name[STORE_JOB_NAME_BYTES_MAX + 1];
 	uint64_t epoch;
 	int64_t id;        /* of the try, and its write time in the journal */
+	int64_t previous;  /* the job's batch before; -1: none */
 	struct uuid batch; /* without a job */
 	enum stage stage;
 	uint32_t next, under_way, chunks;
-	bool pumping, refused; /* refused: a statement had no sense any more */
+	bool pumping, left_out, cleaning; /* left_out: a statement had no sense any more */
 	enum sm_err err;
 	bool maybe;
 	char why[300];
@@ -131,7 +133,8 @@ static void journal(struct commit *c)
 			text_cell(c->name), {batch, 8}, {number, 4}, {buf_bytes(&chunk).data, (int32_t)buf_size(&chunk)}, {time, 8}};
 		c->under_way++;
 		client__ask(c->store->client,
-			    &(struct client_request){.statement = client__statement(c->store->client, CASSANDRA_INSERT_CHUNK),
+			    &(struct client_request){.text = CASSANDRA_INSERT_CHUNK,
+						     .prepare = true,
 						     .values = values,
 						     .value_count = 5,
 						     .consistency = CLIENT_CONSISTENCY,
@@ -141,22 +144,45 @@ static void journal(struct commit *c)
 	buf_done(&chunk);
 }
 
-/* The first column of the answer to a conditional statement: it was applied. */
-static bool was_applied(const struct client_answer *a)
+/* What the answer to the conditional statement says: it was applied, by this copy of it or, where committed is ours, by one before. */
+static enum sm_err decision(const struct commit *c, const struct client_answer *a)
 {
+	struct client_column *columns;
 	struct byte_reader in = byte_reader(a->rows);
-	struct store_cell v = client__value(&in);
-	return a->row_count == 1 && v.size == 1 && *v.data;
+	struct arena arena;
+	bool ours = false;
+	arena_init(&arena, 0);
+	enum sm_err err = client__columns(a, &arena, &columns);
+	for (uint32_t i = 0; i < a->column_count && a->row_count == 1 && !err; i++) {
+		struct store_cell v = client__value(&in);
+		if (strcmp(columns[i].name, "[applied]") == 0)
+			ours |= v.size == 1 && *v.data;
+		else if (strcmp(columns[i].name, "committed") == 0)
+			ours |= v.size == 8 && (int64_t)be64_get(v.data) == c->id;
+	}
+	arena_done(&arena);
+	return err ? err : ours ? SM_OK : SM_STALE_EPOCH;
+}
+
+static void note_decision(struct commit *c)
+{
+	pthread_mutex_lock(&c->store->lock);
+	if (c->job->epoch == c->epoch)
+		c->job->committed = c->id;
+	pthread_mutex_unlock(&c->store->lock);
 }
 
 static void decided(void *arg, struct client_answer *a)
 {
 	struct commit *c = arg;
 	c->under_way--;
-	if (a->error.code)
+	if (a->error.code) {
 		failed(c, a);
-	else if (c->job && !was_applied(a))
-		c->err = SM_STALE_EPOCH;
+		c->maybe |= a->code != 0; /* of a lightweight transaction even UNAVAILABLE may come when it was accepted */
+	} else if (c->job && (c->err = decision(c, a)) == SM_OK) {
+		note_decision(c);
+	}
+	c->maybe |= c->err && c->err != SM_STALE_EPOCH && !a->error.code; /* the answer made no sense */
 	c->next = 0;
 	if (!c->err)
 		c->stage = STAGE_WRITE;
@@ -165,31 +191,45 @@ static void decided(void *arg, struct client_answer *a)
 
 static void decide(struct commit *c)
 {
-	uint8_t id[8], chunks[4], epoch[8];
+	uint8_t id[8], chunks[4], epoch[8], previous[8];
 	be64_put(id, (uint64_t)c->id);
+	be64_put(previous, (uint64_t)c->previous);
 	be32_put(chunks, c->chunks);
 	be64_put(epoch, c->epoch);
-	const struct store_cell of_job[] = {{id, 8}, {chunks, 4}, text_cell(c->name), {epoch, 8}};
+	const struct store_cell of_job[] = {{id, 8}, {chunks, 4}, text_cell(c->name), {epoch, 8}, {previous, c->previous < 0 ? -1 : 8}};
 	const struct store_cell of_batch[] = {{c->batch.bytes, 16}, {chunks, 4}};
-	const char *text = c->job ? "UPDATE smack_system.store_job SET committed = ?, chunks = ? WHERE job = ? IF epoch = ?"
-				  : "INSERT INTO smack_system.store_batch (bucket, id, chunks) VALUES (0, ?, ?)";
+	const char *text =
+		c->job ? "UPDATE smack_system.store_job SET committed = ?, chunks = ? WHERE job = ? IF epoch = ? AND committed = ?"
+		       : "INSERT INTO smack_system.store_batch (bucket, id, chunks) VALUES (0, ?, ?)";
 	c->under_way++;
 	client__ask(c->store->client,
-		    &(struct client_request){.statement = client__statement(c->store->client, text),
+		    &(struct client_request){.text = text,
+					     .prepare = true,
 					     .values = c->job ? of_job : of_batch,
-					     .value_count = c->job ? 4 : 2,
+					     .value_count = c->job ? 5 : 2,
 					     .consistency = CLIENT_CONSISTENCY,
 					     .idempotent = true,
+					     .metadata = true,
 					     .timeout_ms = CASSANDRA_COMMIT_MS},
 		    decided, c);
+}
+
+/* What the statement is about was dropped meanwhile. Whatever else is refused must not be passed over. */
+static bool was_dropped(const struct client_answer *a)
+{
+	static const char *const texts[] = {"does not exist", "unconfigured table", "Undefined column name", "Unknown identifier"};
+	for (size_t i = 0; i < sizeof texts / sizeof *texts && a->code == CQL_INVALID; i++)
+		if (strstr(a->error.text, texts[i]))
+			return true;
+	return false;
 }
 
 static void written(void *arg, struct client_answer *a)
 {
 	struct commit *c = arg;
 	c->under_way--;
-	if (a->error.code == SM_INVALID || a->error.code == SM_SYNTAX) { /* what it is about was dropped meanwhile */
-		c->refused = true;
+	if (was_dropped(a)) {
+		c->left_out = true;
 		snprintf(c->why, sizeof c->why, "%.299s", a->error.text);
 	} else if (a->error.code) {
 		failed(c, a);
@@ -221,7 +261,8 @@ static void clean(struct commit *c)
 	const struct store_cell values[] = {{time, 8}, text_cell(c->name), {batch, 8}};
 	c->under_way++;
 	client__ask(c->store->client,
-		    &(struct client_request){.statement = client__statement(c->store->client, CASSANDRA_DELETE_CHUNKS),
+		    &(struct client_request){.text = CASSANDRA_DELETE_CHUNKS,
+					     .prepare = true,
 					     .values = values,
 					     .value_count = 3,
 					     .consistency = CLIENT_CONSISTENCY,
@@ -236,8 +277,6 @@ static void applied(void *arg, struct client_answer *a)
 	c->stage = STAGE_CLEAN;
 	if (a->error.code) /* the next epoch writes it all once more */
 		failed(c, a);
-	else
-		clean(c);
 	step(c);
 }
 
@@ -249,12 +288,12 @@ static void set_applied(struct commit *c)
 	const struct store_cell of_batch[] = {{c->batch.bytes, 16}};
 	c->under_way++;
 	client__ask(c->store->client,
-		    &(struct client_request){
-			    .statement = client__statement(c->store->client, c->job ? CASSANDRA_SET_APPLIED : CASSANDRA_DELETE_BATCH),
-			    .values = c->job ? of_job : of_batch,
-			    .value_count = c->job ? 3 : 1,
-			    .consistency = CLIENT_CONSISTENCY,
-			    .idempotent = true},
+		    &(struct client_request){.text = c->job ? CASSANDRA_SET_APPLIED : CASSANDRA_DELETE_BATCH,
+					     .prepare = true,
+					     .values = c->job ? of_job : of_batch,
+					     .value_count = c->job ? 3 : 1,
+					     .consistency = CLIENT_CONSISTENCY,
+					     .idempotent = true},
 		    applied, c);
 }
 
@@ -273,6 +312,9 @@ static void advance(struct commit *c)
 			c->stage = STAGE_APPLIED;
 			set_applied(c);
 		}
+	} else if (c->stage == STAGE_CLEAN && !c->err && !c->cleaning) {
+		c->cleaning = true;
+		clean(c);
 	}
 }
 
@@ -295,7 +337,7 @@ static void step(struct commit *c)
 		c->err = SM_OK;
 		c->maybe = false;
 	}
-	end(c, c->err ? c->err : c->refused ? SM_NOT_FOUND : SM_OK);
+	end(c, c->err ? c->err : c->left_out ? SM_NOT_FOUND : SM_OK);
 }
 
 static void begin(void *arg, struct client_answer *a)
@@ -369,12 +411,12 @@ static void look_at_epoch(struct commit *c)
 {
 	const struct store_cell value = text_cell(c->name);
 	client__ask(c->store->client,
-		    &(struct client_request){
-			    .statement = client__statement(c->store->client, "SELECT epoch FROM smack_system.store_job WHERE job = ?"),
-			    .values = &value,
-			    .value_count = 1,
-			    .consistency = client__serial(client__target(c->store->client)->consistency),
-			    .idempotent = true},
+		    &(struct client_request){.text = "SELECT epoch FROM smack_system.store_job WHERE job = ?",
+					     .prepare = true,
+					     .values = &value,
+					     .value_count = 1,
+					     .consistency = client__serial(client__target(c->store->client)->consistency),
+					     .idempotent = true},
 		    epoch_read, c);
 }
 
@@ -398,6 +440,7 @@ static enum sm_err take_job(struct commit *c, const struct store_batch *batch)
 	if (!err) {
 		job->busy = true;
 		c->job = job;
+		c->previous = job->committed;
 		c->id = (int64_t)(job->epoch << 32 | ++job->batches);
 	}
 	pthread_mutex_unlock(&s->lock);
@@ -469,7 +512,7 @@ static void replayed(void *arg, enum sm_err err)
 	sem_post(&r->done);
 }
 
-/* The stage of writing alone: what is refused now is about what was dropped. */
+/* The stage of writing alone. */
 struct rewriting {
 	struct cassandra_store *store;
 	struct cassandra_program *program;
@@ -486,7 +529,7 @@ static void rewritten(void *arg, struct client_answer *a)
 {
 	struct rewriting *w = arg;
 	w->under_way--;
-	if (a->error.code == SM_INVALID || a->error.code == SM_SYNTAX)
+	if (was_dropped(a))
 		cassandra__notice(w->store, "%s: a write of a batch that was cut short is left out: %s", w->store->shown, a->error.text);
 	else if (a->error.code && !w->err) {
 		w->err = a->error.code;

@@ -47,7 +47,8 @@ struct cassandra_program {
 };
 void cassandra__program_init(struct cassandra_program *program);
 void cassandra__program_done(struct cassandra_program *program);
-/* Errors: SM_INVALID (a key that is null), SM_UNSUPPORTED (counters and others in one batch), SM_TOO_LARGE, SM_NO_MEMORY. */
+/* Errors: SM_INVALID (a key that is null or, of one column, empty; a value that is none of its column's type), SM_UNSUPPORTED (counters
+ * and others in one batch), SM_TOO_LARGE (a statement; CLIENT_STATEMENTS_MAX), SM_NO_MEMORY. */
 SM_MUST_CHECK enum sm_err cassandra__program_add(struct cassandra_program *program, struct client *client, const struct store_batch *batch);
 /* The entries from *at on as they lie in the journal, up to bytes_max and one more: each [i64 token][u32 number of the text within the
  * chunk] [u32 size][text], where the number is new, [u32 size][u16 count][value]... false: there is none left. */
@@ -80,9 +81,10 @@ void cassandra__table_name(const struct store_table *table, struct arena *arena,
 
 struct cassandra_job {
 	uint64_t epoch;
-	uint32_t batches; /* attempts of this epoch */
-	bool broken;      /* a commit's end is not known: only a new epoch helps */
-	bool busy;        /* a commit is under way */
+	int64_t committed; /* the last batch that was decided; -1: none */
+	uint32_t batches;  /* attempts of this epoch */
+	bool broken;       /* a commit's end is not known: only a new epoch helps */
+	bool busy;         /* a commit is under way */
 };
 struct cassandra_change_task;
 struct cassandra_store {
@@ -118,7 +120,8 @@ uint32_t cassandra__replication(struct cassandra_store *s); /* of our own keyspa
 
 /* cassandra_commit.c */
 void cassandra__apply(struct sm_store *store, const struct store_batch *batch, void (*done)(void *arg, enum sm_err err), void *arg);
-/* Write what the entries say, all of them; repeatable ones only. Blocks. */
+/* Write what the entries say, all of them, but for what is about tables or columns that are no longer there; repeatable ones only. Blocks.
+ * Errors: SM_INVALID (the server refuses a statement for another reason), those of requests. */
 SM_MUST_CHECK enum sm_err cassandra__replay(struct cassandra_store *s, struct cassandra_program *program, struct sm_error *reterr);
 #define CASSANDRA_INSERT_CHUNK "INSERT INTO smack_system.store_journal (job, number, chunk, data) VALUES (?, ?, ?, ?) USING TIMESTAMP ?"
 #define CASSANDRA_DELETE_CHUNKS "DELETE FROM smack_system.store_journal USING TIMESTAMP ? WHERE job = ? AND number = ?"

@@ -54,11 +54,8 @@ static enum sm_err ask(struct cassandra_store *s, const char *text, uint16_t con
 		       struct client_answer *a, struct sm_error *reterr)
 {
 	*a = (struct client_answer){0};
-	const struct client_request request = {.statement = client__statement(s->client, text),
-					       .values = values,
-					       .value_count = count,
-					       .consistency = consistency,
-					       .idempotent = true};
+	const struct client_request request = {
+		.text = text, .prepare = true, .values = values, .value_count = count, .consistency = consistency, .idempotent = true};
 	enum sm_err err = client__ask_wait(s->client, &request, a);
 	if (err && reterr)
 		*reterr = a->error;
@@ -108,25 +105,6 @@ static enum sm_err read_journal(struct cassandra_store *s, const char *job, int6
 	return err;
 }
 
-static enum sm_err finish_batch(struct cassandra_store *s, const char *job, int64_t batch, uint32_t chunks, struct sm_error *reterr)
-{
-	struct cassandra_program program;
-	uint32_t found;
-	cassandra__program_init(&program);
-	enum sm_err err = read_journal(s, job, batch, &program, &found, reterr);
-	if (!err && found != chunks)
-		err = sm_fail(
-			reterr, SM_CORRUPT,
-			"%s: the last batch of %s was decided with %u rows of smack_system.store_journal, and %u are there: its rest is "
-			"lost. Put the keyspace smack_system back from a backup, or delete the job's row of smack_system.store_job and "
-			"its rows of stream_offset, stream_state and stream_claim, which counts everything anew",
-			s->shown, job, chunks, found);
-	if (!err)
-		err = cassandra__replay(s, &program, reterr);
-	cassandra__program_done(&program);
-	return err;
-}
-
 /* ---- epochs ---- */
 
 struct job_row {
@@ -160,6 +138,37 @@ static enum sm_err read_job(struct cassandra_store *s, const char *job, struct j
 	return err;
 }
 
+/* Not all of the journal is there. An old instance that writes the batch at this moment deletes it too, but notes before that the batch is
+ * applied: where that is not noted, it is lost. */
+static enum sm_err rest_is_gone(struct cassandra_store *s, const char *job, const struct job_row *row, uint32_t found,
+				struct sm_error *reterr)
+{
+	struct job_row now;
+	long long id = (long long)row->committed;
+	enum sm_err err = read_job(s, job, &now, reterr);
+	if (err || now.applied == row->committed)
+		return err;
+	return sm_fail(
+		reterr, SM_CORRUPT,
+		"%.80s: the last batch of %s was decided with %d rows of smack_system.store_journal, and %u are there. Put smack_system "
+		"back from a backup; or UPDATE smack_system.store_job USING TIMESTAMP %lld SET applied = %lld WHERE job = '%s', then "
+		"delete "
+		"the job's rows of stream_offset, stream_state, stream_claim: it counts everything anew",
+		s->shown, job, row->chunks, found, id, id, job);
+}
+
+static enum sm_err finish_batch(struct cassandra_store *s, const char *job, const struct job_row *row, struct sm_error *reterr)
+{
+	struct cassandra_program program;
+	uint32_t found;
+	cassandra__program_init(&program);
+	enum sm_err err = read_journal(s, job, row->committed, &program, &found, reterr);
+	if (!err)
+		err = found == (uint32_t)row->chunks ? cassandra__replay(s, &program, reterr) : rest_is_gone(s, job, row, found, reterr);
+	cassandra__program_done(&program);
+	return err;
+}
+
 /* *ret_raised false: another was quicker, or it is not known: look again. */
 static enum sm_err raise_epoch(struct cassandra_store *s, const char *job, const struct job_row *row, bool *ret_raised,
 			       struct sm_error *reterr)
@@ -169,15 +178,14 @@ static enum sm_err raise_epoch(struct cassandra_store *s, const char *job, const
 	be64_put(next, row->epoch < 0 ? 1 : (uint64_t)row->epoch + 1);
 	be64_put(now, (uint64_t)row->epoch);
 	const struct store_cell first[] = {text_cell(job), {next, 8}};
-	const struct store_cell later[] = {{next, 8}, text_cell(job), {now, 8}};
-	bool fresh = row->epoch < 0;
-	const struct client_request request = {
-		.statement = client__statement(s->client,
-					       fresh ? "INSERT INTO smack_system.store_job (job, epoch) VALUES (?, ?) IF NOT EXISTS"
-						     : "UPDATE smack_system.store_job SET epoch = ? WHERE job = ? IF epoch = ?"),
-		.values = fresh ? first : later,
-		.value_count = fresh ? 2 : 3,
-		.consistency = CLIENT_CONSISTENCY};
+	const struct store_cell later[] = {{next, 8}, text_cell(job), {now, row->epoch < 0 ? -1 : 8}};
+	bool fresh = !row->there;
+	const struct client_request request = {.text = fresh ? "INSERT INTO smack_system.store_job (job, epoch) VALUES (?, ?) IF NOT EXISTS"
+							     : "UPDATE smack_system.store_job SET epoch = ? WHERE job = ? IF epoch = ?",
+					       .prepare = true,
+					       .values = fresh ? first : later,
+					       .value_count = fresh ? 2 : 3,
+					       .consistency = CLIENT_CONSISTENCY};
 	enum sm_err err = client__ask_wait(s->client, &request, &a);
 	struct byte_reader in = byte_reader(a.rows);
 	struct store_cell applied = err ? cql__null() : client__value(&in);
@@ -191,7 +199,7 @@ static enum sm_err raise_epoch(struct cassandra_store *s, const char *job, const
 }
 
 /* Finish what the instances before have decided, and forget the rest of theirs. */
-static enum sm_err recover_job(struct cassandra_store *s, const char *job, uint64_t epoch, struct sm_error *reterr)
+static enum sm_err recover_job(struct cassandra_store *s, const char *job, uint64_t epoch, int64_t *ret_committed, struct sm_error *reterr)
 {
 	struct job_row row;
 	enum sm_err err = read_job(s, job, &row, reterr);
@@ -203,17 +211,18 @@ static enum sm_err recover_job(struct cassandra_store *s, const char *job, uint6
 	be64_put(id, (uint64_t)row.committed);
 	be64_put(before, (epoch << 32) - 1); /* the write time of everything that older epochs can have in the journal is less */
 	if (row.committed > 0 && row.applied != row.committed) {
-		if ((err = finish_batch(s, job, row.committed, (uint32_t)row.chunks, reterr)))
+		if ((err = finish_batch(s, job, &row, reterr)))
 			return err;
 		const struct store_cell values[] = {{id, 8}, {id, 8}, text_cell(job)};
 		if ((err = run(s, CASSANDRA_SET_APPLIED, values, 3, reterr)))
 			return err;
 	}
+	*ret_committed = row.committed;
 	const struct store_cell values[] = {{before, 8}, text_cell(job)};
 	return run(s, "DELETE FROM smack_system.store_journal USING TIMESTAMP ? WHERE job = ?", values, 2, reterr);
 }
 
-static enum sm_err note_epoch(struct cassandra_store *s, const char *name, uint64_t epoch, struct sm_error *reterr)
+static enum sm_err note_epoch(struct cassandra_store *s, const char *name, uint64_t epoch, int64_t committed, struct sm_error *reterr)
 {
 	enum sm_err err = SM_OK;
 	pthread_mutex_lock(&s->lock);
@@ -223,7 +232,7 @@ static enum sm_err note_epoch(struct cassandra_store *s, const char *name, uint6
 	if (job && fresh)
 		err = map_put(&s->jobs, bytes_str(name), job, NULL);
 	if (!err)
-		*job = (struct cassandra_job){.epoch = epoch};
+		*job = (struct cassandra_job){.epoch = epoch, .committed = committed};
 	else
 		free(fresh);
 	pthread_mutex_unlock(&s->lock);
@@ -254,9 +263,10 @@ enum sm_err cassandra__job_epoch(struct sm_store *store, const char *job, uint64
 				       CASSANDRA_COMMIT_MS / 1000);
 	}
 	uint64_t epoch = row.epoch < 0 ? 1 : (uint64_t)row.epoch + 1;
-	enum sm_err err = recover_job(s, job, epoch, reterr);
+	int64_t committed = -1;
+	enum sm_err err = recover_job(s, job, epoch, &committed, reterr);
 	if (!err)
-		err = note_epoch(s, job, epoch, reterr);
+		err = note_epoch(s, job, epoch, committed, reterr);
 	if (!err)
 		*ret_epoch = epoch;
 	return err;
@@ -300,6 +310,10 @@ enum sm_err cassandra__recover_batches(struct cassandra_store *s, struct sm_erro
 			continue;
 		memcpy(uuid.bytes, id.data, 16);
 		err = recover_batch(s, &uuid, be32_get(chunks.data), reterr);
+		if (err == SM_INVALID) { /* it stays there; nothing else waits for it */
+			cassandra__notice(s, "%s: a batch of smack_system.store_batch cannot be written: %s", s->shown, reterr->text);
+			err = SM_OK;
+		}
 	}
 	client__answer_done(&a);
 	return err;

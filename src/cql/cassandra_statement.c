@@ -86,7 +86,7 @@ static enum sm_err end_entry(struct making *k, size_t at)
 		return SM_NO_MEMORY;
 	int32_t statement = client__statement(k->client, (const char *)buf_bytes(&k->text).data);
 	if (statement < 0)
-		return SM_FULL;
+		return SM_TOO_LARGE;
 	buf_be32(&p->bytes, (uint32_t)statement);
 	buf_be16(&p->bytes, (uint16_t)k->count);
 	buf_append_bytes(&p->bytes, buf_bytes(&k->values));
@@ -298,13 +298,36 @@ static enum sm_err delete_range(struct making *k)
 	return SM_OK;
 }
 
+/* What Cassandra would refuse is refused before it is in a journal, and in a batch with others that it would take. */
+static enum sm_err check_values(const struct making *k)
+{
+	const struct store_table *t = k->m->table;
+	for (uint16_t i = 0; i < key_count(k); i++)
+		if (key(k, i).size < 0 || !store_value_ok(&t->columns[i].type, key(k, i)))
+			return SM_INVALID;
+	if (t->partition_key_count == 1 && key(k, 0).size == 0)
+		return SM_INVALID; /* "Key may not be empty" */
+	for (uint16_t i = t->partition_key_count; i < key_count(k); i++)
+		if (key(k, i).size == 0 && store_type_fixed_size(&t->columns[i].type) > 0)
+			return SM_INVALID; /* "Invalid empty value for clustering column" */
+	for (uint16_t i = 0; i < key_count(k); i++)
+		if (key(k, i).size > STORE_KEY_BYTES_MAX)
+			return SM_TOO_LARGE;
+	for (uint32_t i = 0; i < k->m->cell_count; i++) {
+		const struct store_assignment *a = &k->m->cells[i];
+		if (a->how == STORE_ASSIGN && a->value.size >= 0 && !store_value_ok(&a->column->type, a->value))
+			return SM_INVALID;
+	}
+	return SM_OK;
+}
+
 static enum sm_err add(struct making *k)
 {
 	size_t at;
 	const struct store_table *t = k->m->table;
-	for (uint16_t i = 0; i < key_count(k); i++)
-		if (key(k, i).size < 0)
-			return SM_INVALID;
+	enum sm_err err = check_values(k);
+	if (err)
+		return err;
 	k->counters = t->column_count > t->partition_key_count + t->clustering_count &&
 		      t->columns[t->partition_key_count + t->clustering_count].type.id == STORE_COUNTER;
 	if (k->counters)
@@ -313,8 +336,7 @@ static enum sm_err add(struct making *k)
 		return delete_range(k);
 	if (k->m->kind == STORE_UPSERT_UPDATE && !k->m->cell_count)
 		return SM_OK;
-	enum sm_err err = begin_entry(k, &at);
-	if (err)
+	if ((err = begin_entry(k, &at)))
 		return err;
 	switch (k->m->kind) {
 	case STORE_UPSERT_INSERT: err = insert(k); break;
@@ -404,7 +426,7 @@ static enum sm_err read_entry(struct cassandra_program *p, struct client *client
 		known[*known_count] = client__statement(client, copy);
 		free(copy);
 		if (known[(*known_count)++] < 0)
-			return SM_FULL;
+			return SM_TOO_LARGE;
 	}
 	uint32_t size = reader_be32(in);
 	const uint8_t *values = reader_take(in, size);
