@@ -190,6 +190,7 @@ static unsigned look(struct cassandra_store *s, unsigned stale)
 static void *keep(void *arg)
 {
 	struct cassandra_store *s = arg;
+	uint64_t resolve_ns = 0;
 	pthread_mutex_lock(&s->lock);
 	while (!s->closing || s->changes) {
 		unsigned stale = s->stale;
@@ -211,6 +212,13 @@ static void *keep(void *arg)
 		}
 		if (s->closing && !s->changes)
 			break;
+		if (!client__answers(s->client) && clock_monotonic_ns(&clock_system) > resolve_ns) { /* the hosts may have moved */
+			pthread_mutex_unlock(&s->lock);
+			client__points_resolve(s->client);
+			resolve_ns = clock_monotonic_ns(&clock_system) + KEEPER_MS * 1000000ull;
+			pthread_mutex_lock(&s->lock);
+			continue;
+		}
 		struct timespec until;
 		clock_gettime(CLOCK_MONOTONIC, &until);
 		until.tv_sec += KEEPER_MS / 1000;

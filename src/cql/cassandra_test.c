@@ -1,4 +1,5 @@
 /* The engine on a real Cassandra: schema, writes and reads as the store's table has them. */
+#include "cql/cassandra_internal.h"
 #include "cql/cassandra_testing.h"
 
 static void addresses_are_checked(void **state)
@@ -224,6 +225,45 @@ static void what_cannot_be_is_refused(void **state)
 	assert_int_equal(x->store->ops->checkpoint(x->store, "/nowhere", &error), SM_UNSUPPORTED);
 }
 
+/* Only one of the names is known. */
+static void a_name_that_is_not_known_keeps_nobody_waiting(void **state)
+{
+	struct peer *x = *state;
+	struct sm_store *store;
+	struct sm_error error;
+	char address[300], unknown[80];
+	memset(unknown, 'x', sizeof unknown); /* longer than a label can be: nobody is asked */
+	unknown[sizeof unknown - 1] = 0;
+	snprintf(address, sizeof address, "cassandra://%s,%s", unknown, x->address + strlen("cassandra://"));
+	if (peer_try(x, address, &store, &error))
+		fail_msg("%s", error.text);
+	assert_int_equal(store->ops->close(store, &error), SM_OK);
+	snprintf(address, sizeof address, "cassandra://%s", unknown);
+	assert_int_equal(peer_try(x, address, &store, &error), SM_INVALID);
+	assert_non_null(strstr(error.text, unknown));
+}
+
+static void more_statements_than_are_kept_are_run_as_text(void **state)
+{
+	struct peer *x = *state;
+	struct client *client = ((struct cassandra_store *)x->store)->client;
+	char text[60] = "SELECT";
+	struct sm_error error;
+	uint64_t epoch;
+	run_cql(x, "CREATE TABLE f (k int PRIMARY KEY, a int, b int)");
+	run_cql(x, "INSERT INTO f (k, a) VALUES (1, 2)");
+	for (int i = 0; client__statement(client, text) >= 0; i++)
+		snprintf(text, sizeof text, "SELECT %d", i);
+	assert_non_null(strstr(x->notices, "20000 different statements"));
+	run_cql(x, "INSERT INTO f (k, a) VALUES (2, 3)");
+	assert_string_equal(rows_of(x, "SELECT b, a FROM f WHERE k = 2"), "null,3|");
+	assert_string_equal(rows_of(x, "SELECT count(*) FROM f"), "2|");
+	assert_int_equal(x->store->ops->job_epoch(x->store, x->keyspace, &epoch, &error), SM_OK);
+	struct many m = many_begin(x);
+	assert_int_equal(put_many(x, &m, 1, 1, "a", 1, NULL, 0), SM_TOO_LARGE);
+	x->store->ops->schema_release(x->store, m.schema);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -234,6 +274,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(scans_have_pages_and_go_on_behind_a_row, peer_begin, peer_end),
 		cmocka_unit_test_setup_teardown(slices_of_a_partition, peer_begin, peer_end),
 		cmocka_unit_test_setup_teardown(what_cannot_be_is_refused, peer_begin, peer_end),
+		cmocka_unit_test_setup_teardown(a_name_that_is_not_known_keeps_nobody_waiting, peer_begin, peer_end),
+		cmocka_unit_test_setup_teardown(more_statements_than_are_kept_are_run_as_text, peer_begin, peer_end),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -43,7 +43,7 @@ struct client_options {
 	void (*notice)(void *arg, const char *text); /* no host answers; one answers again */
 	void *arg;
 };
-/* Starts connecting; does not wait. Errors: SM_INVALID (a host's name is not known), SM_NO_MEMORY, SM_IO. */
+/* Starts connecting; waits for names only. Errors: SM_INVALID (no host's name is known), SM_NO_MEMORY, SM_IO. */
 SM_MUST_CHECK enum sm_err client__new(const struct client_options *options, struct client **ret_client, struct sm_error *reterr);
 /* Requests under way are answered with SM_CLOSED. NULL is allowed. */
 void client__free(struct client *client);
@@ -120,6 +120,8 @@ const char *client__code_name(uint32_t code); /* "UNAVAILABLE" */
 
 /* ---- hosts (client_topology.c) ---- */
 
+/* Look the configured names up again. Blocks, perhaps for many seconds. */
+void client__points_resolve(struct client *client);
 /* Ask the control host who the others are, and what they have of the ring. Blocks. Errors: those of requests. */
 SM_MUST_CHECK enum sm_err client__topology_refresh(struct client *client, struct sm_error *reterr);
 /* All hosts that we are connected to have the same schema. Blocks for one look. */

@@ -98,7 +98,7 @@ struct client_link {
 struct client_host {
 	char name[80]; /* "127.0.0.1:9042" */
 	struct sockaddr_storage address;
-	socklen_t address_size;
+	socklen_t address_size; /* 0: the name in the configuration is not known */
 	char dc[128];
 	bool point, known; /* the configuration names it; the cluster does */
 	_Atomic bool up;   /* it is connected */
@@ -140,6 +140,8 @@ struct client_topology {
 };
 /* Take it over: on the client's thread. */
 void client__topology_take(struct client *client, struct client_topology *topology);
+/* The configured name's new address, if there is one and no connection: on the client's thread, under the lock. */
+void client__point_take(struct client *client, uint32_t point);
 SM_MUST_CHECK enum sm_err client__resolve(const char *host, uint16_t port, struct sockaddr_storage *ret_address, socklen_t *ret_size,
 					  char name[80], struct sm_error *reterr);
 
@@ -164,7 +166,11 @@ struct client {
 	char **statement_texts;           /* CLIENT_STATEMENTS_MAX; those that are there do not change */
 	_Atomic uint32_t statement_count;
 
-	_Atomic bool ending, away, was_there;
+	bool resolved; /* the next two are new */
+	struct sockaddr_storage point_addresses[CLIENT_POINTS_MAX];
+	socklen_t point_address_sizes[CLIENT_POINTS_MAX]; /* 0: the name is not known */
+
+	_Atomic bool ending, away, was_there, full_told;
 	_Atomic uint32_t local_hosts;
 
 	struct client_host *hosts[CLIENT_HOSTS_MAX]; /* they only become more, under the lock; name, up: any thread */

@@ -664,7 +664,7 @@ void client__link_look(struct client_link *l, uint64_t now)
 	struct client_host *h = client__host_of(l);
 	switch (l->state) {
 	case LINK_DOWN:
-		if ((h->point || h->known) && now >= l->next_try_ns)
+		if ((h->point || h->known) && h->address_size && now >= l->next_try_ns)
 			client__link_connect(l);
 		break;
 	case LINK_CONNECTING:

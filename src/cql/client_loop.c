@@ -236,6 +236,9 @@ static void take_inbox(struct client *c)
 	c->inbox = NULL;
 	c->inbox_end = &c->inbox;
 	c->topology = NULL;
+	for (uint32_t i = 0; c->resolved && i < c->target.point_count; i++)
+		client__point_take(c, i);
+	c->resolved = false;
 	pthread_mutex_unlock(&c->lock);
 	if (topology)
 		client__topology_take(c, topology);
@@ -256,7 +259,7 @@ static int rest_ms(const struct client *c, uint64_t now)
 		const struct client_host *h = c->hosts[i];
 		if (h->link.state == LINK_READY ? h->link.busy != 0 : h->link.state != LINK_DOWN)
 			return LOOK_MS;
-		if (h->link.state == LINK_DOWN && (h->point || h->known)) {
+		if (h->link.state == LINK_DOWN && (h->point || h->known) && h->address_size) {
 			uint64_t left = h->link.next_try_ns > now ? (h->link.next_try_ns - now) / MS : 0;
 			rest = left < rest ? left : rest;
 		}
@@ -455,7 +458,17 @@ int32_t client__statement(struct client *c, const char *text)
 			free(copy);
 		}
 	}
+	bool full = !number && count >= CLIENT_STATEMENTS_MAX;
 	pthread_mutex_unlock(&c->lock);
+	if (full && !atomic_exchange(&c->full_told, true)) {
+		char told[200];
+		snprintf(
+			told, sizeof told,
+			"has been given %d different statements, as many as are kept prepared: other reads go on as text, other writes are "
+			"refused",
+			CLIENT_STATEMENTS_MAX);
+		notice(c, told);
+	}
 	return (int32_t)number - 1;
 }
 
@@ -543,8 +556,11 @@ enum sm_err client__problem(struct client *c, char *out, size_t size)
 	return err;
 }
 
+/* One name that is known is enough: the others may be so later. */
 static enum sm_err add_points(struct client *c, struct sm_error *reterr)
 {
+	enum sm_err first = SM_OK;
+	uint32_t found = 0;
 	for (uint32_t i = 0; i < c->target.point_count; i++) {
 		struct client_host *h = calloc(1, sizeof *h);
 		if (!h)
@@ -552,12 +568,20 @@ static enum sm_err add_points(struct client *c, struct sm_error *reterr)
 		c->hosts[c->host_count] = h;
 		h->point = true;
 		client__link_init(c, c->host_count++);
+		struct sm_error error;
 		enum sm_err err = client__resolve(c->target.points[i].host, c->target.points[i].port, &h->address, &h->address_size,
-						  h->name, reterr);
-		if (err)
-			return err;
+						  h->name, &error);
+		if (err) {
+			snprintf(h->name, sizeof h->name, "%.70s:%u", c->target.points[i].host, c->target.points[i].port);
+			snprintf(h->problem, sizeof h->problem, "%.299s", error.text);
+			h->problem_err = err;
+			if (!first && reterr)
+				*reterr = error;
+			first = first ? first : err;
+		}
+		found += !err;
 	}
-	return SM_OK;
+	return found ? SM_OK : first;
 }
 
 static enum sm_err start(struct client *c, struct sm_error *reterr)

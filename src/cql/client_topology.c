@@ -41,6 +41,34 @@ enum sm_err client__resolve(const char *host, uint16_t port, struct sockaddr_sto
 	return SM_OK;
 }
 
+void client__points_resolve(struct client *c)
+{
+	struct sockaddr_storage addresses[CLIENT_POINTS_MAX] = {0};
+	socklen_t sizes[CLIENT_POINTS_MAX] = {0};
+	char name[80];
+	for (uint32_t i = 0; i < c->target.point_count; i++)
+		if (client__resolve(c->target.points[i].host, c->target.points[i].port, &addresses[i], &sizes[i], name, NULL))
+			sizes[i] = 0;
+	pthread_mutex_lock(&c->lock);
+	memcpy(c->point_addresses, addresses, sizeof addresses);
+	memcpy(c->point_address_sizes, sizes, sizeof sizes);
+	c->resolved = true;
+	pthread_mutex_unlock(&c->lock);
+	/* the client's thread takes it with its next look */
+}
+
+void client__point_take(struct client *c, uint32_t point)
+{
+	struct client_host *h = c->hosts[point];
+	if (h->link.state != LINK_DOWN || !c->point_address_sizes[point] ||
+	    (h->address_size == c->point_address_sizes[point] && memcmp(&h->address, &c->point_addresses[point], sizeof h->address) == 0))
+		return;
+	h->address = c->point_addresses[point];
+	h->address_size = c->point_address_sizes[point];
+	h->link.next_try_ns = 0;
+	name_host(&h->address, h->name);
+}
+
 /* Of an inet value and a port; false: it is none that can be connected to. */
 static bool address_of(struct store_cell inet, uint16_t port, struct client_found *f)
 {
@@ -240,25 +268,49 @@ static int by_token(const void *a, const void *b)
 	return (x->token > y->token) - (x->token < y->token);
 }
 
+/* The number of a host that has left the cluster, when there is no room for more. -1: none. */
+static int32_t left_host(const struct client *c, const struct client_topology *t)
+{
+	for (uint32_t i = 0; i < c->host_count; i++) {
+		bool there = c->hosts[i]->point || c->hosts[i]->link.state != LINK_DOWN;
+		for (uint32_t k = 0; k < t->count && !there; k++)
+			there = strcmp(c->hosts[i]->name, t->hosts[k].name) == 0;
+		if (!there)
+			return (int32_t)i;
+	}
+	return -1;
+}
+
+static void set_host(struct client_host *h, const struct client_found *f)
+{
+	memcpy(h->name, f->name, sizeof h->name);
+	h->address = f->address;
+	h->address_size = f->address_size;
+	h->problem[0] = 0;
+	h->link.version = CQL_VERSION_HIGHEST;
+	h->link.next_try_ns = h->link.backoff_ms = 0;
+}
+
 /* The host's number; a new one where it is not known. -1: no room. */
-static int32_t host_of(struct client *c, const struct client_found *f)
+static int32_t host_of(struct client *c, const struct client_topology *t, const struct client_found *f)
 {
 	if (f->self)
 		return c->control ? (int32_t)c->control->host : -1;
 	for (uint32_t i = 0; i < c->host_count; i++)
 		if (strcmp(c->hosts[i]->name, f->name) == 0)
 			return (int32_t)i;
-	struct client_host *h = c->host_count < CLIENT_HOSTS_MAX ? calloc(1, sizeof *h) : NULL;
+	int32_t number = c->host_count < CLIENT_HOSTS_MAX ? (int32_t)c->host_count : left_host(c, t);
+	struct client_host *h = number == (int32_t)c->host_count ? calloc(1, sizeof *h) : number >= 0 ? c->hosts[number] : NULL;
 	if (!h)
 		return -1;
-	memcpy(h->name, f->name, sizeof h->name);
-	h->address = f->address;
-	h->address_size = f->address_size;
 	pthread_mutex_lock(&c->lock);
-	c->hosts[c->host_count] = h;
-	client__link_init(c, c->host_count++);
+	if (number == (int32_t)c->host_count) {
+		c->hosts[number] = h;
+		client__link_init(c, c->host_count++);
+	}
+	set_host(h, f);
 	pthread_mutex_unlock(&c->lock);
-	return (int32_t)c->host_count - 1;
+	return number;
 }
 
 static void make_ring(struct client *c, const struct client_topology *t, const int32_t *hosts)
@@ -284,7 +336,7 @@ void client__topology_take(struct client *c, struct client_topology *t)
 	for (uint32_t i = 0; i < c->host_count; i++)
 		c->hosts[i]->known = false;
 	for (uint32_t i = 0; i < t->count; i++) {
-		if ((hosts[i] = host_of(c, &t->hosts[i])) < 0)
+		if ((hosts[i] = host_of(c, t, &t->hosts[i])) < 0)
 			continue;
 		struct client_host *h = c->hosts[hosts[i]];
 		h->known = true;
