@@ -24,6 +24,42 @@ static bool percent_decode(char *text)
 	return true;
 }
 
+bool address_point(const char *at, size_t size, uint16_t port_default, char host[256], uint16_t *ret_port)
+{
+	const char *start = at, *end = at + size, *colon;
+	size_t host_size;
+	long port = port_default;
+	if (size && *at == '[') { /* an IPv6 address */
+		const char *bracket = memchr(at, ']', size);
+		if (!bracket || (bracket + 1 < end && bracket[1] != ':'))
+			return false;
+		start = at + 1;
+		host_size = (size_t)(bracket - start);
+		colon = bracket + 1 < end ? bracket + 1 : NULL;
+	} else {
+		colon = memchr(at, ':', size);
+		host_size = colon ? (size_t)(colon - at) : size;
+	}
+	if (!host_size || host_size > 255)
+		return false;
+	for (size_t i = 0; i < host_size; i++)
+		if (!isalnum((unsigned char)start[i]) && !strchr(start != at ? ":." : "-._", start[i]))
+			return false;
+	if (colon) {
+		size_t digits = (size_t)(end - colon - 1);
+		for (const char *c = colon + 1; c < end; c++)
+			if (!isdigit((unsigned char)*c))
+				return false;
+		port = digits >= 1 && digits <= 5 ? atol(colon + 1) : 0;
+	}
+	if (port < 1 || port > 65535)
+		return false;
+	memcpy(host, start, host_size);
+	host[host_size] = 0;
+	*ret_port = (uint16_t)port;
+	return true;
+}
+
 enum sm_err address_settings(const char *query, address_take take, void *arg, struct sm_error *reterr)
 {
 	size_t size = strlen(query);

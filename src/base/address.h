@@ -4,7 +4,13 @@
 #define BASE_ADDRESS_H
 
 #include <smack/error.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+
+/* HOST:PORT, where an IPv6 address stands in brackets; host is written without them. port_default: of one without a port; 0: it must have
+ * one. false: it is none. */
+bool address_point(const char *at, size_t size, uint16_t port_default, char host[256], uint16_t *ret_port);
 
 /* Each setting of a query, "name=value&name=value" with %XX for a byte of a value, in turn; empty ones are passed over. The copies are
  * wiped. Errors: SM_INVALID (a setting that is none, named), SM_NO_MEMORY, those of take. */

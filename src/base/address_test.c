@@ -42,6 +42,34 @@ static void settings_are_taken_in_turn(void **state)
 	}
 }
 
+static void points_are_hosts_and_ports(void **state)
+{
+	char host[256], name[300];
+	uint16_t port;
+	const struct {
+		const char *text, *host;
+		uint16_t port_default, port;
+	} good[] = {{"db-1.example:9043", "db-1.example", 0, 9043},
+		    {"a", "a", 9042, 9042},
+		    {"[::1]:7000", "::1", 0, 7000},
+		    {"[fe80::1]", "fe80::1", 9042, 9042},
+		    {"127.0.0.1:65535", "127.0.0.1", 1, 65535}};
+	for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+		assert_true(address_point(good[i].text, strlen(good[i].text), good[i].port_default, host, &port));
+		assert_string_equal(host, good[i].host);
+		assert_int_equal(port, good[i].port);
+	}
+	const char *const bad[] = {"",      ":1",    "a:",   "a:0",  "a:65536",  "a:x",      "a:000001",
+				   "a b:1", "a:1:2", "[::1", "[]:1", "[::1]x:1", "[a.b-c]:1"};
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+		if (address_point(bad[i], strlen(bad[i]), 9042, host, &port))
+			fail_msg("'%s' is taken", bad[i]);
+	assert_false(address_point("a", 1, 0, host, &port));
+	memset(name, 'n', sizeof name);
+	assert_false(address_point(name, 256, 1, host, &port));
+	assert_true(address_point(name, 255, 1, host, &port));
+}
+
 static void a_password_is_the_first_line_of_a_file_of_ones_own(void **state)
 {
 	char path[] = "/tmp/smack-address-XXXXXX", out[16];
@@ -65,6 +93,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(settings_are_taken_in_turn),
+		cmocka_unit_test(points_are_hosts_and_ports),
 		cmocka_unit_test(a_password_is_the_first_line_of_a_file_of_ones_own),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -46,6 +46,7 @@ struct commit {
 	enum sm_err err;
 	bool maybe;
 	char why[300];
+	sem_t *replayed; /* not NULL: the stage of writing alone, of a program that another has; who waits has this too */
 };
 
 void cassandra__batch_name(const struct uuid *id, char out[64])
@@ -231,6 +232,8 @@ static void written(void *arg, struct client_answer *a)
 	if (was_dropped(a)) {
 		c->left_out = true;
 		snprintf(c->why, sizeof c->why, "%.299s", a->error.text);
+		if (c->replayed)
+			cassandra__notice(c->store, "%s: a write of a batch that was cut short is left out: %s", c->store->shown, c->why);
 	} else if (a->error.code) {
 		failed(c, a);
 	}
@@ -308,7 +311,7 @@ static void advance(struct commit *c)
 		}
 	} else if (c->stage == STAGE_WRITE) {
 		write_entries(c);
-		if (!c->err && !c->under_way && c->next == c->program.count) {
+		if (!c->err && !c->under_way && c->next == c->program.count && !c->replayed) {
 			c->stage = STAGE_APPLIED;
 			set_applied(c);
 		}
@@ -333,6 +336,10 @@ static void step(struct commit *c)
 	c->pumping = false;
 	if (c->under_way)
 		return;
+	if (c->replayed) {
+		sem_post(c->replayed);
+		return;
+	}
 	if (c->stage == STAGE_CLEAN && c->err) { /* all is written: that the marks are not is the next epoch's business */
 		c->err = SM_OK;
 		c->maybe = false;
@@ -500,85 +507,21 @@ void cassandra__apply(struct sm_store *store, const struct store_batch *batch, v
 
 /* ---- once more ---- */
 
-struct replay {
-	sem_t done;
-	enum sm_err err;
-};
-
-static void replayed(void *arg, enum sm_err err)
-{
-	struct replay *r = arg;
-	r->err = err;
-	sem_post(&r->done);
-}
-
-/* The stage of writing alone. */
-struct rewriting {
-	struct cassandra_store *store;
-	struct cassandra_program *program;
-	uint32_t next, under_way;
-	bool pumping;
-	enum sm_err err;
-	struct sm_error error;
-	struct replay *replay;
-};
-
-static void rewrite(struct rewriting *w);
-
-static void rewritten(void *arg, struct client_answer *a)
-{
-	struct rewriting *w = arg;
-	w->under_way--;
-	if (was_dropped(a))
-		cassandra__notice(w->store, "%s: a write of a batch that was cut short is left out: %s", w->store->shown, a->error.text);
-	else if (a->error.code && !w->err) {
-		w->err = a->error.code;
-		w->error = a->error;
-	}
-	rewrite(w);
-}
-
-static void rewrite(struct rewriting *w)
-{
-	if (w->pumping)
-		return;
-	w->pumping = true;
-	while (!w->err && w->under_way < CASSANDRA_WINDOW && w->next < w->program->count) {
-		const struct cassandra_entry *e = &w->program->entries[w->next++];
-		w->under_way++;
-		client__execute(w->store->client, bytes_of(w->program->bytes.data + w->program->bytes.start + e->at + 4, e->size - 4),
-				&(struct client_request){.statement = e->statement,
-							 .consistency = CLIENT_CONSISTENCY,
-							 .idempotent = true,
-							 .routed = true,
-							 .token = e->token},
-				rewritten, w);
-	}
-	w->pumping = false;
-	if (!w->under_way)
-		replayed(w->replay, w->err);
-}
-
-static void begin_rewrite(void *arg, struct client_answer *a)
-{
-	struct rewriting *w = arg;
-	if (a->error.code) {
-		w->err = a->error.code;
-		w->error = a->error;
-	}
-	rewrite(w);
-}
-
 enum sm_err cassandra__replay(struct cassandra_store *s, struct cassandra_program *program, struct sm_error *reterr)
 {
-	struct replay r = {0};
-	struct rewriting w = {.store = s, .program = program, .replay = &r};
-	sem_init(&r.done, 0, 0);
-	client__later(s->client, begin_rewrite, &w);
-	while (sem_wait(&r.done))
+	sem_t replayed;
+	struct commit *c = calloc(1, sizeof *c);
+	if (!c)
+		return sm_fail(reterr, SM_NO_MEMORY, "no memory");
+	sem_init(&replayed, 0, 0);
+	*c = (struct commit){.store = s, .program = *program, .stage = STAGE_WRITE, .replayed = &replayed};
+	client__later(s->client, begin, c);
+	while (sem_wait(&replayed))
 		; /* a signal came between */
-	sem_destroy(&r.done);
-	if (r.err && reterr)
-		*reterr = w.error;
-	return r.err;
+	sem_destroy(&replayed);
+	enum sm_err err = c->err;
+	if (err)
+		sm_fail(reterr, err, "%s", *c->why ? c->why : sm_err_text(err));
+	free(c);
+	return err;
 }

@@ -2,7 +2,6 @@
 #include "base/address.h"
 #include "cql/client.h"
 #include "cql/store_cassandra.h"
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -32,42 +31,6 @@ uint16_t client__serial(uint16_t consistency)
 
 /* ---- hosts ---- */
 
-static bool take_point(const char *at, size_t size, struct client_point *point)
-{
-	const char *host = at, *end = at + size, *colon;
-	size_t host_size;
-	long port = PORT;
-	if (size && *at == '[') { /* an IPv6 address */
-		const char *bracket = memchr(at, ']', size);
-		if (!bracket || (bracket + 1 < end && bracket[1] != ':'))
-			return false;
-		host = at + 1;
-		host_size = (size_t)(bracket - host);
-		colon = bracket + 1 < end ? bracket + 1 : NULL;
-	} else {
-		colon = memchr(at, ':', size);
-		host_size = colon ? (size_t)(colon - at) : size;
-	}
-	if (!host_size || host_size >= sizeof point->host)
-		return false;
-	for (size_t i = 0; i < host_size; i++)
-		if (!isalnum((unsigned char)host[i]) && !strchr(host != at ? ":." : "-._", host[i]))
-			return false;
-	if (colon) {
-		size_t digits = (size_t)(end - colon - 1);
-		for (const char *c = colon + 1; c < end; c++)
-			if (!isdigit((unsigned char)*c))
-				return false;
-		port = digits >= 1 && digits <= 5 ? atol(colon + 1) : 0;
-	}
-	if (port < 1 || port > 65535)
-		return false;
-	memcpy(point->host, host, host_size);
-	point->host[host_size] = 0;
-	point->port = (uint16_t)port;
-	return true;
-}
-
 static enum sm_err take_points(const char *address, struct client_target *t, struct sm_error *reterr)
 {
 	if (!store_cassandra_is_address(address))
@@ -80,7 +43,8 @@ static enum sm_err take_points(const char *address, struct client_target *t, str
 		n = strcspn(hosts + at, ",/?");
 		if (t->point_count == CLIENT_POINTS_MAX)
 			return sm_fail(reterr, SM_INVALID, "%d hosts are enough: the client learns of the others", CLIENT_POINTS_MAX);
-		if (!take_point(hosts + at, n, &t->points[t->point_count]))
+		struct client_point *point = &t->points[t->point_count];
+		if (!address_point(hosts + at, n, PORT, point->host, &point->port))
 			return sm_fail(
 				reterr, SM_INVALID,
 				"'%.*s' in cassandra://%.*s: write cassandra://HOST:PORT,HOST:PORT, as cassandra://db-1.example:9042",

@@ -1,7 +1,6 @@
 /* kafka://HOST:PORT,HOST:PORT?name=value&name=value, and settings beside it, become librdkafka's configuration. */
 #include "base/address.h"
 #include "kafka/rdkafka_internal.h"
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -42,22 +41,6 @@ void log_kafka_brokers(const char *address, char *out, size_t size)
 
 /* ---- the list of brokers ---- */
 
-static bool broker_ok(const char *at, size_t size)
-{
-	const char *colon = memrchr(at, ':', size);
-	if (!colon || colon == at)
-		return false;
-	size_t host = (size_t)(colon - at), digits = size - host - 1;
-	bool v6 = *at == '[' && host > 2 && at[host - 1] == ']';
-	for (size_t i = v6; i < host - v6; i++)
-		if (!isalnum((unsigned char)at[i]) && !strchr(v6 ? ":." : "-._", at[i]))
-			return false;
-	for (size_t i = host + 1; i < size; i++)
-		if (!isdigit((unsigned char)at[i]))
-			return false;
-	return digits >= 1 && digits <= 5 && atol(colon + 1) >= 1 && atol(colon + 1) <= 65535;
-}
-
 static enum sm_err take_brokers(const char *address, char **ret_brokers, struct sm_error *reterr)
 {
 	if (!log_kafka_is_address(address))
@@ -66,9 +49,11 @@ static enum sm_err take_brokers(const char *address, char **ret_brokers, struct 
 		return sm_fail(reterr, SM_INVALID, "the address is longer than %d bytes", KAFKA_ADDRESS_MAX);
 	const char *brokers = address + strlen(SCHEME);
 	size_t size = brokers_size(address);
+	char host[256];
+	uint16_t port;
 	for (size_t at = 0, n; at <= size; at += n + 1) {
 		n = strcspn(brokers + at, ",?");
-		if (!broker_ok(brokers + at, n))
+		if (!address_point(brokers + at, n, 0, host, &port))
 			return sm_fail(reterr, SM_INVALID,
 				       "'%.*s' in kafka://%.*s: write kafka://HOST:PORT,HOST:PORT, as kafka://broker-1.example:9092",
 				       (int)(n < 100 ? n : 100), brokers + at, (int)(size < 200 ? size : 200), brokers);
