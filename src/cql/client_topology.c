@@ -299,15 +299,15 @@ static int32_t host_of(struct client *c, const struct client_topology *t, const 
 	for (uint32_t i = 0; i < c->host_count; i++)
 		if (strcmp(c->hosts[i]->name, f->name) == 0)
 			return (int32_t)i;
-	int32_t number = c->host_count < CLIENT_HOSTS_MAX ? (int32_t)c->host_count : left_host(c, t);
-	struct client_host *h = number == (int32_t)c->host_count ? calloc(1, sizeof *h) : number >= 0 ? c->hosts[number] : NULL;
+	bool fresh = c->host_count < CLIENT_HOSTS_MAX;
+	int32_t number = fresh ? (int32_t)c->host_count : left_host(c, t);
+	struct client_host *h = number < 0 ? NULL : fresh ? calloc(1, sizeof *h) : c->hosts[number];
 	if (!h)
 		return -1;
 	pthread_mutex_lock(&c->lock);
-	if (number == (int32_t)c->host_count) {
-		c->hosts[number] = h;
+	c->hosts[number] = h;
+	if (fresh)
 		client__link_init(c, c->host_count++);
-	}
 	set_host(h, f);
 	pthread_mutex_unlock(&c->lock);
 	return number;
