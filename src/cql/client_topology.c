@@ -46,7 +46,7 @@ void client__points_resolve(struct client *c)
 	struct sockaddr_storage addresses[CLIENT_POINTS_MAX] = {0};
 	socklen_t sizes[CLIENT_POINTS_MAX] = {0};
 	char name[80];
-	for (uint32_t i = 0; i < c->target.point_count; i++)
+	for (uint32_t i = 0; i < c->target.point_count && !atomic_load(&c->ending); i++)
 		if (client__resolve(c->target.points[i].host, c->target.points[i].port, &addresses[i], &sizes[i], name, NULL))
 			sizes[i] = 0;
 	pthread_mutex_lock(&c->lock);
