@@ -24,6 +24,7 @@
 #define CQL_NAME_MAX 48                    /* keyspace and table names, as in Cassandra */
 #define CQL_DISPATCHER_ROWS_MAX 2000       /* rows read on the dispatcher before a SELECT goes to the pool */
 #define CQL_DISPATCHER_PARTITIONS_MAX 16   /* partitions likewise */
+#define CQL_CHANGE_TRIES_MAX 1000          /* times that an ALTER is made anew because others changed the same table */
 #define CQL_START_MS_MAX 12000         /* a read that waited for the pool so long is given up, as Cassandra's native_transport_timeout */
 #define CQL_LISTENERS_MAX 16           /* of one server */
 #define CQL_LOGINS_MAX 2               /* passwords hashed at a time; others wait */

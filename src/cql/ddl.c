@@ -584,6 +584,7 @@ enum sm_err ddl__alter_table(struct cql_context *c, const struct cql_ddl *ddl, c
 		return err;
 	finish_columns(t, columns);
 	change->change.new_table = t;
+	change->change.from = old;
 	err = table_options(c, ddl, t);
 	return err ? err : check_expiry(c, t);
 }

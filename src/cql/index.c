@@ -333,7 +333,8 @@ static enum sm_err with_indexes(struct cql_context *c, const struct store_table 
 	if (added)
 		indexes[t->index_count++] = *added;
 	t->indexes = indexes;
-	change->change = (struct store_change){.kind = STORE_ALTER_TABLE, .keyspace = old->keyspace, .table = old->name, .new_table = t};
+	change->change = (struct store_change){
+		.kind = STORE_ALTER_TABLE, .keyspace = old->keyspace, .table = old->name, .new_table = t, .from = old};
 	change->verb = "UPDATED";
 	return SM_OK;
 }

@@ -390,10 +390,22 @@ static bool finish_change(struct request *r)
 	return answer_error(r);
 }
 
+/* Another statement changed the table first: the same change again, of the table as it is now. */
+static bool change_again(struct request *r)
+{
+	struct sm_store *store = r->server->engine.store;
+	store->ops->schema_release(store, r->schema);
+	r->schema = r->context.schema = store->ops->schema(store);
+	r->failure = (struct sm_error){0};
+	return start_change(r);
+}
+
 bool request__finish(struct request *r)
 {
 	if (r->waiting == REQUEST_READ)
 		return true;
+	if (r->waiting == REQUEST_CHANGE && r->failure.code == SM_CONFLICT && ++r->change_tries < CQL_CHANGE_TRIES_MAX)
+		return change_again(r);
 	if (r->waiting == REQUEST_CAS)
 		return cql__cas_end(r->cas, r->failure.code) != SM_OK ? answer_error(r) : answer_result(r);
 	if (r->failure.code) {

@@ -117,6 +117,7 @@ struct request {
 	int64_t now_us; /* the write time where none was given */
 	struct store_batch batch;
 	struct cql_change change;
+	uint32_t change_tries;
 	/* what waits */
 	enum { REQUEST_READ, REQUEST_WRITE, REQUEST_CAS, REQUEST_CHANGE } waiting;
 	struct request *next_login;

@@ -146,17 +146,24 @@ static enum sm_err run_modify(struct step *s)
 	return err ? cql__fail_store(&s->err, err, NULL) : SM_OK;
 }
 
+/* Where another statement changed the table first, the same change again, of the table as it is now. */
 static enum sm_err run_change(struct step *s)
 {
+	struct sm_store *store = s->c.engine->store;
 	struct cql_change change;
-	struct sm_error why = {0};
-	bool nothing;
-	enum sm_err err = cql__build_change(&s->c, &s->plan->statement->ddl, &change, &nothing);
-	if (err || nothing)
-		return err;
-	if (store_change_wait(s->c.engine->store, &change.change, &why) != SM_OK)
-		return cql__change_failed(&s->c, &change, &why);
-	return SM_OK;
+	for (uint32_t tries = 1;; tries++) {
+		struct sm_error why = {0};
+		bool nothing;
+		enum sm_err err = cql__build_change(&s->c, &s->plan->statement->ddl, &change, &nothing);
+		if (err || nothing)
+			return err;
+		if ((err = store_change_wait(store, &change.change, &why)) == SM_OK)
+			return SM_OK;
+		if (err != SM_CONFLICT || tries == CQL_CHANGE_TRIES_MAX)
+			return cql__change_failed(&s->c, &change, &why);
+		store->ops->schema_release(store, s->c.schema);
+		s->c.schema = store->ops->schema(store);
+	}
 }
 
 static enum sm_err run_use(struct step *s)
@@ -206,7 +213,7 @@ static enum sm_err run_one(struct cql_session *session, struct bytes text, const
 	if (!err && sink && sink->done && (err = sink->done(sink->arg, s.rows)))
 		err = cql__fail_store(&s.err, err, NULL);
 	*reterr = s.err;
-	store->ops->schema_release(store, schema);
+	store->ops->schema_release(store, s.c.schema);
 	buf_done(&s.result.rows);
 	arena_done(&s.arena);
 	return err;

@@ -130,6 +130,24 @@ static void what_cannot_be_is_refused(void **state)
 	assert_non_null(strstr(error.text, "dependent secondary indexes (i)"));
 }
 
+static void a_table_made_from_an_older_picture_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct sm_error error;
+	assert_ok(make_keyspace(f, "ks"));
+	assert_ok(make_table(f, "t", "k:int:p v:int:r", NULL));
+	const struct store_table *old = table_of(f, "t");
+	struct store_table same = *old;
+	struct store_change change = {.kind = STORE_ALTER_TABLE, .keyspace = "ks", .table = "t", .new_table = &same, .from = old};
+	assert_ok(make_index(f, "t", "i", "v", STORE_INDEX_WHOLE, &error));
+	assert_err(store_change_wait(f->store, &change, &error), SM_CONFLICT);
+	assert_int_equal(table_of(f, "t")->index_count, 1);
+	change.from = table_of(f, "t");
+	same = *change.from;
+	assert_ok(store_change_wait(f->store, &change, &error));
+	assert_int_equal(table_of(f, "t")->index_count, 1);
+}
+
 static void values_that_have_no_order_or_are_long_are_found_too(void **state)
 {
 	struct fixture *f = *state;
@@ -778,6 +796,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		T(an_equal_value_finds_its_rows_in_the_order_of_the_table),
 		T(what_cannot_be_is_refused),
+		T(a_table_made_from_an_older_picture_is_refused),
 		T(values_that_have_no_order_or_are_long_are_found_too),
 		T(letters_are_folded_where_the_index_does),
 		T(stale_entries_leave_in_compactions_that_pay),

@@ -36,6 +36,23 @@ const struct store_table *store_find_table(const struct store_schema *schema, co
 	return NULL;
 }
 
+const char *store_view_base(const struct store_table *table)
+{
+	for (uint32_t i = 0; i < table->option_count; i++)
+		if (strcmp(table->options[i].name, STORE_VIEW_BASE) == 0)
+			return table->options[i].value;
+	return NULL;
+}
+
+enum sm_err store_check_no_view(const struct store_table *table, bool writes, struct sm_error *reterr)
+{
+	const char *base = store_view_base(table);
+	if (!base)
+		return SM_OK;
+	return sm_fail(reterr, SM_INVALID, "%s.%s is a materialized view: %s its table %s.%s", table->keyspace, table->name,
+		       writes ? "write" : "read", table->keyspace, base);
+}
+
 const struct store_column *store_find_column(const struct store_table *table, const char *column)
 {
 	for (uint16_t i = 0; i < table->column_count; i++)

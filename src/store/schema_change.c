@@ -284,6 +284,9 @@ static enum sm_err alter_table(struct draft *d, const struct store_change *chang
 	if (!change->new_table)
 		return sm_fail(reterr, SM_INVALID, "the change has no table");
 	struct store__table *old = *at;
+	if (change->from && change->from != &old->public) /* what was made from another would undo what came between */
+		return sm_fail(reterr, SM_CONFLICT, "Table '%s.%s' was changed by another statement at the same time", change->keyspace,
+			       change->table);
 	struct store_table t = *change->new_table;
 	t.keyspace = change->keyspace;
 	t.name = change->table;

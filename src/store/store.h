@@ -141,6 +141,8 @@ struct store_change {
 	const struct store_table *new_table; /* CREATE, ALTER: as it shall be; id, numbers and column ids are given by the engine (0 in new
 						columns and indexes). An index is there for reads at once; as long as the engine makes
 						entries for the rows that were there before, reads by it go over all rows */
+	const struct store_table *from;      /* ALTER: the table of a picture that is held, from which new_table was made. SM_CONFLICT: it
+						has been changed since. NULL: not looked at, and only the embedded engine looks */
 	const char *type;                    /* of the three last: its name */
 	const struct store_type *new_type;   /* CREATE, ALTER: as it shall be; fields can be added at the end and renamed, not removed */
 };
@@ -320,6 +322,12 @@ struct sm_store {
 const struct store_keyspace *store_find_keyspace(const struct store_schema *schema, const char *keyspace);
 const struct store_table *store_find_table(const struct store_schema *schema, const char *keyspace, const char *table);
 const struct store_column *store_find_column(const struct store_table *table, const char *column);
+/* A materialized view is a table with the option STORE_VIEW_BASE and without rows of its own: they are made from the table's of this name
+ * when CQL reads them (cql/view.h). NULL: it is no view. */
+#define STORE_VIEW_BASE "view/base"
+const char *store_view_base(const struct store_table *table);
+/* For who reads or writes a table's own rows. SM_INVALID: it is a view. */
+SM_MUST_CHECK enum sm_err store_check_no_view(const struct store_table *table, bool writes, struct sm_error *reterr);
 /* The token of a partition key: one column's bytes, or each column as [u16 size][bytes][0] (Cassandra's CompositeType). */
 int64_t store_token(const struct store_table *table, const struct store_cell *partition_key);
 /* Cassandra's comparison order of two non-null values of a type: <0, 0, >0. */
