@@ -169,7 +169,7 @@ enum sm_err dag_table_scan(const struct compute_env *env, const char *keyspace, 
 	enum sm_err err;
 	if (!found)
 		err = sm_fail(reterr, SM_NOT_FOUND, "there is no table %s.%s", keyspace, table);
-	else
+	else if (!(err = store_check_no_view(found, false, reterr)))
 		err = scan_new(env->store, found, columns, columns ? column_count : found->column_count, &scan, reterr);
 	if (!scan) {
 		env->store->ops->schema_release(env->store, schema);

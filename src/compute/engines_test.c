@@ -1,5 +1,6 @@
 /* Sources, sinks and the public calls on a real log and a real store. */
 #include "compute/compute.h"
+#include "compute/sql.h"
 #include "compute/testing.h"
 #include <smack/event.h>
 #include <smack/log.h>
@@ -126,6 +127,50 @@ static void rows_are_got_by_key_and_prefix(void **state)
 	key[0] = sm_text("x");
 	assert_int_equal(sm_store_get(platform.store, "ks.wide", key, 1, count_row, &count, &error), SM_TYPE);
 	assert_int_equal(sm_store_get(platform.store, "ks.none", key, 1, count_row, &count, &error), SM_NOT_FOUND);
+}
+
+static enum sm_err leave_rows(void *arg, uint32_t partition, struct batch *batch, struct sm_error *reterr)
+{
+	return SM_OK;
+}
+
+static enum sm_err run_sql(const char *text, struct sm_error *reterr)
+{
+	struct compute_env env = {.store = platform.store};
+	struct sql_script *s = NULL;
+	uint64_t rows;
+	platform_check(sql_parse(bytes_str(text), &s, reterr), reterr);
+	enum sm_err err = sql_run(&env, sql_script_at(s, 0), NULL, 0, leave_rows, NULL, &rows, reterr);
+	sql_script_free(s);
+	return err;
+}
+
+/* A view's rows are made by CQL: its name is no table to read or write here. */
+static void a_materialized_view_is_neither_read_nor_written(void **state)
+{
+	static const char reads[] = "ks.small_mv is a materialized view: read its table ks.small";
+	static const char writes[] = "ks.small_mv is a materialized view: write its table ks.small";
+	struct sm_error error = {0};
+	struct store_column columns[] = {{.name = "n", .type = {.id = STORE_INT}, .kind = STORE_PARTITION_KEY},
+					 {.name = "id", .type = {.id = STORE_UUID}, .kind = STORE_CLUSTERING}};
+	struct store_option base = {STORE_VIEW_BASE, "small"};
+	struct store_table view = {
+		.keyspace = "ks", .name = "small_mv", .columns = columns, .column_count = 2, .options = &base, .option_count = 1};
+	struct store_change change = {.kind = STORE_CREATE_TABLE, .keyspace = "ks", .table = "small_mv", .new_table = &view};
+	platform_check(store_change_wait(platform.store, &change, &error), &error);
+	int count = 0;
+	assert_int_equal(sm_store_scan(platform.store, "ks.small_mv", count_row, &count, &error), SM_INVALID);
+	assert_string_equal(error.text, reads);
+	struct sm_value key[] = {sm_integer(7)};
+	assert_int_equal(sm_store_get(platform.store, "ks.small_mv", key, 1, count_row, &count, &error), SM_INVALID);
+	assert_string_equal(error.text, reads);
+	struct sm_column_value row[] = {{"id", sm_text("40b08953-a000-4000-8000-000000000001")}, {"n", sm_integer(7)}};
+	assert_int_equal(sm_store_put(platform.store, "ks.small_mv", row, 2, &error), SM_INVALID);
+	assert_string_equal(error.text, writes);
+	assert_int_equal(run_sql("SELECT n FROM ks.small_mv", &error), SM_INVALID);
+	assert_string_equal(error.text, reads);
+	assert_int_equal(run_sql("INSERT INTO ks.small_mv SELECT id, n FROM ks.small", &error), SM_INVALID);
+	assert_string_equal(error.text, writes);
 }
 
 static enum sm_err keep_small(void *arg, const struct sm_row *row)
@@ -349,6 +394,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_type_survives_a_table_and_every_row_is_scanned_once),
 		cmocka_unit_test(rows_are_got_by_key_and_prefix),
+		cmocka_unit_test(a_materialized_view_is_neither_read_nor_written),
 		cmocka_unit_test(a_put_row_is_there_and_types_convert),
 		cmocka_unit_test(a_row_that_does_not_fit_its_table_is_refused_by_column),
 		cmocka_unit_test(saving_checks_columns_before_anything_runs),

@@ -133,6 +133,9 @@ enum sm_err table_put_columns(const struct store_table *t, const struct sm_colum
 			      struct arena *arena, struct store_mutation *ret_mutation, struct sm_error *reterr)
 {
 	uint32_t key_count = (uint32_t)t->partition_key_count + t->clustering_count, cell_count = 0;
+	enum sm_err err = store_check_no_view(t, true, reterr);
+	if (err)
+		return err;
 	struct store_cell *keys = arena_alloc(arena, key_count * sizeof *keys);
 	struct store_assignment *cells = arena_alloc(arena, (count + 1) * sizeof *cells);
 	if (!keys || !cells)
@@ -144,7 +147,7 @@ enum sm_err table_put_columns(const struct store_table *t, const struct sm_colum
 		struct store_cell cell;
 		if (!column)
 			return sm_fail(reterr, SM_NOT_FOUND, "table %s.%s has no column %s", t->keyspace, t->name, columns[i].column);
-		enum sm_err err = value_to_cell(t, column, value_of_public(columns[i].value), arena, &cell, reterr);
+		err = value_to_cell(t, column, value_of_public(columns[i].value), arena, &cell, reterr);
 		if (err)
 			return err;
 		if (column->kind == STORE_PARTITION_KEY)

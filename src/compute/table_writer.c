@@ -100,6 +100,9 @@ enum sm_err table_writer_new(const struct store_table *table, const struct row_t
 			     struct table_writer **ret_writer, struct sm_error *reterr)
 {
 	uint32_t keys = (uint32_t)table->partition_key_count + table->clustering_count;
+	enum sm_err err = store_check_no_view(table, true, reterr);
+	if (err)
+		return err;
 	struct table_writer *w = calloc(1, sizeof *w + (keys + type->field_count) * sizeof w->targets[0]);
 	if (!w)
 		return sm_fail(reterr, SM_NO_MEMORY, "no memory for a table writer");
@@ -107,7 +110,7 @@ enum sm_err table_writer_new(const struct store_table *table, const struct row_t
 	w->type = row_type_ref((struct row_type *)type);
 	w->keys = w->targets;
 	w->cells = w->targets + keys;
-	enum sm_err err = aim(w, target_columns, reterr);
+	err = aim(w, target_columns, reterr);
 	if (err)
 		table_writer_free(w);
 	else

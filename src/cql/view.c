@@ -5,7 +5,6 @@
 #include <assert.h>
 #include <string.h>
 
-#define BASE "view/base"
 #define WHERE "view/where"
 #define ALL "view/all"
 
@@ -19,7 +18,7 @@ static const char *option(const struct store_table *t, const char *name)
 
 const char *cql__view_base(const struct store_table *table)
 {
-	return option(table, BASE);
+	return store_view_base(table);
 }
 
 const char *cql__view_where(const struct store_table *view)
@@ -216,7 +215,7 @@ static enum sm_err add_options(struct cql_context *c, struct store_table *t, con
 		return cql__no_memory(c->err, c->arena);
 	if (t->option_count)
 		memcpy(options, t->options, sizeof *options * t->option_count);
-	options[t->option_count++] = (struct store_option){BASE, base};
+	options[t->option_count++] = (struct store_option){STORE_VIEW_BASE, base};
 	options[t->option_count++] = (struct store_option){WHERE, where};
 	if (all)
 		options[t->option_count++] = (struct store_option){ALL, "true"};
