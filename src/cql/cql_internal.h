@@ -108,6 +108,7 @@ SM_MUST_CHECK enum sm_err cql__parse_type(struct bytes text, struct arena *arena
  */
 const char *cql__term_text(const struct cql_term *term, struct arena *arena);
 const char *cql__selection_name(const struct cql_term *term, struct arena *arena);
+const char *cql__term_written(const struct cql_term *term, struct arena *arena); /* so that it can be parsed again */
 
 /* ---- values (literal.c, number.c, date.c, render.c) ---- */
 

@@ -47,26 +47,11 @@ static void primary_key(struct buf *out, const struct store_table *t, struct are
 	buf_append_str(out, ")");
 }
 
-const char *cql__describe_table(const struct store_table *t, bool internals, struct arena *arena)
+const char *cql__describe_options(const struct store_table *t, bool internals, struct arena *arena)
 {
 	struct buf out;
-	uint16_t keys = (uint16_t)(t->partition_key_count + t->clustering_count);
 	char id[37];
 	buf_init(&out);
-	buf_printf(&out, "CREATE TABLE %s.%s (\n", cql__quote_name(t->keyspace, arena), cql__quote_name(t->name, arena));
-	/* of each kind first the columns that are one cell */
-	for (int kind = STORE_PARTITION_KEY, n = 0; kind <= STORE_REGULAR; kind++)
-		for (int elements = 0; elements < 2; elements++)
-			for (uint16_t i = 0; i < t->column_count; i++) {
-				const struct store_column *col = &t->columns[i];
-				if ((int)col->kind != kind || store_type_multi_cell(&col->type) != elements)
-					continue;
-				buf_append_str(&out, n++ ? ",\n" : "");
-				add_column(&out, col, keys == 1 && i == 0, arena);
-			}
-	if (keys > 1)
-		primary_key(&out, t, arena);
-	buf_append_str(&out, "\n) WITH ");
 	if (internals) {
 		uuid_format(&t->id, id);
 		buf_printf(&out, "ID = %s\n    AND ", id);
@@ -83,6 +68,30 @@ const char *cql__describe_table(const struct store_table *t, bool internals, str
 			buf_printf(&out, "%s%s = %s", i ? "\n    AND " : "", cql__table_options[i].name,
 				   cql__table_option_value(t, &cql__table_options[i]));
 	buf_append_str(&out, ";");
+	const char *text = out.failed ? NULL : arena_string(arena, (const char *)out.data + out.start, buf_size(&out));
+	buf_done(&out);
+	return text ? text : "";
+}
+
+const char *cql__describe_table(const struct store_table *t, bool internals, struct arena *arena)
+{
+	struct buf out;
+	uint16_t keys = (uint16_t)(t->partition_key_count + t->clustering_count);
+	buf_init(&out);
+	buf_printf(&out, "CREATE TABLE %s.%s (\n", cql__quote_name(t->keyspace, arena), cql__quote_name(t->name, arena));
+	/* of each kind first the columns that are one cell */
+	for (int kind = STORE_PARTITION_KEY, n = 0; kind <= STORE_REGULAR; kind++)
+		for (int elements = 0; elements < 2; elements++)
+			for (uint16_t i = 0; i < t->column_count; i++) {
+				const struct store_column *col = &t->columns[i];
+				if ((int)col->kind != kind || store_type_multi_cell(&col->type) != elements)
+					continue;
+				buf_append_str(&out, n++ ? ",\n" : "");
+				add_column(&out, col, keys == 1 && i == 0, arena);
+			}
+	if (keys > 1)
+		primary_key(&out, t, arena);
+	buf_printf(&out, "\n) WITH %s", cql__describe_options(t, internals, arena));
 	const char *text = out.failed ? NULL : arena_string(arena, (const char *)out.data + out.start, buf_size(&out));
 	buf_done(&out);
 	return text;
@@ -233,6 +242,24 @@ static enum sm_err describe_table(struct describe *d, const struct cql_table_nam
 			 name->name, keyspace);
 }
 
+static enum sm_err describe_view(struct describe *d, const struct cql_table_name *name, bool internals)
+{
+	struct cql_context *c = d->c;
+	const char *keyspace = name->keyspace ? name->keyspace : c->keyspace;
+	bool system;
+	if (!keyspace)
+		return cql__fail(c->err, CQL_INVALID, "No keyspace specified and no current keyspace");
+	const struct store_keyspace *k = cql__find_keyspace(c, keyspace, &system);
+	if (!k)
+		return cql__fail(c->err, CQL_INVALID, "'%s' not found in keyspaces", keyspace);
+	for (uint32_t i = 0; i < k->table_count; i++)
+		if (strcmp(k->tables[i]->name, name->name) == 0 && cql__view_base(k->tables[i])) {
+			table_rows(d, k, k->tables[i], internals);
+			return SM_OK;
+		}
+	return cql__fail(c->err, CQL_INVALID, "Materialized view '%s' not found in keyspace '%s'", name->name, keyspace);
+}
+
 static enum sm_err describe_type(struct describe *d, const struct cql_table_name *name)
 {
 	struct cql_context *c = d->c;
@@ -324,7 +351,7 @@ enum sm_err cql__run_describe(struct cql_context *c, const struct cql_describe *
 			break;
 		}
 		if (strcmp(what->other, "materialized") == 0) {
-			err = describe_table(&d, &what->table, what->internals, true);
+			err = describe_view(&d, &what->table, what->internals);
 			break;
 		}
 		if (strcmp(what->other, "index") == 0) {

@@ -477,6 +477,7 @@ SM_MUST_CHECK enum sm_err cql__estimates(struct cql_eval *eval, const struct cql
 					 struct store_cell ***ret_rows, uint32_t *ret_count);
 const char *cql__describe_type(const struct store_type *type, struct arena *arena);
 const char *cql__describe_table(const struct store_table *table, bool internals, struct arena *arena);
+const char *cql__describe_options(const struct store_table *table, bool internals, struct arena *arena); /* behind WITH */
 const char *cql__describe_keyspace(const struct store_keyspace *keyspace, struct arena *arena);
 /* Table options that every table shows, with their defaults (options.c). */
 struct cql_table_option {

@@ -2,7 +2,7 @@
  *
  * Paging state, opaque to clients: [u8 version 1][u32 rows left of LIMIT][u32 rows left of PER PARTITION LIMIT][u32 partition][u32 slice]
  * [u8 what follows: 1 partition key, 2 clustering] and then the cells of the last row's key as [i32 size][bytes]. For a computed table,
- * partition is the number of rows seen. */
+ * partition is the number of rows seen; a materialized view always has its row's key, and partition and slice 0. */
 #include "cql/index.h"
 #include "cql/json_value.h"
 #include "cql/view.h"
@@ -33,10 +33,11 @@ struct run {
 	struct place at;
 	uint32_t partition_limit; /* as written; at.partition_limit counts down */
 	struct arena scratch, key_arena;
-	struct buf place;            /* behind the row that was put last; of groups, that was seen last */
-	struct store_cell *last_key; /* of a range scan, in key_arena */
-	struct store_cell **computed;
+	struct buf place;             /* behind the row that was put last; of groups, that was seen last */
+	struct store_cell *last_key;  /* of a range scan, in key_arena */
+	struct store_cell **computed; /* the rows of a computed table or a view */
 	uint32_t computed_count;
+	bool is_view, view_cut; /* view_cut: computed are not all that are left */
 	uint32_t rows_read;
 	/* aggregates */
 	struct cql_aggregate_state *aggregates;
@@ -60,14 +61,14 @@ static void put_cells(struct buf *out, const struct store_cell *cells, uint16_t 
 static void put_place(const struct run *r, const struct store_row *row, struct buf *out)
 {
 	const struct store_table *t = r->select->table;
-	bool key = !r->select->where.partition && !r->computed;
-	bool clustering = !r->computed && !row->static_only && !r->select->distinct && t->clustering_count;
+	bool stored = r->is_view || !r->computed, key = r->is_view || (!r->select->where.partition && !r->computed);
+	bool clustering = stored && !row->static_only && !r->select->distinct && t->clustering_count;
 	buf_clear(out);
 	buf_u8(out, STATE_VERSION);
 	buf_be32(out, r->at.limit);
 	buf_be32(out, r->at.partition_limit);
-	buf_be32(out, r->at.partition);
-	buf_be32(out, r->at.slice);
+	buf_be32(out, r->is_view ? 0 : r->at.partition);
+	buf_be32(out, r->is_view ? 0 : r->at.slice);
 	buf_u8(out, (uint8_t)((key ? 1 : 0) | (clustering ? 2 : 0)));
 	if (key)
 		put_cells(out, row->cells, t->partition_key_count);
@@ -122,10 +123,11 @@ static enum sm_err load_place(struct run *r, struct bytes state)
 		return err;
 	if ((what & 2) && (err = get_cells(r, &in, t->columns + t->partition_key_count, t->clustering_count, &p.clustering)))
 		return err;
-	bool by_key = r->select->where.partition != NULL;
-	bool wrong = r->computed ? p.partition > r->computed_count || what != 0
-		     : by_key    ? p.partition >= r->keys.partition_count || (what & 1)
-				 : !(what & 1);
+	bool by_key = !r->is_view && r->select->where.partition;
+	bool wrong = r->is_view    ? p.partition || p.slice || what != (t->clustering_count && !r->select->distinct ? 3 : 1)
+		     : r->computed ? p.partition > r->computed_count || what != 0
+		     : by_key      ? p.partition >= r->keys.partition_count || (what & 1)
+				   : !(what & 1);
 	if (in.failed || reader_left(&in) || version != STATE_VERSION || wrong || (!r->computed && p.slice >= r->keys.slice_count) ||
 	    what > 3)
 		return cql__fail(r->c->err, CQL_PROTOCOL_ERROR, "Invalid value for the paging state");
@@ -286,7 +288,8 @@ static enum sm_err next_match(struct run *r, struct store_row *computed, const s
 		r->eval.row = row;
 		if (row->static_only && r->select->where.clustering_count)
 			continue;
-		if ((err = cql__filter(&r->eval, &r->select->where, r->computed != NULL, &passes)))
+		passes = r->is_view; /* it has been filtered already, and not all of its columns are there */
+		if (!passes && (err = cql__filter(&r->eval, &r->select->where, r->computed != NULL, &passes)))
 			return err;
 		if (!passes)
 			continue;
@@ -371,6 +374,14 @@ static bool may_go_on(const struct run *r, const struct store_row *row)
 					      r->select->table->clustering_count == 0));
 }
 
+/* Of a view's large rows fewer were made than the page may have. */
+static enum sm_err end_early(struct run *r)
+{
+	struct store_row last = {.cells = r->computed[r->computed_count - 1]};
+	put_place(r, &last, &r->place);
+	return save_place(r, &r->result->paging_state);
+}
+
 static enum sm_err run_rows(struct run *r)
 {
 	for (;;) {
@@ -379,9 +390,9 @@ static enum sm_err run_rows(struct run *r)
 		if (r->at.limit == 0)
 			return SM_OK;
 		enum sm_err err = next_match(r, &computed, &row);
-		if (err)
-			return err == SM_END ? SM_OK : err;
-		if ((err = put_values(r)))
+		if (err == SM_END)
+			return r->view_cut ? end_early(r) : SM_OK;
+		if (err || (err = put_values(r)))
 			return err;
 		if (r->at.limit != NO_LIMIT)
 			r->at.limit--;
@@ -540,7 +551,9 @@ static enum sm_err run_aggregate(struct run *r)
 		return err ? err : end_group(r);
 	}
 	enum sm_err err = r->in_group ? end_group(r) : SM_OK;
-	if (!err && s->group_count && page_full(r) && r->at.limit > 1)
+	if (state.data) /* noted when the page was full: the limits were those of that partition */
+		r->result->paging_state = state;
+	else if (!err && s->group_count && page_full(r) && r->at.limit > 1)
 		err = save_place(r, &r->result->paging_state);
 	return err;
 }
@@ -712,12 +725,31 @@ static enum sm_err limit_value(struct run *r, const struct cql_expr *x, const ch
 	return SM_OK;
 }
 
+static bool goes_on(const struct run *r)
+{
+	return r->options->paging_state.data && (!r->select->aggregate || r->select->group_count) && !r->keys.empty;
+}
+
 static enum sm_err view_rows(struct run *r)
 {
-	enum sm_err err = cql__keys(&r->eval, &r->select->where, &r->keys);
+	const struct cql_select_plan *s = r->select;
+	r->is_view = true;
+	enum sm_err err = cql__keys(&r->eval, &s->where, &r->keys);
 	if (err || r->keys.empty)
 		return err;
-	return r->options->on_dispatcher ? SM_AGAIN : cql__view_rows(&r->eval, r->select, &r->computed, &r->computed_count);
+	if (r->options->on_dispatcher)
+		return SM_AGAIN;
+	if (goes_on(r) && (err = load_place(r, r->options->paging_state)))
+		return err;
+	struct cql_view_read read = {.key = r->at.key, .clustering = r->at.clustering};
+	uint32_t page = page_size(r);
+	if (!s->aggregate && !s->ann && !s->distinct && !cql__sorts(s) && r->partition_limit == NO_LIMIT) {
+		read.rows_max = page && page < r->at.limit ? page : r->at.limit == NO_LIMIT ? 0 : r->at.limit;
+		read.bytes_max = page ? CQL_PAGE_BYTES_MAX : 0;
+	}
+	err = cql__view_rows(&r->eval, s, &read, &r->computed, &r->computed_count, &r->view_cut);
+	r->view_cut &= page != 0;
+	return err;
 }
 
 /* An index helps where more than one row would be read, and it does not know the rows' order backwards, or what one row of a partition is.
@@ -767,9 +799,7 @@ static enum sm_err prepare_run(struct run *r)
 		return cql__fail(r->c->err, CQL_INVALID,
 				 "Cannot page queries with both ORDER BY and a IN restriction on the partition key; you must either remove "
 				 "the ORDER BY or the IN and sort client side, or disable paging for this query");
-	if (r->options->paging_state.data && (!s->aggregate || s->group_count) && !r->keys.empty)
-		return load_place(r, r->options->paging_state);
-	return SM_OK;
+	return goes_on(r) && !r->is_view ? load_place(r, r->options->paging_state) : SM_OK;
 }
 
 enum sm_err cql__run_select(struct cql_context *c, const struct cql_plan *plan, const struct cql_options *options,
@@ -791,11 +821,11 @@ enum sm_err cql__run_select(struct cql_context *c, const struct cql_plan *plan, 
 	r.row_context.arena = &r.scratch;
 	r.eval.context = &r.row_context;
 	if (!err)
-		err = r.keys.empty                   ? run_empty(&r)
-		      : s->aggregate                 ? run_aggregate(&r)
-		      : s->ann                       ? run_nearest(&r)
-		      : !r.computed && cql__sorts(s) ? run_sorted(&r)
-						     : run_rows(&r);
+		err = r.keys.empty                                  ? run_empty(&r)
+		      : s->aggregate                                ? run_aggregate(&r)
+		      : s->ann                                      ? run_nearest(&r)
+		      : (r.is_view || !r.computed) && cql__sorts(s) ? run_sorted(&r)
+								    : run_rows(&r);
 	close_cursor(&r);
 	for (uint32_t i = 0; r.aggregates && i < s->aggregate_count; i++)
 		cql__aggregate_reset(&r.aggregates[i]);

@@ -164,11 +164,40 @@ static const char *relation_text(const struct cql_relation *r, struct arena *are
 	if (r->op == CQL_IS_NOT_NULL)
 		return arena_printf(arena, "%s IS NOT NULL", name);
 	if (r->op != CQL_IN)
-		return arena_printf(arena, "%s %s %s", name, operators[r->op], cql__term_text(r->value, arena));
+		return arena_printf(arena, "%s %s %s", name, operators[r->op], cql__term_written(r->value, arena));
 	const char *text = arena_printf(arena, "%s IN (", name);
 	for (uint32_t i = 0; text && i < r->value_count; i++)
-		text = arena_printf(arena, "%s%s%s", text, i ? ", " : "", cql__term_text(r->values[i], arena));
+		text = arena_printf(arena, "%s%s%s", text, i ? ", " : "", cql__term_written(r->values[i], arena));
 	return text ? arena_printf(arena, "%s)", text) : NULL;
+}
+
+/* The relations mean something for the base table, and their text means the same when it is read again. */
+static enum sm_err check_relations(struct creation *x, const char *text)
+{
+	struct cql_context *c = x->c;
+	const struct cql_select *s = x->select;
+	struct cql_relation *kept = arena_alloc(c->arena, sizeof *kept * (s->where_count + 1u));
+	struct cql_analysis a = {.c = c, .table = x->base};
+	struct cql_where where = {0}, again = {0};
+	uint32_t count = 0;
+	if (!kept)
+		return cql__no_memory(c->err, c->arena);
+	for (uint32_t i = 0; i < s->where_count; i++)
+		if (s->where[i].op != CQL_IS_NOT_NULL)
+			kept[count++] = s->where[i];
+	enum sm_err err = count ? cql__analyse_where(&a, kept, count, CQL_FOR_SELECT, true, &where) : SM_OK;
+	for (uint32_t i = 0; i < where.count && !err; i++) {
+		const struct cql_restriction *r = &where.restrictions[i];
+		for (uint32_t k = 0; r->values && k < (r->op == CQL_IN ? r->value_count : r->column_count) && !err; k++)
+			if (r->values[k]->kind == CQL_EXPR_CONST && r->values[k]->cell.size < 0)
+				err = cql__fail(c->err, CQL_INVALID, "Invalid null value in condition for column %s", r->columns[0]->name);
+	}
+	if (err || !count || (err = cql__view_restrictions(c, x->base, text, &again)))
+		return err;
+	if (again.count != where.count)
+		return cql__fail(c->err, CQL_INVALID, "The WHERE clause of the materialized view '%s' cannot be kept: %s",
+				 x->ddl->table.name, text);
+	return SM_OK;
 }
 
 /* Every key column is said not to be null, or restricted; others cannot be. */
@@ -205,7 +234,7 @@ static enum sm_err check_where(struct creation *x, const char **ret_text)
 	if (open)
 		return cql__fail(c->err, CQL_INVALID, "Primary key columns %s must be restricted with 'IS NOT NULL' or otherwise", open);
 	*ret_text = text;
-	return text ? SM_OK : cql__no_memory(c->err, c->arena);
+	return text ? check_relations(x, text) : cql__no_memory(c->err, c->arena);
 }
 
 static enum sm_err add_options(struct cql_context *c, struct store_table *t, const char *base, const char *where, bool all)
@@ -221,6 +250,14 @@ static enum sm_err add_options(struct cql_context *c, struct store_table *t, con
 		options[t->option_count++] = (struct store_option){ALL, "true"};
 	t->options = options;
 	return SM_OK;
+}
+
+static bool has_option(const struct cql_ddl *ddl, const char *name)
+{
+	for (uint32_t i = 0; i < ddl->option_count; i++)
+		if (strcmp(ddl->options[i].name, name) == 0)
+			return true;
+	return false;
 }
 
 static enum sm_err create(struct cql_context *c, const struct cql_ddl *ddl, const char *keyspace, struct cql_change *change,
@@ -248,6 +285,10 @@ static enum sm_err create(struct cql_context *c, const struct cql_ddl *ddl, cons
 		*ret_nothing = ddl->if_not_exists;
 		return *ret_nothing ? SM_OK : ddl__exists(c, keyspace, ddl->table.name);
 	}
+	if (has_option(ddl, "default_time_to_live"))
+		return cql__fail(c->err, CQL_INVALID,
+				 "Cannot set default_time_to_live for a materialized view. Data in a materialized view always expire at "
+				 "the same time than the corresponding data in the parent table.");
 	enum sm_err err = selected_columns(&x);
 	if (err || (err = check_key(&x)) || (err = check_where(&x, &where)))
 		return err;
@@ -276,12 +317,19 @@ enum sm_err cql__view_change(struct cql_context *c, const struct cql_ddl *ddl, s
 		return *ret_nothing ? SM_OK
 				    : cql__fail(c->err, CQL_INVALID, "Materialized view '%s.%s' doesn't exist", keyspace, ddl->table.name);
 	change->change.kind = ddl->verb == CQL_DROP ? STORE_DROP_TABLE : STORE_ALTER_TABLE;
-	return ddl->verb == CQL_DROP ? SM_OK : ddl__alter_table(c, ddl, t, change, ret_nothing);
+	if (ddl->verb == CQL_DROP)
+		return SM_OK;
+	if ((err = ddl__alter_table(c, ddl, t, change, ret_nothing)) || change->change.new_table->default_ttl_s == 0)
+		return err;
+	return cql__fail(
+		c->err, CQL_INVALID,
+		"Forbidden default_time_to_live detected for a materialized view. Data in a materialized view always expire at the "
+		"same time than the corresponding data in the parent table. default_time_to_live must be set to zero, see "
+		"CASSANDRA-12868 for more information");
 }
 
 const char *cql__describe_view(const struct store_table *v, bool internals, struct arena *arena)
 {
-	const char *text = cql__describe_table(v, internals, arena), *with = strstr(text, " WITH ");
 	const char *columns = NULL, *name = cql__quote_name(v->keyspace, arena);
 	for (uint16_t i = 0; i < v->column_count && !cql__view_has_all(v); i++)
 		columns = arena_printf(arena, "%s%s%s", columns ? columns : "", columns ? ", " : "",
@@ -296,9 +344,10 @@ const char *cql__describe_view(const struct store_table *v, bool internals, stru
 	bool several = v->partition_key_count > 1;
 	const char *out = arena_printf(arena,
 				       "CREATE MATERIALIZED VIEW %s.%s AS\n    SELECT %s\n    FROM %s.%s\n    WHERE %s\n    PRIMARY KEY "
-				       "(%s%s%s%s)\n%s",
+				       "(%s%s%s%s)\n WITH %s",
 				       name, cql__quote_name(v->name, arena), columns ? columns : "*", name,
 				       cql__quote_name(cql__view_base(v), arena), cql__view_where(v), several ? "(" : "",
-				       partition ? partition : "", several ? ")" : "", clustering ? clustering : "", with ? with : ";");
+				       partition ? partition : "", several ? ")" : "", clustering ? clustering : "",
+				       cql__describe_options(v, internals, arena));
 	return out ? out : "";
 }
