@@ -12,7 +12,7 @@
 struct counting {
 	struct map partitions; /* keyspace and key */
 	size_t bytes, partition_count;
-	const char *tables[CQL_BATCH_TABLES_SHOWN];
+	const struct store_table *tables[CQL_BATCH_TABLES_SHOWN]; /* by their names */
 	uint32_t table_count;
 };
 
@@ -37,17 +37,23 @@ static size_t row_bytes(const struct store_mutation *m)
 	return bytes;
 }
 
-static void note_table(struct counting *c, const char *name)
+static int compare_tables(const struct store_table *a, const struct store_table *b)
+{
+	int order = a == b ? 0 : strcmp(a->keyspace, b->keyspace);
+	return order || a == b ? order : strcmp(a->name, b->name);
+}
+
+static void note_table(struct counting *c, const struct store_table *table)
 {
 	uint32_t i = 0;
-	while (i < c->table_count && strcmp(c->tables[i], name) < 0)
+	while (i < c->table_count && compare_tables(c->tables[i], table) < 0)
 		i++;
-	if (i < c->table_count && strcmp(c->tables[i], name) == 0)
+	if (i < c->table_count && compare_tables(c->tables[i], table) == 0)
 		return;
 	if (c->table_count == CQL_BATCH_TABLES_SHOWN)
 		return;
 	memmove(&c->tables[i + 1], &c->tables[i], (c->table_count - i) * sizeof *c->tables);
-	c->tables[i] = name;
+	c->tables[i] = table;
 	c->table_count++;
 }
 
@@ -58,12 +64,11 @@ static enum sm_err count(struct cql_context *context, const struct cql_mutations
 	buf_init(&key);
 	for (uint32_t i = 0; i < mutations->count && !err; i++) {
 		const struct store_mutation *m = &mutations->items[i];
-		const char *name = arena_printf(context->arena, "%s.%s", m->table->keyspace, m->table->name);
-		if (!name || !partition_bytes(m, &key)) {
+		if (!partition_bytes(m, &key)) {
 			err = SM_NO_MEMORY;
 			break;
 		}
-		note_table(c, name);
+		note_table(c, m->table);
 		c->bytes += row_bytes(m);
 		if (map_get(&c->partitions, buf_bytes(&key)))
 			continue;
@@ -75,11 +80,11 @@ static enum sm_err count(struct cql_context *context, const struct cql_mutations
 	return err ? cql__fail_store(context->err, err, NULL) : SM_OK;
 }
 
-static const char *names(struct cql_context *context, const char *const *tables, uint32_t table_count)
+static const char *names(struct cql_context *context, const struct store_table *const *tables, uint32_t table_count)
 {
 	const char *text = "[";
 	for (uint32_t i = 0; text && i < table_count; i++)
-		text = arena_printf(context->arena, "%s%s%s", text, i ? ", " : "", tables[i]);
+		text = arena_printf(context->arena, "%s%s%s.%s", text, i ? ", " : "", tables[i]->keyspace, tables[i]->name);
 	return text ? arena_printf(context->arena, "%s]", text) : NULL;
 }
 
@@ -94,9 +99,8 @@ static void warn_of_gc_grace(struct cql_context *context, const struct cql_mutat
 	struct counting c = {0};
 	for (uint32_t i = 0; i < mutations->count; i++) {
 		const struct store_table *t = mutations->items[i].table;
-		const char *name = t->gc_grace_s == 0 ? arena_printf(context->arena, "%s.%s", t->keyspace, t->name) : NULL;
-		if (name)
-			note_table(&c, name);
+		if (t->gc_grace_s == 0)
+			note_table(&c, t);
 	}
 	if (c.table_count)
 		warn(result,

@@ -249,6 +249,15 @@ static enum sm_err build_batch(struct request *r)
 		struct cql_options o = {.values = r->items[i].values, .value_count = r->items[i].count, .timestamp_us = r->now_us};
 		err = cql__build_mutations(&r->context, r->items[i].plan, &o, r->now_us, &r->mutations);
 	}
+	return err ? err : cql__check_batch_size(&r->context, r->batch_kind, &r->mutations, &r->result);
+}
+
+/* Of a statement or a batch of one text. */
+static enum sm_err build_text(struct request *r, int64_t now_us)
+{
+	enum sm_err err = cql__build_mutations(&r->context, r->plan, &r->options, now_us, &r->mutations);
+	if (!err && r->plan->batch)
+		err = cql__check_batch_size(&r->context, r->plan->statement->batch.kind, &r->mutations, &r->result);
 	return err;
 }
 
@@ -286,11 +295,7 @@ static bool start_conditional(struct request *r)
 static void modify_on_pool(struct sm_work *work)
 {
 	struct request *r = (struct request *)((char *)work - offsetof(struct request, work));
-	enum sm_err err = SM_OK;
-	if (!r->items)
-		err = cql__build_mutations(&r->context, r->plan, &r->options, r->now_us, &r->mutations);
-	else
-		err = build_batch(r);
+	enum sm_err err = r->items ? build_batch(r) : build_text(r, r->now_us);
 	if (!err && r->mutations.count) {
 		r->waiting = REQUEST_WRITE;
 		start_write(r);
@@ -322,10 +327,7 @@ static bool start_modify(struct request *r)
 	int64_t now = r->options.timestamp_us != INT64_MIN ? r->options.timestamp_us : cql__timestamp_us(&r->server->engine);
 	if (r->plan->reads)
 		return start_on_pool(r, now);
-	if (cql__build_mutations(&r->context, r->plan, &r->options, now, &r->mutations) != SM_OK ||
-	    (r->plan->batch && cql__check_batch_size(&r->context, r->plan->statement->batch.kind, &r->mutations, &r->result) != SM_OK))
-		return answer_error(r);
-	return start_write(r);
+	return build_text(r, now) == SM_OK ? start_write(r) : answer_error(r);
 }
 
 static bool start_change(struct request *r)
@@ -741,8 +743,9 @@ static bool start_batch(struct request *r, struct byte_reader *in)
 		*(items[i].plan->modify[0].counter ? &counters : &others) = true;
 		reads |= items[i].plan->reads;
 	}
+	r->batch_kind = type == 2 ? CQL_COUNTER : type == 1 ? CQL_UNLOGGED : CQL_LOGGED;
 	if (!err)
-		err = cql__check_batch(&r->context, type == 2 ? CQL_COUNTER : type == 1 ? CQL_UNLOGGED : CQL_LOGGED, counters, others);
+		err = cql__check_batch(&r->context, r->batch_kind, counters, others);
 	if (err)
 		return answer_error(r);
 	if (is_conditional(items, count))

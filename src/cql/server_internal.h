@@ -114,6 +114,7 @@ struct request {
 		uint32_t count;
 	} * items; /* of BATCH */
 	uint16_t item_count;
+	enum cql_batch_kind batch_kind;
 	int64_t now_us; /* the write time where none was given */
 	struct store_batch batch;
 	struct cql_change change;
