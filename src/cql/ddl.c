@@ -11,7 +11,7 @@
 #include <string.h>
 #include <strings.h>
 
-static enum sm_err check_name(struct cql_context *c, const char *what, const char *name)
+enum sm_err ddl__check_name(struct cql_context *c, const char *what, const char *name)
 {
 	size_t size = strlen(name);
 	bool ok = size > 0 && size <= CQL_NAME_MAX;
@@ -266,7 +266,7 @@ static enum sm_err keyspace_change(struct cql_context *c, const struct cql_ddl *
 	change->change.new_keyspace = k;
 	if (ddl->verb == CQL_CREATE) {
 		change->change.kind = STORE_CREATE_KEYSPACE;
-		if ((err = check_name(c, "Keyspace", name)) || (err = keyspace_options(c, ddl, k)))
+		if ((err = ddl__check_name(c, "Keyspace", name)) || (err = keyspace_options(c, ddl, k)))
 			return err;
 		*ret_nothing = old && ddl->if_not_exists;
 		return old && !*ret_nothing ? ddl__exists(c, name, NULL) : SM_OK;
@@ -640,7 +640,7 @@ static enum sm_err table_change(struct cql_context *c, const struct cql_ddl *ddl
 			return *ret_nothing ? SM_OK : ddl__exists(c, keyspace, name);
 		if (ddl->compact)
 			return cql__fail(c->err, CQL_INVALID, "COMPACT STORAGE tables are not allowed starting with version 4.0");
-		if ((err = check_name(c, "Table", name)) || (err = ddl__table(c, ddl, keyspace, false, &t)))
+		if ((err = ddl__check_name(c, "Table", name)) || (err = ddl__table(c, ddl, keyspace, false, &t)))
 			return err;
 		change->change.new_table = t;
 		return SM_OK;

@@ -15,6 +15,8 @@ SM_MUST_CHECK enum sm_err ddl__option_value(struct cql_context *c, const struct 
 /* ALTER of old as a change; the error of a name that is taken (ddl.c). */
 SM_MUST_CHECK enum sm_err ddl__alter_table(struct cql_context *c, const struct cql_ddl *ddl, const struct store_table *old,
 					   struct cql_change *change, bool *ret_nothing);
+/* A name of what is made: "Table", "Index". */
+enum sm_err ddl__check_name(struct cql_context *c, const char *what, const char *name);
 enum sm_err ddl__exists(struct cql_context *c, const char *keyspace, const char *table);
 
 /* The change that CREATE, ALTER or DROP TYPE means (ddl_type.c). */

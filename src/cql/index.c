@@ -1,7 +1,9 @@
 /* Secondary indexes: their definitions, which restrictions they allow, and which one of them a query is read by. */
 #include "cql/index.h"
+#include "cql/ddl_internal.h"
 #include "cql/view.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -87,11 +89,13 @@ bool cql__indexed(const struct store_table *table, const struct store_column *co
 
 const char *cql__describe_index(const struct store_table *table, const struct cql_index *index, struct arena *arena)
 {
+	static const struct store_type type = {.id = STORE_TEXT};
 	bool custom = strcmp(index->kind, "CUSTOM") == 0;
-	const char *text = arena_printf(
-		arena, "CREATE %sINDEX %s ON %s.%s (%s)%s%s%s%s%s;", custom ? "CUSTOM " : "", cql__quote_name(index->name, arena),
-		cql__quote_name(table->keyspace, arena), cql__quote_name(table->name, arena), index->target, custom ? " USING '" : "",
-		custom ? index->class : "", custom ? "'" : "", *index->options ? " WITH OPTIONS = " : "", index->options);
+	const char *text = arena_printf(arena, "CREATE %sINDEX %s ON %s.%s (%s)%s%s%s%s;", custom ? "CUSTOM " : "",
+					cql__quote_name(index->name, arena), cql__quote_name(table->keyspace, arena),
+					cql__quote_name(table->name, arena), index->target, custom ? " USING " : "",
+					custom ? cql__render_literal(&type, cql__cell_text(arena, index->class), arena) : "",
+					*index->options ? " WITH OPTIONS = " : "", index->options);
 	return text ? text : "";
 }
 
@@ -180,8 +184,28 @@ struct creation {
 	const struct store_table *table;
 	const struct store_column *column;
 	const char *name, *class, *target, *options;
-	bool sai;
+	bool sai, folds;
 };
+
+/* The definition is lines of text, and DESCRIBE prints the class: no other is taken. */
+static bool is_sai_class(const char *using)
+{
+	return strcasecmp(using, "sai") == 0 || strcasecmp(using, "StorageAttachedIndex") == 0 ||
+	       strcasecmp(using, "org.apache.cassandra.index.sai.StorageAttachedIndex") == 0;
+}
+
+/* As Cassandra names it: without what cannot be in a name. */
+static const char *default_name(const struct creation *x)
+{
+	char *name = arena_printf(x->c->arena, "%s_%s", x->table->name, x->column->name), *to = name;
+	for (const char *from = name; from && *from; from++)
+		if (isalnum((unsigned char)*from) || *from == '_')
+			*to++ = *from;
+	if (!name)
+		return NULL;
+	*to = 0;
+	return arena_printf(x->c->arena, "%s_idx", name);
+}
 
 static enum sm_err index_class(struct creation *x)
 {
@@ -192,7 +216,7 @@ static enum sm_err index_class(struct creation *x)
 		return SM_OK;
 	}
 	x->class = using;
-	x->sai = is_sai(using);
+	x->sai = is_sai_class(using);
 	if (!x->sai)
 		return cql__fail(x->c->err, CQL_CONFIG_ERROR, "Unable to find custom indexer class '%s'",
 				 *using ? using : "legacy_local_table");
@@ -243,47 +267,120 @@ static enum sm_err index_target(struct creation *x)
 		return cql__fail(err, CQL_INVALID, "SAI ANN indexes are only allowed on vector columns with float elements");
 	if (id == STORE_UDT && !x->column->type.frozen)
 		return cql__fail(err, CQL_INVALID, "Cannot create index on non-frozen UDT column %s", x->column->name);
+	for (const char *p = quoted; *p; p++)
+		if ((unsigned char)*p < ' ')
+			return cql__fail(err, CQL_INVALID, "Cannot create index on a column whose name has control characters");
 	x->target = function ? arena_printf(x->c->arena, "%s(%s)", function, quoted) : quoted;
 	return x->target ? SM_OK : cql__no_memory(err, x->c->arena);
 }
 
-static bool is_string(const struct cql_term *t, const char *text)
+static const char *literal(struct cql_context *c, const char *text)
 {
-	return t->kind == CQL_TERM_LITERAL && bytes_equal(t->text, bytes_str(text));
+	static const struct store_type type = {.id = STORE_TEXT};
+	return cql__render_literal(&type, cql__cell_text(c->arena, text), c->arena);
 }
 
-/* SAI's options: case_sensitive; the others only where they change nothing. */
-static enum sm_err index_options(struct creation *x)
+/* What the error of an option calls the index, whose name is not chosen yet. */
+static const char *shown_name(const struct creation *x)
+{
+	return x->def->name ? x->def->name : default_name(x);
+}
+
+static enum sm_err boolean_option(struct creation *x, const char *name, const char *value, bool *ret)
+{
+	*ret = strcasecmp(value, "true") == 0;
+	if (!*value)
+		return cql__fail(x->c->err, CQL_INVALID, "Empty value for boolean option '%s'", name);
+	if (!*ret && strcasecmp(value, "false") != 0)
+		return cql__fail(x->c->err, CQL_INVALID, "Illegal value for boolean option '%s': %.100s", name, value);
+	return SM_OK;
+}
+
+static enum sm_err text_option(struct creation *x, const char *name, const char *value)
+{
+	bool given;
+	if (x->column->type.id != STORE_TEXT && x->column->type.id != STORE_ASCII)
+		return cql__fail(x->c->err, CQL_INVALID, "CQL type %s cannot be analyzed.", cql__type_text(&x->column->type, x->c->arena));
+	enum sm_err err = boolean_option(x, name, value, &given);
+	if (!err && strcmp(name, "case_sensitive") == 0)
+		x->folds = !given;
+	else if (!err && given)
+		return cql__fail(x->c->err, CQL_INVALID, "The index option '%s' is not supported yet", name);
+	return err;
+}
+
+/* Of a vector's index: what it compares with; the others are a graph's, and there is none here. */
+static enum sm_err vector_option(struct creation *x, const char *name, const char *value)
 {
 	struct cql_error *err = x->c->err;
+	bool connections = strcmp(name, "maximum_node_connections") == 0, beam = strcmp(name, "construction_beam_width") == 0;
+	if (x->column->type.id != STORE_VECTOR)
+		return cql__fail(err, CQL_INVALID, "CQL type %s cannot have vector options", cql__type_text(&x->column->type, x->c->arena));
+	if (strcmp(name, "similarity_function") == 0 && strcasecmp(value, "euclidean") != 0 && strcasecmp(value, "dot_product") != 0 &&
+	    strcasecmp(value, "cosine") != 0)
+		return cql__fail(err, CQL_INVALID,
+				 "Similarity function %.100s was not recognized for index %.100s. Valid values are: EUCLIDEAN, "
+				 "DOT_PRODUCT, COSINE",
+				 value, shown_name(x));
+	if (strcmp(name, "optimize_for") == 0 && strcasecmp(value, "latency") != 0 && strcasecmp(value, "recall") != 0)
+		return cql__fail(err, CQL_INVALID,
+				 "optimize_for '%.100s' was not recognized for index %.100s. Valid values are: latency, recall", value,
+				 shown_name(x));
+	if (!connections && !beam)
+		return SM_OK;
+	int most = connections ? 512 : 3200;
+	const char *what = connections ? "Maximum number of connections" : "Construction beam width";
+	if (!*value || value[strspn(value, "0123456789")] || strlen(value) > 9)
+		return cql__fail(err, CQL_INVALID, "%s %.100s is not a valid integer for index %.100s", what, value, shown_name(x));
+	if (atoi(value) <= 0 || atoi(value) > most)
+		return cql__fail(err, CQL_INVALID, "%s for index %.100s cannot be <= 0 or > %d, was %s", what, shown_name(x), most, value);
+	return SM_OK;
+}
+
+static enum sm_err one_option(struct creation *x, const char *name, const char *value)
+{
+	static const char *const texts[] = {"case_sensitive", "normalize", "ascii"};
+	static const char *const vectors[] = {"similarity_function", "maximum_node_connections", "construction_beam_width", "optimize_for"};
+	for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+		if (strcmp(name, texts[i]) == 0)
+			return text_option(x, name, value);
+	for (size_t i = 0; i < sizeof vectors / sizeof vectors[0]; i++)
+		if (strcmp(name, vectors[i]) == 0)
+			return vector_option(x, name, value);
+	return cql__fail(x->c->err, CQL_CONFIG_ERROR, "Properties specified [%.100s] are not understood by StorageAttachedIndex", name);
+}
+
+static enum sm_err index_options(struct creation *x)
+{
+	struct cql_context *c = x->c;
 	const struct cql_term *map = x->def->options;
 	const char *text = "";
 	x->options = "";
 	if (!map || map->arg_count == 0)
 		return SM_OK;
 	if (map->kind != CQL_TERM_MAP)
-		return cql__fail(err, CQL_SYNTAX_ERROR, "The options of an index are a map of strings");
+		return cql__fail(c->err, CQL_SYNTAX_ERROR, "The options of an index are a map of strings");
+	if (!x->sai)
+		return cql__fail(c->err, CQL_INVALID, "Cannot specify options for a non-CUSTOM index");
 	for (uint32_t i = 0; i + 1 < map->arg_count; i += 2) {
 		const struct cql_term *name = map->args[i], *value = map->args[i + 1];
-		bool vector = is_string(name, "similarity_function") || is_string(name, "maximum_node_connections") ||
-			      is_string(name, "construction_beam_width") || is_string(name, "optimize_for");
-		bool known = vector || is_string(name, "case_sensitive") || is_string(name, "normalize") || is_string(name, "ascii");
-		const char *shown = cql__term_text(name, x->c->arena);
-		if (!known && !x->sai)
-			return cql__fail(err, CQL_INVALID, "Cannot specify options for a non-CUSTOM index");
-		if (!known)
-			return cql__fail(err, CQL_CONFIG_ERROR, "Properties specified [%.*s] are not understood by StorageAttachedIndex",
-					 (int)(strlen(shown) > 2 ? strlen(shown) - 2 : 0), shown + 1);
-		if (!vector && x->column->type.id != STORE_TEXT && x->column->type.id != STORE_ASCII)
-			return cql__fail(err, CQL_INVALID, "CQL type %s cannot be analyzed.",
-					 cql__type_text(&x->column->type, x->c->arena));
-		if (!vector && !is_string(name, "case_sensitive") && !is_string(value, "false"))
-			return cql__fail(err, CQL_INVALID, "The index option %s is not supported yet", shown);
-		text = text ? arena_printf(x->c->arena, "%s%s%s: %s", text, *text ? ", " : "{", shown, cql__term_text(value, x->c->arena))
-			    : NULL;
+		if (name->kind != CQL_TERM_LITERAL || value->kind != CQL_TERM_LITERAL)
+			return cql__fail(c->err, CQL_SYNTAX_ERROR, "The options of an index are a map of strings");
+		for (uint32_t k = 0; k < i; k += 2)
+			if (bytes_equal(map->args[k]->text, name->text))
+				return cql__fail(c->err, CQL_SYNTAX_ERROR, "Multiple definition for property '%s'",
+						 cql__term_text(name, c->arena));
+		const char *n = arena_string(c->arena, (const char *)name->text.data, name->text.size);
+		const char *v = arena_string(c->arena, (const char *)value->text.data, value->text.size);
+		if (!n || !v)
+			return cql__no_memory(c->err, c->arena);
+		enum sm_err err = one_option(x, n, v);
+		if (err)
+			return err;
+		text = text ? arena_printf(c->arena, "%s%s%s: %s", text, i ? ", " : "{", literal(c, n), literal(c, v)) : NULL;
 	}
-	x->options = text ? arena_printf(x->c->arena, "%s}", text) : NULL;
-	return x->options ? SM_OK : cql__no_memory(err, x->c->arena);
+	x->options = text ? arena_printf(c->arena, "%s}", text) : NULL;
+	return x->options ? SM_OK : cql__no_memory(c->err, c->arena);
 }
 
 static enum sm_err index_name(struct creation *x, const struct store_keyspace *k, bool if_not_exists, bool *ret_nothing)
@@ -291,11 +388,14 @@ static enum sm_err index_name(struct creation *x, const struct store_keyspace *k
 	struct cql_context *c = x->c;
 	struct cql_index other;
 	x->name = x->def->name;
+	enum sm_err err = x->name ? ddl__check_name(c, "Index", x->name) : SM_OK;
+	if (err)
+		return err;
 	if (x->name && cql__index_table(k, x->name, c->arena, &other)) {
 		*ret_nothing = if_not_exists;
 		return if_not_exists ? SM_OK : cql__fail(c->err, CQL_INVALID, "Index '%s' already exists", x->name);
 	}
-	const char *base = arena_printf(c->arena, "%s_%s_idx", x->table->name, x->column->name);
+	const char *base = x->name ? NULL : default_name(x);
 	for (uint32_t n = 0; base && !x->name; n++) {
 		const char *name = n ? arena_printf(c->arena, "%s_%u", base, n) : base;
 		if (!name || !cql__index_table(k, name, c->arena, &other))
@@ -367,7 +467,7 @@ static enum sm_err create(struct cql_context *c, const struct cql_ddl *ddl, cons
 		.name = x.name,
 		.column = x.column->name,
 		.part = part_of(&x),
-		.folds = strstr(x.options, "'case_sensitive': 'false'") != NULL,
+		.folds = x.folds,
 		.definition = arena_printf(c->arena, "%s\n%s\n%s\n%s", x.sai ? "CUSTOM" : "COMPOSITES", x.target, x.class, x.options),
 	};
 	if (!added.definition)

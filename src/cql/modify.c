@@ -150,6 +150,8 @@ enum sm_err cql__build_mutation(struct cql_context *c, const struct cql_modify_p
 		err = ttl(&e, p->ttl, p->kind == CQL_DELETE ? 0 : p->table->default_ttl_s, &m.ttl_s);
 	if (!err)
 		err = cells(&e, p, &assignments, &m.cell_count);
+	if (!err)
+		err = cql__check_indexed(c, p->table, assignments, m.cell_count);
 	m.ttl_s = ttl_from_now(c, m.ttl_s);
 	if (err)
 		return err;

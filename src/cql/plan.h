@@ -335,6 +335,10 @@ enum sm_err cql__analyse_where(struct cql_analysis *a, const struct cql_relation
 enum sm_err cql__analyse_ann(struct cql_analysis *a, const struct cql_select *s, struct cql_select_plan *plan);
 /* How near two float vectors are, as Cassandra's functions say it: 1 is the same. Neither is null. */
 float cql__similarity(enum cql_similarity kind, struct store_cell a, struct store_cell b);
+/* What no index of vectors has, with Cassandra's words: what is looked for, and what is written to columns with one. */
+enum sm_err cql__check_nearest(struct cql_context *c, const struct cql_select_plan *plan, struct store_cell to);
+enum sm_err cql__check_indexed(struct cql_context *c, const struct store_table *table, const struct store_assignment *cells,
+			       uint32_t count);
 enum sm_err cql__analyse_select(struct cql_analysis *a, const struct cql_select *s, struct cql_select_plan *plan);
 enum sm_err cql__analyse_modify(struct cql_analysis *a, const struct cql_modify *m, struct cql_modify_plan *plan);
 enum sm_err cql__type_resolve(struct cql_context *c, const char *keyspace, const struct cql_type_name *name, struct store_type *ret_type);

@@ -7,6 +7,7 @@
 #include "cql/json_value.h"
 #include "cql/view.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -667,6 +668,8 @@ static enum sm_err run_nearest(struct run *r)
 	if (!err && to.size < 0)
 		err = cql__fail(r->c->err, CQL_INVALID, "Invalid null value for column %s",
 				r->select->table->columns[r->select->ann_column].name);
+	if (!err)
+		err = cql__check_nearest(r->c, r->select, to);
 	if (!err && r->at.limit > CQL_NEAREST_MAX)
 		err = cql__fail(r->c->err, CQL_INVALID,
 				"Use of ANN OF in an ORDER BY clause requires a LIMIT that is not greater than %d. LIMIT was %u",
@@ -678,12 +681,12 @@ static enum sm_err run_nearest(struct run *r)
 			return count ? keep_nearest(r, rows, &count) : SM_OK;
 		struct store_cell v = err ? cql__null() : row->cells[r->select->ann_column];
 		size_t before = buf_size(&r->result->rows);
-		if (err || v.size != to.size)
+		float score = err || v.size != to.size ? NAN : cql__similarity(r->select->similarity, v, to);
+		if (!isfinite(score)) /* written before the column had its index */
 			continue;
 		rows = cql__grow(r->c->arena, rows, count, &cap, sizeof *rows);
 		if (!rows)
 			return cql__no_memory(r->c->err, r->c->arena);
-		float score = cql__similarity(r->select->similarity, v, to);
 		if (!(err = put_values(r)))
 			rows[count++] = (struct near){score, before, buf_size(&r->result->rows) - before, seen++};
 		if (!err && count >= 2 * r->at.limit + 64)

@@ -5,6 +5,8 @@
 #include <math.h>
 #include <string.h>
 
+#define COMPONENT_MAX 1E17f /* of an indexed vector, as in Cassandra: scores stay finite */
+
 static const char *const names[] = {
 	[CQL_COSINE] = "similarity_cosine", [CQL_EUCLIDEAN] = "similarity_euclidean", [CQL_DOT_PRODUCT] = "similarity_dot_product"};
 
@@ -99,17 +101,48 @@ enum sm_err cql__similarity_call(struct cql_analysis *a, const struct cql_term *
 /* ---- ORDER BY v ANN OF ---- */
 
 /* What the column's index compares with; false: it has none. */
-static bool indexed(struct cql_analysis *a, const struct store_column *column, enum cql_similarity *ret)
+static bool indexed(struct cql_context *c, const struct store_table *table, const struct store_column *column, enum cql_similarity *ret)
 {
 	struct cql_index index;
-	for (uint32_t n = 0; cql__index_at(a->table, n, a->c->arena, &index); n++)
-		if (index.column == column && index.sai) {
+	for (uint32_t n = 0; cql__index_at(table, n, c->arena, &index); n++)
+		if (index.sai && strcmp(index.column->name, column->name) == 0) {
 			*ret = strcasestr(index.options, "'euclidean'")     ? CQL_EUCLIDEAN
 			       : strcasestr(index.options, "'dot_product'") ? CQL_DOT_PRODUCT
 									    : CQL_COSINE;
 			return true;
 		}
 	return false;
+}
+
+static enum sm_err check_vector(struct cql_context *c, enum cql_similarity kind, struct store_cell v)
+{
+	bool zero = kind == CQL_COSINE;
+	for (uint32_t i = 0; i < (uint32_t)v.size / 4; i++) {
+		float f = at(v, i);
+		if (!isfinite(f))
+			return cql__fail(c->err, CQL_INVALID, "non-finite value at vector[%u]=%s", i, cql__java_float(f, c->arena));
+		if (fabsf(f) > COMPONENT_MAX)
+			return cql__fail(c->err, CQL_INVALID, "Out-of-bounds value at vector[%u]=%s", i, cql__java_float(f, c->arena));
+		zero &= f == 0;
+	}
+	return zero ? cql__fail(c->err, CQL_INVALID, "Zero vectors cannot be indexed or queried with cosine similarity") : SM_OK;
+}
+
+enum sm_err cql__check_nearest(struct cql_context *c, const struct cql_select_plan *plan, struct store_cell to)
+{
+	return check_vector(c, plan->similarity, to);
+}
+
+enum sm_err cql__check_indexed(struct cql_context *c, const struct store_table *table, const struct store_assignment *cells, uint32_t count)
+{
+	enum cql_similarity kind;
+	for (uint32_t i = 0; table->index_count && i < count; i++)
+		if (is_float_vector(&cells[i].column->type) && cells[i].value.size >= 0 && indexed(c, table, cells[i].column, &kind)) {
+			enum sm_err err = check_vector(c, kind, cells[i].value);
+			if (err)
+				return err;
+		}
+	return SM_OK;
 }
 
 static bool all_indexed(struct cql_analysis *a, const struct cql_where *where)
@@ -137,12 +170,14 @@ enum sm_err cql__analyse_ann(struct cql_analysis *a, const struct cql_select *s,
 		return failed;
 	if (!is_float_vector(&column->type))
 		return cql__fail(err, CQL_INVALID, "ANN ordering is only supported on float vector indexes");
-	if (!indexed(a, column, &plan->similarity))
+	if (!indexed(a->c, a->table, column, &plan->similarity))
 		return cql__fail(err, CQL_INVALID, "ANN ordering by vector requires the column to be indexed");
 	if (!all_indexed(a, &plan->where))
 		return cql__fail(err, CQL_INVALID, "ANN ordering by vector requires all restricted column(s) to be indexed");
 	if (plan->aggregate || s->group_count)
 		return cql__fail(err, CQL_INVALID, "Top-K queries can not be run with aggregation");
+	if (s->distinct)
+		return cql__fail(err, CQL_INVALID, "Top-K queries can not be run with DISTINCT");
 	if (s->partition_limit)
 		return cql__fail(err, CQL_INVALID, "Top-K queries do not support per-partition limits");
 	if (!s->limit)

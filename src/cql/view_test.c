@@ -159,6 +159,65 @@ static void rows_of_a_view_are_sorted_limited_and_distinct(void **state)
 	ok("DROP MATERIALIZED VIEW mv");
 }
 
+static void an_indexs_options_are_understood_or_refused(void **state)
+{
+	ok("CREATE TABLE i (k int PRIMARY KEY, w text, x text, b boolean, v vector<float, 2>, \"A b\" int, \"odd\nname\" int)");
+	ok("CREATE INDEX i_w ON i (w) USING 'sai' WITH OPTIONS = {'case_sensitive': 'FALSE', 'normalize': 'False'}");
+	ok("INSERT INTO i (k, w) VALUES (1, 'Red')");
+	gives("SELECT k FROM i WHERE w = 'rED'", "1");
+	gives("SELECT options FROM system_schema.indexes WHERE keyspace_name = 's' AND table_name = 'i' AND index_name = 'i_w'",
+	      "{'case_sensitive': 'FALSE', 'class_name': 'sai', 'normalize': 'False', 'target': 'w'}");
+	ok("DROP INDEX i_w");
+	ok("CREATE INDEX i_w ON i (w) USING 'sai' WITH OPTIONS = {'case_sensitive': false}");
+	gives("SELECT k FROM i WHERE w = 'rED'", "1");
+	refused("CREATE INDEX ON i (x) USING 'sai' WITH OPTIONS = {'case_sensitive': 'maybe'}",
+		"Illegal value for boolean option 'case_sensitive': maybe");
+	refused("CREATE INDEX ON i (x) USING 'sai' WITH OPTIONS = {'case_sensitive': ''}",
+		"Empty value for boolean option 'case_sensitive'");
+	refused("CREATE INDEX ON i (x) USING 'sai' WITH OPTIONS = {'ascii': 'true'}", "The index option 'ascii' is not supported yet");
+	refused("CREATE INDEX ON i (x) WITH OPTIONS = {'case_sensitive': 'true'}", "Cannot specify options for a non-CUSTOM index");
+	refused("CREATE INDEX ON i (v) USING 'sai' WITH OPTIONS = {'similarity_function': 'foo'}",
+		"Similarity function foo was not recognized for index i_v_idx. Valid values are: EUCLIDEAN, DOT_PRODUCT, COSINE");
+	refused("CREATE INDEX ON i (v) USING 'sai' WITH OPTIONS = {'maximum_node_connections': '16abc'}",
+		"Maximum number of connections 16abc is not a valid integer for index i_v_idx");
+	refused("CREATE INDEX ON i (x) USING 'sai' WITH OPTIONS = {'similarity_function': 'cosine'}",
+		"CQL type text cannot have vector options");
+}
+
+static void an_indexs_definition_cannot_be_broken(void **state)
+{
+	static const char *const classes[] = {"x''; DROP TABLE t; --.StorageAttachedIndex", "a\nb.StorageAttachedIndex"};
+	for (size_t i = 0; i < sizeof classes / sizeof classes[0]; i++) {
+		char text[200];
+		snprintf(text, sizeof text, "CREATE CUSTOM INDEX ON i (x) USING '%s'", classes[i]);
+		refused_for(text, "Unable to find custom indexer class '");
+	}
+	refused("CREATE INDEX \"a'b\" ON i (x)", "Index name must not be empty, more than 48 characters long, or contain "
+						 "non-alphanumeric-underscore characters (got \"a'b\")");
+	refused("CREATE INDEX ON i (\"odd\nname\")", "Cannot create index on a column whose name has control characters");
+	ok("CREATE INDEX ON i (\"A b\")");
+	gives("SELECT index_name FROM system_schema.indexes WHERE keyspace_name = 's' AND table_name = 'i'", "i_Ab_idx i_w");
+	assert_non_null(strstr(rows_of("DESCRIBE INDEX \"i_Ab_idx\""), "CREATE INDEX \"i_Ab_idx\" ON s.i (\"A b\");"));
+}
+
+static void vectors_that_have_no_direction_are_refused(void **state)
+{
+	static const char zero[] = "Zero vectors cannot be indexed or queried with cosine similarity";
+	ok("CREATE TABLE n (k int PRIMARY KEY, v vector<float, 2>, e vector<float, 2>)");
+	ok("INSERT INTO n (k, v) VALUES (1, [0, 0]); INSERT INTO n (k, v) VALUES (2, [1, 0]); INSERT INTO n (k, v) VALUES (3, [0, 1]);"
+	   "INSERT INTO n (k, v) VALUES (4, [NaN, 1]); INSERT INTO n (k, v) VALUES (5, [1, 1])");
+	ok("CREATE INDEX ON n (v) USING 'sai'");
+	ok("CREATE INDEX ON n (e) USING 'sai' WITH OPTIONS = {'similarity_function': 'euclidean'}");
+	gives("SELECT k FROM n ORDER BY v ANN OF [1, 0.1] LIMIT 10", "2 5 3");
+	refused("SELECT k FROM n ORDER BY v ANN OF [0, 0] LIMIT 10", zero);
+	refused("INSERT INTO n (k, v) VALUES (6, [0, 0])", zero);
+	refused("UPDATE n SET v = [0, 0] WHERE k = 2", zero);
+	refused("INSERT INTO n (k, v) VALUES (6, [1, NaN])", "non-finite value at vector[1]=NaN");
+	ok("INSERT INTO n (k, e) VALUES (6, [0, 0])");
+	gives("SELECT k FROM n ORDER BY e ANN OF [0, 0] LIMIT 10", "6");
+	refused("SELECT DISTINCT k FROM n ORDER BY v ANN OF [1, 0] LIMIT 2", "Top-K queries can not be run with DISTINCT");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -166,6 +225,9 @@ int main(void)
 		cmocka_unit_test(a_views_where_is_checked_when_it_is_made),
 		cmocka_unit_test(clauses_that_a_view_cannot_have_are_refused),
 		cmocka_unit_test(rows_of_a_view_are_sorted_limited_and_distinct),
+		cmocka_unit_test(an_indexs_options_are_understood_or_refused),
+		cmocka_unit_test(an_indexs_definition_cannot_be_broken),
+		cmocka_unit_test(vectors_that_have_no_direction_are_refused),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }
