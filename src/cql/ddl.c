@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <ctype.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,6 +64,13 @@ static const char *map_literal(struct cql_context *c, const struct cql_term *t)
 	return arena_printf(c->arena, "%s}", text);
 }
 
+/* Not all that strtod takes: nan, infinity, hexadecimal numbers, blanks before them. */
+static bool is_number(const char *text, const char *characters)
+{
+	const char *digits = text + (*text == '-' || *text == '+');
+	return *digits && digits[strspn(digits, characters)] == 0;
+}
+
 static enum sm_err option_literal(struct cql_context *c, const struct cql_option *o, const struct cql_table_option *known,
 				  const char **ret_value)
 {
@@ -72,11 +80,12 @@ static enum sm_err option_literal(struct cql_context *c, const struct cql_option
 	switch (known->kind) {
 	case CQL_OPT_TEXT: *ret_value = text ? quoted(c, text) : NULL; break;
 	case CQL_OPT_INT:
-		if (text && *text && strtoll(text, &end, 10) <= INT32_MAX && strtoll(text, NULL, 10) >= INT32_MIN && !*end)
+		if (text && is_number(text, "0123456789") && strtoll(text, &end, 10) <= INT32_MAX && strtoll(text, NULL, 10) >= INT32_MIN &&
+		    !*end)
 			*ret_value = text;
 		break;
 	case CQL_OPT_DOUBLE:
-		if (text && *text && (strtod(text, &end), !*end))
+		if (text && is_number(text, "0123456789.eE+-") && isfinite(strtod(text, &end)) && !*end)
 			*ret_value = text;
 		break;
 	case CQL_OPT_BOOL:

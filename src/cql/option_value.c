@@ -119,12 +119,21 @@ static const struct {
 		  {"TimeWindowCompactionStrategy", windows, tiered, true},
 		  {"UnifiedCompactionStrategy", unified, nothing, false}};
 
+/* Digits, with a sign before them or not, that are an int. */
+static bool is_integer(const char *text, long *ret)
+{
+	const char *digits = text + (*text == '-' || *text == '+');
+	*ret = 0;
+	if (!*digits || digits[strspn(digits, "0123456789")] || strlen(digits) > 18)
+		return false;
+	*ret = strtol(text, NULL, 10);
+	return *ret >= INT32_MIN && *ret <= INT32_MAX;
+}
+
 static enum sm_err threshold(struct pairs *p, const char *name, long *ret)
 {
 	const char *text = get(p, name);
-	char *end;
-	*ret = strtol(text, &end, 10);
-	if (*end || !*text)
+	if (!is_integer(text, ret))
 		return cql__fail(p->c->err, CQL_CONFIG_ERROR, "Invalid value %s for '%s' compaction sub-option - must be an integer", text,
 				 name);
 	return SM_OK;
@@ -213,7 +222,9 @@ static enum sm_err compression(struct pairs *p)
 			set(&out, p->names[i], p->values[i]);
 	set(&out, "class", full);
 	const char *chunk = get(&out, "chunk_length_in_kb");
-	long kb = chunk ? strtol(chunk, NULL, 10) : 16;
+	long kb = 16;
+	if (chunk && !is_integer(chunk, &kb))
+		return cql__fail(err, CQL_CONFIG_ERROR, "Invalid value for chunk_length_in_kb");
 	if (kb <= 0 || (kb & (kb - 1)) != 0)
 		return cql__fail(err, CQL_CONFIG_ERROR, "chunk_length_in_kb must be a power of 2");
 	if (!chunk)
@@ -289,18 +300,49 @@ static enum sm_err read_repair(struct cql_context *c, const char *text, const ch
 	return SM_OK;
 }
 
-/* 99p, 99PERCENTILE, 50ms, ALWAYS, NEVER, NONE, MIN(...), MAX(...) */
+/* 99p, 99.9PERCENTILE, 50ms: the bytes of its number, and what stands behind it; 0: it is none of these. */
+static size_t number_of(const char *text, size_t size, const char *const *units)
+{
+	char word[32];
+	size_t digits = strspn(text, "0123456789"), end = digits;
+	if (text[digits] == '.')
+		end += 1 + strspn(text + digits + 1, "0123456789");
+	if (!digits || end >= size || size - end >= sizeof word)
+		return 0;
+	memcpy(word, text + end, size - end);
+	word[size - end] = 0;
+	for (; *units; units++)
+		if (strcasecmp(word, *units) == 0)
+			return end;
+	return 0;
+}
+
+static const char *const percentiles[] = {"p", "percentile", NULL};
+static const char *const policies[] = {"p", "percentile", "ms", NULL};
+
+/* MIN(99p, 50ms), MAX(...) */
+static bool is_hybrid(const char *text)
+{
+	const char *comma = strchr(text, ','), *second = comma ? comma + 1 + strspn(comma + 1, " ") : NULL;
+	size_t size = strlen(text);
+	if ((strncasecmp(text, "min(", 4) != 0 && strncasecmp(text, "max(", 4) != 0) || !comma || text[size - 1] != ')')
+		return false;
+	size_t first = (size_t)(comma - text);
+	while (first > 4 && text[first - 1] == ' ')
+		first--;
+	return first > 4 && second < text + size - 1 && number_of(text + 4, first - 4, policies) &&
+	       number_of(second, (size_t)(text + size - 1 - second), policies);
+}
+
 static enum sm_err retry(struct cql_context *c, const char *name, const char *text, const char **value)
 {
-	char *end;
-	double number = strtod(text, &end);
-	bool digits = end != text && number >= 0;
-	if (digits && (strcasecmp(end, "p") == 0 || strcasecmp(end, "percentile") == 0)) {
-		*value = arena_printf(c->arena, "'%.*sp'", (int)(end - text), text);
+	size_t size = strlen(text), digits = number_of(text, size, percentiles);
+	if (digits) {
+		*value = arena_printf(c->arena, "'%.*sp'", (int)digits, text);
 		return *value ? SM_OK : cql__no_memory(c->err, c->arena);
 	}
-	if ((digits && strcasecmp(end, "ms") == 0) || strcasecmp(text, "always") == 0 || strcasecmp(text, "never") == 0 ||
-	    strcasecmp(text, "none") == 0 || strncasecmp(text, "min(", 4) == 0 || strncasecmp(text, "max(", 4) == 0)
+	if (number_of(text, size, policies) || strcasecmp(text, "always") == 0 || strcasecmp(text, "never") == 0 ||
+	    strcasecmp(text, "none") == 0 || is_hybrid(text))
 		return SM_OK;
 	return cql__fail(c->err, CQL_CONFIG_ERROR, "Invalid value %s for option '%s'", text, name);
 }

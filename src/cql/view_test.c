@@ -218,6 +218,31 @@ static void vectors_that_have_no_direction_are_refused(void **state)
 	refused("SELECT DISTINCT k FROM n ORDER BY v ANN OF [1, 0] LIMIT 2", "Top-K queries can not be run with DISTINCT");
 }
 
+static void options_of_tables_are_numbers_or_refused(void **state)
+{
+	static const char *const bad[] = {"compression = {'class': 'LZ4Compressor', 'chunk_length_in_kb': '16abc'}",
+					  "compaction = {'class': 'SizeTieredCompactionStrategy', 'min_threshold': ' 4'}",
+					  "bloom_filter_fp_chance = 'nan'",
+					  "crc_check_chance = 'inf'",
+					  "crc_check_chance = '0x1'",
+					  "gc_grace_seconds = ' 5'",
+					  "speculative_retry = 'infp'",
+					  "speculative_retry = 'nanms'",
+					  "speculative_retry = '0x10p'",
+					  "speculative_retry = 'min(rubbish'",
+					  "speculative_retry = 'min(99p)'",
+					  "speculative_retry = 'max(99p, )'"};
+	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+		char text[200];
+		snprintf(text, sizeof text, "ALTER TABLE t WITH %s", bad[i]);
+		if (run(text) == SM_OK)
+			fail_msg("%s was taken", text);
+	}
+	ok("ALTER TABLE t WITH speculative_retry = 'MIN(99.9percentile , 50ms)' AND bloom_filter_fp_chance = 1e-2");
+	ok("ALTER TABLE t WITH speculative_retry = '99.5PERCENTILE' AND crc_check_chance = 1");
+	gives("SELECT speculative_retry FROM system_schema.tables WHERE keyspace_name = 's' AND table_name = 't'", "99.5p");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -227,6 +252,7 @@ int main(void)
 		cmocka_unit_test(rows_of_a_view_are_sorted_limited_and_distinct),
 		cmocka_unit_test(an_indexs_options_are_understood_or_refused),
 		cmocka_unit_test(an_indexs_definition_cannot_be_broken),
+		cmocka_unit_test(options_of_tables_are_numbers_or_refused),
 		cmocka_unit_test(vectors_that_have_no_direction_are_refused),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
