@@ -38,6 +38,7 @@ struct run {
 	struct store_cell *last_key;  /* of a range scan, in key_arena */
 	struct store_cell **computed; /* the rows of a computed table or a view */
 	uint32_t computed_count;
+	struct store_row made;  /* the one of them at hand */
 	bool is_view, view_cut; /* view_cut: computed are not all that are left */
 	uint32_t rows_read;
 	/* aggregates */
@@ -186,13 +187,13 @@ static void next_partition(struct run *r)
 	r->at.partition_limit = r->partition_limit;
 }
 
-static enum sm_err next_computed(struct run *r, struct store_row *row, const struct store_row **ret_row)
+static enum sm_err next_computed(struct run *r, const struct store_row **ret_row)
 {
 	if (r->at.partition >= r->computed_count)
 		return SM_END;
 	const struct store_cell *cells = r->computed[r->at.partition++];
-	*row = (struct store_row){.cells = cells, .token = store_token(r->select->table, cells)};
-	*ret_row = row;
+	r->made = (struct store_row){.cells = cells, .token = store_token(r->select->table, cells)};
+	*ret_row = &r->made;
 	return SM_OK;
 }
 
@@ -277,12 +278,12 @@ static enum sm_err limit_partition(struct run *r, const struct store_row *row, b
 }
 
 /* The next row that is a row of the result. */
-static enum sm_err next_match(struct run *r, struct store_row *computed, const struct store_row **ret_row)
+static enum sm_err next_match(struct run *r, const struct store_row **ret_row)
 {
 	for (;;) {
 		const struct store_row *row;
 		bool passes, skip;
-		enum sm_err err = r->computed ? next_computed(r, computed, &row) : next_row(r, &row);
+		enum sm_err err = r->computed ? next_computed(r, &row) : next_row(r, &row);
 		if (err)
 			return err;
 		arena_reset(&r->scratch);
@@ -386,11 +387,10 @@ static enum sm_err end_early(struct run *r)
 static enum sm_err run_rows(struct run *r)
 {
 	for (;;) {
-		struct store_row computed;
 		const struct store_row *row;
 		if (r->at.limit == 0)
 			return SM_OK;
-		enum sm_err err = next_match(r, &computed, &row);
+		enum sm_err err = next_match(r, &row);
 		if (err == SM_END)
 			return r->view_cut ? end_early(r) : SM_OK;
 		if (err || (err = put_values(r)))
@@ -524,10 +524,9 @@ static enum sm_err run_aggregate(struct run *r)
 	r->eval.aggregates = r->aggregates;
 	find_aggregates(s, exprs);
 	for (;;) {
-		struct store_row computed;
 		const struct store_row *row;
 		bool skip = false;
-		enum sm_err err = next_match(r, &computed, &row);
+		enum sm_err err = next_match(r, &row);
 		if (err == SM_END)
 			break;
 		if (err)
@@ -604,10 +603,9 @@ static enum sm_err run_sorted(struct run *r)
 	struct sortable *rows = NULL;
 	uint32_t count = 0, cap = 0, limit = r->at.limit;
 	for (;;) {
-		struct store_row computed;
 		const struct store_row *row;
 		size_t before = buf_size(&r->result->rows);
-		enum sm_err err = next_match(r, &computed, &row);
+		enum sm_err err = next_match(r, &row);
 		if (err == SM_END)
 			return put_sorted(r, rows, count, limit);
 		if (err || (err = put_values(r)))
@@ -675,9 +673,8 @@ static enum sm_err run_nearest(struct run *r)
 				"Use of ANN OF in an ORDER BY clause requires a LIMIT that is not greater than %d. LIMIT was %u",
 				CQL_NEAREST_MAX, r->at.limit);
 	while (!err) {
-		struct store_row computed;
 		const struct store_row *row;
-		if ((err = next_match(r, &computed, &row)) == SM_END)
+		if ((err = next_match(r, &row)) == SM_END)
 			return count ? keep_nearest(r, rows, &count) : SM_OK;
 		struct store_cell v = err ? cql__null() : row->cells[r->select->ann_column];
 		size_t before = buf_size(&r->result->rows);
