@@ -124,17 +124,17 @@ static enum sm_err term_call(struct cql_analysis *a, const struct cql_term *t, c
 {
 	const struct cql_function *f;
 	const struct store_type *types[2] = {0};
+	struct cql_expr *inner[2] = {0};
 	if (t->arg_count > 2 || t->star || (t->keyspace && strcmp(t->keyspace, "system") != 0))
 		return cql__fail(a->c->err, CQL_INVALID, "Unknown function '%s%s%s'", t->keyspace ? t->keyspace : "",
 				 t->keyspace ? "." : "", t->name);
 	for (uint32_t i = 0; i < t->arg_count; i++)
 		if (t->args[i]->kind == CQL_TERM_CALL) { /* its result's type picks the overload */
-			struct cql_expr *inner = NULL;
-			enum sm_err err = term_call(a, t->args[i], NULL, name, &inner);
+			enum sm_err err = term_call(a, t->args[i], NULL, name, &inner[i]);
 			if (err)
 				return err;
-			assert(inner != NULL);
-			types[i] = inner->type;
+			assert(inner[i] != NULL);
+			types[i] = inner[i]->type;
 		} else if (t->args[i]->kind == CQL_TERM_LITERAL && (t->args[i]->literal == CQL_HEX || cql__is_math(t->name))) {
 			types[i] = natural_type(t->args[i]);
 		}
@@ -154,9 +154,12 @@ static enum sm_err term_call(struct cql_analysis *a, const struct cql_term *t, c
 	x->arg_count = t->arg_count;
 	for (uint32_t i = 0; i < t->arg_count; i++) {
 		const char *arg = arena_printf(a->c->arena, "arg%u(system.%s)", i, t->name);
-		err = cql__term(a, t->args[i], cql__type(f->args[i]), arg, &x->args[i]);
-		if (err)
+		if (inner[i]) { /* once: each level twice would be 2^depth */
+			inner[i]->name = arg;
+			x->args[i] = inner[i];
+		} else if ((err = cql__term(a, t->args[i], cql__type(f->args[i]), arg, &x->args[i]))) {
 			return err;
+		}
 	}
 	*ret_expr = x;
 	return SM_OK;

@@ -179,10 +179,33 @@ static enum sm_err check_static_rows(struct cql_analysis *a, const struct cql_mo
 			 "Invalid restrictions on clustering columns since the %s statement modifies only static columns", statement);
 }
 
+/* What the assignments so far do to a column: fields of a user type may be set side by side, and so may elements. */
+struct touched {
+	bool any, whole;
+	const struct cql_assign **fields; /* by their number; NULL: not set */
+};
+
+static enum sm_err note_assign(struct cql_analysis *a, const struct cql_assign *s, const struct store_column *column, struct touched *t)
+{
+	int field = s->kind == CQL_SET_FIELD && column->type.id == STORE_UDT ? cql__field_of(&column->type, s->field) : -1;
+	if (field >= 0 && !t->fields && !(t->fields = cql__new(a, sizeof *t->fields * column->type.element_count)))
+		return SM_NO_MEMORY;
+	if (t->whole || (t->any && s->kind == CQL_SET_VALUE) || (field >= 0 && t->fields[field]))
+		return cql__fail(a->c->err, CQL_SYNTAX_ERROR, "Multiple incompatible setting of column %s", column->name);
+	t->any = true;
+	t->whole = s->kind == CQL_SET_VALUE;
+	if (field >= 0)
+		t->fields[field] = s;
+	return SM_OK;
+}
+
 static enum sm_err update(struct cql_analysis *a, const struct cql_modify *m, struct cql_modify_plan *plan)
 {
 	struct cql_context *c = a->c;
 	enum sm_err err = usings(a, m, plan);
+	struct touched *touched = cql__new(a, sizeof *touched * a->table->column_count);
+	if (!touched)
+		return SM_NO_MEMORY;
 	plan->mutation = STORE_UPSERT_UPDATE;
 	for (uint32_t i = 0; !err && i < m->assign_count; i++) {
 		const struct cql_assign *s = &m->assigns[i];
@@ -191,9 +214,8 @@ static enum sm_err update(struct cql_analysis *a, const struct cql_modify *m, st
 			return err;
 		if (column->kind <= STORE_CLUSTERING)
 			return cql__fail(c->err, CQL_INVALID, "PRIMARY KEY part %s found in SET part", column->name);
-		for (uint32_t k = 0; k < i; k++)
-			if (strcmp(m->assigns[k].column, s->column) == 0 && cql__operations_clash(&m->assigns[k], s))
-				return cql__fail(c->err, CQL_SYNTAX_ERROR, "Multiple incompatible setting of column %s", column->name);
+		if ((err = note_assign(a, s, column, &touched[column - a->table->columns])))
+			return err;
 		err = cql__operation(a, s, column, false, plan);
 	}
 	if (err || (err = check_static_rows(a, m, plan, "UPDATE")) ||
@@ -207,6 +229,9 @@ static enum sm_err deleted_columns(struct cql_analysis *a, const struct cql_modi
 {
 	struct cql_context *c = a->c;
 	enum sm_err err = usings(a, m, plan);
+	bool *whole = cql__new(a, sizeof *whole * a->table->column_count);
+	if (!whole)
+		return SM_NO_MEMORY;
 	for (uint32_t i = 0; !err && i < m->assign_count; i++) {
 		const struct store_column *column;
 		if ((err = cql__column(a, m->assigns[i].column, &column)))
@@ -214,11 +239,12 @@ static enum sm_err deleted_columns(struct cql_analysis *a, const struct cql_modi
 		if (column->kind <= STORE_CLUSTERING)
 			return cql__fail(c->err, CQL_INVALID, "Invalid identifier %s for deletion (should not be a PRIMARY KEY part)",
 					 column->name);
-		bool again = false;
-		for (uint32_t k = 0; k < plan->count && m->assigns[i].kind == CQL_SET_VALUE; k++)
-			again |= plan->columns[k] == column && plan->operations[k].kind == CQL_OP_ASSIGN && !plan->operations[k].key;
-		if (!again)
-			err = cql__operation(a, &m->assigns[i], column, true, plan);
+		bool *again = &whole[column - a->table->columns];
+		if (m->assigns[i].kind == CQL_SET_VALUE && *again)
+			continue;
+		err = cql__operation(a, &m->assigns[i], column, true, plan);
+		const struct cql_operation *last = plan->count ? &plan->operations[plan->count - 1] : NULL;
+		*again |= last && last->kind == CQL_OP_ASSIGN && !last->key;
 	}
 	return err;
 }

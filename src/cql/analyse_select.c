@@ -311,7 +311,8 @@ static enum sm_err selected_columns(struct cql_analysis *a, const struct cql_sel
 /* The columns that an expression reads; others than the partition's own are refused. */
 static enum sm_err mark_columns(struct cql_analysis *a, const struct cql_expr *x, bool *seen)
 {
-	bool column = x->kind == CQL_EXPR_COLUMN || x->kind == CQL_EXPR_WRITETIME || x->kind == CQL_EXPR_TTL;
+	bool column = x->kind == CQL_EXPR_COLUMN || x->kind == CQL_EXPR_WRITETIME || x->kind == CQL_EXPR_TTL ||
+		      x->kind == CQL_EXPR_ELEMENT_TIMES;
 	const struct store_column *col = &a->table->columns[column ? x->index : 0];
 	if (column && col->kind != STORE_PARTITION_KEY && col->kind != STORE_STATIC)
 		return cql__fail(a->c->err, CQL_INVALID,
@@ -320,7 +321,7 @@ static enum sm_err mark_columns(struct cql_analysis *a, const struct cql_expr *x
 	if (column)
 		seen[x->index] = true;
 	for (uint32_t i = 0; x->args && i < x->arg_count; i++) {
-		enum sm_err err = mark_columns(a, x->args[i], seen);
+		enum sm_err err = x->args[i] ? mark_columns(a, x->args[i], seen) : SM_OK; /* NULL: a slice without an end */
 		if (err)
 			return err;
 	}

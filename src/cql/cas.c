@@ -2,6 +2,7 @@
  *
  * Conditions on static columns are one group, those on each row another. The store reads the rows and calls decide in the partition's order
  * (store.h: transactions); a write time after all that was seen makes the new values win over whatever time the old ones had. */
+#include "base/hash.h"
 #include "cql/json_value.h"
 
 #include <assert.h>
@@ -32,6 +33,8 @@ struct cql_cas {
 	uint32_t column_count, column_cap;
 	struct group *groups;
 	uint32_t group_count, group_cap;
+	uint32_t *slots; /* groups by their clustering's bytes: number + 1, open addressing, at most half full */
+	uint32_t slot_count;
 	struct item {
 		const struct cql_modify_plan *plan;
 		struct cql_options options;
@@ -60,9 +63,75 @@ static bool same_row(const struct store_table *t, const struct group *g, const s
 	return true;
 }
 
+/* The types whose equal values have equal bytes. Rows with others are compared one by one. */
+static bool by_bytes(const struct store_table *t)
+{
+	for (uint16_t i = 0; i < t->clustering_count; i++)
+		switch (t->columns[t->partition_key_count + i].type.id) {
+		case STORE_ASCII:
+		case STORE_BIGINT:
+		case STORE_BLOB:
+		case STORE_DATE:
+		case STORE_INET:
+		case STORE_INT:
+		case STORE_SMALLINT:
+		case STORE_TEXT:
+		case STORE_TIME:
+		case STORE_TIMESTAMP:
+		case STORE_TIMEUUID:
+		case STORE_TINYINT:
+		case STORE_UUID: break;
+		default: return false;
+		}
+	return true;
+}
+
+static uint64_t hash_of(const struct store_table *t, const struct store_cell *clustering, bool partition)
+{
+	uint64_t hash = partition;
+	for (uint16_t i = 0; !partition && i < t->clustering_count; i++) {
+		uint64_t both[2] = {hash, clustering[i].size > 0 ? hash64(clustering[i].data, (size_t)clustering[i].size) : 0};
+		hash = hash64(both, sizeof both);
+	}
+	return hash;
+}
+
+/* The slot of the group, or the free one where it would be. */
+static uint32_t *slot_of(struct cql_cas *cas, const struct store_cell *clustering, bool partition)
+{
+	uint64_t at = hash_of(cas->table, clustering, partition);
+	for (;; at++) {
+		uint32_t *slot = &cas->slots[at & (cas->slot_count - 1)];
+		if (!*slot || same_row(cas->table, &cas->groups[*slot - 1], clustering, partition))
+			return slot;
+	}
+}
+
+/* Room for one more group. */
+static bool grow_slots(struct cql_cas *cas)
+{
+	if (2 * cas->group_count < cas->slot_count)
+		return true;
+	uint32_t count = cas->slot_count ? 2 * cas->slot_count : 16;
+	if (!(cas->slots = arena_alloc(cas->c->arena, sizeof *cas->slots * count)))
+		return false;
+	cas->slot_count = count;
+	for (uint32_t i = 0; i < cas->group_count; i++)
+		*slot_of(cas, cas->groups[i].clustering, cas->groups[i].partition) = i + 1;
+	return true;
+}
+
 static struct group *group_of(struct cql_cas *cas, const struct store_cell *clustering, bool partition)
 {
-	for (uint32_t i = 0; i < cas->group_count; i++)
+	bool hashed = by_bytes(cas->table);
+	if (hashed && !grow_slots(cas)) {
+		(void)no_memory(cas);
+		return NULL;
+	}
+	uint32_t *slot = hashed ? slot_of(cas, clustering, partition) : NULL;
+	if (slot && *slot)
+		return &cas->groups[*slot - 1];
+	for (uint32_t i = 0; !hashed && i < cas->group_count; i++)
 		if (same_row(cas->table, &cas->groups[i], clustering, partition))
 			return &cas->groups[i];
 	cas->groups = cql__grow(cas->c->arena, cas->groups, cas->group_count, &cas->group_cap, sizeof *cas->groups);
@@ -70,6 +139,8 @@ static struct group *group_of(struct cql_cas *cas, const struct store_cell *clus
 		(void)no_memory(cas);
 		return NULL;
 	}
+	if (slot)
+		*slot = cas->group_count + 1;
 	struct group *g = &cas->groups[cas->group_count++];
 	*g = (struct group){.clustering = clustering, .partition = partition};
 	return g;

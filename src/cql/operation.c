@@ -13,13 +13,6 @@ bool cql__has_counters(const struct store_table *t)
 	return first < t->column_count && t->columns[first].type.id == STORE_COUNTER; /* all are, or none */
 }
 
-bool cql__operations_clash(const struct cql_assign *a, const struct cql_assign *b)
-{
-	if (a->kind == CQL_SET_FIELD && b->kind == CQL_SET_FIELD)
-		return strcmp(a->field, b->field) == 0;
-	return a->kind == CQL_SET_VALUE || b->kind == CQL_SET_VALUE;
-}
-
 /* The operation as Cassandra writes it. */
 static const char *text_of(struct cql_analysis *a, const struct cql_assign *s)
 {

@@ -276,8 +276,6 @@ struct cql_operation {
 SM_MUST_CHECK enum sm_err cql__operation(struct cql_analysis *a, const struct cql_assign *assign, const struct store_column *column,
 					 bool removed, struct cql_modify_plan *plan);
 bool cql__has_counters(const struct store_table *table);
-/* Two of them cannot stand in one statement. */
-bool cql__operations_clash(const struct cql_assign *a, const struct cql_assign *b);
 /* The assignment that operation i means; *ret_any false: none, the value was not sent. For operations that read: a NULL row means none. */
 SM_MUST_CHECK enum sm_err cql__assignment(struct cql_eval *eval, const struct cql_modify_plan *plan, uint32_t i,
 					  struct store_assignment *ret_assignment, bool *ret_any);

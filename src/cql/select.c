@@ -478,7 +478,8 @@ static void find_aggregate(const struct cql_expr *x, const struct cql_expr **ret
 	if (x->kind == CQL_EXPR_AGGREGATE)
 		ret_exprs[x->index] = x;
 	for (uint32_t i = 0; x->kind != CQL_EXPR_AGGREGATE && x->args && i < x->arg_count; i++)
-		find_aggregate(x->args[i], ret_exprs);
+		if (x->args[i]) /* a slice without an end */
+			find_aggregate(x->args[i], ret_exprs);
 }
 
 static void find_aggregates(const struct cql_select_plan *s, const struct cql_expr **ret_exprs)
