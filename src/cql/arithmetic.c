@@ -97,6 +97,8 @@ double cql__number_double(enum store_type_id type, struct store_cell v, struct a
 		return (double)cql__float_of(v);
 	if (type == STORE_VARINT || type == STORE_DECIMAL) {
 		struct bytes b = bytes_of(v.data, (size_t)v.size);
+		if (type == STORE_VARINT && !cql__has_digits(cql__type(type), v))
+			return v.data[0] & 0x80 ? -INFINITY : INFINITY;
 		const char *text = type == STORE_VARINT ? cql__varint_text(b, arena) : cql__decimal_text(b, arena);
 		return strtod(text, NULL);
 	}
@@ -236,22 +238,49 @@ static enum sm_err concatenate(const struct operation *o, struct store_cell *ret
 
 /* ---- dates ---- */
 
-#define DAY_MS 86400000
 #define MS_NS 1000000
+#define DAYS_OF_400_YEARS 146097
+
+int64_t cql__floor_div(int64_t a, int64_t b)
+{
+	return a / b - (a % b < 0);
+}
+
+bool cql__ms_of(enum store_type_id type, struct store_cell v, int64_t *ret_ms)
+{
+	struct uuid u;
+	if (type == STORE_TIMEUUID && v.size == 16) {
+		memcpy(u.bytes, v.data, 16);
+		*ret_ms = uuid_time_ms(&u);
+	} else if (type == STORE_DATE && v.size == 4) {
+		*ret_ms = ((int64_t)be32_get(v.data) - ((int64_t)1 << 31)) * CQL_DAY_MS;
+	} else if (type == STORE_TIMESTAMP && v.size == 8) {
+		*ret_ms = (int64_t)be64_get(v.data);
+	} else {
+		return false;
+	}
+	return true;
+}
+
+/* Java's Duration: whole seconds downwards, then days towards zero. */
+struct store_cell cql__date_of_ms(struct arena *arena, int64_t ms)
+{
+	return cql__cell_int(arena, (int32_t)(uint32_t)(cql__floor_div(ms, 1000) / 86400 + ((int64_t)1 << 31)));
+}
 
 static int64_t add_months(int64_t ms, int64_t months)
 {
 	static const uint8_t days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
 	struct civil c = civil_of_ms(ms);
 	int64_t month = (int64_t)c.year * 12 + c.month - 1 + months;
-	int64_t year = month >= 0 ? month / 12 : -((11 - month) / 12);
-	c.year = (int32_t)year;
+	int64_t year = cql__floor_div(month, 12), era = cql__floor_div(year, 400);
+	c.year = (int32_t)(year - era * 400);
 	c.month = (uint8_t)(month - year * 12 + 1);
 	bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
 	uint8_t last = (uint8_t)(days[c.month - 1] + (c.month == 2 && leap));
 	if (c.day > last)
 		c.day = last;
-	return civil_to_ms(&c);
+	return (int64_t)((uint64_t)civil_to_ms(&c) + (uint64_t)era * DAYS_OF_400_YEARS * CQL_DAY_MS); /* wraps, as in Java */
 }
 
 static enum sm_err add_duration(const struct operation *o, struct store_cell *ret)
@@ -261,19 +290,19 @@ static enum sm_err add_duration(const struct operation *o, struct store_cell *re
 	bool date = o->type == STORE_DATE;
 	if (cql__duration_of_cell(o->b, &d) != SM_OK)
 		return failed(o, "the duration is none");
-	if (d.ns % (date ? (int64_t)DAY_MS * MS_NS : MS_NS) != 0 || (date && d.ns))
+	if (d.ns % (date ? (int64_t)CQL_DAY_MS * MS_NS : MS_NS) != 0 || (date && d.ns))
 		return failed(o, arena_printf(arena, "The duration must have a %s precision. Was: %s", date ? "day" : "millisecond",
 					      cql_render(cql__type(STORE_DURATION), o->b, arena)));
 	int64_t sign = o->x->op == '-' ? -1 : 1;
-	int64_t ms = date ? ((int64_t)be32_get(o->a.data) - ((int64_t)1 << 31)) * DAY_MS : (int64_t)be64_get(o->a.data);
+	int64_t ms = date ? ((int64_t)be32_get(o->a.data) - ((int64_t)1 << 31)) * CQL_DAY_MS : (int64_t)be64_get(o->a.data);
 	if (d.months)
 		ms = add_months(ms, sign * d.months);
-	ms += sign * ((int64_t)d.days * DAY_MS + d.ns / MS_NS);
+	ms = (int64_t)((uint64_t)ms + (uint64_t)sign * ((uint64_t)d.days * CQL_DAY_MS + (uint64_t)(d.ns / MS_NS)));
 	if (!date) {
 		*ret = cql__cell_long(arena, ms);
 		return SM_OK;
 	}
-	int64_t days = (ms >= 0 ? ms / DAY_MS : -((-ms + DAY_MS - 1) / DAY_MS)) + ((int64_t)1 << 31);
+	int64_t days = cql__floor_div(ms, CQL_DAY_MS) + ((int64_t)1 << 31);
 	if (days < 0 || days > UINT32_MAX)
 		return failed(o, "the date is out of range");
 	*ret = cql__cell_int(arena, (int32_t)(uint32_t)days);

@@ -135,25 +135,12 @@ static enum sm_err to_number(struct cql_eval *e, enum store_type_id from, enum s
 
 /* ---- the rest ---- */
 
-#define DAY_MS 86400000
-
 static struct store_cell to_time(enum store_type_id from, enum store_type_id to, struct store_cell v, struct arena *arena)
 {
-	int64_t ms;
-	struct uuid u;
-	if (from == STORE_DATE)
-		return cql__cell_long(arena, ((int64_t)be32_get(v.data) - ((int64_t)1 << 31)) * DAY_MS);
-	if (from == STORE_TIMEUUID) {
-		memcpy(u.bytes, v.data, 16);
-		ms = uuid_time_ms(&u);
-	} else {
-		ms = (int64_t)be64_get(v.data);
-	}
-	if (to == STORE_TIMESTAMP)
-		return cql__cell_long(arena, ms);
-	/* Java's Duration: whole seconds downwards, then days towards zero */
-	int64_t seconds = ms >= 0 ? ms / 1000 : -((-ms + 999) / 1000);
-	return cql__cell_int(arena, (int32_t)(uint32_t)(seconds / 86400 + ((int64_t)1 << 31)));
+	int64_t ms = 0;
+	if (!cql__ms_of(from, v, &ms))
+		return cql__null();
+	return to == STORE_DATE ? cql__date_of_ms(arena, ms) : cql__cell_long(arena, ms);
 }
 
 enum sm_err cql__eval_cast(struct cql_eval *e, const struct cql_expr *x, struct store_cell *ret)
@@ -168,6 +155,9 @@ enum sm_err cql__eval_cast(struct cql_eval *e, const struct cql_expr *x, struct 
 		return SM_OK;
 	}
 	assert(v.size == 0 || v.data != NULL);
+	bool by_text = to == STORE_TEXT || to == STORE_ASCII || (from == STORE_DECIMAL && (to == STORE_DOUBLE || to == STORE_FLOAT));
+	if (by_text && !cql__has_digits(x->args[0]->type, v))
+		return cql__too_many_digits(e->context->err);
 	if (cql__is_number(to))
 		return to_number(e, from, to, v, ret);
 	if (to == STORE_DATE || to == STORE_TIMESTAMP)

@@ -46,14 +46,17 @@ bool cql__calculation_failed(const struct cql_calculation *c)
 	return c->failed;
 }
 
+enum sm_err cql__too_many_digits(struct cql_error *err)
+{
+	return cql__fail(err, CQL_INVALID, "The numbers have too many digits to be calculated with: at most %d bytes, and %d digits apart",
+			 CQL_NUMBER_BYTES_MAX, CQL_DIGITS_MAX);
+}
+
 enum sm_err cql__calculation_end(struct cql_calculation *c, struct cql_error *err)
 {
 	bool failed = c->failed;
 	cql__calculation_done(c);
-	return failed ? cql__fail(err, CQL_INVALID,
-				  "The numbers have too many digits to be calculated with: at most %d bytes, and %d digits apart",
-				  CQL_NUMBER_BYTES_MAX, CQL_DIGITS_MAX)
-		      : SM_OK;
+	return failed ? cql__too_many_digits(err) : SM_OK;
 }
 
 static struct cql_number *number_new(struct cql_calculation *c, int64_t scale)
@@ -158,6 +161,22 @@ struct store_cell cql__number_decimal(struct cql_calculation *c, const struct cq
 	return cell;
 }
 
+struct cql_number *cql__number_of_digits(struct cql_calculation *c, const char *digits)
+{
+	struct cql_number *n = number_new(c, 0);
+	if (!c->failed)
+		check(c, BN_dec2bn(&n->digits, digits) > 0);
+	return n;
+}
+
+const char *cql__number_digits(struct cql_calculation *c, const struct cql_number *n)
+{
+	char *digits = c->failed ? NULL : BN_bn2dec(n->digits), *text = digits ? arena_string(c->arena, digits, strlen(digits)) : NULL;
+	OPENSSL_free(digits);
+	check(c, text != NULL);
+	return text;
+}
+
 int64_t cql__number_long(struct cql_calculation *c, const struct cql_number *n)
 {
 	struct store_cell cell = cql__number_varint(c, n);
@@ -228,17 +247,25 @@ static int64_t precision(struct cql_calculation *c, const struct cql_number *n)
 /* Take zeros off the end: 1.500 is 1.5, 100 is 1E+2. Zero is 0. */
 static struct cql_number *stripped(struct cql_calculation *c, struct cql_number *n)
 {
-	BIGNUM *next = BN_dup(c->failed ? NULL : n->digits);
-	if (!c->failed && BN_is_zero(n->digits))
+	BIGNUM *next = BN_new(), *rest = BN_new();
+	check(c, next && rest);
+	if (!c->failed && BN_is_zero(n->digits)) {
 		n->scale = 0;
-	while (!c->failed && next && !BN_is_zero(n->digits)) {
-		check(c, BN_copy(next, n->digits) != NULL);
-		if (c->failed || BN_div_word(next, 10) != 0)
-			break;
-		check(c, BN_copy(n->digits, next) != NULL);
-		n->scale--;
+	} else {
+		for (int power = 8192; power && !c->failed; power /= 2) { /* so that many zeros cost few divisions */
+			BIGNUM *tens = BN_num_bits(n->digits) > 3 * power ? power_of_ten(c, power) : NULL;
+			while (tens && !c->failed) {
+				check(c, BN_div(next, rest, n->digits, tens, c->ctx));
+				if (c->failed || !BN_is_zero(rest))
+					break;
+				check(c, n->scale >= INT32_MIN + power && BN_copy(n->digits, next) != NULL);
+				n->scale -= c->failed ? 0 : power;
+			}
+			BN_free(tens);
+		}
 	}
 	BN_free(next);
+	BN_free(rest);
 	return n;
 }
 

@@ -18,10 +18,16 @@ void cql__calculation_done(struct cql_calculation *c);             /* NULL is al
 bool cql__calculation_failed(const struct cql_calculation *c);
 /* Done with it; CQL_INVALID if it has failed. */
 SM_MUST_CHECK enum sm_err cql__calculation_end(struct cql_calculation *c, struct cql_error *err);
+SM_MUST_CHECK enum sm_err cql__too_many_digits(struct cql_error *err); /* the same error */
+/* Whether the value, or each number in it, is small enough to become digits: varint and decimal, alone or within others. */
+bool cql__has_digits(const struct store_type *type, struct store_cell value);
 
 struct cql_number *cql__number_of_varint(struct cql_calculation *c, struct store_cell cell);
 struct cql_number *cql__number_of_decimal(struct cql_calculation *c, struct store_cell cell);
 struct cql_number *cql__number_of_long(struct cql_calculation *c, int64_t v);
+/* Decimal digits, with a - in front of negative ones; the text is in the arena. */
+struct cql_number *cql__number_of_digits(struct cql_calculation *c, const char *digits);
+const char *cql__number_digits(struct cql_calculation *c, const struct cql_number *n);
 struct store_cell cql__number_varint(struct cql_calculation *c, const struct cql_number *n); /* towards zero */
 struct store_cell cql__number_decimal(struct cql_calculation *c, const struct cql_number *n);
 int64_t cql__number_long(struct cql_calculation *c, const struct cql_number *n); /* towards zero, then the lowest 64 bits */

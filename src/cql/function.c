@@ -26,40 +26,10 @@ const struct store_type *cql__type(enum store_type_id id)
 /* ---- scalar functions ---- */
 
 #define MS_OF_UUID_EPOCH 12219292800000 /* 1582-10-15 before 1970, in ms */
-#define DAY_MS 86400000
 
 static int64_t now_ms(struct cql_eval *e)
 {
 	return clock_wall_ms(e->context->engine->clock);
-}
-
-static int64_t floor_days(int64_t ms)
-{
-	return ms >= 0 ? ms / DAY_MS : -((-ms + DAY_MS - 1) / DAY_MS);
-}
-
-/* Java's Duration: whole seconds downwards, then days towards zero. */
-static struct store_cell date_of_ms(struct cql_eval *e, int64_t ms)
-{
-	int64_t seconds = ms >= 0 ? ms / 1000 : -((-ms + 999) / 1000);
-	return cql__cell_int(e->context->arena, (int32_t)(uint32_t)(seconds / 86400 + ((int64_t)1 << 31)));
-}
-
-/* Milliseconds of a timeuuid, a date or a timestamp. */
-static bool ms_of(enum store_type_id type, struct store_cell v, int64_t *ret_ms)
-{
-	struct uuid u;
-	if (type == STORE_TIMEUUID && v.size == 16) {
-		memcpy(u.bytes, v.data, 16);
-		*ret_ms = uuid_time_ms(&u);
-	} else if (type == STORE_DATE && v.size == 4) {
-		*ret_ms = ((int64_t)be32_get(v.data) - ((int64_t)1 << 31)) * DAY_MS;
-	} else if (type == STORE_TIMESTAMP && v.size == 8) {
-		*ret_ms = (int64_t)be64_get(v.data);
-	} else {
-		return false;
-	}
-	return true;
 }
 
 static enum sm_err call_now(struct cql_eval *e, const struct cql_function *f, const struct store_cell *args, struct store_cell *ret)
@@ -82,9 +52,9 @@ static enum sm_err call_current(struct cql_eval *e, const struct cql_function *f
 {
 	int64_t ms = now_ms(e);
 	if (f->result == STORE_DATE)
-		*ret = date_of_ms(e, ms);
+		*ret = cql__date_of_ms(e->context->arena, ms);
 	else if (f->result == STORE_TIME)
-		*ret = cql__cell_long(e->context->arena, (ms - floor_days(ms) * DAY_MS) * 1000000);
+		*ret = cql__cell_long(e->context->arena, (ms - cql__floor_div(ms, CQL_DAY_MS) * CQL_DAY_MS) * 1000000);
 	else
 		*ret = cql__cell_long(e->context->arena, ms);
 	return SM_OK;
@@ -93,10 +63,10 @@ static enum sm_err call_current(struct cql_eval *e, const struct cql_function *f
 static enum sm_err call_to_time(struct cql_eval *e, const struct cql_function *f, const struct store_cell *args, struct store_cell *ret)
 {
 	int64_t ms;
-	if (!ms_of(f->args[0], args[0], &ms))
+	if (!cql__ms_of(f->args[0], args[0], &ms))
 		*ret = cql__null();
 	else
-		*ret = f->result == STORE_DATE ? date_of_ms(e, ms) : cql__cell_long(e->context->arena, ms);
+		*ret = f->result == STORE_DATE ? cql__date_of_ms(e->context->arena, ms) : cql__cell_long(e->context->arena, ms);
 	return SM_OK;
 }
 
@@ -106,11 +76,11 @@ static enum sm_err call_bound_timeuuid(struct cql_eval *e, const struct cql_func
 {
 	int64_t ms;
 	bool max = strstr(f->name, "max") != NULL;
-	if (!ms_of(STORE_TIMESTAMP, args[0], &ms)) {
+	if (!cql__ms_of(STORE_TIMESTAMP, args[0], &ms)) {
 		*ret = cql__null();
 		return SM_OK;
 	}
-	uint64_t ticks = (uint64_t)(ms + MS_OF_UUID_EPOCH) * 10000 + (max ? 9999 : 0);
+	uint64_t ticks = ((uint64_t)ms + MS_OF_UUID_EPOCH) * 10000 + (max ? 9999 : 0);
 	uint8_t u[16];
 	be32_put(u, (uint32_t)ticks);
 	be16_put(u + 4, (uint16_t)(ticks >> 32));

@@ -1,95 +1,105 @@
-/* varint and decimal: whole numbers of any size as two's complement, big-endian, and such with a scale in front (native protocol v4, 6.6
- * and 6.22). Numbers here are some dozen digits long, so conversion is by short multiplication and division. */
-#include "cql/cql_internal.h"
+/* varint and decimal as text: whole numbers of any size as two's complement, big-endian, and such with a scale in front (native protocol
+ * v4, 6.6 and 6.22). Those of up to eight bytes are converted here, others by decimal.c. */
+#include "cql/decimal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define DIGITS_MAX 8192
+#define SHORT_DIGITS_MAX 18 /* fit eight bytes, whatever they are */
 
 static bool is_digit(uint8_t c)
 {
 	return c >= '0' && c <= '9';
 }
 
-static struct store_cell negate_and_trim(uint8_t *bytes, size_t size, bool negative)
+/* In as few bytes as keep its sign. */
+static struct store_cell short_varint(int64_t v, struct arena *arena)
 {
-	if (negative) {
-		unsigned carry = 1;
-		for (size_t i = size; i-- > 0;) {
-			unsigned v = (uint8_t)~bytes[i] + carry;
-			bytes[i] = (uint8_t)v;
-			carry = v >> 8;
-		}
-	}
-	while (size > 1 && ((bytes[0] == 0 && !(bytes[1] & 0x80)) || (bytes[0] == 0xff && (bytes[1] & 0x80)))) {
-		bytes++;
-		size--;
-	}
-	return (struct store_cell){bytes, (int32_t)size};
+	uint8_t bytes[8];
+	size_t skip = 0;
+	be64_put(bytes, (uint64_t)v);
+	while (skip < 7 && ((bytes[skip] == 0 && !(bytes[skip + 1] & 0x80)) || (bytes[skip] == 0xff && bytes[skip + 1] & 0x80)))
+		skip++;
+	return cql__cell(arena, bytes + skip, 8 - skip);
 }
 
 enum sm_err cql__varint_of_text(struct bytes text, struct arena *arena, struct store_cell *ret_value)
 {
-	bool negative = text.size && text.data[0] == '-';
-	size_t at = negative, size;
+	size_t at = text.size && text.data[0] == '-';
+	struct store_cell value;
 	if (at == text.size)
 		return SM_SYNTAX;
 	if (text.size > DIGITS_MAX)
 		return SM_TOO_LARGE;
-	size = text.size / 2 + 2; /* a decimal digit needs less than half a byte; one byte for the sign */
-	uint8_t *bytes = arena_alloc(arena, size);
-	if (!bytes)
-		return cql__not_ok(arena_error(arena));
-	for (; at < text.size; at++) {
-		if (!is_digit(text.data[at]))
+	for (size_t i = at; i < text.size; i++)
+		if (!is_digit(text.data[i]))
 			return SM_SYNTAX;
-		unsigned carry = text.data[at] - '0';
-		for (size_t i = size; i-- > 0;) {
-			unsigned v = bytes[i] * 10u + carry;
-			bytes[i] = (uint8_t)v;
-			carry = v >> 8;
-		}
+	if (text.size - at <= SHORT_DIGITS_MAX) {
+		int64_t v = 0;
+		for (size_t i = at; i < text.size; i++)
+			v = v * 10 + (text.data[i] - '0');
+		value = short_varint(at ? -v : v, arena);
+	} else {
+		const char *digits = arena_string(arena, (const char *)text.data, text.size);
+		struct cql_calculation *c = digits ? cql__calculation_new(arena) : NULL;
+		value = c ? cql__number_varint(c, cql__number_of_digits(c, digits)) : cql__null();
+		cql__calculation_done(c);
 	}
-	*ret_value = negate_and_trim(bytes, size, negative);
+	if (!value.data)
+		return cql__not_ok(arena_error(arena));
+	*ret_value = value;
 	return SM_OK;
+}
+
+/* Bytes without those that only repeat the sign. */
+static struct bytes significant(struct bytes value)
+{
+	while (value.size > 1 && ((value.data[0] == 0 && !(value.data[1] & 0x80)) || (value.data[0] == 0xff && value.data[1] & 0x80)))
+		value = bytes_of(value.data + 1, value.size - 1);
+	return value;
+}
+
+bool cql__has_digits(const struct store_type *type, struct store_cell value)
+{
+	if (value.size < 0 || !value.data)
+		return true;
+	struct bytes b = bytes_of(value.data, (size_t)value.size);
+	if (type->id == STORE_VARINT)
+		return significant(b).size <= CQL_NUMBER_BYTES_MAX;
+	if (type->id == STORE_DECIMAL)
+		return b.size <= 4 || significant(bytes_of(b.data + 4, b.size - 4)).size <= CQL_NUMBER_BYTES_MAX;
+	if (type->element_count == 0 || b.size <= CQL_NUMBER_BYTES_MAX)
+		return true;
+	struct store_value_reader r = store_value_reader(type, value);
+	struct store_cell element;
+	const struct store_type *of;
+	while (store_value_next(&r, &element, &of))
+		if (!cql__has_digits(of, element))
+			return false;
+	return true;
 }
 
 const char *cql__varint_text(struct bytes value, struct arena *arena)
 {
+	const char *text = NULL;
 	if (value.size == 0)
 		return "";
-	if (value.size > DIGITS_MAX)
+	value = significant(value);
+	if (value.size > CQL_NUMBER_BYTES_MAX)
 		return "<a number too large to show>";
-	bool negative = value.data[0] & 0x80;
-	uint8_t *bytes = arena_copy(arena, value.data, value.size);
-	size_t digits = value.size * 5 / 2 + 3;
-	char *text = arena_alloc(arena, digits + 1), *at;
-	if (!bytes || !text)
-		return "";
-	if (negative) {
-		unsigned carry = 1;
-		for (size_t i = value.size; i-- > 0;) {
-			unsigned v = (uint8_t)~bytes[i] + carry;
-			bytes[i] = (uint8_t)v;
-			carry = v >> 8;
-		}
+	if (value.size <= 8) {
+		uint64_t v = value.data[0] & 0x80 ? UINT64_MAX : 0;
+		for (size_t i = 0; i < value.size; i++)
+			v = v << 8 | value.data[i];
+		text = arena_printf(arena, "%lld", (long long)v);
+	} else {
+		struct cql_calculation *c = cql__calculation_new(arena);
+		if (c)
+			text = cql__number_digits(c, cql__number_of_varint(c, (struct store_cell){value.data, (int32_t)value.size}));
+		cql__calculation_done(c);
 	}
-	at = text + digits;
-	for (bool more = true; more;) {
-		unsigned rest = 0;
-		more = false;
-		for (size_t i = 0; i < value.size; i++) {
-			unsigned v = rest << 8 | bytes[i];
-			bytes[i] = (uint8_t)(v / 10);
-			rest = v % 10;
-			more |= bytes[i] != 0;
-		}
-		*--at = (char)('0' + rest);
-	}
-	if (negative)
-		*--at = '-';
-	return at;
+	return text ? text : "";
 }
 
 enum sm_err cql__decimal_of_text(struct bytes text, struct arena *arena, struct store_cell *ret_value)
@@ -143,10 +153,12 @@ enum sm_err cql__decimal_of_text(struct bytes text, struct arena *arena, struct 
 /* As Java's BigDecimal and Python's Decimal write it: an exponent only where the plain form would be long. */
 const char *cql__decimal_text(struct bytes value, struct arena *arena)
 {
-	if (value.size < 5)
+	if (value.size < 4)
 		return "";
 	int64_t scale = (int32_t)be32_get(value.data);
-	const char *digits = cql__varint_text(bytes_of(value.data + 4, value.size - 4), arena), *sign = "";
+	const char *digits = value.size > 4 ? cql__varint_text(bytes_of(value.data + 4, value.size - 4), arena) : "0", *sign = "";
+	if (*digits == '<') /* it has too many of them */
+		return digits;
 	if (*digits == '-') {
 		sign = "-";
 		digits++;

@@ -3,6 +3,7 @@
  * Paging state, opaque to clients: [u8 version 1][u32 rows left of LIMIT][u32 rows left of PER PARTITION LIMIT][u32 partition][u32 slice]
  * [u8 what follows: 1 partition key, 2 clustering] and then the cells of the last row's key as [i32 size][bytes]. For a computed table,
  * partition is the number of rows seen; a materialized view always has its row's key, and partition and slice 0. */
+#include "cql/decimal.h"
 #include "cql/index.h"
 #include "cql/json_value.h"
 #include "cql/view.h"
@@ -340,6 +341,8 @@ static enum sm_err put_values(struct run *r)
 			err = cql__eval(&r->eval, x, &v);
 		if (err)
 			return err;
+		if (cells && !cql__has_digits(x->type, v))
+			return cql__too_many_digits(r->c->err);
 		if (cells)
 			cells[i] = v;
 		else
