@@ -304,8 +304,13 @@ static bool value(struct scan *s, struct json_node *node)
 {
 	*node = (struct json_node){0};
 	blanks(s);
-	if (s->at == s->end || s->depth == CQL_DEPTH_MAX)
+	if (s->at == s->end)
 		return unexpected(s, "a value");
+	if (s->depth == CQL_DEPTH_MAX) {
+		const char *what = arena_printf(s->arena, "Document nesting depth (%d) exceeds the maximum allowed (%d)", CQL_DEPTH_MAX + 1,
+						CQL_DEPTH_MAX);
+		return fail(s, "core.exc.StreamConstraintsException", what ? what : "", s->at);
+	}
 	s->depth++;
 	bool ok;
 	if (*s->at == '"') {

@@ -1,4 +1,5 @@
 /* toJson and fromJson, SELECT JSON and INSERT JSON. */
+#include "cql/decimal.h"
 #include "cql/json_value.h"
 
 #include <ctype.h>
@@ -48,6 +49,8 @@ enum sm_err cql__eval_to_json(struct cql_eval *e, const struct cql_expr *x, stru
 	enum sm_err err = cql__eval(e, x->args[0], &v);
 	if (err)
 		return err;
+	if (!cql__has_digits(x->args[0]->type, v))
+		return cql__too_many_digits(e->context->err);
 	buf_init(&out);
 	cql__json_put(x->args[0]->type, v, e->context->arena, &out);
 	*ret = text_cell(&out, e->context->arena);
@@ -117,30 +120,58 @@ static enum sm_err no_map(struct cql_eval *e, struct bytes text, const char *why
 
 const char *cql__json_name(struct bytes name, struct arena *arena)
 {
-	if (name.size >= 2 && name.data[0] == '"' && name.data[name.size - 1] == '"')
-		return arena_string(arena, (const char *)name.data + 1, name.size - 2);
-	char *lower = arena_string(arena, (const char *)name.data, name.size);
-	for (char *c = lower; lower && *c; c++)
-		*c = (char)tolower((unsigned char)*c);
-	return lower;
+	bool quoted = name.size >= 2 && name.data[0] == '"' && name.data[name.size - 1] == '"';
+	struct bytes letters = quoted ? bytes_of(name.data + 1, name.size - 2) : name;
+	struct buf out;
+	buf_init(&out);
+	for (size_t i = 0; i < letters.size; i++)
+		if (letters.data[i])
+			buf_u8(&out, quoted ? letters.data[i] : (uint8_t)tolower(letters.data[i]));
+		else
+			buf_append_str(&out, "\\u0000");
+	buf_u8(&out, 0);
+	const char *text = out.failed ? NULL : arena_copy(arena, out.data + out.start, buf_size(&out));
+	buf_done(&out);
+	return text;
 }
 
-static enum sm_err set_column(struct cql_eval *e, const struct json_node *object, uint32_t i, struct store_cell *cells)
+static enum sm_err set_column(struct cql_eval *e, const struct json_node *node, const struct store_column *column, struct store_cell *ret)
 {
 	struct cql_error *err = e->context->err;
-	struct arena *arena = e->context->arena;
-	const char *name = cql__json_name(object->names[i], arena), *why;
-	const struct store_column *column = name ? store_find_column(e->table, name) : NULL;
+	const char *why;
 	bool plain = false;
-	if (!column)
-		return name ? cql__fail(err, CQL_INVALID, "JSON values map contains unrecognized column: %.200s", name)
-			    : cql__no_memory(err, arena);
-	enum sm_err failed = cql__json_value(&object->items[i], &column->type, arena, &cells[column - e->table->columns], &why, &plain);
+	enum sm_err failed = cql__json_value(node, &column->type, e->context->arena, ret, &why, &plain);
 	if (failed == SM_INVALID && plain)
 		return cql__fail(err, CQL_INVALID, "%s", why);
 	if (failed == SM_INVALID)
 		return cql__fail(err, CQL_INVALID, "Error decoding JSON value for %s: %s", column->name, why);
-	return failed ? cql__no_memory(err, arena) : SM_OK;
+	return failed ? cql__no_memory(err, e->context->arena) : SM_OK;
+}
+
+/* The values of an object, each column's last one, in the columns' order; then names that are none. */
+static enum sm_err set_columns(struct cql_eval *e, const struct json_node *object, struct store_cell *cells)
+{
+	struct arena *arena = e->context->arena;
+	uint32_t *last = arena_alloc(arena, sizeof *last * (e->table->column_count + 1u)); /* its number + 1 */
+	const char *unknown = NULL;
+	if (!last)
+		return cql__no_memory(e->context->err, arena);
+	for (uint32_t i = 0; i < object->count; i++) {
+		const char *name = cql__json_name(object->names[i], arena);
+		if (!name)
+			return cql__no_memory(e->context->err, arena);
+		const struct store_column *column = json_has_zero(object->names[i]) ? NULL : store_find_column(e->table, name);
+		if (column)
+			last[column - e->table->columns] = i + 1;
+		else if (!unknown)
+			unknown = name;
+	}
+	for (uint16_t i = 0; i < e->table->column_count; i++) {
+		enum sm_err err = last[i] ? set_column(e, &object->items[last[i] - 1], &e->table->columns[i], &cells[i]) : SM_OK;
+		if (err)
+			return err;
+	}
+	return unknown ? cql__fail(e->context->err, CQL_INVALID, "JSON values map contains unrecognized column: %.200s", unknown) : SM_OK;
 }
 
 static enum sm_err document(struct cql_eval *e, const struct cql_expr *json, struct json_node *ret_node)
@@ -186,31 +217,13 @@ enum sm_err cql__json_row(struct cql_eval *e, const struct cql_modify_plan *plan
 	for (uint16_t i = 0; i < count; i++)
 		cells[i] = (struct store_cell){NULL, plan->json_unset ? CQL_UNSET : -1};
 	enum sm_err err = document(e, plan->json, &object);
-	for (uint32_t i = 0; !err && i < object.count; i++)
-		err = set_column(e, &object, i, cells);
+	if (!err)
+		err = set_columns(e, &object, cells);
 	*ret_cells = cells;
 	return err;
 }
 
 /* ---- SELECT JSON ---- */
-
-static void put_name(const char *name, struct buf *out)
-{
-	bool plain = true;
-	for (const char *c = name; *c; c++)
-		plain &= !isupper((unsigned char)*c);
-	if (plain) {
-		cql__json_put_string(bytes_str(name), out);
-		return;
-	}
-	buf_append_str(out, "\"\\\"");
-	for (const char *c = name; *c; c++) {
-		if (*c == '"' || *c == '\\')
-			buf_u8(out, '\\');
-		buf_u8(out, (uint8_t)*c);
-	}
-	buf_append_str(out, "\\\"\"");
-}
 
 struct store_cell cql__json_object(const struct cql_select_plan *plan, const struct store_cell *cells, struct arena *arena)
 {
@@ -220,7 +233,7 @@ struct store_cell cql__json_object(const struct cql_select_plan *plan, const str
 	for (uint32_t i = 0; i < plan->value_count; i++) {
 		if (i)
 			buf_append_str(&out, ", ");
-		put_name(plan->value_names[i], &out);
+		cql__json_put_name(plan->value_names[i], &out);
 		buf_append_str(&out, ": ");
 		cql__json_put(plan->exprs[i]->type, cells[i], arena, &out);
 	}

@@ -2,7 +2,6 @@
 #include "cql/json_value.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -48,19 +47,22 @@ static void put_key(const struct store_type *type, struct store_cell value, stru
 	buf_done(&key);
 }
 
-/* A field's name; in quotes of its own where it has capital letters. */
-static void put_field_name(const char *name, struct buf *out)
+void cql__json_put_name(const char *name, struct buf *out)
 {
 	bool plain = true;
 	for (const char *c = name; *c; c++)
 		plain &= *c < 'A' || *c > 'Z';
-	struct buf quoted;
-	buf_init(&quoted);
-	buf_printf(&quoted, plain ? "%s" : "\"%s\"", name);
-	cql__json_put_string(buf_bytes(&quoted), out);
-	out->failed |= quoted.failed;
-	buf_done(&quoted);
-	buf_append_str(out, ": ");
+	if (plain) {
+		cql__json_put_string(bytes_str(name), out);
+		return;
+	}
+	buf_append_str(out, "\"\\\"");
+	for (const char *c = name; *c; c++) {
+		if (*c == '"' || *c == '\\')
+			buf_u8(out, '\\');
+		buf_u8(out, (uint8_t)*c);
+	}
+	buf_append_str(out, "\\\"\"");
 }
 
 static void put_composite(const struct store_type *type, struct store_cell value, struct arena *arena, struct buf *out)
@@ -77,8 +79,10 @@ static void put_composite(const struct store_type *type, struct store_cell value
 			et = &type->elements[n];
 		}
 		buf_append_str(out, n == 0 ? "" : map && n % 2 ? ": " : ", ");
-		if (udt)
-			put_field_name(type->fields[n], out);
+		if (udt) {
+			cql__json_put_name(type->fields[n], out);
+			buf_append_str(out, ": ");
+		}
 		if (map && n % 2 == 0)
 			put_key(et, e, arena, out);
 		else
@@ -145,31 +149,59 @@ static enum sm_err wrong(struct reading *r, const char *fmt, ...)
 	return SM_INVALID;
 }
 
-/* What Java's toString makes of the parsed value. */
+#define SHOWN_MAX 600 /* bytes of an array or object in an error */
+
+/* A string's bytes; a zero is written out, so that nothing behind it is lost, and no value but a text can have it. */
+static void put_shown_string(struct bytes text, struct buf *out)
+{
+	for (size_t i = 0; i < text.size; i++)
+		if (text.data[i])
+			buf_u8(out, text.data[i]);
+		else
+			buf_append_str(out, "\\u0000");
+}
+
+static const char *shown_real(const struct json_node *n, struct arena *arena)
+{
+	const char *number = arena_string(arena, (const char *)n->text.data, n->text.size);
+	return number ? cql__java_double(strtod(number, NULL), arena) : "";
+}
+
+static void put_shown(const struct json_node *n, struct arena *arena, struct buf *out)
+{
+	switch (n->kind) {
+	case JSON_NODE_NULL: buf_append_str(out, "null"); return;
+	case JSON_NODE_BOOLEAN: buf_append_str(out, n->truth ? "true" : "false"); return;
+	case JSON_NODE_REAL: buf_append_str(out, shown_real(n, arena)); return;
+	case JSON_NODE_INTEGER:
+	case JSON_NODE_STRING: put_shown_string(n->text, out); return;
+	case JSON_NODE_ARRAY:
+	case JSON_NODE_OBJECT: break;
+	}
+	buf_u8(out, n->kind == JSON_NODE_ARRAY ? '[' : '{');
+	for (uint32_t i = 0; i < n->count && buf_size(out) < SHOWN_MAX; i++) {
+		buf_append_str(out, i ? ", " : "");
+		if (n->names) {
+			put_shown_string(n->names[i], out);
+			buf_u8(out, '=');
+		}
+		put_shown(&n->items[i], arena, out);
+	}
+	buf_u8(out, n->kind == JSON_NODE_ARRAY ? ']' : '}');
+}
+
+/* What Java's toString makes of the parsed value: whole, but for the end of a long array or object. */
 static const char *shown(const struct json_node *n, struct arena *arena)
 {
 	const char *text = "";
-	switch (n->kind) {
-	case JSON_NODE_NULL: return "null";
-	case JSON_NODE_BOOLEAN: return n->truth ? "true" : "false";
-	case JSON_NODE_REAL: {
-		const char *number = arena_string(arena, (const char *)n->text.data, n->text.size);
-		return number ? cql__java_double(strtod(number, NULL), arena) : "";
-	}
-	case JSON_NODE_INTEGER:
-	case JSON_NODE_STRING: text = arena_string(arena, (const char *)n->text.data, n->text.size); break;
-	case JSON_NODE_ARRAY:
-	case JSON_NODE_OBJECT:
-		text = n->kind == JSON_NODE_ARRAY ? "[" : "{";
-		for (uint32_t i = 0; text && i < n->count; i++) {
-			struct bytes name = n->names ? n->names[i] : bytes_of("", 0);
-			text = arena_printf(arena, "%s%s%.*s%s%s", text, i ? ", " : "", (int)name.size, (const char *)name.data,
-					    n->names ? "=" : "", shown(&n->items[i], arena));
-		}
-		if (text)
-			text = arena_printf(arena, "%s%s", text, n->kind == JSON_NODE_ARRAY ? "]" : "}");
-		break;
-	}
+	struct buf out;
+	if (n->kind == JSON_NODE_REAL)
+		return shown_real(n, arena);
+	buf_init(&out);
+	put_shown(n, arena, &out);
+	if (!out.failed && buf_size(&out))
+		text = arena_string(arena, (const char *)out.data + out.start, buf_size(&out));
+	buf_done(&out);
 	return text ? text : "";
 }
 
@@ -227,18 +259,28 @@ static enum sm_err whole(struct reading *r, const char *java, const char *expect
 			      : wrong(r, "Unable to make %s from '%s'", java, text);
 }
 
+#define BLANKS " \t\n\r\f\v"
+
 static enum sm_err real(struct reading *r)
 {
 	bool single = r->type->id == STORE_FLOAT;
 	const char *text = shown(r->node, r->arena);
-	char *end;
+	const char *start = text + strspn(text, BLANKS), *plain = start + (*start == '-' || *start == '+');
+	size_t size = strspn(start, "+-.eE0123456789");
+	char *end = NULL;
 	if (r->node->kind != JSON_NODE_STRING && r->node->kind != JSON_NODE_INTEGER && r->node->kind != JSON_NODE_REAL)
 		return expected(r, single ? "a float value" : "a double value");
-	errno = 0;
-	double d = strtod(text, &end);
-	if (end == text || *end)
+	if (strncmp(plain, "NaN", 3) == 0) {
+		size = (size_t)(plain - start) + 3;
+		start = "NaN"; /* Java has one, without a sign */
+	} else if (strncmp(plain, "Infinity", 8) == 0) {
+		size = (size_t)(plain - start) + 8;
+	}
+	double d = size ? strtod(start, &end) : 0; /* which takes more than Java does: 0x10, inf */
+	size_t rest = strspn(text, BLANKS) + size;
+	if (!size || (*start != 'N' && end != start + size) || text[rest + strspn(text + rest, BLANKS)])
 		return wrong(r, "Unable to make %s from '%s'", single ? "float" : "double", text);
-	*r->ret = single ? cql__cell_float(r->arena, strtof(text, NULL)) : cql__cell_double(r->arena, d);
+	*r->ret = single ? cql__cell_float(r->arena, strtof(start, NULL)) : cql__cell_double(r->arena, d);
 	return SM_OK;
 }
 
@@ -401,15 +443,21 @@ static enum sm_err user_type(struct reading *r)
 	enum sm_err err = cells ? SM_OK : SM_NO_MEMORY;
 	for (uint16_t i = 0; !err && i < type->element_count; i++)
 		cells[i] = cql__null();
+	uint32_t *last = arena_alloc(r->arena, sizeof *last * (type->element_count + 1u)); /* of several equal names, its number + 1 */
 	const char *unknown = NULL;
-	for (uint32_t i = 0; !err && i < n->count; i++) {
+	if (!last)
+		return SM_NO_MEMORY;
+	for (uint32_t i = 0; i < n->count; i++) {
 		const char *name = cql__json_name(n->names[i], r->arena);
-		int at = name ? cql__field_of(type, name) : -1;
+		int at = name && !json_has_zero(n->names[i]) ? cql__field_of(type, name) : -1;
 		if (at >= 0)
-			err = element(r, &n->items[i], &type->elements[at], &cells[at]);
+			last[at] = i + 1;
 		else if (!unknown)
 			unknown = name ? name : "";
 	}
+	for (uint16_t i = 0; !err && i < type->element_count; i++)
+		if (last[i])
+			err = element(r, &n->items[last[i] - 1], &type->elements[i], &cells[i]);
 	if (!err && unknown)
 		return wrong(r, "Unknown field '%s' in value of user defined type %s", unknown, type->name);
 	return err ? err : packed(r, cells, type->element_count);

@@ -5,6 +5,8 @@
 
 #include "cql/plan.h"
 
+#include <string.h>
+
 enum json_kind {
 	JSON_NODE_NULL,
 	JSON_NODE_BOOLEAN,
@@ -29,9 +31,15 @@ SM_MUST_CHECK enum sm_err cql__json_parse(struct bytes text, struct arena *arena
 
 /* The value as JSON, appended; size -1: null. */
 void cql__json_put(const struct store_type *type, struct store_cell value, struct arena *arena, struct buf *out);
-/* The name of a column or field: in quotes of its own it keeps its letters, else they become small. NULL: no memory. */
+/* The name of a column or field: in quotes of its own it keeps its letters, else they become small. A zero in it is written out: such a
+ * name is for errors only. NULL: no memory. */
 const char *cql__json_name(struct bytes name, struct arena *arena);
+static inline bool json_has_zero(struct bytes text)
+{
+	return text.size && memchr(text.data, 0, text.size);
+}
 void cql__json_put_string(struct bytes text, struct buf *out);
+void cql__json_put_name(const char *name, struct buf *out); /* with capital letters it stands in quotes of its own */
 /* A parsed value as one of type. On SM_INVALID *ret_why says why, in Cassandra's words; it is plain where the text stands alone. */
 SM_MUST_CHECK enum sm_err cql__json_value(const struct json_node *node, const struct store_type *type, struct arena *arena,
 					  struct store_cell *ret_value, const char **ret_why, bool *ret_plain);

@@ -258,6 +258,127 @@ static void statements_that_make_no_sense_are_only_refused(void **state)
 	strcpy(at + 4000, "})");
 	refused(deep, "A decimal in a set or in a map's key has more than 1024 bytes");
 	free(deep);
+	ok("CREATE TABLE ends (k int PRIMARY KEY, m map<text, int>)");
+	ok("CREATE TABLE static_ends (k int, c int, st map<text, int> static, m map<text, int>, PRIMARY KEY (k, c))");
+	gives("SELECT count(*), m['a'..] FROM ends", "0,null");
+	ok("INSERT INTO ends (k, m) VALUES (1, {'a': 1, 'b': 2})");
+	ok("UPDATE static_ends SET st = {'a': 1, 'b': 2}, m = {'x': 3} WHERE k = 1 AND c = 1");
+	gives("SELECT count(*), m['b'..], m[..'a'] FROM ends", "1,{'b': 2},{'a': 1}");
+	ok("SELECT count(*), writetime(m['a'..]) FROM ends");
+	gives("SELECT DISTINCT k, st['b'..] FROM static_ends", "1,{'b': 2}");
+	gives("SELECT k, count(m['x'..]), st[..'a'] FROM static_ends GROUP BY k", "1,1,{'a': 1}");
+	refused("SELECT DISTINCT k, m['x'..] FROM static_ends",
+		"SELECT DISTINCT queries must only request partition key columns and/or static columns (not m)");
+	refused("SELECT DISTINCT k, writetime(m) FROM static_ends",
+		"SELECT DISTINCT queries must only request partition key columns and/or static columns (not m)");
+	ok("SELECT DISTINCT k, writetime(st) FROM static_ends");
+}
+
+/* Each of these would once have taken seconds or hours. */
+static void long_statements_take_time_by_their_length(void **state)
+{
+	enum { ROWS = 20000, ROOM = 100 * ROWS };
+	char *text = malloc(ROOM), *at = text;
+	assert_non_null(text);
+	ok("CREATE TABLE lo (k int, c text, m map<int, int>, b blob, de decimal, PRIMARY KEY (k, c))");
+	at += sprintf(at, "UPDATE lo SET ");
+	for (int i = 0; i < ROWS; i++)
+		at += sprintf(at, "%sm[%d] = 1", i ? ", " : "", i);
+	strcpy(at, " WHERE k = 1 AND c = 'a'");
+	ok(text);
+	at = text + sprintf(text, "DELETE m[1]");
+	for (int i = 0; i < ROWS; i++)
+		at += sprintf(at, ", m[%d]", i);
+	for (int i = 0; i < ROWS; i++)
+		at += sprintf(at, ", m");
+	strcpy(at, " FROM lo WHERE k = 1 AND c = 'a'");
+	ok(text);
+	/* 31 calls, one in the other: twice for each level would be two thousand million */
+	at = text + sprintf(text, "INSERT INTO lo (k, c, b) VALUES (1, 'b', ");
+	for (int i = 0; i < 15; i++)
+		at += sprintf(at, "textAsBlob(blobAsText(");
+	at += sprintf(at, "0x61");
+	for (int i = 0; i < 15; i++)
+		at += sprintf(at, "))");
+	strcpy(at, ")");
+	ok(text);
+	gives("SELECT b FROM lo WHERE c = 'b' ALLOW FILTERING", "0x61");
+	ok("INSERT INTO lo (k, c, de) VALUES (2, 'c', 1E+9000)");
+	gives("SELECT de / 1 FROM lo WHERE k = 2", "1E+9000");
+	free(text);
+}
+
+static void statements_with_json_name_what_they_are_refused_for(void **state)
+{
+	ok("CREATE TYPE jpart (a int, b int)");
+	ok("CREATE TABLE jo (k int PRIMARY KEY, i int, d double, f float, v varint, bl blob, bo boolean, t text, l list<int>, u jpart, dt "
+	   "date)");
+#define FOR(column) "Error decoding JSON value for " column ": "
+	refused("INSERT INTO jo JSON '{\"k\": 1, \"i\": \"1\\u0000garbage\"}'", FOR("i") "Unable to make int from '1\\u0000garbage'");
+	refused("INSERT INTO jo JSON '{\"k\": 1, \"d\": \"1\\u0000x\"}'", FOR("d") "Unable to make double from '1\\u0000x'");
+	refused("INSERT INTO jo JSON '{\"k\": 1, \"v\": \"1\\u0000\"}'",
+		FOR("v") "Value '1\\u0000' is not a valid representation of a varint value");
+	refused("INSERT INTO jo JSON '{\"k\": 1, \"bo\": \"true\\u0000\"}'", FOR("bo") "Unable to make boolean from 'true\\u0000'");
+	refused("INSERT INTO jo JSON '{\"k\": 1, \"bl\": \"0xca\\u0000\"}'",
+		FOR("bl") "Value '0xca\\u0000' is not a valid blob representation: Non-hex characters in ca\\u0000");
+	assert_int_not_equal(run("INSERT INTO jo JSON '{\"k\": 1, \"dt\": \"2020-01-01\\u0000\"}'"), SM_OK);
+	refused("INSERT INTO jo JSON '{\"k\": 1, \"i\\u0000\": 1}'", "JSON values map contains unrecognized column: i\\u0000");
+	refused("INSERT INTO jo JSON '{\"k\": 1, \"u\": {\"a\\u0000b\": 1}}'",
+		FOR("u") "Unknown field 'a\\u0000b' in value of user defined type jpart");
+	refused("INSERT INTO jo JSON '{\"k\": 1, \"d\": \"inf\"}'", FOR("d") "Unable to make double from 'inf'");
+	refused("INSERT INTO jo JSON '{\"k\": 1, \"d\": \"0x10\"}'", FOR("d") "Unable to make double from '0x10'");
+	refused("INSERT INTO jo JSON '{\"k\": 1, \"f\": \"nan\"}'", FOR("f") "Unable to make float from 'nan'");
+	ok("INSERT INTO jo JSON '{\"k\": 1, \"d\": \" -1.5e3 \", \"f\": \"-Infinity\", \"t\": \"a\\u0000b\"}'");
+	gives("SELECT d, f, textAsBlob(t) FROM jo WHERE k = 1", "-1500,-Infinity,0x610062");
+	/* of several equal names only the last counts */
+	ok("INSERT INTO jo JSON '{\"k\": \"x\", \"i\": [], \"I\": 5, \"u\": {\"a\": \"x\", \"A\": 2}, \"k\": 2}'");
+	gives("SELECT k, i, u FROM jo WHERE k = 2", "2,5,{a: 2, b: null}");
+	/* an error shows the first of a long value */
+	enum { COUNT = 200000 };
+	char *text = malloc(4 * COUNT), *at = text;
+	assert_non_null(text);
+	at += sprintf(at, "INSERT INTO jo JSON '{\"k\": 1, \"i\": [0");
+	for (int i = 0; i < COUNT; i++, at += 2)
+		memcpy(at, ",7", 2);
+	strcpy(at, "]}'");
+	assert_int_not_equal(run(text), SM_OK);
+	assert_non_null(strstr(why.text, FOR("i") "Expected an int value, but got a ArrayList: [0, 7, 7, 7"));
+	at = text + sprintf(text, "INSERT INTO jo JSON '{\"k\": 1, \"l\": ");
+	memset(at, '[', 40);
+	strcpy(at + 40, "'");
+	assert_int_not_equal(run(text), SM_OK);
+	assert_non_null(strstr(why.text, "Document nesting depth (33) exceeds the maximum allowed (32)"));
+	free(text);
+}
+
+/* More digits than are calculated with, and the ends of time. */
+static void numbers_and_times_at_their_ends(void **state)
+{
+	enum { BYTES = 9000 };
+	char *text = malloc(3 * BYTES), *at = text;
+	const char *many = "The numbers have too many digits to be calculated with: at most 8192 bytes, and 10000 digits apart";
+	assert_non_null(text);
+	ok("CREATE TABLE en (k int PRIMARY KEY, v varint, de decimal, ts timestamp, d date)");
+	at += sprintf(at, "INSERT INTO en (k, v, de) VALUES (1, blobAsVarint(0x");
+	memset(at, '7', 2 * BYTES);
+	strcpy(at + 2 * BYTES, "), blobAsDecimal(0x00000002))");
+	ok(text);
+	gives("SELECT cast(v AS double), cast(v AS float), de, cast(de AS double), toJson(de) FROM en", "Infinity,Infinity,0.00,0,0.00");
+	refused("SELECT cast(v AS text) FROM en", many);
+	refused("SELECT toJson(v) FROM en", many);
+	refused("SELECT JSON k, v FROM en", many);
+	memset(at, 'f', 2 * BYTES);
+	ok(text);
+	gives("SELECT v, cast(v AS double), cast(v AS text) FROM en", "-1,-1,-1");
+	memcpy(at, "80", 2);
+	ok(text);
+	gives("SELECT cast(v AS double) FROM en", "-Infinity");
+	free(text);
+	ok("INSERT INTO en (k, ts, d) VALUES (2, -9223372036854775808, '1970-01-01')");
+	ok("SELECT cast(ts AS date), toDate(ts), minTimeuuid(ts), ts - 1d, ts - 1mo, ts - 100000000y, d - 1mo FROM en WHERE k = 2");
+	ok("INSERT INTO en (k, ts) VALUES (2, 9223372036854775807)");
+	ok("SELECT cast(ts AS date), toDate(ts), maxTimeuuid(ts), ts + 1d, ts + 1mo, ts + 178000000y FROM en WHERE k = 2");
+	gives("SELECT d - 1d, d - 1mo FROM en WHERE k = 2", "1969-12-31,1969-12-01");
 }
 
 static void expressions_are_calculated(void **state)
@@ -421,6 +542,9 @@ int main(void)
 		cmocka_unit_test(conditional_statements_say_whether_they_were_applied),
 		cmocka_unit_test(conditions_look_into_columns),
 		cmocka_unit_test(statements_that_make_no_sense_are_only_refused),
+		cmocka_unit_test(long_statements_take_time_by_their_length),
+		cmocka_unit_test(statements_with_json_name_what_they_are_refused_for),
+		cmocka_unit_test(numbers_and_times_at_their_ends),
 		cmocka_unit_test(expressions_are_calculated),
 		cmocka_unit_test(rows_are_json),
 		cmocka_unit_test(composite_values_are_json),
