@@ -136,7 +136,15 @@ static enum sm_err term_call(struct cql_analysis *a, const struct cql_term *t, c
 			assert(inner[i] != NULL);
 			types[i] = inner[i]->type;
 		} else if (t->args[i]->kind == CQL_TERM_LITERAL && (t->args[i]->literal == CQL_HEX || cql__is_math(t->name))) {
-			types[i] = natural_type(t->args[i]);
+			types[i] = cql__literal_type(t->args[i], a->c->arena);
+		} else if (t->args[i]->kind == CQL_TERM_CAST && cql__is_math(t->name)) { /* a type hint: (bigint)5 */
+			struct store_type *to = cql__new(a, sizeof *to);
+			if (!to)
+				return SM_NO_MEMORY;
+			enum sm_err err = cql__type_resolve(a->c, a->c->keyspace, t->args[i]->type, to);
+			if (err)
+				return err;
+			types[i] = to;
 		}
 	enum sm_err err = cql__function_find(a->c, t->name, types, t->arg_count, &f);
 	if (err)

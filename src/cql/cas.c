@@ -275,8 +275,10 @@ static enum sm_err add_one(struct cql_cas *cas, const struct cql_modify_plan *p,
 			 (p->mutation == STORE_DELETE_PARTITION && p->table->clustering_count);
 	const struct store_cell *clustering = partition ? NULL : keys.slices[0].from.cells;
 	err = add_conditions(cas, &e, p, clustering, partition);
+	struct cql_options read = *options;
+	read.json = json;
 	if (err || !p->needs_row)
-		return err ? err : cql__build_mutation(cas->c, p, options, 0, &cas->mutations);
+		return err ? err : cql__build_mutation(cas->c, p, &read, 0, &cas->mutations);
 	cas->items = cql__grow(cas->c->arena, cas->items, cas->item_count, &cas->item_cap, sizeof *cas->items);
 	if (!cas->items)
 		return no_memory(cas);

@@ -205,12 +205,9 @@ static const char *operator_text(enum cql_operator op)
 	return texts[op];
 }
 
-/* The elements of a bound list: [i32 count]([i32 size][bytes]). */
-static enum sm_err list_values(struct cql_eval *e, struct store_cell list, struct store_cell **ret_values, uint32_t *ret_count)
+enum sm_err cql__list_values(struct cql_eval *e, struct store_cell list, struct store_cell **ret_values, uint32_t *ret_count)
 {
 	struct cql_error *err = e->context->err;
-	if (list.size < 0)
-		return cql__fail(err, CQL_INVALID, "Invalid null list in IN condition");
 	struct byte_reader in = byte_reader(bytes_of(list.data, (size_t)list.size));
 	uint32_t count = reader_be32(&in);
 	if (in.failed || count > reader_left(&in) / 4)
@@ -239,7 +236,9 @@ static enum sm_err compared_values(struct cql_eval *e, const struct cql_conditio
 			return err;
 		if (v.size == CQL_UNSET)
 			return cql__fail(e->context->err, CQL_INVALID, "Invalid 'unset' value in condition");
-		return list_values(e, v, ret_values, ret_count);
+		if (v.size < 0)
+			return cql__fail(e->context->err, CQL_INVALID, "Invalid null list in IN condition");
+		return cql__list_values(e, v, ret_values, ret_count);
 	}
 	if (!(values = arena_alloc(e->context->arena, sizeof *values * (x->value_count + 1u))))
 		return cql__no_memory(e->context->err, e->context->arena);

@@ -186,8 +186,14 @@ bool cql__type_accepts(enum store_type_id receiver, enum store_type_id given)
 
 static enum sm_err no_signature(struct cql_context *c, const char *name)
 {
+	static const enum store_type_id numbers[] = {STORE_FLOAT,  STORE_BIGINT,  STORE_SMALLINT, STORE_VARINT, STORE_TINYINT,
+						     STORE_DOUBLE, STORE_DECIMAL, STORE_INT,      STORE_COUNTER};
 	struct buf known;
 	buf_init(&known);
+	for (size_t i = 0; cql__is_math(name) && i < sizeof numbers / sizeof *numbers; i++) {
+		const char *type = cql__type_text(cql__type(numbers[i]), c->arena);
+		buf_printf(&known, "%ssystem.%s : (%s) -> %s", i ? ", " : "", name, type, type);
+	}
 	for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++) {
 		const struct cql_function *f = &functions[i];
 		if (strcmp(f->name, name) != 0)
@@ -259,6 +265,9 @@ enum sm_err cql__function_find(struct cql_context *c, const char *name, const st
 		*ret_function = cql__math_function(c, name, types[0]);
 		return *ret_function ? SM_OK : no_signature(c, name);
 	}
+	if (cql__is_math(name) && count == 1)
+		return cql__fail(c->err, CQL_INVALID, "Ambiguous call to function %s: use type hint to disambiguate, example '(int) ?'",
+				 name);
 	known = cql__is_math(name);
 	for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++) {
 		const struct cql_function *f = &functions[i];

@@ -1,6 +1,7 @@
 /* Values as the text that Java makes of them: what CAST(x AS text) and JSON show. */
 #include "cql/cql_internal.h"
 
+#include <float.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -20,6 +21,8 @@ static const char *java_real(const char *digits, struct arena *arena)
 	for (; *p && *p != 'e'; p++)
 		if (*p != '.' && n < sizeof mantissa - 1)
 			mantissa[n++] = *p;
+	while (n > 2 && mantissa[n - 1] == '0')
+		n--;
 	mantissa[n] = 0;
 	int exponent = *p ? atoi(p + 1) : 0;
 	const char *text;
@@ -44,7 +47,8 @@ const char *cql__java_double(double v, struct arena *arena)
 		return v < 0 ? "-Infinity" : "Infinity";
 	if (v == 0)
 		return signbit(v) ? "-0.0" : "0.0";
-	for (int precision = 1; precision < 17; precision++) { /* the shortest that reads back the same */
+	/* the shortest that reads back the same; DBL_DIG digits always have room, but for the smallest numbers */
+	for (int precision = fabs(v) >= DBL_MIN ? DBL_DIG - 1 : 1; precision < 17; precision++) {
 		snprintf(text, sizeof text, "%.*e", precision, v);
 		if (strtod(text, NULL) == v)
 			break;
@@ -57,7 +61,7 @@ const char *cql__java_float(float v, struct arena *arena)
 	char text[40];
 	if (!isfinite(v) || v == 0)
 		return cql__java_double((double)v, arena);
-	for (int precision = 1; precision < 9; precision++) {
+	for (int precision = fabsf(v) >= FLT_MIN ? FLT_DIG - 1 : 1; precision < 9; precision++) {
 		snprintf(text, sizeof text, "%.*e", precision, (double)v);
 		if (strtof(text, NULL) == v)
 			break;

@@ -44,7 +44,6 @@ static enum sm_err split(struct cql_eval *e, const struct cql_restriction *r, st
 	return SM_OK;
 }
 
-/* The elements of a bound list: [i32 count]([i32 size][bytes]). */
 static enum sm_err list_values(struct cql_eval *e, const struct cql_restriction *r, struct store_cell **ret_cells, uint32_t *ret_count)
 {
 	struct store_cell list;
@@ -56,24 +55,18 @@ static enum sm_err list_values(struct cql_eval *e, const struct cql_restriction 
 		return cql__fail(fail, CQL_INVALID, "Invalid unset value for column %s", r->columns[0]->name);
 	if (list.size < 0)
 		return cql__fail(fail, CQL_INVALID, "Invalid null value for column %s", r->columns[0]->name);
-	struct byte_reader in = byte_reader(bytes_of(list.data, (size_t)list.size));
-	uint32_t count = reader_be32(&in);
-	if (in.failed || count > reader_left(&in) / 4)
-		return cql__fail(fail, CQL_INVALID, "Not enough bytes to read a list");
+	struct store_cell *values, *cells;
+	uint32_t count;
+	if ((err = cql__list_values(e, list, &values, &count)))
+		return err;
 	bool tuple = r->column_count > 1;
-	struct store_cell *cells = arena_alloc(e->context->arena, sizeof *cells * ((size_t)count * r->column_count + 1));
-	if (!cells)
+	if (!(cells = tuple ? arena_alloc(e->context->arena, sizeof *cells * ((size_t)count * r->column_count + 1)) : values))
 		return cql__no_memory(fail, e->context->arena);
 	for (uint32_t i = 0; i < count; i++) {
-		struct store_cell v = {NULL, (int32_t)reader_be32(&in)};
-		if (v.size < 0 && !in.failed)
+		if (values[i].size < 0)
 			return cql__fail(fail, CQL_INVALID, "Invalid null value in condition for column %s", r->columns[0]->name);
-		v.data = reader_take(&in, v.size < 0 ? 0 : (size_t)v.size);
-		if (in.failed)
-			return cql__fail(fail, CQL_INVALID, "Not enough bytes to read a list");
-		if (!tuple)
-			cells[i] = v;
-		err = tuple ? split(e, r, v, &cells[(size_t)i * r->column_count]) : cql__value_check(&r->columns[0]->type, v, fail);
+		err = tuple ? split(e, r, values[i], &cells[(size_t)i * r->column_count])
+			    : cql__value_check(&r->columns[0]->type, values[i], fail);
 		if (err)
 			return err;
 	}

@@ -143,9 +143,9 @@ enum sm_err cql__build_mutation(struct cql_context *c, const struct cql_modify_p
 	struct store_mutation m = {.kind = p->mutation, .table = p->table};
 	enum sm_err err = timestamp(&e, p->timestamp, now_us, &m.timestamp_us);
 	struct store_cell *json = NULL;
-	if (!err && p->json)
+	if (!err && p->json && !o->json)
 		err = cql__json_row(&e, p, &json);
-	e.json = json;
+	e.json = o->json ? o->json : json;
 	if (!err)
 		err = ttl(&e, p->ttl, p->kind == CQL_DELETE ? 0 : p->table->default_ttl_s, &m.ttl_s);
 	if (!err)

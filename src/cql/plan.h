@@ -359,6 +359,9 @@ struct cql_keys {
 	bool empty; /* nothing can match */
 };
 SM_MUST_CHECK enum sm_err cql__keys(struct cql_eval *eval, const struct cql_where *where, struct cql_keys *ret_keys);
+/* The elements of a list that was bound, [i32 count]([i32 size][bytes]); it is there, but not checked. */
+SM_MUST_CHECK enum sm_err cql__list_values(struct cql_eval *eval, struct store_cell list, struct store_cell **ret_values,
+					   uint32_t *ret_count);
 /* Whether the row passes the restrictions that the keys do not cover. */
 SM_MUST_CHECK enum sm_err cql__filter_elements(struct cql_eval *eval, const struct cql_restriction *restriction, bool *ret_passes);
 SM_MUST_CHECK enum sm_err cql__filter(struct cql_eval *eval, const struct cql_where *where, bool all, bool *ret_passes);
@@ -384,9 +387,10 @@ struct cql_options {
 	uint32_t value_count;
 	uint32_t page_size; /* 0: all */
 	struct bytes paging_state;
-	int64_t timestamp_us;        /* INT64_MIN: none given */
-	const struct store_row *row; /* for values that look at it, or NULL */
-	bool on_dispatcher;          /* don't block, don't take long: SM_AGAIN instead */
+	int64_t timestamp_us;          /* INT64_MIN: none given */
+	const struct store_row *row;   /* for values that look at it, or NULL */
+	const struct store_cell *json; /* INSERT JSON: the document's cells, if it has been read already; or NULL */
+	bool on_dispatcher;            /* don't block, don't take long: SM_AGAIN instead */
 };
 /* The rows are sorted when all are there: ORDER BY with IN on the partition key, be it of one value. As in Cassandra such a SELECT cannot
  * be paged, and with a page size it is refused. */

@@ -390,6 +390,21 @@ static void expressions_are_calculated(void **state)
 	gives("SELECT ts + 1mo, ts - 1d FROM x", "2020-02-29 00:00:00.000000+0000,2020-01-30 00:00:00.000000+0000");
 	gives("SELECT max(i) + 1, sum(de + 1), avg(v) FROM x", "8,2.50,2");
 	gives("SELECT cast(de AS int), cast(i AS text), cast(d AS decimal), round(de), abs(-3) FROM x", "1,7,0.25,2,3");
+	gives("SELECT cast((double)1e23 AS text), cast((double)4.9E-324 AS text), cast((double)0.1 AS text), cast((double)1e22 AS text), "
+	      "cast((double)123456.75 AS text) FROM x",
+	      "1.0E23,4.9E-324,0.1,1.0E22,123456.75");
+	gives("SELECT cast((float)1.17549435E-38 AS text), cast((float)0.3 AS text), cast((float)1e10 AS text) FROM x",
+	      "1.1754944E-38,0.3,1.0E10");
+	ok("INSERT INTO x (k, b, i) VALUES (2, abs(-5000000000), abs((int)-4))");
+	gives("SELECT b, i FROM x WHERE k = 2", "5000000000,4");
+	ok("DELETE FROM x WHERE k = 2");
+	refused("INSERT INTO x (k, i) VALUES (3, abs(1 + 1))",
+		"Ambiguous call to function abs: use type hint to disambiguate, example '(int) ?'");
+	refused("SELECT round(t) FROM x",
+		"Invalid call to function round, none of its type signatures match (known type signatures: system.round : (float) -> "
+		"float, system.round : (bigint) -> bigint, system.round : (smallint) -> smallint, system.round : (varint) -> varint, "
+		"system.round : (tinyint) -> tinyint, system.round : (double) -> double, system.round : (decimal) -> decimal, "
+		"system.round : (int) -> int, system.round : (counter) -> counter)");
 	refused("SELECT i / 0 FROM x", "the operation 'int / int' failed: / by zero");
 	refused("SELECT i-1 FROM x", "line 1:8 expected blanks around the operator - but found '-'");
 	refused("SELECT t * 2 FROM x", "the '*' operation is not supported between t and 2");

@@ -1,6 +1,8 @@
 /* Any bytes as a value of every type, as a client may bind them: checked; what passes is a value for the store too, is ordered, is taken
- * apart, and shown. Where what is shown is taken as a literal again, it is the same value, but for digits of a float and the order of a
- * set. */
+ * apart, shown, and calculated with. Where what is shown is taken as a literal again, it is the same value, but for digits of a float and
+ * the order of a set. */
+#include "cql/arithmetic.h"
+#include "cql/fuzz_types.h"
 #include "cql/json_value.h"
 #include "cql/testing.h"
 
@@ -9,44 +11,11 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const char *const names[] = {
-	"ascii",
-	"bigint",
-	"blob",
-	"boolean",
-	"date",
-	"decimal",
-	"double",
-	"duration",
-	"float",
-	"inet",
-	"int",
-	"smallint",
-	"text",
-	"time",
-	"timestamp",
-	"timeuuid",
-	"tinyint",
-	"uuid",
-	"varint",
-	"frozen<list<int>>",
-	"frozen<set<text>>",
-	"frozen<map<text, bigint>>",
-	"frozen<map<int, frozen<list<text>>>>",
-	"tuple<int, text, frozen<set<uuid>>>",
-	"vector<float, 3>",
-	"vector<text, 2>",
-	"frozen<list<tuple<decimal, duration>>>",
-	"frozen<set<varint>>",
-	"frozen<list<vector<smallint, 2>>>",
-};
-#define COUNT (sizeof names / sizeof *names)
-
 static struct testing_store store;
 static struct sm_store capturing;
 static struct store_ops ops;
 static struct cql_session *session;
-static struct store_type types[COUNT];
+static struct store_type types[FUZZ_TYPE_COUNT];
 static const struct store_cell *expected;
 static const struct store_type *expected_type;
 
@@ -92,9 +61,9 @@ static void prepare(void)
 	testing_store_init(&store);
 	struct cql_context c = {.engine = &engine, .schema = &store.schema, .arena = &store.arena, .err = &why};
 	int n = snprintf(text, sizeof text, "CREATE TABLE k.values (k int PRIMARY KEY");
-	for (size_t i = 0; i < COUNT; i++) {
-		must(!store_type_parse(names[i], &store.arena, &types[i]));
-		n += snprintf(text + n, sizeof text - (size_t)n, ", v%zu %s", i, names[i]);
+	for (size_t i = 0; i < FUZZ_TYPE_COUNT; i++) {
+		must(!store_type_parse(fuzz_types[i], &store.arena, &types[i]));
+		n += snprintf(text + n, sizeof text - (size_t)n, ", v%zu %s", i, fuzz_types[i]);
 	}
 	snprintf(text + n, sizeof text - (size_t)n, ")");
 	must(!cql__parse(bytes_str(text), &store.arena, &statement, &why) && !ddl__table(&c, &statement->ddl, "k", false, &table));
@@ -118,6 +87,65 @@ static void insert(size_t at, const char *literal, struct arena *arena)
 	(void)!cql_session_run(session, bytes_str(text), &sink, &why);
 }
 
+/* What comes of an expression is a value of its type. */
+static void evaluate(struct cql_eval *e, const struct cql_expr *x)
+{
+	struct store_cell ret = cql__null();
+	if (cql__eval(e, x, &ret) == SM_OK)
+		must(ret.size < 0 || store_value_ok(x->type, ret));
+	else
+		must(e->context->err->text[0]);
+}
+
+/* Every operation, function and cast that takes the value. */
+static void calculate(const struct store_type *type, struct store_cell cell, struct arena *arena)
+{
+	static const char *const targets[] = {"tinyint", "smallint", "int",  "bigint", "float", "double",
+					      "varint",  "decimal",  "text", "ascii",  "date",  "timestamp"};
+	static const char *const functions[] = {"abs", "exp", "log", "log10", "round"};
+	static const struct cql_duration durations[] = {{1, 0, 0}, {INT32_MAX, INT32_MAX, 0}, {INT32_MIN, 0, -1000000}, {0, -1, 0}};
+	struct cql_error why = {0};
+	struct cql_engine engine = {0};
+	struct cql_context c = {.engine = &engine, .schema = &store.schema, .arena = arena, .err = &why};
+	struct cql_analysis a = {.c = &c};
+	struct cql_eval e = {.context = &c};
+	struct cql_expr value = {.kind = CQL_EXPR_CONST, .type = type, .name = "", .cell = cell};
+	struct cql_expr duration = {.kind = CQL_EXPR_CONST, .type = cql__type(STORE_DURATION), .name = ""};
+	struct cql_expr *args[2] = {&value, &value};
+	for (const char *op = "+-*/%"; *op; op++) {
+		const struct store_type *of = cql__arithmetic_type(*op, type->id, type->id);
+		if (of)
+			evaluate(&e, &(struct cql_expr){.kind = CQL_EXPR_ARITHMETIC, .type = of, .args = args, .arg_count = 2, .op = *op});
+	}
+	args[1] = &duration;
+	for (size_t i = 0; i < 2 * sizeof durations / sizeof *durations; i++) {
+		char op = i % 2 ? '+' : '-';
+		const struct store_type *of = cql__arithmetic_type(op, type->id, STORE_DURATION);
+		duration.cell = cql__duration_cell(&durations[i / 2], arena);
+		if (of)
+			evaluate(&e, &(struct cql_expr){.kind = CQL_EXPR_ARITHMETIC, .type = of, .args = args, .arg_count = 2, .op = op});
+	}
+	if (cql__is_number(type->id))
+		evaluate(&e, &(struct cql_expr){.kind = CQL_EXPR_ARITHMETIC, .type = type, .args = args, .arg_count = 1, .op = '-'});
+	for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
+		struct cql_type_name to = {.name = targets[i]};
+		struct cql_term literal = {.kind = CQL_TERM_NULL}, *of = &literal;
+		struct cql_term term = {.kind = CQL_TERM_CAST, .type = &to, .is_function = true, .args = &of, .arg_count = 1};
+		struct cql_expr *x = NULL;
+		if (cql__cast(&a, &term, &value, &x) == SM_OK)
+			evaluate(&e, x);
+	}
+	for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
+		const struct cql_function *f = cql__math_function(&c, functions[i], type);
+		if (f)
+			evaluate(
+				&e,
+				&(struct cql_expr){
+					.kind = CQL_EXPR_CALL, .type = cql__function_type(f), .function = f, .args = args, .arg_count = 1});
+	}
+	evaluate(&e, &(struct cql_expr){.kind = CQL_EXPR_TO_JSON, .type = cql__type(STORE_TEXT), .args = args, .arg_count = 1});
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct cql_error why = {0};
@@ -127,7 +155,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		prepare();
 	if (size < 1)
 		return 0;
-	size_t at = data[0] % COUNT;
+	size_t at = data[0] % FUZZ_TYPE_COUNT;
 	struct store_cell cell = {data + 1, (int32_t)size - 1}, element;
 	const struct store_type *type = &types[at], *inner;
 	if (cql__value_check(type, cell, &why)) {
@@ -144,6 +172,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const char *literal = cql__render_literal(type, cell, &arena);
 	if (cell.size)
 		cql__json_put(type, cell, &arena, &out);
+	calculate(type, cell, &arena);
 	expected = &cell;
 	expected_type = type;
 	if (literal && cell.size)
