@@ -293,7 +293,14 @@ static void long_statements_take_time_by_their_length(void **state)
 		at += sprintf(at, ", m");
 	strcpy(at, " FROM lo WHERE k = 1 AND c = 'a'");
 	ok(text);
-	/* 31 calls, one in the other: twice for each level would be two thousand million */
+	at = text + sprintf(text, "BEGIN BATCH ");
+	for (int i = 0; i < 1000; i++)
+		at += sprintf(at, "INSERT INTO lo (k, c) VALUES (9, 'row%d') IF NOT EXISTS;", i);
+	strcpy(at, "APPLY BATCH");
+	gives(text, "True");
+	strcpy(at, "UPDATE lo SET b = 0x00 WHERE k = 9 AND c = 'row700' IF EXISTS; APPLY BATCH");
+	refused(text, "Cannot mix IF EXISTS and IF NOT EXISTS conditions for the same row");
+	/* 30 calls, one in the other: twice for each level would be a thousand million */
 	at = text + sprintf(text, "INSERT INTO lo (k, c, b) VALUES (1, 'b', ");
 	for (int i = 0; i < 15; i++)
 		at += sprintf(at, "textAsBlob(blobAsText(");
