@@ -43,7 +43,7 @@ static int64_t floor_div(int64_t a, int64_t b)
 struct civil civil_of_ms(int64_t ms)
 {
 	int64_t days = floor_div(ms, 86400000);
-	int32_t rest = (int32_t)(ms - days * 86400000);
+	int32_t rest = (int32_t)((uint64_t)ms - (uint64_t)days * 86400000); /* the first day of all begins before INT64_MIN */
 	int64_t z = days + 719468;
 	int64_t era = floor_div(z, 146097);
 	int32_t doe = (int32_t)(z - era * 146097);

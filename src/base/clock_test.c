@@ -21,6 +21,18 @@ static void the_calendar_agrees_with_gmtime(void **unused)
 	}
 }
 
+static void the_first_millisecond_of_all_has_a_day(void **unused)
+{
+	struct civil c = civil_of_ms(INT64_MIN);
+	assert_int_equal(c.year, -292275055);
+	assert_int_equal(c.month, 5);
+	assert_int_equal(c.day, 16);
+	assert_int_equal(c.hour, 16);
+	assert_int_equal(c.minute, 47);
+	assert_int_equal(c.second, 4);
+	assert_int_equal(c.ms, 192);
+}
+
 static void every_day_of_four_centuries_follows_the_one_before(void **unused)
 {
 	int64_t ms = civil_to_ms(&(struct civil){.year = 1600, .month = 1, .day = 1});
@@ -63,6 +75,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_calendar_agrees_with_gmtime),
+		cmocka_unit_test(the_first_millisecond_of_all_has_a_day),
 		cmocka_unit_test(every_day_of_four_centuries_follows_the_one_before),
 		cmocka_unit_test(times_are_written_as_iso_8601),
 		cmocka_unit_test(clocks_go),
