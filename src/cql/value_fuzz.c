@@ -46,7 +46,9 @@ static void apply(struct sm_store *s, const struct store_batch *batch, void (*do
 	for (uint32_t i = 0; i < batch->count; i++)
 		for (uint32_t k = 0; k < batch->mutations[i].cell_count; k++) {
 			struct store_cell cell = batch->mutations[i].cells[k].value;
-			must(cell.size >= 0 && (differs(expected_type) || store_compare(expected_type, cell, *expected) == 0));
+			/* a decimal of a scale alone is shown as the zero that it is, and ordered before all others */
+			bool bare = expected_type->id == STORE_DECIMAL && expected->size == 4;
+			must(cell.size >= 0 && (bare || differs(expected_type) || store_compare(expected_type, cell, *expected) == 0));
 		}
 	done(arg, SM_OK);
 }
