@@ -6,6 +6,7 @@
 
 #include "actor/actor.h"
 #include "actor/actor_limits.h"
+#include "base/clock.h"
 #include "base/map.h"
 #include <assert.h>
 #include <pthread.h>
@@ -193,9 +194,5 @@ enum sm_err actor__pool_new(uint32_t threads, uint32_t queue_max, struct pool **
 /* False: it was not idle at the deadline; its threads are left alone and it must not be freed. */
 bool actor__pool_stop(struct pool *pool, uint64_t deadline_ns);
 void actor__pool_free(struct pool *pool);
-
-/* A condition whose timed waits count monotonic time; wait until deadline_ns (uv_hrtime), false: it has passed. */
-void actor__cond_init(pthread_cond_t *cond);
-bool actor__cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock, uint64_t deadline_ns);
 
 #endif

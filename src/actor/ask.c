@@ -271,14 +271,14 @@ enum sm_err sm_ask_wait(struct sm_system *system, struct sm_ref *to, struct sm_m
 	if (!waiter.ref)
 		return SM_NO_MEMORY;
 	pthread_mutex_init(&waiter.lock, NULL);
-	actor__cond_init(&waiter.answered);
+	clock_cond_init(&waiter.answered);
 	waiter.ref->actor = (struct sm_actor *)&waiter;
 	waiter.ref->run.run = waiter_run;
 	enum sm_err err = send_asking(waiter.ref, 1, to, msg);
 	if (!err) {
 		uint64_t deadline = uv_hrtime() + timeout_ms * 1000000ull;
 		pthread_mutex_lock(&waiter.lock);
-		while (!waiter.has_answer && actor__cond_wait(&waiter.answered, &waiter.lock, deadline))
+		while (!waiter.has_answer && clock_cond_wait_until(&waiter.answered, &waiter.lock, deadline))
 			;
 		pthread_mutex_unlock(&waiter.lock);
 		struct sm_msg *answer = waiter_close(&waiter);

@@ -113,7 +113,7 @@ enum sm_err actor__pool_new(uint32_t threads, uint32_t queue_max, struct pool **
 		return sm_fail(reterr, SM_NO_MEMORY, "no memory for the pool");
 	pthread_mutex_init(&pool->lock, NULL);
 	pthread_cond_init(&pool->work, NULL);
-	actor__cond_init(&pool->idle);
+	clock_cond_init(&pool->idle);
 	pool->queue_max = queue_max;
 	pool->waits_max = threads > 1 ? threads / 2 : 1;
 	for (; pool->thread_count < threads; pool->thread_count++) {
@@ -138,7 +138,7 @@ bool actor__pool_stop(struct pool *pool, uint64_t deadline_ns)
 	pool->closed = true;
 	bool in_time = true;
 	while (in_time && (pool->queued || pool->running))
-		in_time = actor__cond_wait(&pool->idle, &pool->lock, deadline_ns);
+		in_time = clock_cond_wait_until(&pool->idle, &pool->lock, deadline_ns);
 	bool idle = !pool->queued && !pool->running;
 	pool->ended = true;
 	pthread_cond_broadcast(&pool->work);

@@ -1,28 +1,11 @@
 /* The system: dispatchers, pool and the root; start and ordered stop. */
 #include "actor/actor_internal.h"
 #include "actor/tree.h"
-#include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 /* How long after the deadline a stop waits for dispatchers that are in the middle of a handler. */
 #define LAST_CHANCE_NS 1000000000ull
-
-void actor__cond_init(pthread_cond_t *cond)
-{
-	pthread_condattr_t attr;
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(cond, &attr);
-	pthread_condattr_destroy(&attr);
-}
-
-bool actor__cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock, uint64_t deadline_ns)
-{
-	struct timespec at = {(time_t)(deadline_ns / 1000000000), (long)(deadline_ns % 1000000000)};
-	return pthread_cond_timedwait(cond, lock, &at) != ETIMEDOUT;
-}
 
 static uint32_t cores(void)
 {
@@ -64,7 +47,7 @@ enum sm_err sm_system_new(const struct sm_system_options *options, struct sm_sys
 	o->mailbox_max = within(o->mailbox_max, ACTOR_MAILBOX_DEFAULT, REF_COUNT);
 	o->messages_a_turn = within(o->messages_a_turn, ACTOR_MESSAGES_A_TURN_DEFAULT, UINT32_MAX);
 	pthread_mutex_init(&system->tree_lock, NULL);
-	actor__cond_init(&system->tree_changed);
+	clock_cond_init(&system->tree_changed);
 	map_init(&system->child_names);
 	size_t size = o->dispatchers * sizeof *system->dispatchers;
 	enum sm_err err = SM_OK;
@@ -109,7 +92,7 @@ static bool stop_actors(struct sm_system *system, uint64_t deadline_ns)
 	for (struct sm_ref *youngest; in_time && (youngest = actor__root_youngest(system));) {
 		if (youngest == asked) {
 			sm_unref(youngest);
-			in_time = actor__cond_wait(&system->tree_changed, &system->tree_lock, deadline_ns);
+			in_time = clock_cond_wait_until(&system->tree_changed, &system->tree_lock, deadline_ns);
 			continue;
 		}
 		pthread_mutex_unlock(&system->tree_lock);
@@ -135,7 +118,7 @@ static bool stop_dispatchers(struct sm_system *system, uint64_t deadline_ns)
 	pthread_mutex_lock(&system->tree_lock);
 	bool in_time = true;
 	while (in_time && system->threads_ended < started)
-		in_time = actor__cond_wait(&system->tree_changed, &system->tree_lock, deadline_ns);
+		in_time = clock_cond_wait_until(&system->tree_changed, &system->tree_lock, deadline_ns);
 	bool ended = system->threads_ended == started;
 	pthread_mutex_unlock(&system->tree_lock);
 	for (uint32_t i = 0; i < system->dispatcher_count; i++) {

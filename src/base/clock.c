@@ -1,6 +1,7 @@
 /* Calendar: days since 1970 to year, month, day by shifting the year's start to March, so that the leap day is the last of a year
  * (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms"). */
 #include "base/clock.h"
+#include <errno.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -33,6 +34,21 @@ static uint64_t manual_monotonic_ns(struct clock *clock)
 void clock_manual_init(struct clock_manual *clock, uint64_t now_us)
 {
 	*clock = (struct clock_manual){{manual_wall_us, manual_monotonic_ns}, now_us};
+}
+
+void clock_cond_init(pthread_cond_t *cond)
+{
+	pthread_condattr_t attr;
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(cond, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
+bool clock_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, uint64_t deadline_ns)
+{
+	struct timespec at = {(time_t)(deadline_ns / 1000000000), (long)(deadline_ns % 1000000000)};
+	return pthread_cond_timedwait(cond, lock, &at) != ETIMEDOUT;
 }
 
 static int64_t floor_div(int64_t a, int64_t b)

@@ -2,6 +2,8 @@
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H
 
+#include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stddef.h>
 
@@ -26,6 +28,15 @@ static inline int64_t clock_wall_ms(struct clock *c)
 static inline uint64_t clock_monotonic_ns(struct clock *c)
 {
 	return c->monotonic_ns(c);
+}
+
+/* A condition whose deadlines are clock_system's monotonic ones; the machine's clock may be set meanwhile. */
+void clock_cond_init(pthread_cond_t *cond);
+/* false: the deadline has passed. As ever, a wait may end before anything has changed. */
+bool clock_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, uint64_t deadline_ns);
+static inline uint64_t clock_deadline_ns(uint64_t from_now_ms)
+{
+	return clock_monotonic_ns(&clock_system) + from_now_ms * 1000000;
 }
 
 /* Civil calendar in UTC, proleptic Gregorian. */

@@ -71,6 +71,20 @@ static void clocks_go(void **unused)
 	assert_int_equal(clock_monotonic_ns(&manual.clock), 5002000);
 }
 
+static void a_wait_ends_at_its_deadline(void **unused)
+{
+	pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	pthread_cond_t cond;
+	clock_cond_init(&cond);
+	uint64_t deadline_ns = clock_deadline_ns(20);
+	pthread_mutex_lock(&lock);
+	while (clock_cond_wait_until(&cond, &lock, deadline_ns))
+		;
+	pthread_mutex_unlock(&lock);
+	assert_true(clock_monotonic_ns(&clock_system) >= deadline_ns);
+	pthread_cond_destroy(&cond);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -79,6 +93,7 @@ int main(void)
 		cmocka_unit_test(every_day_of_four_centuries_follows_the_one_before),
 		cmocka_unit_test(times_are_written_as_iso_8601),
 		cmocka_unit_test(clocks_go),
+		cmocka_unit_test(a_wait_ends_at_its_deadline),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,11 +1,11 @@
 /* The host names of quotas, looked up at the start: a resolver that is slow, or does not answer, must not be waited for once a name. */
 #include "kafka/quota.h"
+#include "base/clock.h"
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <time.h>
 
 /* Shared by the threads and by who waits; the last of them frees it, which may be long after the wait was given up. */
 struct lookups {
@@ -77,14 +77,10 @@ static void *look_up(void *arg)
 static struct lookups *lookups_new(const struct quota_name *names, uint32_t count, quota_resolver resolve)
 {
 	struct lookups *l = calloc(1, sizeof *l + count * sizeof *l->items);
-	pthread_condattr_t monotonic;
 	if (!l)
 		return NULL;
 	pthread_mutex_init(&l->lock, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&l->changed, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	clock_cond_init(&l->changed);
 	l->resolve = resolve;
 	l->refs = 1;
 	for (; l->count < count; l->count++) {
@@ -121,20 +117,13 @@ static void start_threads(struct lookups *l)
 
 enum sm_err quota_names__resolve(struct quota_name *names, uint32_t count, quota_resolver resolve, uint32_t bound_ms)
 {
-	struct timespec until;
+	uint64_t deadline_ns = clock_deadline_ns(bound_ms);
 	struct lookups *l = lookups_new(names, count, resolve);
 	if (!l)
 		return SM_NO_MEMORY;
 	start_threads(l);
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += bound_ms / 1000;
-	until.tv_nsec += (long)(bound_ms % 1000) * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
 	pthread_mutex_lock(&l->lock);
-	while (l->refs > 1 && l->done < l->count && pthread_cond_timedwait(&l->changed, &l->lock, &until) == 0)
+	while (l->refs > 1 && l->done < l->count && clock_cond_wait_until(&l->changed, &l->lock, deadline_ns))
 		;
 	for (uint32_t i = 0; i < count; i++) {
 		names[i].state = l->items[i].state;

@@ -5,11 +5,9 @@
  * Where to look within a file: behind the common beginning of its first and last key, the next 8 bytes are taken as a number,
  * and the spots lie evenly between. Tokens are spread evenly, so in a file of many partitions are the spots. */
 #include "store/purge.h"
-#include <errno.h>
 #include <rocksdb/c.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define SPOTS 8
 #define SPOT_KEYS 64
@@ -161,11 +159,9 @@ uint32_t store__sweep_round(struct store__engine *engine, uint32_t *ret_stuck)
 /* false: it is time to end. */
 static bool wait_s(struct store__sweep *s, unsigned seconds)
 {
-	struct timespec until;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += seconds;
+	uint64_t until_ns = clock_deadline_ns(seconds * 1000ull);
 	pthread_mutex_lock(&s->lock);
-	while (!s->stopping && pthread_cond_timedwait(&s->wake, &s->lock, &until) != ETIMEDOUT)
+	while (!s->stopping && clock_cond_wait_until(&s->wake, &s->lock, until_ns))
 		;
 	bool go_on = !s->stopping;
 	pthread_mutex_unlock(&s->lock);
@@ -188,15 +184,11 @@ static void *run(void *arg)
 enum sm_err store__sweep_new(struct store__engine *engine, struct store__sweep **ret_sweep, struct sm_error *reterr)
 {
 	struct store__sweep *s = calloc(1, sizeof *s);
-	pthread_condattr_t monotonic;
 	if (!s)
 		return sm_fail(reterr, SM_NO_MEMORY, "out of memory");
 	s->engine = engine;
 	pthread_mutex_init(&s->lock, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&s->wake, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	clock_cond_init(&s->wake);
 	int e = pthread_create(&s->thread, NULL, run, s);
 	if (e) {
 		pthread_cond_destroy(&s->wake);
