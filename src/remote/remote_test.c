@@ -317,6 +317,90 @@ static void a_batch_of_an_older_epoch_is_refused_as_a_whole(void **state)
 	assert_int_equal(count_rows(store, NULL, "second"), 3);
 }
 
+/* Rows that are found by the index: "KEY KEY ". key NULL: in all partitions. */
+static void assert_found(struct sm_store *store, const char *key, const struct store_condition *where, const char *expected)
+{
+	const struct store_schema *schema = store->ops->schema(store);
+	struct store_cell k = key ? cell(key) : (struct store_cell){0};
+	struct store_read read = {.table = store_find_table(schema, "ks", "t"),
+				  .partition_key = key ? &k : NULL,
+				  .token_from = INT64_MIN,
+				  .token_to = INT64_MAX,
+				  .where = where};
+	struct store_cursor *cursor;
+	const struct store_row *row;
+	struct sm_error error;
+	struct buf found;
+	enum sm_err err;
+	buf_init(&found);
+	if (store->ops->open(store, &read, &cursor, &error))
+		fail_msg("%s", error.text);
+	while (!(err = store->ops->next(cursor, &row)))
+		buf_printf(&found, "%.*s ", (int)row->cells[0].size, (const char *)row->cells[0].data);
+	assert_int_equal(err, SM_END);
+	buf_u8(&found, 0);
+	assert_string_equal((char *)found.data, expected);
+	buf_done(&found);
+	store->ops->close_cursor(cursor);
+	store->ops->schema_release(store, schema);
+}
+
+static void rows_are_found_by_an_index(void **state)
+{
+	struct sm_store *store = sm_session_store(session);
+	struct sm_error error;
+	make_table();
+	assert_int_equal(put("a", 5, "x", NULL, 0), SM_OK);
+	assert_int_equal(put("b", 2, "y", NULL, 0), SM_OK);
+	const struct store_schema *schema = store->ops->schema(store);
+	struct store_table table = *store_find_table(schema, "ks", "t");
+	struct store_index indexes[] = {{.name = "by_v", .column = "v", .folds = true, .definition = "as it was written"},
+					{.name = "nothing", .column = "v", .part = STORE_INDEX_NOTHING, .definition = ""}};
+	table.indexes = indexes;
+	table.index_count = 2;
+	struct store_change change = {.kind = STORE_ALTER_TABLE, .keyspace = "ks", .table = "t", .new_table = &table};
+	if (store_change_wait(store, &change, &error))
+		fail_msg("%s", error.text);
+	store->ops->schema_release(store, schema);
+	/* the picture here is the server's */
+	schema = store->ops->schema(store);
+	const struct store_schema *server = machine.store->ops->schema(machine.store);
+	const struct store_table *t = store_find_table(schema, "ks", "t"), *there = store_find_table(server, "ks", "t");
+	assert_int_equal(t->index_count, 2);
+	assert_int_equal(there->index_count, 2);
+	for (int i = 0; i < 2; i++) {
+		assert_string_equal(t->indexes[i].name, indexes[i].name);
+		assert_string_equal(t->indexes[i].column, "v");
+		assert_string_equal(t->indexes[i].definition, indexes[i].definition);
+		assert_int_equal(t->indexes[i].part, indexes[i].part);
+		assert_int_equal(t->indexes[i].folds, indexes[i].folds);
+		assert_true(t->indexes[i].number != 0 && t->indexes[i].number == there->indexes[i].number);
+	}
+	machine.store->ops->schema_release(machine.store, server);
+	store->ops->schema_release(store, schema);
+	struct store_condition y = {
+		.index = "by_v", .from_kind = STORE_INCLUSIVE, .to_kind = STORE_INCLUSIVE, .from = cell("Y"), .to = cell("Y")};
+	struct store_condition below = {.index = "by_v", .to_kind = STORE_EXCLUSIVE, .to = cell("y")};
+	assert_found(store, "b1", &y, "b1 ");
+	assert_found(store, "a1", &y, "");
+	assert_found(store, "a1", &below, "a1 ");
+	assert_found(store, "b1", &below, "");
+	assert_found(store, NULL, &(struct store_condition){.index = "by_v", .from_kind = STORE_EXCLUSIVE, .from = cell("y")}, "");
+	y.index = "nope";
+	struct store_read read = {.table = t, .where = &y};
+	struct store_cursor *cursor;
+	schema = store->ops->schema(store);
+	read.table = store_find_table(schema, "ks", "t");
+	enum sm_err err = store->ops->open(store, &read, &cursor, &error);
+	if (!err) { /* it says so with its first answer */
+		const struct store_row *row;
+		err = store->ops->next(cursor, &row);
+		store->ops->close_cursor(cursor);
+	}
+	assert_int_equal(err, SM_NOT_FOUND);
+	store->ops->schema_release(store, schema);
+}
+
 /* ---- commands ---- */
 
 static void commands_answer_or_say_why_not(void **state)
@@ -448,6 +532,7 @@ int main(void)
 		WITH_SERVER(offsets_of_a_group_are_kept),
 		WITH_SERVER(a_topic_is_checked_without_being_made),
 		WITH_SERVER(rows_are_got_and_scanned),
+		WITH_SERVER(rows_are_found_by_an_index),
 		WITH_SERVER(a_batch_of_an_older_epoch_is_refused_as_a_whole),
 		WITH_SERVER(commands_answer_or_say_why_not),
 		WITH_SERVER(no_server_says_how_to_start_one),
