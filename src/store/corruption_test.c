@@ -316,6 +316,78 @@ static void table_file_that_rocksdb_refuses_makes_the_store_read_only(void **sta
 	}
 }
 
+/* A file with nothing but entries without an order of the index, and not the first of them; ret_path: where it is. */
+static void find_entries(struct fixture *f, uint32_t number, char ret_path[400])
+{
+	const rocksdb_livefiles_t *files = rocksdb_livefiles(db_of(f));
+	uint8_t without_order[5];
+	be32_put(without_order, number);
+	without_order[4] = 0;
+	uint32_t found = 0;
+	for (int i = 0; i < rocksdb_livefiles_count(files) && found < 2; i++) {
+		size_t size;
+		const char *first = rocksdb_livefiles_smallestkey(files, i, &size), *last = rocksdb_livefiles_largestkey(files, i, &size);
+		if (memcmp(first, without_order, 5) != 0 || memcmp(last, without_order, 5) != 0)
+			continue;
+		found++;
+		snprintf(ret_path, 400, "%s%s", f->dir, rocksdb_livefiles_name(files, i));
+	}
+	rocksdb_livefiles_destroy(files);
+	assert_int_equal(found, 2);
+}
+
+static void damaged_file_of_entries_without_an_order_refuses_a_range_each_time(void **state)
+{
+	struct place *p = *state;
+	struct fixture f;
+	struct sm_store *store;
+	struct store_cursor *c;
+	const struct store_row *row;
+	char path[400], *text = NULL;
+	open_at(&f, p->dir);
+	const char *option = "target_file_size_base", *size = "32768";
+	rocksdb_set_options(db_of(&f), 1, &option, &size, &text);
+	assert_null(text);
+	assert_ok(make_table(&f, "w", "k:text:p v:int:r", NULL));
+	assert_ok(make_index(&f, "w", "by_v", "v", STORE_INDEX_WHOLE, NULL));
+	wait_until_built(&f, "w");
+	for (int k = 0; k < ROWS; k++) {
+		char key[1001];
+		for (int i = 0; i < 10; i++)
+			value_of(k * 10 + i, key + i * 100);
+		assert_ok(insert(&f, table_of(&f, "w"), KEY(TEXT(key)), NULL, "v", k % 2 ? INT(k) : TEXT(""), 1, 0));
+	}
+	flush(&f);
+	rocksdb_compactoptions_t *options = rocksdb_compactoptions_create();
+	rocksdb_compactoptions_set_bottommost_level_compaction(options, 2);
+	rocksdb_compact_range_opt(db_of(&f), options, NULL, 0, NULL, 0);
+	rocksdb_compactoptions_destroy(options);
+	find_entries(&f, table_of(&f, "w")->indexes[0].number, path);
+	close_it(&f);
+	assert_int_equal(unlink(path), 0);
+	struct outcome o = {0};
+	struct store_embedded_options again = {.dir = p->dir, .notice = noticed, .notice_arg = &o};
+	if (store_embedded_open(&again, &store, &o.error))
+		fail_msg("%s", o.error.text);
+	assert_non_null(strstr(o.notice, "read-only"));
+	const struct store_schema *schema = store->ops->schema(store);
+	struct store_condition where = {.index = "by_v", .from_kind = STORE_INCLUSIVE, .from = INT(0)};
+	struct store_read read = all_of(store_find_table(schema, "ks", "w"));
+	read.where = &where;
+	assert_ok(store->ops->open(store, &read, &c, NULL));
+	assert_err(store->ops->next(c, &row), SM_CORRUPT);
+	assert_err(store->ops->next(c, &row), SM_CORRUPT);
+	store->ops->close_cursor(c);
+	assert_int_equal(atomic_load(&store__engine_of(store)->gate.users), 0);
+	/* an equal value is elsewhere */
+	where = equal_to("by_v", INT(7));
+	assert_ok(store->ops->open(store, &read, &c, NULL));
+	assert_ok(store->ops->next(c, &row));
+	store->ops->close_cursor(c);
+	store->ops->schema_release(store, schema);
+	(void)store->ops->close(store, NULL);
+}
+
 static void damaged_manifest_is_refused(void **state)
 {
 	struct place *p = *state;
@@ -369,6 +441,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(damaged_table_file_refuses_what_it_hits_and_serves_the_rest),
 		T(table_file_that_rocksdb_refuses_makes_the_store_read_only),
+		T(damaged_file_of_entries_without_an_order_refuses_a_range_each_time),
 		T(damaged_manifest_is_refused),
 		T(newer_format_and_second_process_are_refused),
 	};

@@ -11,7 +11,6 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-#define READ_CACHE_ONLY 1 /* rocksdb::kBlockCacheTier */
 #define READAHEAD_BYTES (256u << 10)
 
 struct store_cursor {
@@ -27,6 +26,7 @@ struct store_cursor {
 	bool unbounded;           /* no slice: a partition of static cells only is shown */
 	bool end, begun, entered; /* entered: the database is held */
 	int64_t row_count;        /* given so far, for the metric */
+	bool uncounted;           /* to another cursor */
 	enum sm_err err;
 
 	rocksdb_readoptions_t *options;
@@ -95,7 +95,7 @@ void store__cursor_close(struct store_cursor *c)
 {
 	if (!c)
 		return;
-	if (c->row_count)
+	if (c->row_count && !c->uncounted)
 		metric_add(METRIC_STORE_ROWS_READ, c->row_count);
 	store__by_index_close(c->by_index);
 	if (c->it && !c->aimed)
@@ -410,7 +410,7 @@ static enum sm_err begin(struct store_cursor *c)
 	rocksdb_readoptions_set_iterate_lower_bound(c->options, (const char *)c->lower.data, c->lower.end);
 	rocksdb_readoptions_set_iterate_upper_bound(c->options, (const char *)c->upper.data, c->upper.end);
 	if (c->cached_only)
-		rocksdb_readoptions_set_read_tier(c->options, READ_CACHE_ONLY);
+		rocksdb_readoptions_set_read_tier(c->options, STORE_READ_CACHE_ONLY);
 	if (c->whole_tokens && !c->cached_only) {
 		/* a scan must not push out what point reads need */
 		rocksdb_readoptions_set_fill_cache(c->options, 0);
@@ -545,20 +545,27 @@ static void seek_rows(struct store_cursor *c)
 		rocksdb_iter_next(c->it);
 }
 
-/* Of one partition that is known to have nothing but rows. */
-static enum sm_err enter_rows(struct store_cursor *c)
+/* The partition that the prefix names, whose heads are known. */
+static enum sm_err enter_prefix(struct store_cursor *c)
 {
-	struct bytes prefix = buf_bytes(&c->lower);
+	struct bytes prefix = buf_bytes(&c->prefix);
 	assert(prefix.data && prefix.size > STORE_KEY_PARTITION_AT + 2);
 	struct bytes partition = bytes_of(prefix.data + STORE_KEY_PARTITION_AT + 2, prefix.size - STORE_KEY_PARTITION_AT - 2);
-	buf_append_bytes(&c->prefix, prefix);
-	if (c->prefix.failed)
-		return SM_NO_MEMORY;
-	c->deleted_us = STORE_NO_TIME;
+	c->emitted = c->skip = c->advance = false;
 	c->in_partition = true;
 	c->row.token = c->token = (int64_t)(be64_get(prefix.data + STORE_KEY_TOKEN_AT) ^ 1ull << 63);
 	clear_row(c, 0);
-	enum sm_err err = store__partition_cells(&c->table->public, partition, c->cells);
+	return store__partition_cells(&c->table->public, partition, c->cells);
+}
+
+/* Of one partition that is known to have nothing but rows. */
+static enum sm_err enter_rows(struct store_cursor *c)
+{
+	buf_append_bytes(&c->prefix, buf_bytes(&c->lower));
+	if (c->prefix.failed)
+		return SM_NO_MEMORY;
+	c->deleted_us = STORE_NO_TIME;
+	enum sm_err err = enter_prefix(c);
 	if (!err)
 		seek_rows(c);
 	return err;
@@ -672,13 +679,7 @@ static enum sm_err enter_aimed(struct store_cursor *c)
 		c->heads_known = !err;
 		return err;
 	}
-	size_t size = c->prefix.end - STORE_KEY_PARTITION_AT - 2;
-	struct bytes partition = bytes_of(c->prefix.data + STORE_KEY_PARTITION_AT + 2, size);
-	c->emitted = c->skip = c->advance = false;
-	c->in_partition = true;
-	c->row.token = c->token = (int64_t)(be64_get(c->prefix.data + STORE_KEY_TOKEN_AT) ^ 1ull << 63);
-	clear_row(c, 0);
-	enum sm_err err = store__partition_cells(&c->table->public, partition, c->cells);
+	enum sm_err err = enter_prefix(c);
 	if (!err && !(c->statics_only && c->static_live)) {
 		if (c->slice.lower.size == 0 && !c->has_after)
 			seek(c, STORE_KEY_ROW, bytes_of(NULL, 0), false);
@@ -718,10 +719,13 @@ static enum sm_err iterate(struct store_cursor *c)
 
 enum sm_err store__cursor_next(struct store_cursor *c, const struct store_row **ret_row)
 {
-	if (c->by_index)
-		return store__by_index_next(c->by_index, ret_row);
 	if (c->err)
 		return c->err;
+	if (c->by_index) {
+		c->err = store__by_index_next(c->by_index, ret_row);
+		c->row_count += !c->err;
+		return c->err;
+	}
 	if (c->end)
 		return SM_END;
 	enum sm_err err = SM_AGAIN;
@@ -747,7 +751,12 @@ enum sm_err store__cursor_next(struct store_cursor *c, const struct store_row **
 	return SM_OK;
 }
 
-/* ---- cursors that are sent to partitions ---- */
+/* ---- cursors that are part of another read ---- */
+
+void store__cursor_uncounted(struct store_cursor *c)
+{
+	c->uncounted = true;
+}
 
 enum sm_err store__cursor_open_aimed(struct store__engine *engine, const struct store_read *read, rocksdb_iterator_t *it,
 				     struct store_cursor **ret_cursor)
@@ -755,7 +764,7 @@ enum sm_err store__cursor_open_aimed(struct store__engine *engine, const struct 
 	struct store_cursor *c = cursor_new(engine, read, NULL);
 	if (!c)
 		return SM_NO_MEMORY;
-	c->aimed = c->begun = c->end = true;
+	c->aimed = c->begun = c->end = c->uncounted = true;
 	c->whole_tokens = c->reverse = false;
 	c->it = it;
 	*ret_cursor = c;

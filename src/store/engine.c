@@ -219,6 +219,7 @@ static struct store__engine *engine_new(const struct store_ops *ops, const char 
 		return NULL;
 	e->public.ops = ops;
 	e->clock = clock ? clock : &clock_system;
+	e->index_candidates_max = STORE_INDEX_CANDIDATES_MAX;
 	pthread_mutex_init(&e->schema_lock, NULL);
 	pthread_mutex_init(&e->change_lock, NULL);
 	store__gate_init(&e->gate);

@@ -227,6 +227,44 @@ static void full_disk_is_waited_for_at_every_call(void **state)
 	}
 }
 
+static bool is_built(struct trial *trial, uint32_t number)
+{
+	return store__built_has(store__engine_of(trial->f.store)->built, number);
+}
+
+static void truncation_that_a_full_disk_refuses_leaves_the_index_as_it_is(void **state)
+{
+	for (long n = 1, most = 1; n <= most; n++) {
+		struct trial trial;
+		begin(&trial);
+		write_rows(&trial);
+		uint32_t number = trial.t->indexes[0].number;
+		struct store_change c = {.kind = STORE_TRUNCATE_TABLE, .keyspace = "ks", .table = "t"};
+		arm(ENOSPC, n, false, false);
+		enum sm_err err = store_change_wait(trial.f.store, &c, NULL);
+		most = atomic_load(&calls);
+		if (err) {
+			assert_err(err, SM_NO_SPACE);
+			assert_true(is_built(&trial, number));
+			assert_all_there(&trial);
+		}
+		disarm();
+		/* written after all, or not */
+		uint64_t deadline_ns = clock_deadline_ns(20000);
+		while ((err = write_row(&trial, 0)) && clock_monotonic_ns(&clock_system) < deadline_ns)
+			usleep(10000);
+		assert_ok(err);
+		fixture_look(&trial.f);
+		trial.t = table_of(&trial.f, "t");
+		assert_true(is_built(&trial, trial.t->indexes[0].number));
+		assert_int_equal(is_built(&trial, number), trial.t->indexes[0].number == number);
+		if (trial.t->indexes[0].number != number)
+			memset(trial.acknowledged + 1, 0, sizeof trial.acknowledged - sizeof *trial.acknowledged);
+		assert_all_there(&trial);
+		end(&trial);
+	}
+}
+
 static void failing_call_makes_the_store_read_only(void **state)
 {
 	for (long n = 1, met = 0;; n += n < 30 ? 1 : 3) {
@@ -320,6 +358,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(full_disk_is_waited_for_at_every_call),
+		cmocka_unit_test(truncation_that_a_full_disk_refuses_leaves_the_index_as_it_is),
 		cmocka_unit_test(failing_call_makes_the_store_read_only),
 		cmocka_unit_test(opening_fails_and_can_be_tried_again),
 		cmocka_unit_test(failing_read_is_answered_and_the_next_one_works),

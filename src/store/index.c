@@ -33,6 +33,15 @@ static int compare_indexes(const void *a, const void *b)
 	return strcmp(((const struct store_index *)a)->name, ((const struct store_index *)b)->name);
 }
 
+/* A duration has no order: months and days differ. */
+static bool holds_duration(const struct store_type *type)
+{
+	for (uint16_t i = 0; i < type->element_count; i++)
+		if (holds_duration(&type->elements[i]))
+			return true;
+	return type->id == STORE_DURATION;
+}
+
 static bool type_fits(const struct store_type *type, enum store_index_part part)
 {
 	bool map = type->id == STORE_MAP, collection = map || type->id == STORE_LIST || type->id == STORE_SET;
@@ -62,6 +71,14 @@ static enum sm_err check_index(const struct store_table *t, const struct store_i
 		return sm_fail(reterr, SM_INVALID, "Index '%s': column '%s' cannot be indexed in this way", x->name, c->name);
 	*ret_column = (uint16_t)(c - t->columns);
 	return SM_OK;
+}
+
+enum sm_err store__index_new_ok(const struct store_table *t, const struct store_index *x, struct sm_error *reterr)
+{
+	const struct store_column *c = x->column ? store_find_column(t, x->column) : NULL;
+	if (!c || x->part == STORE_INDEX_NOTHING || !holds_duration(&c->type))
+		return SM_OK;
+	return sm_fail(reterr, SM_INVALID, "Index '%s': column '%s' holds durations, which have no order", x->name, c->name);
 }
 
 enum sm_err store__indexes_copy(struct store__table *table, const struct store_table *from, struct sm_error *reterr)
@@ -108,12 +125,17 @@ struct store__table *store__schema_index(const struct store__schema *schema, uin
 	return NULL;
 }
 
-static void system_op(struct buf *ops, enum store_op op, uint32_t number, struct bytes value)
+void store__index_system_key(uint32_t number, struct buf *out)
 {
 	uint8_t bytes[4];
 	be32_put(bytes, number);
+	store__system_key(out, STORE_SYSTEM_INDEX, bytes_of(bytes, 4));
+}
+
+static void system_op(struct buf *ops, enum store_op op, uint32_t number, struct bytes value)
+{
 	size_t at = store__op_begin(ops, op);
-	store__system_key(ops, STORE_SYSTEM_INDEX, bytes_of(bytes, 4));
+	store__index_system_key(number, ops);
 	store__op_value(ops, at);
 	buf_append_bytes(ops, value);
 	store__op_end(ops, at);
@@ -207,6 +229,44 @@ enum sm_err store__entry_decode(struct bytes key, struct store__entry *ret_entry
 	return SM_OK;
 }
 
+enum sm_err store__entry_aim(const struct store__table *table, const struct store__entry *e, struct buf *key, struct buf *end,
+			     struct store__aim *ret_aim)
+{
+	buf_clear(key);
+	buf_be32(key, table->public.number);
+	buf_append_bytes(key, e->prefix);
+	buf_clear(end);
+	size_t size = e->kind == STORE_KEY_ROW ? e->row.size - e->prefix.size - 1 : 0;
+	if (e->kind == STORE_KEY_ROW) {
+		/* no clustering is the beginning of another, so only the row itself is before this end */
+		buf_append(end, e->row.data + e->prefix.size + 1, size);
+		buf_u8(end, 0);
+	}
+	if (key->failed || end->failed)
+		return SM_NO_MEMORY;
+	*ret_aim = (struct store__aim){.prefix = buf_bytes(key), .whole = e->kind != STORE_KEY_ROW};
+	if (e->kind == STORE_KEY_ROW)
+		ret_aim->slice = (struct store_span){bytes_of(end->data, size), buf_bytes(end), .has_upper = true};
+	return SM_OK;
+}
+
+bool store__index_any(const struct store__table *table, uint16_t index, const struct store_row *row,
+		      bool (*fits)(const void *arg, struct store_cell key, struct store_cell value), const void *arg)
+{
+	const struct store_column *c = store__index_column(table, index);
+	enum store_index_part part = table->public.indexes[index].part;
+	size_t at = (size_t)(c - table->public.columns);
+	bool by_path = part == STORE_INDEX_KEYS || c->type.id == STORE_SET;
+	if (part == STORE_INDEX_WHOLE)
+		return row->cells[at].size >= 0 && fits(arg, (struct store_cell){NULL, -1}, row->cells[at]);
+	for (uint32_t i = 0; i < row->elements[at].count; i++) {
+		const struct store_element *e = &row->elements[at].items[i];
+		if (fits(arg, e->path, by_path ? e->path : e->value))
+			return true;
+	}
+	return false;
+}
+
 /* What is written under one key of a table. */
 struct putting {
 	const struct store__table *table;
@@ -215,7 +275,7 @@ struct putting {
 	struct buf *ops;
 };
 
-static void put_entry(const struct putting *p, uint16_t index, struct store_cell key, struct store_cell value)
+static enum sm_err put_entry(const struct putting *p, uint16_t index, struct store_cell key, struct store_cell value)
 {
 	const struct store_index *x = &p->table->public.indexes[index];
 	const struct store_column *c = store__index_column(p->table, index);
@@ -231,21 +291,25 @@ static void put_entry(const struct putting *p, uint16_t index, struct store_cell
 	buf_be16(p->ops, (uint16_t)size);
 	store__op_value(p->ops, at);
 	store__op_end(p->ops, at);
+	/* each element of a collection brings the whole key with it: a small write can need much */
+	return p->ops->end > STORE_INDEX_ENTRIES_BYTES_MAX ? SM_TOO_LARGE : SM_OK;
 }
 
 /* Values of a static or regular column. */
-static void put_cells(const struct putting *p, uint16_t index)
+static enum sm_err put_cells(const struct putting *p, uint16_t index)
 {
 	const struct store_column *c = store__index_column(p->table, index);
 	enum store_index_part part = p->table->public.indexes[index].part;
 	bool by_path = part == STORE_INDEX_KEYS || c->type.id == STORE_SET;
-	for (uint32_t i = 0; i < p->row->cell_count; i++) {
+	enum sm_err err = SM_OK;
+	for (uint32_t i = 0; i < p->row->cell_count && !err; i++) {
 		const struct store__cell *cell = &p->row->cells[i];
 		if (cell->id != c->id || cell->tombstone || (part == STORE_INDEX_WHOLE) != (cell->part == STORE__WHOLE))
 			continue;
 		struct store_cell path = {cell->path, (int32_t)cell->path_size}, value = {cell->data, (int32_t)cell->size};
-		put_entry(p, index, path, by_path ? path : value);
+		err = put_entry(p, index, path, by_path ? path : value);
 	}
+	return err;
 }
 
 /* Can what is written make a row live? */
@@ -269,7 +333,7 @@ static enum sm_err put_key_column(const struct putting *p, uint16_t index)
 	enum sm_err err = c->kind == STORE_PARTITION_KEY ? store__partition_cells(&p->table->public, p->key->partition, cells)
 							 : store__clustering_decode(&p->table->public, p->key->rest, &scratch, cells);
 	if (!err)
-		put_entry(p, index, (struct store_cell){NULL, -1}, cells[c->position]);
+		err = put_entry(p, index, (struct store_cell){NULL, -1}, cells[c->position]);
 	buf_done(&scratch);
 	return err;
 }
@@ -301,7 +365,7 @@ enum sm_err store__index_put(const struct store__table *table, struct bytes key,
 		if (c->kind <= STORE_CLUSTERING)
 			err = put_key_column(&p, i);
 		else
-			put_cells(&p, i);
+			err = put_cells(&p, i);
 	}
 	store__row_done(&row);
 	return err ? err : ops->failed ? SM_NO_MEMORY : SM_OK;
@@ -327,7 +391,8 @@ enum sm_err store__index_write(const struct store__schema *schema, struct store_
 		if (t && t->public.index_count)
 			err = store__index_put(t, key, value, 0, &entries);
 	}
-	buf_append_bytes(&w->ops, buf_bytes(&entries));
+	if (!err)
+		buf_append_bytes(&w->ops, buf_bytes(&entries));
 	buf_done(&entries);
 	return err ? err : w->ops.failed ? SM_NO_MEMORY : SM_OK;
 }

@@ -11,6 +11,8 @@ struct rocksdb_iterator_t;
 
 /* Copy from's indexes into the table, whose columns are there. Errors: SM_INVALID, SM_TOO_LARGE, SM_NO_MEMORY. */
 SM_MUST_CHECK enum sm_err store__indexes_copy(struct store__table *table, const struct store_table *from, struct sm_error *reterr);
+/* May an index that has no number yet be made? What copying checks is not looked at. Errors: SM_INVALID. */
+SM_MUST_CHECK enum sm_err store__index_new_ok(const struct store_table *table, const struct store_index *index, struct sm_error *reterr);
 static inline const struct store_column *store__index_column(const struct store__table *table, uint16_t index)
 {
 	return &table->public.columns[table->index_columns[index]];
@@ -33,12 +35,21 @@ SM_MUST_CHECK enum sm_err store__entry_decode(struct bytes key, struct store__en
 /* Append a value as it stands in entries; type: the column's. key: of STORE_INDEX_ENTRIES; ignored else. */
 void store__entry_value(const struct store_type *type, const struct store_index *index, struct store_cell key, struct store_cell value,
 			struct buf *out);
+/* Where a cursor finds what the entry (row, prefix and kind) names: the row, or the whole partition. key, end: keep the bytes that the aim
+ * borrows. Errors: SM_NO_MEMORY. */
+SM_MUST_CHECK enum sm_err store__entry_aim(const struct store__table *table, const struct store__entry *entry, struct buf *key,
+					   struct buf *end, struct store__aim *ret_aim);
+/* Does `fits` accept one of the values that the row has for the index? key: of an element its path, of a whole value null. */
+bool store__index_any(const struct store__table *table, uint16_t index, const struct store_row *row,
+		      bool (*fits)(const void *arg, struct store_cell key, struct store_cell value), const void *arg);
 /* Append PUTs of all entries that a key of the table with this value needs: in all indexes, or with only != 0 in one. Errors: SM_CORRUPT,
- * SM_NO_MEMORY. */
+ * SM_TOO_LARGE (ops would hold more than STORE_INDEX_ENTRIES_BYTES_MAX), SM_NO_MEMORY. */
 SM_MUST_CHECK enum sm_err store__index_put(const struct store__table *table, struct bytes key, struct bytes value, uint32_t only,
 					   struct buf *ops);
-/* The writer's part: append the entries for all that write does to tables of the picture. Errors: SM_NO_MEMORY. */
+/* The writer's part: append the entries for all that write does to tables of the picture. Errors: SM_TOO_LARGE, SM_NO_MEMORY. */
 SM_MUST_CHECK enum sm_err store__index_write(const struct store__schema *schema, struct store__write *write);
+/* The key of the record that says how far an index is built. */
+void store__index_system_key(uint32_t number, struct buf *out);
 /* Append what drops an index with all its entries, or says that it is built. */
 void store__index_delete(struct buf *ops, uint32_t number);
 void store__index_put_built(struct buf *ops, uint32_t number);
@@ -49,10 +60,16 @@ struct store__built *store__built_new(void);
 void store__built_free(struct store__built *built); /* NULL is allowed */
 SM_MUST_CHECK enum sm_err store__built_add(struct store__built *built, uint32_t number);
 bool store__built_has(struct store__built *built, uint32_t number);
-/* What the ops of a change say: before they are written, those that are dropped go; then a read that meets an index without entries finds
- * that it is not built (any more), and reads without it. After the write those that are built are added; one for which there is no memory
- * is read without its index until the next start. */
-void store__built_note(struct store__built *built, const struct buf *ops, bool written);
+/* Before the ops of a change are written, those that they drop go: then a read that meets an index without entries finds that it is not
+ * built any more, and reads without it. Thread: the writer's, also of the next three. */
+void store__built_begin(struct store__built *built, const struct buf *ops);
+/* The ops, of a change or of the builder, are written: those that they say are built are there. One for which there is no memory is read
+ * without its index until the next start. */
+void store__built_written(struct store__built *built, const struct buf *ops);
+/* The change that begin was told of is not written: what it would have dropped is there again. */
+void store__built_failed(struct store__built *built);
+/* It is written; or the database is going to be read anew and may have it after all: what it drops is not there, unless it is added. */
+void store__built_drop(struct store__built *built);
 
 /* ---- building (index_build.c) ---- */
 

@@ -4,10 +4,8 @@
  * key (index/NUMBER in schema_disk.c), so that a restart goes on there. Rows that are written meanwhile have their entries from the writer:
  * what the thread sees of them, or does not, changes nothing. The thread is there only while there is something to build. */
 #include "store/index.h"
-#include <errno.h>
 #include <rocksdb/c.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define PIECE_BYTES (256u << 10) /* of entries */
 #define PIECE_KEYS 4096
@@ -16,10 +14,14 @@
 
 /* ---- which are built ---- */
 
+struct numbers {
+	uint32_t *items; /* ascending */
+	size_t count, cap;
+};
 struct store__built {
 	pthread_mutex_t lock;
-	uint32_t *numbers;
-	size_t count, cap;
+	struct numbers built;
+	struct numbers dropped; /* by the last change, before it was written or its write failed */
 };
 
 struct store__built *store__built_new(void)
@@ -35,74 +37,128 @@ void store__built_free(struct store__built *b)
 	if (!b)
 		return;
 	pthread_mutex_destroy(&b->lock);
-	free(b->numbers);
+	free(b->built.items);
+	free(b->dropped.items);
 	free(b);
 }
 
-static bool has(const struct store__built *b, uint32_t number)
+/* The first that is not smaller. */
+static size_t place_of(const struct numbers *n, uint32_t number)
 {
-	for (size_t i = 0; i < b->count; i++)
-		if (b->numbers[i] == number)
-			return true;
-	return false;
+	size_t low = 0, high = n->count;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (n->items[middle] < number)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static bool has(const struct numbers *n, uint32_t number)
+{
+	size_t at = place_of(n, number);
+	return at < n->count && n->items[at] == number;
+}
+
+static enum sm_err add(struct numbers *n, uint32_t number)
+{
+	size_t at = place_of(n, number);
+	if (at < n->count && n->items[at] == number)
+		return SM_OK;
+	if (n->count == n->cap) {
+		size_t cap = n->cap ? n->cap * 2 : 16;
+		uint32_t *more = realloc(n->items, cap * sizeof *more);
+		if (!more)
+			return SM_NO_MEMORY;
+		n->items = more;
+		n->cap = cap;
+	}
+	memmove(n->items + at + 1, n->items + at, (n->count++ - at) * sizeof *n->items);
+	n->items[at] = number;
+	return SM_OK;
+}
+
+static void take_out(struct numbers *n, uint32_t number)
+{
+	size_t at = place_of(n, number);
+	if (at < n->count && n->items[at] == number)
+		memmove(n->items + at, n->items + at + 1, (--n->count - at) * sizeof *n->items);
 }
 
 bool store__built_has(struct store__built *b, uint32_t number)
 {
 	pthread_mutex_lock(&b->lock);
-	bool found = has(b, number);
+	bool found = has(&b->built, number);
 	pthread_mutex_unlock(&b->lock);
 	return found;
 }
 
 enum sm_err store__built_add(struct store__built *b, uint32_t number)
 {
-	enum sm_err err = SM_OK;
 	pthread_mutex_lock(&b->lock);
-	if (!has(b, number)) {
-		if (b->count == b->cap) {
-			size_t cap = b->cap ? b->cap * 2 : 16;
-			uint32_t *more = realloc(b->numbers, cap * sizeof *more);
-			if (more) {
-				b->numbers = more;
-				b->cap = cap;
-			} else {
-				err = SM_NO_MEMORY;
-			}
-		}
-		if (!err)
-			b->numbers[b->count++] = number;
-	}
+	enum sm_err err = add(&b->built, number);
 	pthread_mutex_unlock(&b->lock);
 	return err;
 }
 
-static void forget(struct store__built *b, uint32_t number)
-{
-	pthread_mutex_lock(&b->lock);
-	for (size_t i = 0; i < b->count; i++)
-		if (b->numbers[i] == number)
-			b->numbers[i--] = b->numbers[--b->count];
-	pthread_mutex_unlock(&b->lock);
-}
-
-void store__built_note(struct store__built *b, const struct buf *ops, bool written)
+/* Which index an op of a change, or of the builder, says something of; 0: none. */
+static uint32_t number_in(struct bytes key)
 {
 	static const char name[] = STORE_SYSTEM_INDEX;
+	size_t n = sizeof name - 1;
+	if (key.size != 8 + n || be32_get(key.data) != 0 || memcmp(key.data + 4, name, n) != 0)
+		return 0;
+	return be32_get(key.data + 4 + n);
+}
+
+void store__built_begin(struct store__built *b, const struct buf *ops)
+{
 	size_t at = 0;
 	enum store_op op;
 	struct bytes key, value;
-	enum sm_err err = SM_OK; /* no memory: rows are read without the index until the next start */
-	while (!err && store__op_next(ops, &at, &op, &key, &value)) {
-		size_t n = sizeof name - 1;
-		if (key.size != 8 + n || be32_get(key.data) != 0 || memcmp(key.data + 4, name, n) != 0)
+	pthread_mutex_lock(&b->lock);
+	b->dropped.count = 0;
+	while (store__op_next(ops, &at, &op, &key, &value)) {
+		uint32_t number = op == STORE_OP_DELETE ? number_in(key) : 0;
+		if (!number || !has(&b->built, number))
 			continue;
-		uint32_t number = be32_get(key.data + 4 + n);
-		if (written && op == STORE_OP_PUT && value.size && value.data[0] == 1)
-			err = store__built_add(b, number);
-		else if (!written && op == STORE_OP_DELETE)
-			forget(b, number);
+		take_out(&b->built, number);
+		(void)add(&b->dropped, number); /* no memory: if the write fails, rows are read without the index until the next start */
 	}
+	pthread_mutex_unlock(&b->lock);
+}
+
+void store__built_written(struct store__built *b, const struct buf *ops)
+{
+	size_t at = 0;
+	enum store_op op;
+	struct bytes key, value;
+	pthread_mutex_lock(&b->lock);
+	while (store__op_next(ops, &at, &op, &key, &value)) {
+		uint32_t number = op == STORE_OP_PUT && value.size && value.data[0] == 1 ? number_in(key) : 0;
+		if (number)
+			(void)add(&b->built, number); /* no memory: rows are read without the index until the next start */
+	}
+	pthread_mutex_unlock(&b->lock);
+}
+
+void store__built_failed(struct store__built *b)
+{
+	pthread_mutex_lock(&b->lock);
+	for (size_t i = 0; i < b->dropped.count; i++)
+		(void)add(&b->built, b->dropped.items[i]);
+	pthread_mutex_unlock(&b->lock);
+}
+
+void store__built_drop(struct store__built *b)
+{
+	pthread_mutex_lock(&b->lock);
+	for (size_t i = 0; i < b->dropped.count; i++)
+		take_out(&b->built, b->dropped.items[i]);
+	b->dropped.count = 0;
+	pthread_mutex_unlock(&b->lock);
 }
 
 /* ---- one index ---- */
@@ -117,7 +173,7 @@ struct store__builder {
 };
 
 /* A counted table with an index that is to be built. failed: numbers to leave out. */
-static struct store__table *find_unbuilt(struct store__builder *b, const struct store__built *failed, uint16_t *ret_index)
+static struct store__table *find_unbuilt(struct store__builder *b, const struct numbers *failed, uint16_t *ret_index)
 {
 	struct store__schema *s = store__engine_schema(b->engine);
 	struct store__table *found = NULL;
@@ -135,13 +191,6 @@ static struct store__table *find_unbuilt(struct store__builder *b, const struct 
 	return found;
 }
 
-static void progress_key(uint32_t number, struct buf *out)
-{
-	uint8_t bytes[4];
-	be32_put(bytes, number);
-	store__system_key(out, STORE_SYSTEM_INDEX, bytes_of(bytes, 4));
-}
-
 /* Where an earlier run has come to: the table's first key, or one behind the last that is done. */
 static enum sm_err read_progress(struct store__builder *b, const struct store__table *t, uint32_t number, struct buf *ret_from)
 {
@@ -149,7 +198,7 @@ static enum sm_err read_progress(struct store__builder *b, const struct store__t
 	char *text = NULL;
 	size_t size = 0;
 	buf_init(&key);
-	progress_key(number, &key);
+	store__index_system_key(number, &key);
 	char *value = key.failed ? NULL
 				 : rocksdb_get(b->engine->rocks.db, b->engine->rocks.get, (const char *)key.data, key.end, &size, &text);
 	enum sm_err err = key.failed ? SM_NO_MEMORY : text ? store__rocks_error(text, NULL, "read") : SM_OK;
@@ -198,14 +247,13 @@ static enum sm_err make_piece(struct store__builder *b, const struct store__tabl
 	return err ? err : from->failed ? SM_NO_MEMORY : SM_OK;
 }
 
-static enum sm_err write_piece(struct store__builder *b, const struct store__table *t, uint32_t number, const struct buf *from,
-			       struct store__write *w, bool end)
+static enum sm_err write_piece(struct store__builder *b, uint32_t number, const struct buf *from, struct store__write *w, bool end)
 {
 	if (end) {
 		store__index_put_built(&w->ops, number);
 	} else {
 		size_t at = store__op_begin(&w->ops, STORE_OP_PUT);
-		progress_key(number, &w->ops);
+		store__index_system_key(number, &w->ops);
 		store__op_value(&w->ops, at);
 		buf_u8(&w->ops, 0);
 		buf_append(&w->ops, from->data, from->end - 1);
@@ -217,8 +265,7 @@ static enum sm_err write_piece(struct store__builder *b, const struct store__tab
 	}
 	w->index = number;
 	w->one_by_one = true;
-	enum sm_err err = store__writer_wait(b->engine->writer, w, NULL);
-	return err || !end ? err : store__built_add(b->engine->built, number);
+	return store__writer_wait(b->engine->writer, w, NULL);
 }
 
 /* SM_END: it is built. */
@@ -238,20 +285,16 @@ static enum sm_err build_piece(struct store__builder *b, const struct store__tab
 		store__write_free(w);
 		return err;
 	}
-	err = write_piece(b, t, number, from, w, end);
+	err = write_piece(b, number, from, w, end);
 	return !err && end ? SM_END : err;
 }
 
 /* false: it is time to end. */
 static bool wait_ms(struct store__builder *b, unsigned ms)
 {
-	struct timespec until;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += (long)ms * 1000000;
-	until.tv_sec += until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
+	uint64_t until_ns = clock_deadline_ns(ms);
 	pthread_mutex_lock(&b->lock);
-	while (!atomic_load(&b->stopping) && pthread_cond_timedwait(&b->changed, &b->lock, &until) != ETIMEDOUT)
+	while (!atomic_load(&b->stopping) && clock_cond_wait_until(&b->changed, &b->lock, until_ns))
 		;
 	pthread_mutex_unlock(&b->lock);
 	return !atomic_load(&b->stopping);
@@ -285,9 +328,8 @@ static enum sm_err build(struct store__builder *b, const struct store__table *t,
 static void *run(void *arg)
 {
 	struct store__builder *b = arg;
-	struct store__built failed = {0};
+	struct numbers failed = {0};
 	pthread_setname_np(pthread_self(), "store-index");
-	pthread_mutex_init(&failed.lock, NULL);
 	for (;;) {
 		uint16_t index;
 		pthread_mutex_lock(&b->lock);
@@ -299,34 +341,29 @@ static void *run(void *arg)
 		uint32_t number = t->public.indexes[index].number;
 		enum sm_err err = build(b, t, number);
 		store__table_unref(t);
-		while (err && err != SM_END && store__built_add(&failed, number))
+		while (err && err != SM_END && add(&failed, number))
 			if (!wait_ms(b, RETRY_MS))
 				break;
 	}
-	pthread_mutex_destroy(&failed.lock);
-	free(failed.numbers);
+	free(failed.items);
 	return NULL;
 }
 
 enum sm_err store__builder_new(struct store__engine *engine, struct store__builder **ret_builder, struct sm_error *reterr)
 {
 	struct store__builder *b = calloc(1, sizeof *b);
-	pthread_condattr_t monotonic;
 	if (!b)
 		return sm_fail(reterr, SM_NO_MEMORY, "out of memory");
 	b->engine = engine;
 	pthread_mutex_init(&b->lock, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&b->changed, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	clock_cond_init(&b->changed);
 	*ret_builder = b;
 	return SM_OK;
 }
 
 void store__builder_wake(struct store__builder *b)
 {
-	struct store__built none = {0};
+	struct numbers none = {0};
 	uint16_t ignored;
 	if (!b)
 		return;

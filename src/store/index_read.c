@@ -1,18 +1,18 @@
 /* Reading by an index: entries say where rows may be, the rows say whether they are.
  *
  * One iterator goes to both, so that entries and rows are of one state: a few entries are taken, then their rows are read, and so on behind
- * them. The entries of one value lie in the order of the rows. Those of a range of values do not: all of them are taken and sorted, and
- * where there are more than a bound, all rows of the table are read instead. That is also done as long as the index is not built, and
- * in reverse. */
+ * them. The entries of one value lie in the order of the rows. Those of a range of values do not: all of them are looked at, those that are
+ * wanted are sorted, and where there are more than a bound, all rows of the table, or of the partition, are read instead. That is also done
+ * as long as the index is not built, and in reverse. */
 #include "store/index.h"
 #include <rocksdb/c.h>
 #include <stdlib.h>
 
-#define READ_CACHE_ONLY 1 /* rocksdb::kBlockCacheTier */
 #define FIRST_CANDIDATES 16
 #define MORE_CANDIDATES 512
-#define BYTES_MAX (16u << 20) /* of candidates */
-#define MISSES_MAX 1000       /* rows that do not meet the condition, in one call that must not take long */
+#define BYTES_MAX (16u << 20)  /* of candidates */
+#define PARTITION_STEPS_MAX 64 /* over entries of a range, for the rows of one partition: it may be small */
+#define STEPS_MAX 1000         /* over entries, and rows that do not meet the condition, in one call that must not take long */
 
 /* Where a row, or with STATIC and the kind of whole partitions some of it, may be found. */
 struct candidate {
@@ -50,6 +50,7 @@ struct store__by_index {
 	struct buf bytes, row_key, row_end;
 	struct candidate *candidates;
 	uint32_t count, cap, next, batch;
+	uint32_t steps; /* in this call */
 };
 
 /* ---- what is asked ---- */
@@ -92,22 +93,13 @@ static bool between(const struct store__by_index *r, struct store_cell v)
 	return (low > 0 || (low == 0 && r->from_kind == STORE_INCLUSIVE)) && (high < 0 || (high == 0 && r->to_kind == STORE_INCLUSIVE));
 }
 
-static bool meets(const struct store__by_index *r, const struct store_row *row)
+static bool fits(const void *arg, struct store_cell key, struct store_cell value)
 {
-	const struct store_column *c = store__index_column(r->table, r->index);
-	size_t at = (size_t)(c - r->table->public.columns);
-	enum store_index_part part = r->table->public.indexes[r->index].part;
-	if (part == STORE_INDEX_WHOLE)
-		return between(r, row->cells[at]);
-	bool by_path = part == STORE_INDEX_KEYS || c->type.id == STORE_SET;
-	for (uint32_t i = 0; i < row->elements[at].count; i++) {
-		const struct store_element *e = &row->elements[at].items[i];
-		if (part == STORE_INDEX_ENTRIES && store_compare(&c->type.elements[0], e->path, r->key) != 0)
-			continue;
-		if (between(r, by_path ? e->path : e->value))
-			return true;
-	}
-	return false;
+	const struct store__by_index *r = arg;
+	if (r->table->public.indexes[r->index].part == STORE_INDEX_ENTRIES &&
+	    store_compare(&store__index_column(r->table, r->index)->type.elements[0], key, r->key) != 0)
+		return false;
+	return between(r, value);
 }
 
 /* ---- where the entries are ---- */
@@ -247,10 +239,12 @@ static enum sm_err prepare(struct store__by_index *r, const struct store_read *r
 	r->scanning = read->reverse || !store__built_has(r->engine->built, number);
 	struct store_read all = *read;
 	all.where = NULL;
-	err = store__cursor_open(&r->engine->public, &all, &r->scan, reterr);
-	if (!err && r->scanning)
+	if ((err = store__cursor_open(&r->engine->public, &all, &r->scan, reterr)))
+		return err;
+	store__cursor_uncounted(r->scan);
+	if (r->scanning)
 		use_scan(r);
-	return err;
+	return SM_OK;
 }
 
 enum sm_err store__by_index_open(struct store__engine *engine, const struct store_read *read, struct store__by_index **ret_reading,
@@ -308,11 +302,12 @@ static enum sm_err begin(struct store__by_index *r)
 	if (err)
 		return err;
 	r->entered = true;
-	if (store__damage_hits(r->engine->damage, buf_bytes(&r->lower), buf_bytes(&r->upper)))
+	const struct buf *first = r->without_order.end ? &r->without_order : &r->lower; /* those without an order lie before the others */
+	if (store__damage_hits(r->engine->damage, buf_bytes(first), buf_bytes(&r->upper)))
 		return SM_CORRUPT;
 	r->options = rocksdb_readoptions_create();
 	if (r->read.cached_only)
-		rocksdb_readoptions_set_read_tier(r->options, READ_CACHE_ONLY);
+		rocksdb_readoptions_set_read_tier(r->options, STORE_READ_CACHE_ONLY);
 	r->it = rocksdb_create_iterator(r->engine->rocks.db, r->options);
 	if (!store__built_has(r->engine->built, r->table->public.indexes[r->index].number)) {
 		use_scan(r); /* it was dropped since */
@@ -369,20 +364,26 @@ static bool begins(struct bytes key, struct bytes with)
 	return key.size >= with.size && bytes_equal(bytes_of(key.data, with.size), with);
 }
 
-/* Take entries from lower on that are before upper, or that begin with lower. SM_FULL: there are more than max, and lower is where to go
- * on.
- */
-static enum sm_err take(struct store__by_index *r, struct buf *lower, const struct buf *upper, uint32_t max)
+static bool takes_long(struct store__by_index *r)
+{
+	return r->read.cached_only && ++r->steps > STEPS_MAX;
+}
+
+/* Take the wanted ones of the entries from lower on that are before upper, or that begin with lower. SM_FULL: there are more than *left,
+ * wanted or not, and lower is where to go on. */
+static enum sm_err take(struct store__by_index *r, struct buf *lower, const struct buf *upper, uint32_t *left)
 {
 	struct store__entry e;
 	rocksdb_iter_seek(r->it, (const char *)lower->data, lower->end);
-	for (; rocksdb_iter_valid(r->it); rocksdb_iter_next(r->it)) {
+	for (; rocksdb_iter_valid(r->it); rocksdb_iter_next(r->it), --*left) {
 		size_t size;
 		const char *data = rocksdb_iter_key(r->it, &size);
 		struct bytes key = bytes_of(data, size);
 		if (upper ? bytes_compare(key, buf_bytes(upper)) >= 0 : !begins(key, buf_bytes(lower)))
 			return SM_OK;
-		if (r->count == max || r->bytes.end > BYTES_MAX) {
+		if (takes_long(r))
+			return SM_AGAIN;
+		if (*left == 0 || r->bytes.end > BYTES_MAX) {
 			buf_clear(lower);
 			buf_append_bytes(lower, key);
 			return lower->failed ? SM_NO_MEMORY : SM_FULL;
@@ -448,11 +449,11 @@ static enum sm_err collect(struct store__by_index *r)
 	}
 	r->count = r->next = 0;
 	buf_clear(&r->bytes);
-	uint32_t max = r->one_value ? r->batch : STORE_INDEX_CANDIDATES_MAX;
+	uint32_t left = r->one_value ? r->batch : r->partition.end ? PARTITION_STEPS_MAX : r->engine->index_candidates_max;
 	r->batch = MORE_CANDIDATES;
-	err = take(r, &r->lower, &r->upper, max);
+	err = take(r, &r->lower, &r->upper, &left);
 	if (!err && !r->one_value)
-		err = take(r, &r->without_order, NULL, max);
+		err = take(r, &r->without_order, NULL, &left);
 	r->collected_all = err != SM_FULL;
 	if (r->one_value)
 		return err == SM_FULL ? SM_OK : err;
@@ -469,41 +470,33 @@ static enum sm_err collect(struct store__by_index *r)
 static enum sm_err aim(struct store__by_index *r, const struct candidate *c)
 {
 	struct bytes row = bytes_of(r->bytes.data + c->at, c->size), prefix = bytes_of(row.data, c->prefix_size);
-	struct store__aim aim = {.slice = r->slice, .whole = r->whole};
-	buf_clear(&r->row_key);
-	buf_be32(&r->row_key, r->table->public.number);
-	buf_append_bytes(&r->row_key, prefix);
-	buf_clear(&r->row_end);
-	if (c->kind == STORE_KEY_ROW) {
-		/* no clustering is the beginning of another, so only the row itself is before this end */
-		buf_append(&r->row_end, row.data + prefix.size + 1, row.size - prefix.size - 1);
-		size_t size = r->row_end.end;
-		buf_u8(&r->row_end, 0);
-		if (!r->row_end.failed)
-			aim.slice = (struct store_span){bytes_of(r->row_end.data, size), buf_bytes(&r->row_end), .has_upper = true};
-		aim.whole = false;
-	} else if (r->resumed && r->after_row && bytes_equal(prefix, bytes_of(r->after.data, r->after_prefix))) {
-		aim.after = bytes_of(r->after.data + r->after_prefix + 1, r->after.end - r->after_prefix - 1);
-		aim.whole = false;
+	struct store__aim aim;
+	enum sm_err err = store__entry_aim(r->table, &(struct store__entry){.row = row, .prefix = prefix, .kind = c->kind}, &r->row_key,
+					   &r->row_end, &aim);
+	if (err)
+		return err;
+	if (c->kind != STORE_KEY_ROW) {
+		aim.slice = r->slice;
+		aim.whole = r->whole;
+		if (r->resumed && r->after_row && bytes_equal(prefix, bytes_of(r->after.data, r->after_prefix))) {
+			aim.after = bytes_of(r->after.data + r->after_prefix + 1, r->after.end - r->after_prefix - 1);
+			aim.whole = false;
+		}
 	}
-	if (r->row_key.failed || r->row_end.failed)
-		return SM_NO_MEMORY;
-	aim.prefix = buf_bytes(&r->row_key);
 	return store__cursor_aim(r->rows, &aim);
 }
 
 enum sm_err store__by_index_next(struct store__by_index *r, const struct store_row **ret_row)
 {
-	for (uint32_t misses = 0;;) {
+	r->steps = 0;
+	for (;;) {
 		enum sm_err err = r->scanning || r->aimed ? store__cursor_next(r->rows, ret_row) : SM_END;
-		if (!err && meets(r, *ret_row))
+		if (!err && store__index_any(r->table, r->index, *ret_row, fits, r))
 			return SM_OK;
-		if (!err || (err == SM_END && r->aimed)) {
-			if (r->read.cached_only && ++misses > MISSES_MAX)
-				return SM_AGAIN;
-			if (!err)
-				continue;
-		}
+		if ((!err || (err == SM_END && r->aimed)) && takes_long(r))
+			return SM_AGAIN;
+		if (!err)
+			continue;
 		if (err != SM_END || r->scanning)
 			return err;
 		r->aimed = r->next < r->count;

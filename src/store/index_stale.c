@@ -69,46 +69,23 @@ static bool find_index(struct store__stale *s, uint32_t number)
 
 static bool aim(struct store__stale *s, const struct store__entry *e)
 {
-	struct store__aim aim = {.whole = true};
-	buf_clear(&s->prefix);
-	buf_be32(&s->prefix, s->table->public.number);
-	buf_append_bytes(&s->prefix, e->prefix);
-	buf_clear(&s->end);
-	if (e->kind == STORE_KEY_ROW) {
-		buf_append(&s->end, e->row.data + e->prefix.size + 1, e->row.size - e->prefix.size - 1);
-		buf_u8(&s->end, 0);
-		aim.whole = false;
-	}
-	if (s->prefix.failed || s->end.failed)
-		return false;
-	if (e->kind == STORE_KEY_ROW)
-		aim.slice = (struct store_span){bytes_of(s->end.data, s->end.end - 1), buf_bytes(&s->end), .has_upper = true};
-	aim.prefix = buf_bytes(&s->prefix);
-	return !store__cursor_aim(s->rows, &aim);
+	struct store__aim aim;
+	return !store__entry_aim(s->table, e, &s->prefix, &s->end, &aim) && !store__cursor_aim(s->rows, &aim);
 }
 
-static bool is_entry_of(struct store__stale *s, const struct store__entry *e, struct store_cell key, struct store_cell value)
+struct looking {
+	struct store__stale *stale;
+	const struct store__entry *entry;
+};
+
+static bool is_entry_of(const void *arg, struct store_cell key, struct store_cell value)
 {
+	const struct looking *l = arg;
+	struct store__stale *s = l->stale;
 	const struct store_column *c = store__index_column(s->table, s->index);
 	buf_clear(&s->value);
 	store__entry_value(&c->type, &s->table->public.indexes[s->index], key, value, &s->value);
-	return s->value.failed || bytes_equal(buf_bytes(&s->value), e->value);
-}
-
-static bool has_value(struct store__stale *s, const struct store__entry *e, const struct store_row *row)
-{
-	const struct store_column *c = store__index_column(s->table, s->index);
-	enum store_index_part part = s->table->public.indexes[s->index].part;
-	size_t at = (size_t)(c - s->table->public.columns);
-	bool by_path = part == STORE_INDEX_KEYS || c->type.id == STORE_SET;
-	if (part == STORE_INDEX_WHOLE)
-		return row->cells[at].size >= 0 && is_entry_of(s, e, row->cells[at], row->cells[at]);
-	for (uint32_t i = 0; i < row->elements[at].count; i++) {
-		const struct store_element *x = &row->elements[at].items[i];
-		if (is_entry_of(s, e, x->path, by_path ? x->path : x->value))
-			return true;
-	}
-	return false;
+	return s->value.failed || bytes_equal(buf_bytes(&s->value), l->entry->value);
 }
 
 bool store__stale_is(struct store__stale *s, struct bytes key)
@@ -118,5 +95,5 @@ bool store__stale_is(struct store__stale *s, struct bytes key)
 	if (store__entry_decode(key, &e) || !find_index(s, e.index) || !aim(s, &e))
 		return false;
 	enum sm_err err = store__cursor_next(s->rows, &row);
-	return err ? err == SM_END : !has_value(s, &e, row);
+	return err ? err == SM_END : !store__index_any(s->table, s->index, row, is_entry_of, &(struct looking){s, &e});
 }

@@ -1,5 +1,6 @@
 /* Indexes: what a read by one gives is what reading all rows and leaving out gives, whatever was written, deleted, expired, purged, built
  * late, broken off or killed in between. */
+#include "base/metrics.h"
 #include "store/check.h"
 #include "store/purge.h"
 #include "store/snapshot.h"
@@ -95,12 +96,18 @@ static void what_cannot_be_is_refused(void **state)
 	struct sm_error error;
 	struct store_cursor *c;
 	assert_ok(make_keyspace(f, "ks"));
-	assert_ok(make_table(f, "t", "k:int:p c:int:c v:int:r d:duration:r m:map<int,int>:r fl:frozen<list<int>>:r", NULL));
+	assert_ok(make_table(
+		f, "t",
+		"k:int:p c:int:c v:int:r d:duration:r m:map<int,int>:r fl:frozen<list<int>>:r ld:list<duration>:r td:tuple<int,duration>:r",
+		NULL));
 	assert_ok(make_table(f, "n", "k:int:p v:counter:r", NULL));
 	assert_err(make_index(f, "t", "i", "k", STORE_INDEX_WHOLE, &error), SM_INVALID);
 	assert_err(make_index(f, "t", "i", "nope", STORE_INDEX_WHOLE, &error), SM_INVALID);
 	assert_err(make_index(f, "t", "i", "d", STORE_INDEX_WHOLE, &error), SM_INVALID);
 	assert_err(make_index(f, "t", "i", "m", STORE_INDEX_WHOLE, &error), SM_INVALID);
+	assert_err(make_index(f, "t", "i", "ld", STORE_INDEX_VALUES, &error), SM_INVALID);
+	assert_err(make_index(f, "t", "i", "td", STORE_INDEX_WHOLE, &error), SM_INVALID);
+	assert_non_null(strstr(error.text, "'td' holds durations"));
 	assert_err(make_index(f, "t", "i", "v", STORE_INDEX_VALUES, &error), SM_INVALID);
 	assert_err(make_index(f, "t", "i", "fl", STORE_INDEX_VALUES, &error), SM_INVALID);
 	assert_err(make_index(f, "n", "i", "v", STORE_INDEX_WHOLE, &error), SM_INVALID);
@@ -117,7 +124,7 @@ static void what_cannot_be_is_refused(void **state)
 	read.statics_only = true;
 	assert_err(f->store->ops->open(f->store, &read, &c, &error), SM_INVALID);
 	/* a column with an index stays */
-	struct store_column columns[8];
+	struct store_column columns[16];
 	struct store_table without = *t;
 	uint16_t n = 0;
 	for (uint16_t i = 0; i < t->column_count; i++)
@@ -421,9 +428,170 @@ static void building_goes_on_after_each_restart_and_nobody_notices(void **state)
 	const struct store_table *t = table_of(f, "t");
 	assert_int_equal(keys_of(f, t->indexes[0].number), BUILT_ROWS + 2500);
 	assert_int_equal(count_rows(f, t, &where), BUILT_ROWS / 10 + 250);
-	/* more than are sorted: all rows are read, and it is the same */
 	struct store_condition some = {.index = "by_v", .to_kind = STORE_EXCLUSIVE, .to = INT(3)};
 	assert_int_equal(count_rows(f, t, &some), (BUILT_ROWS + 2500) / 10 * 3);
+	/* more than are sorted: all rows are read, and it is the same */
+	store__engine_of(f->store)->index_candidates_max = 1000;
+	assert_int_equal(count_rows(f, t, &some), (BUILT_ROWS + 2500) / 10 * 3);
+}
+
+/* The record that says how far the index is: empty, if there is none. */
+static void read_record(struct fixture *f, uint32_t number, struct buf *out)
+{
+	struct buf key;
+	char *text = NULL;
+	size_t size = 0;
+	buf_init(&key);
+	store__index_system_key(number, &key);
+	rocksdb_readoptions_t *options = rocksdb_readoptions_create();
+	char *value = rocksdb_get(db_of(f), options, (const char *)key.data, key.end, &size, &text);
+	assert_null(text);
+	rocksdb_readoptions_destroy(options);
+	buf_clear(out);
+	if (value)
+		buf_append(out, value, size);
+	free(value);
+	buf_done(&key);
+}
+
+static bool is_progress(const struct buf *record)
+{
+	return record->end > 5 && record->data[0] == 0;
+}
+
+static void building_leaves_its_place_and_begins_there(void **state)
+{
+	struct fixture *f = *state;
+	struct buf place, later, key;
+	uint32_t number;
+	buf_init(&place);
+	buf_init(&later);
+	buf_init(&key);
+	assert_ok(make_keyspace(f, "ks"));
+	assert_ok(make_table(f, "t", "k:int:p v:int:r", NULL));
+	write_many(f, table_of(f, "t"), 0, BUILT_ROWS);
+	uint64_t deadline_ns = clock_deadline_ns(300000);
+	for (bool seen = false; !seen;) { /* it may be faster than this thread */
+		assert_ok(make_index(f, "t", "by_v", "v", STORE_INDEX_WHOLE, NULL));
+		number = table_of(f, "t")->indexes[0].number;
+		do
+			read_record(f, number, &place);
+		while (!is_progress(&place) && !store__built_has(store__engine_of(f->store)->built, number));
+		seen = is_progress(&place);
+		if (!seen)
+			assert_ok(alter_indexes(f, "t", NULL, 0));
+		assert_true(clock_monotonic_ns(&clock_system) < deadline_ns);
+	}
+	fixture_reopen(f);
+	do {
+		read_record(f, number, &later);
+		if (is_progress(&later))
+			assert_true(bytes_compare(buf_bytes(&later), buf_bytes(&place)) >= 0);
+	} while (!store__built_has(store__engine_of(f->store)->built, number));
+	assert_int_equal(keys_of(f, number), BUILT_ROWS);
+	/* from that place on, and not from the beginning */
+	uint8_t from[4], to[4];
+	be32_put(from, number);
+	be32_put(to, number + 1);
+	store__index_system_key(number, &key);
+	rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
+	rocksdb_writebatch_delete_range(batch, (char *)from, 4, (char *)to, 4);
+	rocksdb_writebatch_put(batch, (const char *)key.data, key.end, (const char *)place.data, place.end);
+	rocksdb_writeoptions_t *options = rocksdb_writeoptions_create();
+	char *text = NULL;
+	rocksdb_write(db_of(f), options, batch, &text);
+	assert_null(text);
+	rocksdb_writeoptions_destroy(options);
+	rocksdb_writebatch_destroy(batch);
+	fixture_reopen(f);
+	wait_until_built(f, "t");
+	uint32_t behind = keys_of(f, number);
+	assert_true(behind > 0 && behind < BUILT_ROWS && behind % 4096 == BUILT_ROWS % 4096); /* pieces of that many keys */
+	read_record(f, number, &later);
+	assert_int_equal(later.end, 1);
+	buf_done(&place);
+	buf_done(&later);
+	buf_done(&key);
+}
+
+static enum sm_err read_all(struct fixture *f, const struct store_read *read, uint32_t *ret_count)
+{
+	struct store_cursor *c;
+	const struct store_row *row;
+	enum sm_err err;
+	*ret_count = 0;
+	assert_ok(f->store->ops->open(f->store, read, &c, NULL));
+	while (!(err = f->store->ops->next(c, &row)))
+		++*ret_count;
+	assert_err(f->store->ops->next(c, &row), err);
+	f->store->ops->close_cursor(c);
+	return err;
+}
+
+static void many_entries_are_not_stepped_over_for_a_few_rows(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t n;
+	assert_ok(make_keyspace(f, "ks"));
+	assert_ok(make_table(f, "t", "k:int:p v:int:r", NULL));
+	assert_ok(make_index(f, "t", "by_v", "v", STORE_INDEX_WHOLE, NULL));
+	wait_until_built(f, "t");
+	const struct store_table *t = table_of(f, "t");
+	write_many(f, t, 0, 3000);
+	struct store_condition some = {.index = "by_v", .from_kind = STORE_INCLUSIVE, .from = INT(5)}, one = equal_to("by_v", INT(7));
+	struct store_read read = all_of(t);
+	read.where = &some;
+	assert_err(read_all(f, &read, &n), SM_END);
+	assert_int_equal(n, 1500);
+	/* who must not be held is sent away */
+	read.cached_only = true;
+	assert_err(read_all(f, &read, &n), SM_AGAIN);
+	assert_int_equal(n, 0);
+	/* but for one value, and not for one partition: its rows are read instead */
+	read.where = &one;
+	assert_err(read_all(f, &read, &n), SM_END);
+	assert_int_equal(n, 300);
+	read.where = &some;
+	read.partition_key = KEY(INT(7));
+	assert_err(read_all(f, &read, &n), SM_END);
+	assert_int_equal(n, 1);
+	/* entries that are not wanted count too */
+	read = all_of(t);
+	read.where = &some;
+	read.token_from = read.token_to = store_token(t, KEY(INT(7)));
+	read.cached_only = true;
+	assert_err(read_all(f, &read, &n), SM_AGAIN);
+	read.cached_only = false;
+	store__engine_of(f->store)->index_candidates_max = 100;
+	assert_err(read_all(f, &read, &n), SM_END);
+	assert_int_equal(n, 1);
+}
+
+static void rows_that_are_left_out_are_not_counted_as_read(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t n;
+	assert_ok(make_keyspace(f, "ks"));
+	assert_ok(make_table(f, "t", "k:int:p v:int:r", NULL));
+	assert_ok(make_index(f, "t", "by_v", "v", STORE_INDEX_WHOLE, NULL));
+	wait_until_built(f, "t");
+	const struct store_table *t = table_of(f, "t");
+	write_many(f, t, 0, 500);
+	for (int k = 0; k < 500; k += 10) /* leaves stale entries of 0 */
+		assert_ok(insert(f, t, KEY(INT(k)), NULL, "v", INT(1), 2, 0));
+	struct store_condition zero = equal_to("by_v", INT(0)), one = equal_to("by_v", INT(1)),
+			       low = {.index = "by_v", .to_kind = STORE_INCLUSIVE, .to = INT(1)};
+	struct store_condition *conditions[] = {&zero, &one, &low};
+	static const uint32_t counts[] = {0, 100, 100};
+	store__engine_of(f->store)->index_candidates_max = 20;
+	for (int i = 0; i < 3; i++) {
+		struct store_read read = all_of(t);
+		read.where = conditions[i];
+		int64_t before = metric_get(METRIC_STORE_ROWS_READ);
+		assert_err(read_all(f, &read, &n), SM_END);
+		assert_int_equal(n, counts[i]);
+		assert_int_equal(metric_get(METRIC_STORE_ROWS_READ) - before, n);
+	}
 }
 
 static void an_index_is_dropped_under_a_read(void **state)
@@ -622,7 +790,8 @@ static void show_row(const struct store_table *t, const struct store_row *row, s
 	buf_u8(out, row->static_only);
 }
 
-/* Rows of the read; index SIZE_MAX: as they come, else those of a read of everything that meet the condition. ends: where each ends. */
+/* Rows of the read; index SIZE_MAX: as they come, else those of a read of everything that meet the condition. ends: where each ends. With
+ * cached_only they may end early. */
 static uint32_t gather(struct fixture *f, const struct store_read *read, size_t index, const struct store_condition *w, struct buf *out,
 		       size_t ends[400])
 {
@@ -639,9 +808,10 @@ static uint32_t gather(struct fixture *f, const struct store_read *read, size_t 
 		assert_true(n < 400);
 		ends[n++] = out->end;
 	}
-	assert_err(err, SM_END);
+	assert_true(err == SM_END || (read->cached_only && err == SM_AGAIN));
+	assert_err(f->store->ops->next(c, &row), err);
 	f->store->ops->close_cursor(c);
-	return n;
+	return err == SM_AGAIN ? UINT32_MAX : n;
 }
 
 static void assert_same(const struct buf *a, const struct buf *b, size_t index, const char *what)
@@ -723,9 +893,14 @@ static void check_one(struct fixture *f, const struct store_table *t, size_t ind
 	read.statics_only = c->kind != STORE_CLUSTERING && c->kind != STORE_REGULAR && pick(3) == 0;
 	gather(f, &read, index, &w, &expected, ends);
 	read.where = &w;
+	store__engine_of(f->store)->index_candidates_max = pick(3) ? STORE_INDEX_CANDIDATES_MAX : (uint32_t)pick(20);
 	uint32_t n = gather(f, &read, SIZE_MAX, NULL, &got, ends);
 	assert_same(&expected, &got, index, "all");
 	check_resuming(f, &read, index, &got, ends, n);
+	read.cached_only = true;
+	if (gather(f, &read, SIZE_MAX, NULL, &got, ends) == UINT32_MAX)
+		expected.end = got.end < expected.end ? got.end : expected.end;
+	assert_same(&expected, &got, index, "of what is in memory");
 	buf_done(&frozen);
 	buf_done(&expected);
 	buf_done(&got);
@@ -804,6 +979,9 @@ int main(int argc, char **argv)
 		T(statements_from_before_the_index_and_transactions_have_entries),
 		T(snapshots_have_their_indexes_and_the_check_knows_entries),
 		T(building_goes_on_after_each_restart_and_nobody_notices),
+		T(building_leaves_its_place_and_begins_there),
+		T(many_entries_are_not_stepped_over_for_a_few_rows),
+		T(rows_that_are_left_out_are_not_counted_as_read),
 		T(an_index_is_dropped_under_a_read),
 		T(an_index_is_dropped_while_it_is_built),
 		T(reads_by_an_index_are_reads_of_all_that_leave_out),

@@ -101,6 +101,46 @@ static void value_of_16_mib_is_kept_and_a_larger_one_refused(void **state)
 	free(data);
 }
 
+/* A set of the numbers up to count, under a key of 60,000 bytes. */
+static enum sm_err insert_set(struct fixture *f, uint32_t count)
+{
+	static char key[60001];
+	struct buf v;
+	memset(key, 'k', 60000);
+	buf_init(&v);
+	buf_be32(&v, count);
+	for (uint32_t i = 0; i < count; i++) {
+		buf_be32(&v, 4);
+		buf_be32(&v, i);
+	}
+	enum sm_err err = insert(f, table_of(f, "t"), KEY(TEXT(key)), NULL, "s", (struct store_cell){v.data, (int32_t)v.end}, 1, 0);
+	buf_done(&v);
+	return err;
+}
+
+static void entries_of_one_write_have_a_limit(void **state)
+{
+	struct fixture *f = *state;
+	struct store_read all;
+	struct store_cursor *c;
+	const struct store_row *row;
+	assert_ok(make_keyspace(f, "ks"));
+	assert_ok(make_table(f, "t", "k:text:p s:set<int>:r", NULL));
+	assert_ok(make_index(f, "t", "by_s", "s", STORE_INDEX_VALUES, NULL));
+	wait_until_built(f, "t");
+	assert_err(insert_set(f, STORE_INDEX_ENTRIES_BYTES_MAX / 60000 + 1), SM_TOO_LARGE);
+	all = all_of(table_of(f, "t"));
+	assert_rows(f, &all, "");
+	assert_ok(insert_set(f, 100));
+	struct store_condition where = equal_to("by_s", INT(99));
+	all.where = &where;
+	assert_ok(f->store->ops->open(f->store, &all, &c, NULL));
+	assert_ok(f->store->ops->next(c, &row));
+	assert_int_equal(row->cells[0].size, 60000);
+	assert_err(f->store->ops->next(c, &row), SM_END);
+	f->store->ops->close_cursor(c);
+}
+
 /* Many mutations of one batch: rows first .. of partition 0. */
 static void fill_partition(struct fixture *f, const struct store_table *t, int rows_count)
 {
@@ -164,6 +204,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(stalled_writes_are_pushed_back_and_the_caller_goes_on),
 		T(value_of_16_mib_is_kept_and_a_larger_one_refused),
+		T(entries_of_one_write_have_a_limit),
 		T(partition_of_a_million_rows_is_read_in_bounded_memory),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,12 +5,12 @@
  *
  * Readers hold the database from their first read until they close. While it is away, those that may wait do, and the others are
  * sent where they may. If opening fails, reads fail with the same error until a later try succeeds. */
+#include "store/index.h"
 #include "store/purge.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <rocksdb/c.h>
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
 #define ROOM_BYTES (64u << 20) /* recovery writes what the log holds, and a manifest */
@@ -52,12 +52,8 @@ void store__leave(struct store__engine *engine)
 
 void store__gate_init(struct store__gate *gate)
 {
-	pthread_condattr_t monotonic;
 	pthread_mutex_init(&gate->lock, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&gate->changed, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	clock_cond_init(&gate->changed);
 }
 
 void store__gate_done(struct store__gate *gate)
@@ -93,14 +89,12 @@ static bool take_away(struct store__engine *engine)
 {
 	struct store__gate *g = &engine->gate;
 	enum store__gate_state was = atomic_load(&g->state);
-	struct timespec until;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += READERS_WAIT_MS / 1000;
+	uint64_t until_ns = clock_deadline_ns(READERS_WAIT_MS);
 	set_state(g, STORE_GATE_MOVING);
 	if (engine->rocks.db)
 		rocksdb_disable_manual_compaction(engine->rocks.db);
 	pthread_mutex_lock(&g->lock);
-	while (atomic_load(&g->users) && pthread_cond_timedwait(&g->changed, &g->lock, &until) != ETIMEDOUT)
+	while (atomic_load(&g->users) && clock_cond_wait_until(&g->changed, &g->lock, until_ns))
 		;
 	bool free = atomic_load(&g->users) == 0;
 	pthread_mutex_unlock(&g->lock);
@@ -117,6 +111,7 @@ static bool take_away(struct store__engine *engine)
 static enum sm_err take_schema(struct store__engine *engine, struct sm_error *reterr)
 {
 	struct store__schema *schema, *old = engine->schema; /* only the writer changes it, and this is its thread */
+	store__built_drop(engine->built);
 	enum sm_err err = store__load(engine, &schema, reterr);
 	if (err)
 		return err;

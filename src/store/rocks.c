@@ -120,7 +120,6 @@ static const char *merge_name(void *state)
 #define RECOVER_POINT_IN_TIME 2 /* rocksdb::WALRecoveryMode; wal.c has made sure that only an end is torn */
 #define BLOCK_BYTES 8192
 #define BLOOM_BITS 10
-#define READ_CACHE_ONLY 1 /* rocksdb::kBlockCacheTier */
 
 static void set_table_options(struct store__rocks *r, size_t cache_bytes)
 {
@@ -206,7 +205,7 @@ enum sm_err store__rocks_open(const struct store__rocks_options *options, struct
 	r.wait_nosync = write_options(false, true);
 	r.get = rocksdb_readoptions_create();
 	r.get_cached = rocksdb_readoptions_create();
-	rocksdb_readoptions_set_read_tier(r.get_cached, READ_CACHE_ONLY);
+	rocksdb_readoptions_set_read_tier(r.get_cached, STORE_READ_CACHE_ONLY);
 	*ret_rocks = r;
 	return SM_OK;
 }

@@ -145,6 +145,9 @@ static enum sm_err number_indexes(struct draft *d, struct store_table *t, struct
 		return sm_fail(reterr, SM_NO_MEMORY, "out of memory");
 	for (uint16_t i = 0; i < t->index_count; i++) {
 		indexes[i] = t->indexes[i];
+		enum sm_err err = indexes[i].number ? SM_OK : store__index_new_ok(t, &indexes[i], reterr);
+		if (err)
+			return err;
 		if (!empty && indexes[i].number)
 			continue;
 		if (step->next_table_number == UINT32_MAX)

@@ -262,6 +262,8 @@ SM_MUST_CHECK enum sm_err store__table_decode(uint32_t number, struct bytes valu
 
 /* ---- RocksDB (rocks.c): the only file with its options, its merge operator and its errors ---- */
 
+#define STORE_READ_CACHE_ONLY 1 /* rocksdb::kBlockCacheTier */
+
 struct rocksdb_t;
 struct store__rocks {
 	struct rocksdb_t *db;
@@ -422,6 +424,7 @@ struct store__engine {
 	struct store__schema *schema;
 	pthread_mutex_t change_lock; /* one change at a time, while it is made durable */
 	uint32_t next_table_number;
+	uint32_t index_candidates_max; /* STORE_INDEX_CANDIDATES_MAX; a test lowers it */
 };
 static inline struct store__engine *store__engine_of(struct sm_store *store)
 {
@@ -479,5 +482,7 @@ struct store__aim {
 SM_MUST_CHECK enum sm_err store__cursor_aim(struct store_cursor *cursor, const struct store__aim *aim);
 SM_MUST_CHECK enum sm_err store__cursor_next(struct store_cursor *cursor, const struct store_row **ret_row);
 void store__cursor_close(struct store_cursor *cursor);
+/* Its rows are not counted as read: another cursor gives them on, or not. */
+void store__cursor_uncounted(struct store_cursor *cursor);
 
 #endif

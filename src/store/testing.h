@@ -161,7 +161,7 @@ static inline enum sm_err change_table(struct fixture *f, enum store_change_kind
 	return err;
 }
 
-/* CREATE INDEX on a table of ks. */
+/* CREATE INDEX on a table of ks, which the picture shows afterwards. */
 static inline enum sm_err make_index(struct fixture *f, const char *table, const char *name, const char *column, enum store_index_part part,
 				     struct sm_error *reterr)
 {
@@ -183,9 +183,13 @@ static inline void wait_until_built(struct fixture *f, const char *table)
 {
 	const struct store_table *t = table_of(f, table);
 	struct store__engine *engine = store__engine_of(f->store);
+	uint64_t deadline_ns = clock_deadline_ns(300000);
 	for (uint16_t i = 0; i < t->index_count; i++)
-		while (!store__built_has(engine->built, t->indexes[i].number))
+		while (!store__built_has(engine->built, t->indexes[i].number)) {
+			if (clock_monotonic_ns(&clock_system) > deadline_ns)
+				fail_msg("index %s is not built after 300 s", t->indexes[i].name);
 			usleep(1000);
+		}
 }
 
 /* column = value, by an index. */

@@ -10,11 +10,9 @@
 #include "actor/actor.h"
 #include "base/metrics.h"
 #include <rocksdb/c.h>
-#include <errno.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define RETRY_FIRST_MS 100 /* when the disk was full */
 #define RETRY_MAX_MS 8000
@@ -115,11 +113,10 @@ enum sm_err store__writer_wait(struct store__writer *writer, struct store__write
 /* Wait for writes, or until it is time to look for room. Under the lock. */
 static void wait_for_work(struct store__writer *writer)
 {
-	struct timespec until = {.tv_sec = (time_t)(writer->retry_ns / 1000000000), .tv_nsec = (long)(writer->retry_ns % 1000000000)};
 	while (!writer->first && !writer->stopping) {
 		if (writer->failed.code != SM_NO_SPACE)
 			pthread_cond_wait(&writer->arrived, &writer->lock);
-		else if (pthread_cond_timedwait(&writer->arrived, &writer->lock, &until) == ETIMEDOUT)
+		else if (!clock_cond_wait_until(&writer->arrived, &writer->lock, writer->retry_ns))
 			return;
 	}
 }
@@ -263,7 +260,7 @@ static enum sm_err admit(struct store__writer *writer, struct store__write *w)
 	if (w->kind == STORE__WRITE_TRANSACTION)
 		return admit_transaction(writer, w);
 	if (w->kind == STORE__WRITE_CHANGE)
-		store__built_note(writer->engine->built, &w->ops, false);
+		store__built_begin(writer->engine->built, &w->ops);
 	if (w->kind != STORE__WRITE_BATCH)
 		return SM_OK;
 	if (w->job) {
@@ -370,7 +367,8 @@ static void after_change(struct store__writer *writer, struct store__write *w)
 			t[writer->truncation_count++] = (struct truncation){w->truncated_from, w->truncated_to};
 		}
 	}
-	store__built_note(writer->engine->built, &w->ops, true);
+	store__built_drop(writer->engine->built);
+	store__built_written(writer->engine->built, &w->ops);
 	store__engine_swap_schema(writer->engine, w->schema);
 	w->schema = NULL;
 }
@@ -551,8 +549,14 @@ static struct store__write *write_group(struct store__writer *writer, struct sto
 	struct store__write *rest = gather(writer, group, &part);
 	end_part(writer, &part, NULL);
 	for (struct store__write *w = group; w; w = w->next)
-		if (!w->err && w->kind == STORE__WRITE_CHANGE)
+		if (w->kind == STORE__WRITE_CHANGE && w->err)
+			store__built_failed(writer->engine->built);
+		else if (w->kind == STORE__WRITE_CHANGE)
 			after_change(writer, w);
+	uint16_t ignored;
+	for (struct store__write *w = group; w; w = w->next) /* unless a change behind it has dropped the index */
+		if (!w->err && w->index && store__schema_index(writer->engine->schema, w->index, &ignored))
+			store__built_written(writer->engine->built, &w->ops);
 	answer(writer, group);
 #ifdef SMACK_PLANT_FAULTS
 	char *text = NULL;
@@ -607,11 +611,7 @@ enum sm_err store__writer_new(const struct store__writer_options *options, struc
 		return sm_fail(reterr, SM_NO_MEMORY, "out of memory");
 	}
 	pthread_mutex_init(&w->lock, NULL);
-	pthread_condattr_t monotonic;
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&w->arrived, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	clock_cond_init(&w->arrived);
 	map_init(&w->epochs);
 	*ret_writer = w;
 	return SM_OK;
