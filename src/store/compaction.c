@@ -5,10 +5,12 @@
  * A full merge cannot make its key disappear: what is empty then stays as a value of no cells until the next compaction's filter sees it.
  */
 #include "store/purge.h"
+#include <assert.h>
 #include <rocksdb/c.h>
 #include <stdlib.h>
 
 struct filter {
+	struct store__purge *purge;
 	struct store__judge judge;
 	struct buf value;
 	bool on;
@@ -40,6 +42,7 @@ static void filter_done(void *state)
 	if (f->on)
 		store__judge_done(&f->judge);
 	buf_done(&f->value);
+	atomic_fetch_sub(&f->purge->filters, 1);
 	free(f);
 }
 
@@ -52,6 +55,10 @@ static rocksdb_compactionfilter_t *filter_new(void *state, rocksdb_compactionfil
 {
 	struct store__purge *purge = state;
 	struct filter *f = calloc(1, sizeof *f); /* without memory: one that keeps everything */
+	if (f) {
+		f->purge = purge;
+		atomic_fetch_add(&purge->filters, 1);
+	}
 	if (f && atomic_load(&purge->on)) {
 		struct store__engine *engine = purge->engine;
 		struct store__schema *schema = store__engine_schema(engine);
@@ -64,6 +71,13 @@ static rocksdb_compactionfilter_t *filter_new(void *state, rocksdb_compactionfil
 	}
 	compacting = f;
 	return rocksdb_compactionfilter_create(f, filter_done, filter_key, filter_name);
+}
+
+void store__purge_ended(struct store__purge *purge)
+{
+	unsigned running = atomic_load(&purge->filters);
+	assert(!running);
+	(void)running;
 }
 
 static void factory_done(void *state) {}

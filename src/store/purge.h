@@ -73,7 +73,10 @@ struct rocksdb_options_t;
 struct store__purge {
 	struct store__engine *engine;
 	atomic_bool on;
+	atomic_uint filters; /* of compactions that run */
 };
+/* After rocksdb_close, which has waited for the compactions: what their threads have read here may be changed and freed. */
+void store__purge_ended(struct store__purge *purge);
 void store__purge_install(struct store__purge *purge, struct rocksdb_options_t *options);
 /* For the merge operator: merged is what all pieces of key down to the oldest resolve to; within a compaction what may go is taken out. */
 void store__purge_merged(struct bytes key, size_t pieces, struct buf *merged);

@@ -186,7 +186,7 @@ static rocksdb_writeoptions_t *write_options(bool sync, bool wait)
 
 enum sm_err store__rocks_open(const struct store__rocks_options *options, struct store__rocks *ret_rocks, struct sm_error *reterr)
 {
-	struct store__rocks r = {.options = rocksdb_options_create()};
+	struct store__rocks r = {.options = rocksdb_options_create(), .purge = options->purge};
 	set_options(&r, options);
 	char *text = NULL;
 	r.db = options->read_only || options->lenient ? rocksdb_open_for_read_only(r.options, options->dir, 0, &text)
@@ -222,6 +222,8 @@ void store__rocks_close(struct store__rocks *r)
 		rocksdb_readoptions_destroy(r->get_cached);
 	if (r->db)
 		rocksdb_close(r->db);
+	if (r->purge)
+		store__purge_ended(r->purge);
 	if (r->options)
 		rocksdb_options_destroy(r->options);
 	if (r->cache)

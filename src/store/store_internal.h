@@ -272,6 +272,7 @@ struct store__rocks {
 	struct rocksdb_writeoptions_t *write_sync, *write_nosync; /* refuse to wait for compactions */
 	struct rocksdb_writeoptions_t *wait_sync, *wait_nosync;
 	struct rocksdb_readoptions_t *get, *get_cached; /* point reads; shared by all threads */
+	struct store__purge *purge;                     /* NULL: compactions leave nothing out */
 };
 struct store__rocks_options {
 	const char *dir;
