@@ -10,6 +10,7 @@
 #include "base/map.h"
 #include <assert.h>
 #include <pthread.h>
+#include <smack/actor_sim.h>
 #include <stdatomic.h>
 
 #define LIKELY(x) __builtin_expect(!!(x), 1)
@@ -34,7 +35,8 @@ struct sm_ref {
 	_Atomic uint32_t count;
 	uint32_t mailbox_max;
 	_Atomic uint32_t refs;
-	struct dispatcher *dispatcher; /* NULL: a thread waits here (sm_ask_wait) */
+	struct dispatcher *dispatcher; /* NULL: a thread waits here (sm_ask_wait, sm_stop_wait) */
+	struct lanes *lanes;           /* NULL: the plain queue below; else messages are there, and mailbox_max is 0 */
 	/* the consumer's */
 	_Alignas(64) struct sm_msg *out; /* the next message to take */
 	struct sm_msg stub;
@@ -42,8 +44,8 @@ struct sm_ref {
 	struct sm_actor *actor; /* NULL when it has ended */
 	/* rarely used */
 	struct sm_msg stop_msg;
-	struct actor_task stop_task;
-	atomic_bool stop_wanted;
+	struct actor_task stop_task, stop_now_task;
+	atomic_bool stop_wanted, stop_now_wanted;
 	enum sm_err why; /* valid when it has ended */
 };
 
@@ -70,16 +72,41 @@ struct timer_heap {
 struct actor_timer;
 struct actor_ask;
 struct actor_watch;
+struct registration;
+
+/* Messages in order, linked by their next; each is in no queue. */
+struct msg_list {
+	struct sm_msg *first, *last;
+	uint32_t count;
+};
+
+/* What few actors have; made when first needed. */
+struct actor_extra {
+	struct msg_list stash;
+	struct msg_list front; /* unstashed: read before the mailbox; counted like what is in it */
+	/* the idle time-out */
+	struct timer_node idle;
+	struct sm_actor *idle_actor;
+	uint64_t idle_ns, idle_since_ns, idle_fired_ns;
+	struct sm_msg idle_msg;
+	bool idle_queued;
+	/* under the registry's lock, which the dispatcher's own thread need not take to read the list */
+	struct registration *registrations;
+};
 
 struct sm_actor {
 	struct sm_ref *ref;
 	struct dispatcher *dispatcher;
 	enum sm_err (*receive)(struct sm_actor *self, void *state, struct sm_msg *msg);
 	void *state;
-	enum actor_state at;
-	bool keep;   /* the message being handled belongs to the handler now */
-	bool parked; /* has messages but is in no run queue, because it waits for its restart */
+	_Atomic enum actor_state at; /* others look at it (sm_actors_each) */
+	bool keep;                   /* the message being handled belongs to the handler now */
+	bool parked;                 /* has messages but is in no run queue, because it waits for its restart */
 	bool has_state;
+	struct sm_msg *current; /* the message being handled */
+	struct actor_extra *extra;
+	_Atomic uint64_t processed, handler_ns; /* written by its dispatcher only */
+	_Atomic uint32_t restarts_total;
 	struct sm_props props;
 	struct sm_system *system;
 	enum sm_err failed_with;
@@ -87,6 +114,7 @@ struct sm_actor {
 	uint32_t restarts;
 	uint32_t incarnation;
 	uint64_t window_start_ns;
+	uint64_t delay_ns; /* of the restart that is under way */
 	struct timer_node backoff;
 	/* what it has under way */
 	struct actor_timer **timers; /* sorted by id */
@@ -103,6 +131,12 @@ struct sm_actor {
 	char *path; /* built when asked for */
 	bool wants_children_ended, children_posted;
 	struct actor_task children_task;
+	/* what relatives have done, for children_task to see; under the lock */
+	enum sm_err escalated;    /* a child's failure */
+	enum sm_err group_failed; /* an all-for-one sibling's */
+	bool group_stops;
+	bool escalates; /* its end is its parent's failure */
+	uint64_t group_delay_ns;
 	char name[]; /* then the state */
 };
 
@@ -123,6 +157,9 @@ struct dispatcher {
 	uint64_t alarm_ns; /* when the alarm is set for; 0: not */
 	pthread_t thread;
 	bool loop_open, thread_started;
+	bool pinned_taken;        /* a pinned actor lives here; under the tree lock */
+	uint64_t slow_logged_ns;  /* the last line about a slow handler */
+	uint32_t slow_suppressed; /* and how many there were since */
 	/* other threads' side */
 	_Alignas(64) _Atomic(struct actor_task *) inbound; /* newest first */
 	_Atomic uint32_t sleeping;
@@ -131,10 +168,16 @@ struct dispatcher {
 };
 
 struct pool;
+struct registry;
+struct sim;
 struct sm_system {
 	struct sm_system_options options;
-	struct dispatcher *dispatchers;
+	struct dispatcher *dispatchers; /* those for all, then the pinned ones */
 	uint32_t dispatcher_count;
+	uint32_t pinned_count; /* opened so far; under the tree lock */
+	struct sim *sim;       /* NULL: threads and the real clock */
+	struct registry *registry;
+	_Atomic uint64_t dead_letters;
 	_Atomic uint32_t round_robin;
 	struct pool *pool;
 	/* the tree; also tells of ended actors and ended threads */
@@ -147,14 +190,51 @@ struct sm_system {
 	bool stopping;
 };
 
+/* The system's clock. */
+uint64_t actor__sim_now_ns(const struct sm_system *system);
+static inline uint64_t actor__now_ns(const struct sm_system *system)
+{
+	return LIKELY(!system->sim) ? uv_hrtime() : actor__sim_now_ns(system);
+}
+
+static inline void msg_list_append(struct msg_list *list, struct sm_msg *msg)
+{
+	msg->next = NULL;
+	if (list->last)
+		list->last->next = msg;
+	else
+		list->first = msg;
+	list->last = msg;
+	list->count++;
+}
+static inline struct sm_msg *msg_list_take(struct msg_list *list)
+{
+	struct sm_msg *msg = list->first;
+	if (!msg)
+		return NULL;
+	if (!(list->first = msg->next))
+		list->last = NULL;
+	list->count--;
+	return msg;
+}
+
 /* mailbox.c */
 /* Count one message more; ret_first: the caller must schedule the actor when the message is in. */
 enum sm_err actor__reserve(struct sm_ref *ref, uint32_t max, bool *ret_first);
-void actor__push(struct sm_ref *ref, struct sm_msg *msg, bool first); /* after actor__reserve */
+void actor__push(struct sm_ref *ref, struct sm_msg *msg, bool first); /* after actor__reserve; thread: any */
 struct sm_msg *actor__pop(struct sm_ref *ref);                        /* NULL: none, or its sender has not linked it in yet */
 struct sm_ref *actor__ref_new(uint32_t mailbox_max);
 /* A message of the room's own, past the bound. */
 enum sm_err actor__send_internal(struct sm_ref *to, struct sm_msg *msg);
+
+/* lanes.c */
+struct lanes *actor__lanes_new(enum sm_overflow overflow, uint32_t mailbox_max, bool several);
+void actor__lanes_free(struct lanes *lanes);
+enum sm_err actor__lanes_send(struct sm_ref *to, struct sm_msg *msg, enum sm_lane lane, bool past_bound);
+void actor__lanes_link(struct sm_ref *ref, struct sm_msg *msg); /* counted already */
+struct sm_msg *actor__lanes_pop(struct sm_ref *ref, bool control_only);
+void actor__lanes_closed(struct lanes *lanes); /* who waits for room is told that there will be none */
+uint32_t actor__lanes_max(const struct lanes *lanes);
 
 /* dispatcher.c */
 extern _Thread_local struct dispatcher *actor__current __attribute__((tls_model("initial-exec")));
@@ -163,12 +243,58 @@ enum sm_err actor__dispatcher_start(struct dispatcher *d, struct sm_error *reter
 void actor__dispatcher_quit(struct dispatcher *d);  /* thread: another one */
 bool actor__dispatcher_drain(struct dispatcher *d); /* its thread has ended: run what is posted, but no actors; false: nothing was */
 void actor__dispatcher_close(struct dispatcher *d);
+/* For the simulation: whether there is something to do, and a step of it. */
+bool actor__dispatcher_ready(struct dispatcher *d, uint64_t now_ns);
+void actor__dispatcher_step(struct dispatcher *d, uint64_t now_ns, bool turn_ends);
 void actor__post(struct dispatcher *d, struct actor_task *task);
 
 /* lifecycle.c */
 void actor__run(struct actor_task *task);
-void actor__fail(struct sm_actor *a, enum sm_err why);
+void actor__end(struct sm_actor *a, enum sm_err why);
+void actor__resume_run(struct sm_actor *a); /* it reads messages again: to the run queue, if it has some */
+void actor__finish_if_alone(struct sm_actor *a);
 void actor__force_end(struct sm_actor *a); /* threads have ended */
+
+/* supervise.c */
+void actor__fail(struct sm_actor *a, enum sm_err why);
+
+/* behave.c */
+struct sm_msg *actor__next(struct sm_actor *a); /* the next message to handle; NULL as actor__pop */
+void actor__touched(struct sm_actor *a);        /* a message other than sm_msg_idle is about to be handled */
+bool actor__idle_admit(struct sm_actor *a, struct sm_msg *msg);
+void actor__behaviour_clear(struct sm_actor *a); /* before a restart, and at the end */
+void actor__extra_done(struct sm_actor *a);      /* at the end: what is stashed becomes dead letters */
+struct actor_extra *actor__extra(struct sm_actor *a);
+
+/* deadletter.c */
+void actor__dead_letter(struct sm_system *system, struct sm_ref *to, struct sm_msg *msg, enum sm_err why);
+
+/* registry.c */
+struct registry *actor__registry_new(void);
+void actor__registry_free(struct registry *registry);
+void actor__registrations_clear(struct sm_actor *a);
+bool actor__listing_admit(struct sm_actor *a, struct sm_msg *msg);
+/* Those subscribed to the type: a picture that does not change, counted; NULL: none. */
+struct members;
+struct members *actor__subscribers(struct sm_system *system, const struct sm_msg_type *type);
+
+/* observe.c */
+void actor__observed(struct sm_actor *a, const struct sm_msg_type *type, uint64_t spent_ns);
+
+/* system.c */
+/* A system with places for its dispatchers, none of which is open. */
+enum sm_err actor__system_make(const struct sm_system_options *options, struct sm_system **ret_system, struct sm_error *reterr);
+void actor__system_free(struct sm_system *system); /* its threads have ended, or were never started */
+
+/* sim.c */
+enum sm_err actor__sim_pool_run(struct sm_system *system, struct sm_work *work);
+/* One step, or the clock moves to the next timer, at most to deadline_ns. False: the deadline has come. */
+bool actor__sim_wait(struct sm_system *system, uint64_t deadline_ns);
+void actor__sim_free(struct sim *sim);
+
+/* pinned.c */
+enum sm_err actor__pinned_take(struct sm_system *system, struct dispatcher **ret_dispatcher);
+void actor__pinned_give(struct dispatcher *d); /* under the tree lock */
 
 /* timer.c */
 enum sm_err actor__timer_set(struct dispatcher *d, struct timer_node *node, uint64_t at_ns);
@@ -182,17 +308,29 @@ bool actor__answer_admit(struct sm_actor *a, struct sm_msg **msg);
 bool actor__ask_failed_admit(struct sm_actor *a, struct sm_msg *msg);
 void actor__asks_clear(struct sm_actor *a);
 void actor__asks_done(struct dispatcher *d);
-void actor__refuse(struct sm_msg *msg); /* free a message that its receiver will not handle any more; tells who asks */
+void actor__tell_asker_gone(const struct sm_msg *msg);
+/* A message that its receiver will not handle any more: who asks is told, and it is a dead letter. */
+void actor__refuse(struct sm_actor *a, struct sm_msg *msg, enum sm_err why);
+
+/* wait.c: an address at which a thread waits for one message */
+struct waiter;
+enum sm_err actor__waiter_new(struct sm_system *system, struct waiter **ret_waiter);
+struct sm_ref *actor__waiter_ref(struct waiter *waiter); /* borrowed */
+/* Wait for at most so long, and let nothing in any more. NULL: none came. */
+struct sm_msg *actor__waiter_wait(struct waiter *waiter, uint32_t timeout_ms);
+void actor__waiter_free(struct waiter *waiter);
 
 /* watch.c */
 bool actor__terminated_admit(struct sm_actor *a, struct sm_msg *msg);
 void actor__watches_clear(struct sm_actor *a);
 void actor__watchers_tell(struct sm_actor *a);
+enum sm_err actor__watch_from(struct sm_ref *watcher, struct sm_ref *ref); /* by a waiter's address, without a list of its own */
 
 /* pool.c */
 enum sm_err actor__pool_new(uint32_t threads, uint32_t queue_max, struct pool **ret_pool, struct sm_error *reterr);
 /* False: it was not idle at the deadline; its threads are left alone and it must not be freed. */
 bool actor__pool_stop(struct pool *pool, uint64_t deadline_ns);
+void actor__work_run(struct sm_work *work);
 void actor__pool_free(struct pool *pool);
 
 #endif

@@ -16,5 +16,13 @@
 #define ACTOR_ASKS_MAX (1u << 24)
 #define ACTOR_TIMERS_MAX 65536 /* of one actor */
 #define ACTOR_NAME_MAX 255
+#define ACTOR_PINNED_DEFAULT 16
+#define ACTOR_CONTROL_EXTRA 64    /* control messages past the mailbox's bound */
+#define ACTOR_MEMBERS_MAX 4096    /* subscribers of a type, actors under a key */
+#define ACTOR_KEY_MAX 255         /* bytes of a receptionist's key */
+#define ACTOR_ROUTEES_MAX 1024    /* children of one router */
+#define ACTOR_SLOW_MS_DEFAULT 200 /* a handler that takes longer is logged, if time is measured */
+#define ACTOR_SLOW_LOG_MS 1000    /* at most one such line a dispatcher in this time */
+#define ACTOR_SIM_DISPATCHERS_DEFAULT 16
 
 #endif

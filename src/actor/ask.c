@@ -122,7 +122,8 @@ static void ask_timed_out(struct timer_node *node)
 	if (tell_failed(ask->actor, ask_id(ask), SM_TIMEOUT))
 		ask_release(ask);
 	else
-		(void)!actor__timer_set(ask->actor->dispatcher, node, uv_hrtime() + 1000000); /* its place in the heap is free */
+		(void)!actor__timer_set(ask->actor->dispatcher, node,
+					actor__now_ns(ask->actor->system) + 1000000); /* its place in the heap is free */
 }
 
 static enum sm_err send_asking(struct sm_ref *asker, uint64_t id, struct sm_ref *to, struct sm_msg *msg)
@@ -150,7 +151,7 @@ enum sm_err sm_ask(struct sm_actor *self, struct sm_ref *to, struct sm_msg *msg,
 		return err;
 	struct actor_ask *ask = d->ask_free;
 	ask->timeout.fire = ask_timed_out;
-	if ((err = actor__timer_set(d, &ask->timeout, uv_hrtime() + timeout_ms * 1000000ull)))
+	if ((err = actor__timer_set(d, &ask->timeout, actor__now_ns(self->system) + timeout_ms * 1000000ull)))
 		return err;
 	d->ask_free = ask->next;
 	ask->generation = ask->generation % GENERATION_MAX + 1;
@@ -171,33 +172,43 @@ enum sm_err sm_ask(struct sm_actor *self, struct sm_ref *to, struct sm_msg *msg,
 
 /* ---- answering ---- */
 
-static void answer_send(const struct sm_msg *request, struct sm_msg *answer)
+/* False: who asked is not there any more; the answer is the caller's. */
+static bool answer_send(const struct sm_msg *request, struct sm_msg *answer)
 {
 	answer->ask_id = request->ask_id | ASK_ANSWER;
-	if (sm_send_reply(request->sender, answer)) {
-		answer->ask_id = 0;
-		sm_msg_free(answer);
-	}
+	if (!sm_send_reply(request->sender, answer))
+		return true;
+	answer->ask_id = 0;
+	return false;
 }
 
 void sm_reply(struct sm_actor *self, const struct sm_msg *request, struct sm_msg *answer)
 {
-	if (request->sender && request->ask_id)
-		answer_send(request, answer);
-	else
+	if (!request->sender || !request->ask_id)
 		sm_msg_free(answer);
+	else if (!answer_send(request, answer))
+		actor__dead_letter(self->system, request->sender, answer, SM_GONE);
 }
 
-void actor__refuse(struct sm_msg *msg)
+void actor__tell_asker_gone(const struct sm_msg *msg)
 {
-	if (msg->sender && msg->ask_id && !(msg->ask_id & (ASK_ANSWER | ASK_INTERNAL))) {
-		struct sm_msg *gone = calloc(1, sizeof *gone);
-		if (gone) { /* else the asker's time runs out */
-			gone->type = &ask_gone;
-			answer_send(msg, gone);
-		}
-	}
-	sm_msg_free(msg);
+	if (!msg->sender || !msg->ask_id || (msg->ask_id & (ASK_ANSWER | ASK_INTERNAL)))
+		return;
+	struct sm_msg *gone = calloc(1, sizeof *gone);
+	if (!gone)
+		return; /* the asker's time runs out */
+	gone->type = &ask_gone;
+	if (!answer_send(msg, gone))
+		sm_msg_free(gone);
+}
+
+void actor__refuse(struct sm_actor *a, struct sm_msg *msg, enum sm_err why)
+{
+	actor__tell_asker_gone(msg);
+	if (msg->ask_id & (ASK_ANSWER | ASK_INTERNAL) || msg->type == &ask_gone)
+		sm_msg_free(msg);
+	else
+		actor__dead_letter(a->system, a->ref, msg, why);
 }
 
 bool actor__answer_admit(struct sm_actor *a, struct sm_msg **msg)
@@ -225,63 +236,14 @@ bool actor__ask_failed_admit(struct sm_actor *a, struct sm_msg *msg)
 
 /* ---- asking from a thread ---- */
 
-/* Its ref has no dispatcher: what is sent there signals the thread. */
-struct waiter {
-	struct sm_ref *ref;
-	pthread_mutex_t lock;
-	pthread_cond_t answered;
-	bool has_answer;
-};
-
-static void waiter_run(struct actor_task *task)
-{
-	struct sm_ref *ref = CONTAINER(task, struct sm_ref, run);
-	struct waiter *waiter = (struct waiter *)ref->actor;
-	pthread_mutex_lock(&waiter->lock);
-	waiter->has_answer = true;
-	pthread_cond_signal(&waiter->answered);
-	pthread_mutex_unlock(&waiter->lock);
-}
-
-/* After the close no answer comes in; one that is counted by now is waited for: its sender is a few instructions away from done
- * with the waiter, which is on our stack. */
-static struct sm_msg *waiter_close(struct waiter *waiter)
-{
-	uint32_t count = atomic_fetch_or(&waiter->ref->count, REF_CLOSED) & REF_COUNT;
-	pthread_mutex_lock(&waiter->lock);
-	while (count && !waiter->has_answer)
-		pthread_cond_wait(&waiter->answered, &waiter->lock);
-	pthread_mutex_unlock(&waiter->lock);
-	struct sm_msg *answer = NULL, *more;
-	for (; count; count--) {
-		while (!(more = actor__pop(waiter->ref)))
-			;
-		if (answer)
-			sm_msg_free(more); /* a second answer */
-		else
-			answer = more;
-	}
-	return answer;
-}
-
 enum sm_err sm_ask_wait(struct sm_system *system, struct sm_ref *to, struct sm_msg *msg, uint32_t timeout_ms, struct sm_msg **ret_answer)
 {
-	assert(!actor__current);
-	struct waiter waiter = {.ref = actor__ref_new(REF_COUNT)};
-	if (!waiter.ref)
-		return SM_NO_MEMORY;
-	pthread_mutex_init(&waiter.lock, NULL);
-	clock_cond_init(&waiter.answered);
-	waiter.ref->actor = (struct sm_actor *)&waiter;
-	waiter.ref->run.run = waiter_run;
-	enum sm_err err = send_asking(waiter.ref, 1, to, msg);
-	if (!err) {
-		uint64_t deadline = uv_hrtime() + timeout_ms * 1000000ull;
-		pthread_mutex_lock(&waiter.lock);
-		while (!waiter.has_answer && clock_cond_wait_until(&waiter.answered, &waiter.lock, deadline))
-			;
-		pthread_mutex_unlock(&waiter.lock);
-		struct sm_msg *answer = waiter_close(&waiter);
+	struct waiter *waiter;
+	enum sm_err err = actor__waiter_new(system, &waiter);
+	if (err)
+		return err;
+	if (!(err = send_asking(actor__waiter_ref(waiter), 1, to, msg))) {
+		struct sm_msg *answer = actor__waiter_wait(waiter, timeout_ms);
 		if (!answer) {
 			err = SM_TIMEOUT;
 		} else if (answer->type == &ask_gone) {
@@ -292,8 +254,6 @@ enum sm_err sm_ask_wait(struct sm_system *system, struct sm_ref *to, struct sm_m
 			*ret_answer = answer;
 		}
 	}
-	sm_unref(waiter.ref);
-	pthread_cond_destroy(&waiter.answered);
-	pthread_mutex_destroy(&waiter.lock);
+	actor__waiter_free(waiter);
 	return err;
 }

@@ -16,6 +16,7 @@ int actor_current_dispatcher(void)
 }
 uv_loop_t *actor_loop(struct sm_actor *self)
 {
+	assert(self->dispatcher->loop_open);
 	return &self->dispatcher->loop;
 }
 uint32_t actor_dispatcher(const struct sm_actor *self)
@@ -218,6 +219,24 @@ static void turn(struct dispatcher *d)
 	hooks_run(d);
 }
 
+bool actor__dispatcher_ready(struct dispatcher *d, uint64_t now_ns)
+{
+	return d->ready_first || atomic_load(&d->inbound) || !hooks_empty(d) || (d->timers.count && d->timers.nodes[0]->at_ns <= now_ns);
+}
+
+void actor__dispatcher_step(struct dispatcher *d, uint64_t now_ns, bool turn_ends)
+{
+	actor__current = d;
+	actor__timers_fire(d, now_ns);
+	take_inbound(d);
+	struct actor_task *task = ready_take(d);
+	if (task)
+		task->run(task);
+	if (!task || turn_ends)
+		hooks_run(d);
+	actor__current = NULL;
+}
+
 /* uv_run looks at its timers before it waits too: an alarm that is due by then must not be followed by a wait without end. */
 static void on_alarm(uv_timer_t *alarm)
 {
@@ -278,6 +297,8 @@ enum sm_err actor__dispatcher_open(struct dispatcher *d, struct sm_system *syste
 	d->index = index;
 	d->hooks.next = d->hooks.prev = &d->hooks;
 	d->check_every = 1;
+	if (system->sim)
+		return SM_OK; /* no loop: there is nothing to wait for */
 	int failed = uv_loop_init(&d->loop);
 	if (failed)
 		return sm_fail_errno(reterr, -failed, "cannot open the event loop of dispatcher %u", index);

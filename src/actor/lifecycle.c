@@ -1,4 +1,4 @@
-/* The life of an actor: its run on the dispatcher, failure and restart, the end.
+/* The life of an actor: its run on the dispatcher, the end. Failure and restart are in supervise.c.
  *
  *   NEW -> RUNNING -> STOPPING -> (gone)
  *             |  ^        ^
@@ -9,7 +9,6 @@
  * send (its count is 0). */
 #include "actor/actor_internal.h"
 #include "actor/tree.h"
-#include "base/logging.h"
 #include <stdlib.h>
 
 static void stop_msg_done(struct sm_msg *msg) {} /* part of its ref */
@@ -32,6 +31,7 @@ static void finish(struct sm_actor *a)
 	struct sm_ref *ref = a->ref;
 	if (a->has_state && a->props.done)
 		a->props.done(a, a->state);
+	actor__extra_done(a);
 	actor__timers_clear(a);
 	actor__asks_clear(a);
 	actor__watches_clear(a);
@@ -44,114 +44,37 @@ static void finish(struct sm_actor *a)
 	sm_unref(ref);
 }
 
-static void finish_if_alone(struct sm_actor *a)
+void actor__finish_if_alone(struct sm_actor *a)
 {
 	if (is_idle(a->ref) && actor__children_ended(a))
 		finish(a);
 }
 
-static void end(struct sm_actor *a, enum sm_err why)
+void actor__resume_run(struct sm_actor *a)
+{
+	if (a->parked) {
+		a->parked = false;
+		actor__post(a->dispatcher, &a->ref->run);
+	}
+}
+
+void actor__end(struct sm_actor *a, enum sm_err why)
 {
 	a->at = ACTOR_STOPPING;
 	a->failed_with = why;
 	atomic_fetch_or(&a->ref->count, REF_CLOSED);
+	if (a->ref->lanes)
+		actor__lanes_closed(a->ref->lanes);
+	actor__registrations_clear(a);
 	actor__timer_unset(a->dispatcher, &a->backoff);
+	actor__behaviour_clear(a);
 	actor__timers_clear(a);
 	actor__asks_clear(a);
 	actor__watches_clear(a);
-	if (a->parked) {
-		a->parked = false;
-		actor__post(a->dispatcher, &a->ref->run);
-	} else {
-		finish_if_alone(a); /* else a run is under way or queued: it will see to it */
-	}
-}
-
-/* ---- failure and restart ---- */
-
-static void restart(struct timer_node *node)
-{
-	struct sm_actor *a = CONTAINER(node, struct sm_actor, backoff);
-	a->incarnation++;
-	memset(a->state, 0, a->props.state_size);
-	a->at = ACTOR_RUNNING;
-	enum sm_err err = a->props.init ? a->props.init(a, a->state, a->props.arg) : SM_OK;
-	if (err) {
-		actor__fail(a, err);
-		return;
-	}
-	a->has_state = true;
-	if (a->parked) {
-		a->parked = false;
-		actor__post(a->dispatcher, &a->ref->run);
-	}
-}
-
-static uint64_t backoff_ms(const struct sm_actor *a)
-{
-	const struct sm_supervision *s = &a->props.supervision;
-	uint64_t ms = s->backoff_min_ms, max = s->backoff_max_ms > s->backoff_min_ms ? s->backoff_max_ms : s->backoff_min_ms;
-	for (uint32_t i = 1; i < a->restarts && ms < max; i++)
-		ms *= 2;
-	return ms < max ? ms : max;
-}
-
-static void wait_for_restart(struct sm_actor *a)
-{
-	if (a->has_state && a->props.done)
-		a->props.done(a, a->state);
-	a->has_state = false;
-	actor__timers_clear(a); /* also those that done has started */
-	actor__asks_clear(a);
-	actor__watches_clear(a);
-	a->at = ACTOR_BACKOFF;
-	a->backoff.fire = restart;
-	enum sm_err err = actor__timer_set(a->dispatcher, &a->backoff, uv_hrtime() + backoff_ms(a) * 1000000);
-	if (err)
-		end(a, err);
-}
-
-/* Counts this failure; false: there have been too many in the window. */
-static bool may_restart(struct sm_actor *a)
-{
-	const struct sm_supervision *s = &a->props.supervision;
-	uint64_t now = uv_hrtime();
-	if (a->restarts == 0 || (s->window_ms && now - a->window_start_ns > (uint64_t)s->window_ms * 1000000)) {
-		a->restarts = 0;
-		a->window_start_ns = now;
-	}
-	if (a->restarts >= s->restarts_max || atomic_load(&a->ref->stop_wanted))
-		return false;
-	a->restarts++;
-	return true;
-}
-
-void actor__fail(struct sm_actor *a, enum sm_err why)
-{
-	if (!may_restart(a)) {
-		if (a->props.supervision.restarts_max)
-			LOG_ERROR("actor", "%s failed for good: %s", sm_actor_path(a), sm_err_text(why));
-		end(a, why);
-		return;
-	}
-	LOG_WARN("actor", "%s failed: %s; restart %u in %llu ms", sm_actor_path(a), sm_err_text(why), a->restarts,
-		 (unsigned long long)backoff_ms(a));
-	a->at = ACTOR_RESTARTING;
-	actor__timers_clear(a);
-	actor__asks_clear(a);
-	actor__watches_clear(a);
-	if (actor__children_ended(a))
-		wait_for_restart(a);
-}
-
-void actor__children_task(struct actor_task *task)
-{
-	struct sm_actor *a = CONTAINER(task, struct sm_actor, children_task);
-	actor__children_seen(a);
-	if (a->at == ACTOR_STOPPING)
-		finish_if_alone(a);
-	else if (a->at == ACTOR_RESTARTING && actor__children_ended(a))
-		wait_for_restart(a);
+	if (a->parked)
+		actor__resume_run(a);
+	else
+		actor__finish_if_alone(a); /* else a run is under way or queued: it will see to it */
 }
 
 /* ---- running ---- */
@@ -162,7 +85,7 @@ static void start(struct sm_actor *a)
 	enum sm_err err = a->props.init ? a->props.init(a, a->state, a->props.arg) : SM_OK;
 	a->has_state = !err;
 	if (err)
-		end(a, err);
+		actor__end(a, err);
 }
 
 /* The room's own messages and answers. False: nothing for the handler. */
@@ -173,11 +96,13 @@ static bool admit(struct sm_actor *a, struct sm_msg **msg)
 	(*msg)->ask_id &= ~ASK_INTERNAL;
 	const struct sm_msg_type *type = (*msg)->type;
 	if (type == &stop_type) {
-		end(a, SM_OK);
+		actor__end(a, SM_OK);
 		return false;
 	}
 	bool wanted = type == &sm_msg_timer        ? actor__timer_admit(a, *msg)
 		      : type == &sm_msg_terminated ? actor__terminated_admit(a, *msg)
+		      : type == &sm_msg_idle       ? actor__idle_admit(a, *msg)
+		      : type == &sm_msg_listing    ? actor__listing_admit(a, *msg)
 						   : actor__ask_failed_admit(a, *msg);
 	if (!wanted)
 		sm_msg_free(*msg);
@@ -188,28 +113,46 @@ static inline void deliver(struct sm_actor *a, struct sm_msg *msg)
 {
 	if (UNLIKELY(msg->ask_id & (ASK_ANSWER | ASK_INTERNAL)) && !admit(a, &msg))
 		return;
+	if (UNLIKELY(a->extra != NULL) && msg->type != &sm_msg_idle)
+		actor__touched(a);
 	/* A message that is embedded in its owner has come back with this call, and the owner may be freed by it. */
 	bool embedded = !msg->type->done && !msg->sender;
 	a->keep = false;
+	a->current = msg;
 	enum sm_err err = a->receive(a, a->state, msg);
+	a->current = NULL;
 	if (!a->keep && !embedded)
 		sm_msg_free(msg);
 	if (UNLIKELY(err))
 		actor__fail(a, err);
 }
 
+static void deliver_observed(struct sm_actor *a, struct sm_msg *msg)
+{
+	const struct sm_msg_type *type = msg->type;
+	uint64_t started = actor__now_ns(a->system);
+	deliver(a, msg);
+	actor__observed(a, type, actor__now_ns(a->system) - started);
+}
+
 static void drain(struct sm_actor *a, uint32_t left)
 {
 	struct sm_ref *ref = a->ref;
 	struct sm_msg *msg;
-	while (left && (msg = actor__pop(ref))) {
-		actor__refuse(msg);
+	while (left && (msg = actor__next(a))) {
+		actor__refuse(a, msg, SM_GONE);
 		left = uncount(ref);
 	}
 	if (left)
 		actor__post(a->dispatcher, &ref->run);
 	else
-		finish_if_alone(a);
+		actor__finish_if_alone(a);
+}
+
+static inline void count_processed(struct sm_actor *a, uint32_t n)
+{
+	uint64_t before = atomic_load_explicit(&a->processed, memory_order_relaxed);
+	atomic_store_explicit(&a->processed, before + n, memory_order_relaxed);
 }
 
 /* NOLINTBEGIN(clang-analyzer-unix.Malloc): the analyzer does not follow counts. An actor is freed by finish(), once nothing is left. */
@@ -218,21 +161,27 @@ void actor__run(struct actor_task *task)
 	struct sm_ref *ref = CONTAINER(task, struct sm_ref, run);
 	struct sm_actor *a = ref->actor;
 	struct dispatcher *d = a->dispatcher;
-	uint32_t left = 1, most = a->system->options.messages_a_turn, budget;
+	bool observe = a->system->options.observe;
+	uint32_t left = 1, most = a->system->options.messages_a_turn, budget, handled = 0;
 	budget = most = most < d->check_every ? most : d->check_every;
 	if (a->at == ACTOR_NEW) {
 		start(a);
 		left = uncount(ref); /* the count that it was spawned with */
 	}
 	while (left && a->at == ACTOR_RUNNING) {
-		struct sm_msg *msg = budget-- ? actor__pop(ref) : NULL;
+		struct sm_msg *msg = budget-- ? UNLIKELY(a->extra != NULL) ? actor__next(a) : actor__pop(ref) : NULL;
 		if (!msg) {
 			actor__post(d, task);
 			break;
 		}
-		deliver(a, msg);
+		if (UNLIKELY(observe))
+			deliver_observed(a, msg);
+		else
+			deliver(a, msg);
+		handled++;
 		left = uncount(ref);
 	}
+	count_processed(a, handled);
 	d->handled += most - budget;
 	if (a->at == ACTOR_STOPPING)
 		drain(a, left);
@@ -249,21 +198,55 @@ static void stop_task(struct actor_task *task)
 	struct sm_ref *ref = CONTAINER(task, struct sm_ref, stop_task);
 	struct sm_actor *a = ref->actor;
 	if (a && (a->at == ACTOR_RESTARTING || a->at == ACTOR_BACKOFF))
-		end(a, SM_OK);
+		actor__end(a, SM_OK);
 	sm_unref(ref);
 }
 
-void sm_stop(struct sm_ref *ref)
+static void stop_now_task(struct actor_task *task)
+{
+	struct sm_ref *ref = CONTAINER(task, struct sm_ref, stop_now_task);
+	struct sm_actor *a = ref->actor;
+	if (a && a->at == ACTOR_NEW) { /* its start is queued too, perhaps behind us */
+		actor__post(a->dispatcher, task);
+		return;
+	}
+	if (a && a->at != ACTOR_STOPPING)
+		actor__end(a, SM_OK);
+	sm_unref(ref);
+}
+
+/* now: also the task that ends it before it has read what is queued. */
+static void stop(struct sm_ref *ref, bool now)
 {
 	bool first;
-	if (atomic_exchange(&ref->stop_wanted, true) || actor__reserve(ref, REF_COUNT, &first))
+	if (atomic_exchange(&ref->stop_wanted, true)) {
+		if (now && !(atomic_load(&ref->count) & REF_CLOSED))
+			actor__post(ref->dispatcher, &sm_ref_get(ref)->stop_now_task);
+		return;
+	}
+	if (actor__reserve(ref, REF_COUNT, &first))
 		return;
 	/* Posted before the message is in: until then the actor and so its dispatcher stay. */
 	ref->stop_task.run = stop_task;
 	actor__post(ref->dispatcher, &sm_ref_get(ref)->stop_task);
+	if (now)
+		actor__post(ref->dispatcher, &sm_ref_get(ref)->stop_now_task);
 	ref->stop_msg.type = &stop_type;
 	ref->stop_msg.ask_id = ASK_INTERNAL;
 	actor__push(ref, &ref->stop_msg, first);
+}
+
+void sm_stop(struct sm_ref *ref)
+{
+	stop(ref, false);
+}
+
+void sm_stop_now(struct sm_ref *ref)
+{
+	if (atomic_exchange(&ref->stop_now_wanted, true))
+		return;
+	ref->stop_now_task.run = stop_now_task;
+	stop(ref, true);
 }
 
 void actor__force_end(struct sm_actor *a)
@@ -277,9 +260,13 @@ void actor__force_end(struct sm_actor *a)
 	a->failed_with = SM_TIMEOUT;
 	a->children_posted = false;
 	atomic_fetch_or(&a->ref->count, REF_CLOSED);
+	if (a->ref->lanes)
+		actor__lanes_closed(a->ref->lanes);
+	actor__registrations_clear(a);
 	actor__timer_unset(a->dispatcher, &a->backoff);
-	for (struct sm_msg *msg; (msg = actor__pop(a->ref));)
-		actor__refuse(msg);
+	actor__behaviour_clear(a);
+	for (struct sm_msg *msg; (msg = actor__next(a));)
+		actor__refuse(a, msg, SM_GONE);
 	finish(a);
 	actor__current = NULL;
 }

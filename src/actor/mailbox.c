@@ -22,6 +22,7 @@ struct sm_ref *actor__ref_new(uint32_t mailbox_max)
 	atomic_init(&ref->count, 0);
 	atomic_init(&ref->refs, 1);
 	atomic_init(&ref->stop_wanted, false);
+	atomic_init(&ref->stop_now_wanted, false);
 	ref->mailbox_max = mailbox_max < REF_COUNT ? mailbox_max : REF_COUNT;
 	ref->out = &ref->stub;
 	return ref;
@@ -35,8 +36,10 @@ struct sm_ref *sm_ref_get(struct sm_ref *ref)
 
 void sm_unref(struct sm_ref *ref)
 {
-	if (ref && atomic_fetch_sub_explicit(&ref->refs, 1, memory_order_acq_rel) == 1)
+	if (ref && atomic_fetch_sub_explicit(&ref->refs, 1, memory_order_acq_rel) == 1) {
+		actor__lanes_free(ref->lanes);
 		free(ref);
+	}
 }
 
 void sm_msg_free(struct sm_msg *msg)
@@ -83,11 +86,19 @@ enum sm_err actor__reserve(struct sm_ref *ref, uint32_t max, bool *ret_first)
 }
 void actor__push(struct sm_ref *ref, struct sm_msg *msg, bool first)
 {
-	push(ref, msg, first);
+	if (LIKELY(!ref->lanes)) {
+		push(ref, msg, first);
+		return;
+	}
+	actor__lanes_link(ref, msg);
+	if (first)
+		actor__post(ref->dispatcher, &ref->run);
 }
 
 struct sm_msg *actor__pop(struct sm_ref *ref)
 {
+	if (UNLIKELY(ref->lanes != NULL))
+		return actor__lanes_pop(ref, false);
 	struct sm_msg *msg = ref->out;
 	struct sm_msg *next = link_load(msg);
 	if (msg == &ref->stub) {
@@ -109,21 +120,43 @@ struct sm_msg *actor__pop(struct sm_ref *ref)
 	return msg;
 }
 
+/* Who has lanes has a bound of 0 here, so the way of all others has no look at them. */
 enum sm_err sm_send(struct sm_ref *to, struct sm_msg *msg)
 {
 	bool first;
 	enum sm_err err = reserve(to, to->mailbox_max, &first);
 	if (LIKELY(!err))
 		push(to, msg, first);
+	else if (to->lanes)
+		err = actor__lanes_send(to, msg, SM_LANE_NORMAL, false);
 	return err;
+}
+
+enum sm_err sm_send_lane(struct sm_ref *to, struct sm_msg *msg, enum sm_lane lane)
+{
+	if (!to->lanes)
+		return lane == SM_LANE_NORMAL ? sm_send(to, msg) : SM_UNSUPPORTED;
+	return actor__lanes_send(to, msg, lane, false);
 }
 
 enum sm_err sm_send_reply(struct sm_ref *to, struct sm_msg *msg)
 {
 	bool first;
+	if (UNLIKELY(to->lanes != NULL))
+		return actor__lanes_send(to, msg, SM_LANE_NORMAL, true);
 	enum sm_err err = reserve(to, REF_COUNT, &first);
 	if (LIKELY(!err))
 		push(to, msg, first);
+	return err;
+}
+
+enum sm_err sm_forward(struct sm_actor *self, struct sm_ref *to, struct sm_msg *msg)
+{
+	assert(msg == self->current);
+	self->keep = true; /* before it is sent: from then on it is the receiver's */
+	enum sm_err err = sm_send(to, msg);
+	if (err)
+		self->keep = false;
 	return err;
 }
 

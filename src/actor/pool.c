@@ -22,7 +22,7 @@ struct pool {
 
 /* The address is counted and both fields are read before run: run may free the work, and the receiver of the message may free
  * whoever holds the address. */
-static void work_run(struct sm_work *work)
+void actor__work_run(struct sm_work *work)
 {
 	struct sm_msg *done_msg = work->done_msg;
 	struct sm_ref *reply_to = done_msg && work->reply_to ? sm_ref_get(work->reply_to) : NULL;
@@ -69,7 +69,7 @@ static void *pool_main(void *arg)
 			pool->running++;
 			pool->waits_running += waits;
 			pthread_mutex_unlock(&pool->lock);
-			work_run(work);
+			actor__work_run(work);
 			pthread_mutex_lock(&pool->lock);
 			pool->running--;
 			pool->waits_running -= waits;
@@ -91,6 +91,8 @@ enum sm_err sm_pool_run(struct sm_system *system, struct sm_work *work)
 {
 	struct pool *pool = system->pool;
 	enum sm_err err = SM_OK;
+	if (system->sim)
+		return actor__sim_pool_run(system, work);
 	pthread_mutex_lock(&pool->lock);
 	if (pool->closed) {
 		err = SM_CLOSED;
@@ -103,6 +105,40 @@ enum sm_err sm_pool_run(struct sm_system *system, struct sm_work *work)
 			pthread_cond_signal(&pool->work);
 	}
 	pthread_mutex_unlock(&pool->lock);
+	return err;
+}
+
+/* ---- a piece of work that is its message ---- */
+
+struct pipe {
+	struct sm_work work;
+	void (*run)(struct sm_msg *msg);
+};
+
+static void pipe_run(struct sm_work *work)
+{
+	struct pipe *pipe = CONTAINER(work, struct pipe, work);
+	pipe->run(work->done_msg);
+	sm_unref(work->reply_to);
+	free(pipe);
+}
+
+enum sm_err sm_pipe(struct sm_actor *self, void (*run)(struct sm_msg *msg), struct sm_msg *msg)
+{
+	struct pipe *pipe = calloc(1, sizeof *pipe);
+	if (!pipe)
+		return SM_NO_MEMORY;
+	pipe->run = run;
+	pipe->work = (struct sm_work){.run = pipe_run, .reply_to = sm_ref_get(self->ref), .done_msg = msg};
+	if (msg == self->current)
+		self->keep = true;
+	enum sm_err err = sm_pool_run(self->system, &pipe->work);
+	if (err) {
+		if (msg == self->current)
+			self->keep = false;
+		sm_unref(self->ref);
+		free(pipe);
+	}
 	return err;
 }
 

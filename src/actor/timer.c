@@ -152,7 +152,7 @@ static void timer_fire(struct timer_node *node)
 		return;
 	/* From the time it was due, so that beats do not drift; a beat that is past already is left out. The heap has a free
 	 * place: this node's own. */
-	uint64_t at = node->at_ns + again_ns, now = uv_hrtime();
+	uint64_t at = node->at_ns + again_ns, now = actor__now_ns(a->system);
 	enum sm_err err = actor__timer_set(a->dispatcher, node, at > now ? at : now + again_ns);
 	assert(!err);
 }
@@ -163,7 +163,7 @@ enum sm_err sm_timer_start(struct sm_actor *self, uint32_t id, uint64_t after_ms
 	if (self->at == ACTOR_STOPPING)
 		return SM_CLOSED;
 	const uint64_t ms_max = UINT64_MAX / 4 / 1000000;
-	uint64_t at = uv_hrtime() + (after_ms < ms_max ? after_ms : ms_max) * 1000000;
+	uint64_t at = actor__now_ns(self->system) + (after_ms < ms_max ? after_ms : ms_max) * 1000000;
 	uint32_t place = timer_place(self, id);
 	struct actor_timer *timer;
 	if (place < self->timer_count && self->timers[place]->id == id) {

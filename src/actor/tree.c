@@ -50,8 +50,12 @@ void actor__tree_remove(struct sm_actor *a)
 		*youngest_of(system, parent) = a->older;
 	if (a->older)
 		a->older->younger = a->younger;
-	if (parent && parent->wants_children_ended && !parent->children_posted)
+	if (parent && a->escalates)
+		parent->escalated = a->failed_with;
+	if (parent && (parent->wants_children_ended || a->escalates) && !parent->children_posted)
 		tell = parent->children_posted = true; /* keeps the parent until the task has run */
+	if (a->dispatcher->index >= system->dispatcher_count)
+		actor__pinned_give(a->dispatcher);
 	if (!parent && system->stopping)
 		pthread_cond_broadcast(&system->tree_changed);
 	pthread_mutex_unlock(&system->tree_lock);
@@ -75,11 +79,34 @@ bool actor__children_ended(struct sm_actor *a)
 	return ended;
 }
 
-void actor__children_seen(struct sm_actor *a)
+struct relatives actor__children_seen(struct sm_actor *a)
 {
 	pthread_mutex_lock(&a->system->tree_lock);
 	a->children_posted = false;
+	struct relatives seen = {a->escalated, a->group_failed, a->group_stops, a->group_delay_ns};
+	a->escalated = a->group_failed = SM_OK;
+	a->group_stops = false;
 	pthread_mutex_unlock(&a->system->tree_lock);
+	return seen;
+}
+
+/* children_posted keeps each of them until its task has run, so they can be posted to under the lock. */
+void actor__group_tell(struct sm_actor *a, enum sm_err why, bool stops, uint64_t delay_ns)
+{
+	struct sm_system *system = a->system;
+	pthread_mutex_lock(&system->tree_lock);
+	for (struct sm_actor *s = *youngest_of(system, a->parent); s; s = s->older) {
+		if (s == a || !s->props.supervision.all_for_one)
+			continue;
+		s->group_failed = why;
+		s->group_stops |= stops;
+		s->group_delay_ns = delay_ns;
+		if (s->children_posted)
+			continue;
+		s->children_posted = true;
+		actor__post(s->dispatcher, &s->children_task);
+	}
+	pthread_mutex_unlock(&system->tree_lock);
 }
 
 struct sm_ref *actor__root_youngest(struct sm_system *system)
@@ -87,18 +114,24 @@ struct sm_ref *actor__root_youngest(struct sm_system *system)
 	return system->youngest_child ? sm_ref_get(system->youngest_child->ref) : NULL;
 }
 
-static struct sm_actor *actor_new(struct sm_system *system, struct sm_actor *parent, const struct sm_props *props)
+static struct sm_actor *actor_new(struct sm_system *system, struct dispatcher *dispatcher, struct sm_actor *parent,
+				  const struct sm_props *props)
 {
 	size_t name_size = props->name ? strlen(props->name) : 0;
 	size_t state_at = (offsetof(struct sm_actor, name) + name_size + 1 + 15) / 16 * 16;
 	struct sm_actor *a = calloc(1, state_at + props->state_size);
-	struct sm_ref *ref = a ? actor__ref_new(props->mailbox_max ? props->mailbox_max : system->options.mailbox_max) : NULL;
+	uint32_t mailbox_max = props->mailbox_max ? props->mailbox_max : system->options.mailbox_max;
+	bool lanes = props->lanes || props->overflow != SM_OVERFLOW_FAIL;
+	struct sm_ref *ref = a ? actor__ref_new(lanes ? 0 : mailbox_max) : NULL;
+	if (ref && lanes && !(ref->lanes = actor__lanes_new(props->overflow, mailbox_max, props->lanes))) {
+		free(ref);
+		ref = NULL;
+	}
 	if (!ref) {
 		free(a);
 		return NULL;
 	}
-	uint32_t at = props->dispatcher >= 0 ? (uint32_t)props->dispatcher : atomic_fetch_add(&system->round_robin, 1);
-	a->dispatcher = &system->dispatchers[at % system->dispatcher_count];
+	a->dispatcher = dispatcher;
 	a->system = system;
 	a->parent = parent;
 	a->receive = props->receive;
@@ -106,6 +139,8 @@ static struct sm_actor *actor_new(struct sm_system *system, struct sm_actor *par
 	memcpy(a->name, props->name ? props->name : "", name_size + 1);
 	a->props = *props;
 	a->props.name = a->name;
+	if (!a->props.stash_max)
+		a->props.stash_max = mailbox_max;
 	a->children_task.run = actor__children_task;
 	map_init(&a->child_names);
 	a->ref = ref;
@@ -116,27 +151,54 @@ static struct sm_actor *actor_new(struct sm_system *system, struct sm_actor *par
 	return a;
 }
 
+static enum sm_err choose_dispatcher(struct sm_system *system, int wanted, struct dispatcher **ret)
+{
+	if (wanted == SM_DISPATCHER_PINNED && !system->sim)
+		return actor__pinned_take(system, ret);
+	uint32_t at = wanted >= 0 ? (uint32_t)wanted : atomic_fetch_add(&system->round_robin, 1);
+	*ret = &system->dispatchers[at % system->dispatcher_count];
+	return SM_OK;
+}
+
+static void give_back(struct sm_system *system, struct dispatcher *d)
+{
+	if (d->index < system->dispatcher_count)
+		return;
+	pthread_mutex_lock(&system->tree_lock);
+	actor__pinned_give(d);
+	pthread_mutex_unlock(&system->tree_lock);
+}
+
 enum sm_err sm_spawn(struct sm_system *system, struct sm_actor *parent, const struct sm_props *props, struct sm_ref **ret_ref)
 {
-	assert(props->receive && (props->dispatcher < 0 || (uint32_t)props->dispatcher < system->dispatcher_count));
+	assert(props->receive && props->dispatcher >= SM_DISPATCHER_PINNED && props->dispatcher < (int)system->dispatcher_count);
 	assert(!parent || parent->dispatcher == actor__current);
 	if (props->name && (!props->name[0] || strlen(props->name) > ACTOR_NAME_MAX || strchr(props->name, '/')))
 		return SM_INVALID;
 	if (parent && parent->at == ACTOR_STOPPING)
 		return SM_CLOSED;
-	struct sm_actor *a = actor_new(system, parent, props);
-	if (!a)
+	struct dispatcher *dispatcher;
+	enum sm_err err = choose_dispatcher(system, props->dispatcher, &dispatcher);
+	if (err)
+		return err;
+	struct sm_actor *a = actor_new(system, dispatcher, parent, props);
+	if (!a) {
+		give_back(system, dispatcher);
 		return SM_NO_MEMORY;
+	}
 	struct sm_ref *ref = a->ref;
 	if (ret_ref)
 		sm_ref_get(ref);
 	pthread_mutex_lock(&system->tree_lock);
-	enum sm_err err = tree_add(a);
+	err = tree_add(a);
 	pthread_mutex_unlock(&system->tree_lock);
 	if (err) {
+		give_back(system, dispatcher);
 		map_done(&a->child_names);
 		free(a);
-		free(ref);
+		if (ret_ref)
+			sm_unref(ref);
+		sm_unref(ref);
 		return err;
 	}
 	actor__post(ref->dispatcher, &ref->run);
@@ -146,10 +208,10 @@ enum sm_err sm_spawn(struct sm_system *system, struct sm_actor *parent, const st
 }
 
 /* Under the lock: an actor's path is asked for by its children's threads too. */
-static const char *path_of(struct sm_actor *a)
+const char *actor__tree_path(struct sm_actor *a)
 {
 	if (!a->path) {
-		const char *parent = a->parent ? path_of(a->parent) : "/root";
+		const char *parent = a->parent ? actor__tree_path(a->parent) : "/root";
 		int printed = a->name[0] ? asprintf(&a->path, "%s/%s", parent, a->name)
 					 : asprintf(&a->path, "%s/$%llu", parent, (unsigned long long)a->number);
 		if (printed < 0)
@@ -161,7 +223,7 @@ static const char *path_of(struct sm_actor *a)
 const char *sm_actor_path(struct sm_actor *self)
 {
 	pthread_mutex_lock(&self->system->tree_lock);
-	const char *path = path_of(self);
+	const char *path = actor__tree_path(self);
 	pthread_mutex_unlock(&self->system->tree_lock);
 	return path;
 }

@@ -123,6 +123,31 @@ enum sm_err sm_watch(struct sm_actor *self, struct sm_ref *ref)
 	return SM_OK;
 }
 
+enum sm_err actor__watch_from(struct sm_ref *watcher, struct sm_ref *ref)
+{
+	struct actor_watch *w = calloc(1, sizeof *w);
+	if (!w)
+		return SM_NO_MEMORY;
+	atomic_init(&w->holders, 1);
+	w->watched = sm_ref_get(ref);
+	w->watcher = sm_ref_get(watcher);
+	w->begin.run = watch_begin;
+	actor__post(ref->dispatcher, &w->begin);
+	return SM_OK;
+}
+
+void sm_unwatch(struct sm_actor *self, struct sm_ref *ref)
+{
+	assert(self->dispatcher == actor__current);
+	for (struct actor_watch *w = self->watching, *next; w; w = next) {
+		next = w->next;
+		if (w->watched != ref)
+			continue;
+		unlist(self, w);
+		actor__post(w->watched->dispatcher, &w->cancel);
+	}
+}
+
 bool actor__terminated_admit(struct sm_actor *a, struct sm_msg *msg)
 {
 	struct actor_watch *w = (struct actor_watch *)msg;

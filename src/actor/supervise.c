@@ -1,0 +1,154 @@
+/* Failure: what is decided about it, restarts with their limits and delays, and what befalls relatives. What concerns an actor on
+ * another dispatcher is noted in the tree, under its lock, and seen to by that actor's children_task. */
+#include "actor/actor_internal.h"
+#include "actor/tree.h"
+#include "base/logging.h"
+#include <stdlib.h>
+
+static uint64_t random_below(struct sm_system *system, uint64_t n)
+{
+	static _Thread_local uint64_t state;
+	if (system->sim)
+		return sm_sim_random(system, n);
+	if (state == 0)
+		state = uv_hrtime() | 1;
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return state % n;
+}
+
+static uint64_t delay_ns(struct sm_actor *a)
+{
+	const struct sm_supervision *s = &a->props.supervision;
+	uint64_t ms = s->backoff_min_ms, max = s->backoff_max_ms > s->backoff_min_ms ? s->backoff_max_ms : s->backoff_min_ms;
+	for (uint32_t i = 1; i < a->restarts && ms < max; i++)
+		ms *= 2;
+	uint64_t ns = (ms < max ? ms : max) * 1000000;
+	uint64_t most = ns / 100 * (s->jitter_percent < 100 ? s->jitter_percent : 100);
+	return most ? ns - random_below(a->system, most + 1) : ns;
+}
+
+/* ---- restart ---- */
+
+static void restart(struct timer_node *node)
+{
+	struct sm_actor *a = CONTAINER(node, struct sm_actor, backoff);
+	a->incarnation++;
+	atomic_fetch_add_explicit(&a->restarts_total, 1, memory_order_relaxed);
+	memset(a->state, 0, a->props.state_size);
+	a->at = ACTOR_RUNNING;
+	enum sm_err err = a->props.init ? a->props.init(a, a->state, a->props.arg) : SM_OK;
+	if (err) {
+		actor__fail(a, err);
+		return;
+	}
+	a->has_state = true;
+	actor__resume_run(a);
+}
+
+static void wait_for_restart(struct sm_actor *a)
+{
+	if (a->has_state && a->props.done)
+		a->props.done(a, a->state);
+	a->has_state = false;
+	actor__behaviour_clear(a); /* also what done has started */
+	actor__timers_clear(a);
+	actor__asks_clear(a);
+	actor__watches_clear(a);
+	a->at = ACTOR_BACKOFF;
+	a->backoff.fire = restart;
+	enum sm_err err = actor__timer_set(a->dispatcher, &a->backoff, actor__now_ns(a->system) + a->delay_ns);
+	if (err)
+		actor__end(a, err);
+}
+
+static void begin_restart(struct sm_actor *a, uint64_t delay)
+{
+	a->at = ACTOR_RESTARTING;
+	a->delay_ns = delay;
+	actor__behaviour_clear(a);
+	actor__timers_clear(a);
+	actor__asks_clear(a);
+	actor__watches_clear(a);
+	if (actor__children_ended(a))
+		wait_for_restart(a);
+}
+
+/* ---- failure ---- */
+
+/* Counts this failure; false: there have been too many in the window. */
+static bool may_restart(struct sm_actor *a)
+{
+	const struct sm_supervision *s = &a->props.supervision;
+	uint64_t now = actor__now_ns(a->system);
+	if (a->restarts == 0 || (s->window_ms && now - a->window_start_ns > (uint64_t)s->window_ms * 1000000)) {
+		a->restarts = 0;
+		a->window_start_ns = now;
+	}
+	if (a->restarts >= s->restarts_max)
+		return false;
+	a->restarts++;
+	return true;
+}
+
+static void end_by_failure(struct sm_actor *a, enum sm_err why, bool escalate)
+{
+	const struct sm_supervision *s = &a->props.supervision;
+	if (escalate && a->parent)
+		LOG_WARN("actor", "%s failed: %s; its parent fails too", sm_actor_path(a), sm_err_text(why));
+	else if (s->restarts_max || s->decide)
+		LOG_ERROR("actor", "%s failed for good: %s", sm_actor_path(a), sm_err_text(why));
+	a->escalates = escalate;
+	if (s->all_for_one && !atomic_load(&a->ref->stop_wanted))
+		actor__group_tell(a, why, true, 0);
+	actor__end(a, why);
+}
+
+void actor__fail(struct sm_actor *a, enum sm_err why)
+{
+	const struct sm_supervision *s = &a->props.supervision;
+	enum sm_directive directive = s->decide ? s->decide(why) : SM_DIRECTIVE_RESTART;
+	if (directive == SM_DIRECTIVE_RESUME && a->has_state) {
+		LOG_WARN("actor", "%s failed: %s; it goes on", sm_actor_path(a), sm_err_text(why));
+		return;
+	}
+	if (directive == SM_DIRECTIVE_STOP || directive == SM_DIRECTIVE_ESCALATE || atomic_load(&a->ref->stop_wanted)) {
+		end_by_failure(a, why, directive == SM_DIRECTIVE_ESCALATE);
+		return;
+	}
+	if (!may_restart(a)) {
+		end_by_failure(a, why, s->escalate_at_limit);
+		return;
+	}
+	uint64_t delay = delay_ns(a);
+	LOG_WARN("actor", "%s failed: %s; restart %u in %llu ms", sm_actor_path(a), sm_err_text(why), a->restarts,
+		 (unsigned long long)(delay / 1000000));
+	if (s->all_for_one)
+		actor__group_tell(a, why, false, delay);
+	begin_restart(a, delay);
+}
+
+/* ---- what relatives have done ---- */
+
+/* NOLINTBEGIN(clang-analyzer-unix.Malloc): the analyzer does not follow counts */
+void actor__children_task(struct actor_task *task)
+{
+	struct sm_actor *a = CONTAINER(task, struct sm_actor, children_task);
+	if (a->at == ACTOR_NEW) { /* a sibling's failure; our start is queued too, perhaps behind us */
+		actor__post(a->dispatcher, task);
+		return;
+	}
+	struct relatives r = actor__children_seen(a);
+	if (a->at == ACTOR_STOPPING)
+		actor__finish_if_alone(a);
+	else if (r.group_failed && r.group_stops)
+		actor__end(a, r.group_failed);
+	else if (a->at == ACTOR_RESTARTING && actor__children_ended(a))
+		wait_for_restart(a);
+	else if (a->at == ACTOR_RUNNING && r.escalated)
+		actor__fail(a, r.escalated);
+	else if (a->at == ACTOR_RUNNING && r.group_failed)
+		begin_restart(a, r.group_delay_ns);
+}
+/* NOLINTEND(clang-analyzer-unix.Malloc) */
