@@ -36,9 +36,9 @@ static void finish(struct sm_actor *a)
 	actor__asks_clear(a);
 	actor__watches_clear(a);
 	ref->why = a->failed_with;
-	actor__watchers_tell(a);
 	ref->actor = NULL;
-	actor__tree_remove(a);
+	actor__tree_remove(a); /* whoever is told may use the name again */
+	actor__watchers_tell(a);
 	free(a->path);
 	free(a);
 	sm_unref(ref);
