@@ -45,8 +45,8 @@ static void print_actors(const json_t *answer)
 	const json_t *actors = json_object_get(answer, "actors"), *actor;
 	struct text_table *table = text_table_new(7);
 	size_t i;
-	for (const char *const *heading = (const char *const[]){"actor", "state", "mailbox", "processed", "ms in handler", "restarts",
-								"dispatcher", NULL};
+	for (const char *const *heading =
+		     (const char *const[]){"actor", "state", "mailbox", "processed", "ms in handler", "restarts", "dispatcher", NULL};
 	     *heading; heading++)
 		text_table_cell(table, *heading, false);
 	json_array_foreach((json_t *)(uintptr_t)actors, i, actor)

@@ -57,8 +57,8 @@ static enum sm_err open_data(struct platform *p, struct sm_error *reterr)
 
 static enum sm_err open_engines(struct platform *p, struct sm_error *reterr)
 {
-	struct sm_system_options system = {.dispatchers = (uint32_t)p->config->dispatchers,
-					   .pool_threads = (uint32_t)p->config->pool_threads};
+	struct sm_system_options system = {
+		.dispatchers = (uint32_t)p->config->dispatchers, .pool_threads = (uint32_t)p->config->pool_threads, .observe = true};
 	enum sm_err err = sm_system_new(&system, &p->system, reterr);
 	if (err)
 		return err;

@@ -60,7 +60,7 @@ struct platform {
 	char store_shown[1024];            /* "embedded" or the real Cassandra's address */
 	char log_shown[1024];              /* "embedded" or the real Kafka's address */
 	char *process_env[8];              /* ends with NULL: what processes of the cluster find in their environment */
-	struct remote_command commands[6]; /* of the Unix socket; ends with name NULL */
+	struct remote_command commands[7]; /* of the Unix socket; ends with name NULL */
 	_Atomic bool ready;
 };
 

@@ -283,6 +283,38 @@ static enum sm_err command_snapshot_restore(void *arg, struct bytes request, str
 	return err;
 }
 
+/* ---- the tree of actors ---- */
+
+#define ACTORS_SHOWN_MAX 10000
+
+static void append_actor(void *arg, const struct sm_actor_info *info)
+{
+	json_t *actor = json_object();
+	json_object_set_new(actor, "path", json_string(info->path));
+	json_object_set_new(actor, "depth", json_integer(info->depth));
+	json_object_set_new(actor, "state", json_string(info->state));
+	json_object_set_new(actor, "dispatcher", json_integer(info->dispatcher));
+	json_object_set_new(actor, "mailbox", json_integer(info->mailbox));
+	json_object_set_new(actor, "mailboxMax", json_integer(info->mailbox_max));
+	json_object_set_new(actor, "processed", json_integer((json_int_t)info->processed));
+	json_object_set_new(actor, "handlerMs", json_real((double)info->handler_ns / 1e6));
+	json_object_set_new(actor, "restarts", json_integer(info->restarts));
+	json_array_append_new(arg, actor);
+}
+
+static enum sm_err command_actors_json(void *arg, struct bytes request, struct buf *answer, struct sm_error *reterr)
+{
+	struct platform *p = arg;
+	json_t *all = json_object(), *actors = json_array();
+	uint32_t total = sm_actors_each(p->system, ACTORS_SHOWN_MAX, append_actor, actors);
+	json_object_set_new(all, "total", json_integer(total));
+	json_object_set_new(all, "deadLetters", json_integer((json_int_t)sm_dead_letters(p->system)));
+	json_object_set_new(all, "actors", actors);
+	json_write(all, answer);
+	json_decref(all);
+	return SM_OK;
+}
+
 const struct remote_command *platform_commands(struct platform *p)
 {
 	p->commands[0] = (struct remote_command){"info", command_info, p};
@@ -290,5 +322,6 @@ const struct remote_command *platform_commands(struct platform *p)
 	p->commands[2] = (struct remote_command){"topic_schema", command_topic_schema, p};
 	p->commands[3] = (struct remote_command){"store_snapshot", command_snapshot, p};
 	p->commands[4] = (struct remote_command){"store_restore", command_snapshot_restore, p};
+	p->commands[5] = (struct remote_command){"actors", command_actors_json, p};
 	return p->commands;
 }
