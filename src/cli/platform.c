@@ -185,7 +185,7 @@ static json_t *dashboard_report(void *arg)
 static enum sm_err make_http(struct platform *p, struct sm_error *reterr)
 {
 	struct http_server_options options = {.system = p->system, .host = p->config->listen, .port = p->config->http_port};
-	struct ingest_options ingest = {.system = p->system, .log = p->log, .topic = topic_info, .arg = p};
+	struct ingest_options ingest = {.system = p->system, .log = p->log, .topic = topic_info, .arg = p, .no_once = p->outgrown};
 	struct web_options web = {.system = p->system, .status = dashboard_status, .report = dashboard_report, .arg = p};
 	enum sm_err err = http_server_new(&options, &p->http, reterr);
 	if (!err && (err = ingest_new(&ingest, &p->ingest)))

@@ -15,6 +15,7 @@ static int status_of(enum sm_err err)
 	switch (err) {
 	case SM_NOT_FOUND: return 404;
 	case SM_TOO_LARGE: return 413;
+	case SM_SEQUENCE_GAP: return 422; /* once.c */
 	case SM_FULL:
 	case SM_AGAIN: return 429;
 	case SM_NO_SPACE: return 507;
@@ -36,6 +37,8 @@ void ingest__refuse(struct http_request *request, enum sm_err err, const char *t
 		snprintf(why, sizeof why, "there is no topic \"%s\"", topic);
 	else if (status == 429)
 		snprintf(why, sizeof why, "the log of \"%s\" is behind: send the request again later", topic);
+	else if (status == 422)
+		snprintf(why, sizeof why, "this Idempotency-Key came with another request before: nothing is stored of what differs");
 	else if (status == 413)
 		snprintf(why, sizeof why, "an event is larger than a record batch may be (%u bytes)", LOG_BATCH_BYTES_MAX);
 	else
@@ -48,6 +51,7 @@ void ingest__refuse(struct http_request *request, enum sm_err err, const char *t
 	buf_done(&text);
 }
 
+/* What POST /ingest/{topic} is told. */
 static void answer(struct pending *p)
 {
 	if (p->err) {
@@ -87,7 +91,7 @@ struct pending *ingest__pending_new(struct worker *worker, struct http_request *
 		worker->spare_pending = p->next;
 	else if (!(p = malloc(sizeof *p)))
 		return NULL;
-	*p = (struct pending){.request = request, .entry = entry, .left = 1};
+	*p = (struct pending){.request = request, .entry = entry, .left = 1, .answer = answer};
 	entry->refs++;
 	request->user = p;
 	request->gone = request_gone;
@@ -103,9 +107,10 @@ void ingest__pending_release(struct worker *worker, struct pending *p)
 	if (p->request) {
 		p->request->gone = NULL;
 		metric_observe_us(METRIC_INGEST_US, (clock_monotonic_ns(&clock_system) - p->request->arrived_ns) / 1000);
-		answer(p);
+		p->answer(p);
 	}
 	buf_done(&p->report);
+	free(p->places);
 	ingest__entry_unref(p->entry);
 	p->next = worker->spare_pending;
 	worker->spare_pending = p;
@@ -127,8 +132,9 @@ static void appended_done(struct sm_msg *msg)
 }
 const struct sm_msg_type ingest__msg_appended = {"ingest appended", appended_done};
 
-static struct open_batch *batch_new(struct worker *worker, struct topic_entry *entry, int32_t partition)
+static struct open_batch *batch_new(struct worker *worker, struct topic_entry *entry, const struct once *once, int32_t partition)
 {
+	struct open_batch **slot = once ? &once->open[partition] : &entry->open[partition], *full = *slot;
 	struct open_batch *b = worker->spare;
 	if (b) {
 		worker->spare = b->next;
@@ -144,8 +150,11 @@ static struct open_batch *batch_new(struct worker *worker, struct topic_entry *e
 	b->waiting_count = 0;
 	buf_clear(&b->data);
 	entry->refs++;
-	entry->open[partition] = b;
+	b->ordinal = once && full ? full->ordinal + 1 : 0;
+	*slot = b;
 	batch_begin(&b->builder, &b->data, CODEC_NONE);
+	if (once)
+		batch_set_producer(&b->builder, ingest__once_producer(once, b->ordinal), 0, once->sequence);
 	b->next = worker->open;
 	worker->open = b;
 	return b;
@@ -168,6 +177,7 @@ static void on_append(void *arg, const struct log_append_result *result)
 {
 	struct open_batch *b = arg;
 	b->err = result->err;
+	b->base_offset = result->base_offset;
 	if (sm_send_reply(b->worker->ref, &b->msg))
 		sm_msg_free(&b->msg);
 }
@@ -189,6 +199,19 @@ static void batch_send(struct open_batch *b)
 		log->ops->append(log, b->entry->name, b->partition, b->data.data + b->data.start, buf_size(&b->data), 0, on_append, b);
 }
 
+/* Where the request's records of this batch are. */
+static void settle(struct pending *p, const struct open_batch *b)
+{
+	for (uint32_t i = 0; p->places && i < p->accepted; i++) {
+		struct place *place = &p->places[i];
+		if (place->batch != b)
+			continue;
+		place->batch = NULL;
+		place->err = b->err;
+		place->offset = b->base_offset + place->index;
+	}
+}
+
 void ingest__appended(struct worker *worker, struct open_batch *b)
 {
 	struct ingest *ingest = worker->ingest;
@@ -196,6 +219,7 @@ void ingest__appended(struct worker *worker, struct open_batch *b)
 		struct pending *p = b->waiting[i];
 		if (b->err && !p->err)
 			p->err = b->err;
+		settle(p, b);
 		ingest__pending_release(worker, p);
 	}
 	batch_recycle(worker, b);
@@ -259,19 +283,36 @@ static bool wait_for(struct open_batch *b, struct pending *p)
 /* Bytes of a record's numbers, at most. */
 #define RECORD_OVERHEAD 40
 
-void ingest__add(struct worker *worker, struct pending *p, const struct line *line, int64_t timestamp_ms)
+static size_t headers_size(const struct line *line)
+{
+	size_t size = 0;
+	for (uint32_t i = 0; i < line->header_count; i++)
+		size += line->headers[i].key.size + line->headers[i].value.size + 10;
+	return size;
+}
+
+void ingest__add(struct worker *worker, struct pending *p, const struct once *once, const struct line *line, int64_t now_ms)
 {
 	struct topic_entry *entry = p->entry;
-	int32_t partition = line->has_key ? log_partition_of(line->key, entry->partitions) : entry->keyless;
-	struct open_batch *b = entry->open[partition];
+	int32_t partition = line->partition >= 0 ? line->partition
+			    : line->has_key      ? log_partition_of(line->key, entry->partitions)
+			    : once               ? once->partition
+						 : entry->keyless;
+	struct open_batch *b = once ? once->open[partition] : entry->open[partition];
 	/* A full batch stays in the worker's list and leaves when the turn ends. */
-	if (!b || batch_size(&b->builder) + line->key.size + line->text.size + RECORD_OVERHEAD > LOG_BATCH_BYTES_MAX)
-		b = batch_new(worker, entry, partition);
+	if (!b || batch_size(&b->builder) + line->key.size + line->text.size + headers_size(line) + RECORD_OVERHEAD > LOG_BATCH_BYTES_MAX)
+		b = batch_new(worker, entry, once, partition);
 	if (!b || !wait_for(b, p)) {
 		p->err = SM_NO_MEMORY;
 		return;
 	}
-	struct record record = {.timestamp_ms = timestamp_ms, .key = line->key, .value = line->text, .key_null = !line->has_key};
-	batch_add(&b->builder, &record, NULL, 0);
+	struct record record = {.timestamp_ms = line->timestamp_ms >= 0 ? line->timestamp_ms : now_ms,
+				.key = line->key,
+				.value = line->text,
+				.key_null = !line->has_key,
+				.value_null = line->null_text};
+	if (p->places)
+		p->places[p->accepted] = (struct place){.batch = b, .partition = partition, .index = b->builder.count};
+	batch_add(&b->builder, &record, line->headers, line->header_count);
 	p->accepted++;
 }

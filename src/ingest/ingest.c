@@ -132,7 +132,8 @@ enum sm_err ingest_routes(struct ingest *ingest, struct http_server *server)
 		.pattern = "/ingest/{topic}",
 		.handle = ingest__handle,
 		.arg = ingest,
-		.media_types = "application/json,application/x-ndjson",
+		.media_types =
+			"application/json,application/x-ndjson,text/csv,application/cloudevents+json,application/cloudevents-batch+json",
 	};
 	return http_server_route(server, &route);
 }

@@ -1,15 +1,17 @@
 /* Events over HTTP into the log: POST /ingest/{topic}.
  *
- * Body: one JSON document (application/json), or one a line (application/x-ndjson; blank lines are skipped), gzip or not.
- * Each event is checked against its topic's schema; a topic without one takes any JSON. What is stored is the event as it came
- * (value), the text of the schema's key field (key; without one or where it is absent: none) and the time of arrival.
+ * Body: one JSON document or an array of them (application/json), one a line (application/x-ndjson; blank lines are skipped), rows under
+ * a header (text/csv: csv.c), CloudEvents (application/cloudevents+json, -batch+json, or ce- headers: cloudevent.c); gzip, zstd or as it
+ * is. Each event is checked against its topic's schema; a topic without one takes any JSON. What is stored is the event as it came (value),
+ * the text of the schema's key field or of what ?key=/json/pointer names (key; where it is absent: none) and the time of arrival.
  *
  * 202 after everything is on disk: {"topic":"raw_events","accepted":2}.
- * 400, nothing of the request is stored: the flat map from path to reasons, {"obj.ts":["error.expected.jsnumber"]}; for NDJSON one
- * such map a bad line under its number, {"lines":{"17":{...}}}. With ?on_error=skip the good lines are stored and the bad ones
- * reported: 202 with "lines" beside the counts.
+ * 400, nothing of the request is stored: the flat map from path to reasons, {"obj.ts":["error.expected.jsnumber"]}; for NDJSON and CSV
+ * one such map a bad line under its number, {"lines":{"17":{...}}}, for arrays {"events":{"0":{...}}} by index. With ?on_error=skip
+ * the good ones are stored and the bad ones reported: 202 with "lines" or "events" beside the counts.
  * 404 no such topic, 413, 415, 429 with Retry-After when the log is behind, 503 when it cannot write. After these the client sends
- * the request again; a part of it may have been stored, so a job that counts declares its dedup key. */
+ * the request again; a part of it may have been stored, so a job that counts declares its dedup key, or the client sends an
+ * Idempotency-Key (once.c): then what is there is not stored again, also after a restart; other content under the same key is 422. */
 #ifndef INGEST_INGEST_H
 #define INGEST_INGEST_H
 
@@ -30,6 +32,7 @@ struct ingest_options {
 	 */
 	void (*topic)(void *arg, const char *name, struct ingest_topic *ret_topic);
 	void *arg;
+	bool no_once; /* the log does not keep idempotent producers: an Idempotency-Key is refused (501) */
 };
 /* Errors: SM_NO_MEMORY, and those of sm_spawn. */
 SM_MUST_CHECK enum sm_err ingest_new(const struct ingest_options *options, struct ingest **ret_ingest);

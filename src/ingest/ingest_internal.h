@@ -1,8 +1,9 @@
-/* Within ingest: workers, open batches, requests that wait for their appends. */
+/* Within ingest: jobs, workers, open batches, requests that wait for their appends. */
 #ifndef INGEST_INTERNAL_H
 #define INGEST_INTERNAL_H
 
 #include "actor/actor.h"
+#include "base/json_walk.h"
 #include "base/map.h"
 #include "ingest/ingest.h"
 #include "log/record_batch.h"
@@ -26,6 +27,32 @@ struct topic_entry {
 	struct open_batch *open[]; /* by partition */
 };
 
+/* One event that is to be stored. */
+struct line {
+	struct bytes text, key;
+	bool has_key;
+	bool null_text;    /* the record has no value */
+	int32_t partition; /* as the client says; -1: by the key */
+	uint32_t header_count;
+	const struct record_header *headers; /* in the request's arena */
+	int64_t timestamp_ms;                /* as the client says; -1: now */
+};
+/* Where a record of a request has gone. */
+struct place {
+	struct open_batch *batch; /* until it has come back */
+	int32_t partition;
+	int32_t index; /* in the batch */
+	int64_t offset;
+	enum sm_err err;
+};
+/* A request that is stored once (Idempotency-Key). */
+struct once {
+	uint8_t key[32];          /* SHA-256 of it */
+	int32_t sequence;         /* of its content */
+	int32_t partition;        /* of records without key */
+	struct open_batch **open; /* by partition: no other request's records are among them */
+};
+
 /* A request whose events are on their way. Thread: its worker's. */
 struct pending {
 	struct pending *next;         /* spare */
@@ -33,8 +60,11 @@ struct pending {
 	struct topic_entry *entry;
 	uint32_t left; /* batches that have not come back, and 1 while events are added */
 	uint32_t accepted;
-	enum sm_err err;   /* the first that failed */
-	struct buf report; /* further members of the answer: ,"lines":{...}; empty: none */
+	enum sm_err err; /* the first that failed */
+	void (*answer)(struct pending *pending);
+	struct place *places; /* of each record, malloc'ed; NULL: nobody asks */
+	void *detail;         /* the answer's, in the request's arena */
+	struct buf report;    /* further members of the answer: ,"lines":{...}; empty: none */
 };
 
 /* A record batch that grows during a turn, then is under way to the log. */
@@ -48,7 +78,9 @@ struct open_batch {
 	struct batch_builder builder;
 	struct pending **waiting;
 	uint32_t waiting_count, waiting_cap;
+	uint32_t ordinal; /* of a request that is stored once: its batches in this partition so far */
 	enum sm_err err;
+	int64_t base_offset;
 };
 
 /* Everything of one dispatcher. */
@@ -63,10 +95,7 @@ struct worker {
 	uint32_t spare_count;
 	struct pending *spare_pending;
 	uint32_t turn;
-	struct line {
-		struct bytes text, key;
-		bool has_key;
-	} * lines; /* of the request that is being handled */
+	struct line *lines; /* of the request that is being handled */
 	uint32_t line_cap;
 };
 
@@ -81,8 +110,66 @@ struct ingest {
 	uint32_t workers_live;
 };
 
+/* ---- a request while its body is looked through ---- */
+
+enum numbering { NUMBER_NONE, NUMBER_LINES, NUMBER_EVENTS };
+struct job {
+	struct worker *worker;
+	struct topic_entry *entry;
+	struct http_request *request;
+	enum numbering numbering; /* how its bad events are called */
+	bool skip;                /* ?on_error=skip */
+	bool by_pointer;          /* ?key=/json/pointer */
+	struct json_pointer pointer;
+	uint32_t good, bad;
+	uint32_t too_large; /* number of the event that is; 0: there are too many */
+	struct buf report;  /* of the numbered: ,"lines":{... without the last brace */
+	struct event_problems problems;
+};
 /* request.c */
 void ingest__handle(struct http_request *request);
+/* Check one event and put it with the good ones or describe it. from: its headers and what else is known of it, borrowed for the call; its
+ * text is the event. number: as its problems are reported. Errors: SM_TOO_LARGE (job->too_large tells what), SM_NO_MEMORY ... */
+enum sm_err ingest__check(struct job *job, const struct line *from, uint32_t number);
+/* It is bad for a reason of its envelope: path and reason live as long as the request. */
+void ingest__wrong(struct job *job, const char *path, const char *reason, uint32_t number);
+/* Anything that is JSON in one line. */
+struct bytes ingest__one_line(struct http_request *request, struct bytes text);
+/* {"message": text}. */
+void ingest__reply_message(struct http_request *request, int status, const char *message);
+/* Begin with a request: its topic, as this turn has it. False: it is answered. */
+bool ingest__job_begin(struct job *job, struct http_request *request);
+/* The good events go to the batches. The pending's answer is the usual one unless prepared otherwise by `prepare` (may be NULL). */
+void ingest__store(struct job *job, void (*prepare)(struct pending *pending, void *arg), void *arg);
+void ingest__job_done(struct job *job);
+
+/* csv.c: RFC 4180, lines that end in LF too. */
+struct csv_cell {
+	struct bytes text; /* quotes undone; borrowed, or in the arena */
+	bool quoted;
+};
+struct csv_reader {
+	struct bytes rest;
+	uint32_t line; /* of the row that comes next, from 1 */
+};
+/* The next row; ret_line: where it begins. cells: room for `room`; more cells: SM_TOO_LARGE. Errors: SM_END, SM_SYNTAX (a quote within a
+ * cell, text behind a closing one, none that closes), the arena's. */
+enum sm_err csv_next(struct csv_reader *reader, struct arena *arena, struct csv_cell *cells, uint32_t room, uint32_t *ret_count,
+		     uint32_t *ret_line);
+/* The body's rows, named by its first, as JSON objects. */
+enum sm_err ingest__csv(struct job *job, struct bytes body);
+
+/* cloudevent.c: CloudEvents 1.0, what the Kafka binding calls binary mode is what is stored. */
+enum sm_err ingest__cloudevent(struct job *job, struct bytes text, uint32_t number);
+enum sm_err ingest__cloudevents(struct job *job, struct bytes body);
+/* The attributes are headers of the request, the body is the data. */
+enum sm_err ingest__cloudevent_binary(struct job *job, struct bytes body);
+
+/* once.c */
+/* Idempotency-Key. Returns NULL if there is none; *ret_ok is false when it is not one or memory is out (the request is answered). */
+struct once *ingest__once(struct job *job, bool *ret_ok);
+/* The producer id that stands for the request's batch with this ordinal. */
+int64_t ingest__once_producer(const struct once *once, uint32_t ordinal);
 
 /* topic.c */
 /* The topic as this turn has it. NULL: there is none (*ret_err SM_NOT_FOUND), or SM_NO_MEMORY. */
@@ -95,8 +182,8 @@ void ingest__topics_done(struct worker *worker);
 /* batch.c */
 /* Take a request in hand. NULL: out of memory. */
 struct pending *ingest__pending_new(struct worker *worker, struct http_request *request, struct topic_entry *entry);
-/* Add an event to its partition's batch. A failure is the pending's. */
-void ingest__add(struct worker *worker, struct pending *pending, const struct line *line, int64_t timestamp_ms);
+/* Add an event to its partition's batch. once: NULL unless the request is stored once. A failure is the pending's. */
+void ingest__add(struct worker *worker, struct pending *pending, const struct once *once, const struct line *line, int64_t now_ms);
 /* All its events are added: it is answered when the last batch has come back. */
 void ingest__pending_release(struct worker *worker, struct pending *pending);
 /* What has grown this turn goes to the log. */

@@ -245,7 +245,7 @@ static void a_bad_document_gets_a_flat_map_of_reasons(void **state)
 	expect("raw_events", JSON, "{", 400, "{\"obj\":[\"error.invalid.json\"]}");
 	expect("raw_events", JSON, "", 400, "{\"obj\":[\"error.invalid.json\"]}");
 	expect("raw_events", JSON, GOOD "\n" GOOD, 400, "{\"obj\":[\"error.invalid.json\"]}");
-	expect("raw_events", JSON, "[" GOOD "]", 400, "{\"obj\":[\"error.expected.jsobject\"]}");
+	expect("raw_events", JSON, "1", 400, "{\"obj\":[\"error.expected.jsobject\"]}");
 	assert_int_equal(fake.appends, 0);
 }
 

@@ -7,19 +7,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
-struct job {
-	struct worker *worker;
-	struct topic_entry *entry;
-	struct http_request *request;
-	bool lines_given; /* NDJSON */
-	bool skip;        /* ?on_error=skip */
-	uint32_t good, bad;
-	uint32_t too_large; /* number of the line that is; 0: there are too many */
-	struct buf report;  /* of NDJSON: ,"lines":{... without the last brace */
-	struct event_problems problems;
-};
-
-static void reply_message(struct http_request *request, int status, const char *message)
+void ingest__reply_message(struct http_request *request, int status, const char *message)
 {
 	struct buf text;
 	buf_init(&text);
@@ -42,7 +30,7 @@ static bool is_blank(struct bytes text)
 
 /* A document may be written over several lines; a record's value is always one. Between JSON's tokens a line break is a blank, and
  * within a string it cannot be. */
-static struct bytes one_line(struct http_request *request, struct bytes text)
+struct bytes ingest__one_line(struct http_request *request, struct bytes text)
 {
 	while (text.size && (text.data[text.size - 1] == '\n' || text.data[text.size - 1] == '\r'))
 		text.size--;
@@ -56,12 +44,12 @@ static struct bytes one_line(struct http_request *request, struct bytes text)
 }
 
 /* The text of the key field. A string's is what it says, without escapes, so that one key is one however it was written. */
-static void take_key(struct job *job, struct line *line)
+static void take_schema_key(struct job *job, struct line *line)
 {
 	struct topic_entry *entry = job->entry;
-	line->has_key = entry->key >= 0 && entry->values[entry->key].present;
-	if (!line->has_key)
+	if (entry->key < 0 || !entry->values[entry->key].present)
 		return;
+	line->has_key = true;
 	const struct event_value *value = &entry->values[entry->key];
 	enum schema_type type = entry->schema->fields[entry->key].type;
 	line->key = type == SCHEMA_STRING ? value->text : value->raw;
@@ -75,6 +63,27 @@ static void take_key(struct job *job, struct line *line)
 	}
 }
 
+/* ?key=/json/pointer goes before the schema's. *ret_reason: the value there is no key. */
+static enum sm_err take_key(struct job *job, struct line *line, const char **ret_reason)
+{
+	struct bytes value;
+	struct arena *arena = job->request->arena;
+	if (!job->by_pointer) {
+		take_schema_key(job, line);
+		return SM_OK;
+	}
+	enum sm_err err = json_pointer_find(&job->pointer, line->text, arena, &value);
+	line->has_key = !err && !bytes_equal(value, BYTES("null"));
+	if (err || !line->has_key)
+		return err == SM_NOT_FOUND ? SM_OK : err;
+	line->key = value;
+	if (*value.data == '"')
+		return json_string_text(value, arena, &line->key);
+	if (*value.data == '{' || *value.data == '[')
+		*ret_reason = "error.expected.key";
+	return SM_OK;
+}
+
 /* With a schema of any object the only thing that can be said against sound JSON is that it is none. */
 static bool is_other_json(const struct job *job)
 {
@@ -84,10 +93,18 @@ static bool is_other_json(const struct job *job)
 static void report(struct job *job, uint32_t number)
 {
 	job->bad++;
-	if (!job->lines_given || job->bad > INGEST_REPORT_LINES_MAX)
+	if (job->numbering == NUMBER_NONE || job->bad > INGEST_REPORT_LINES_MAX)
 		return;
-	buf_printf(&job->report, "%s\"%u\":", job->bad == 1 ? ",\"lines\":{" : ",", number);
+	const char *begin = job->numbering == NUMBER_LINES ? ",\"lines\":{" : ",\"events\":{";
+	buf_printf(&job->report, "%s\"%u\":", job->bad == 1 ? begin : ",", number);
 	event_problems_json(&job->problems, &job->report);
+}
+
+void ingest__wrong(struct job *job, const char *path, const char *reason, uint32_t number)
+{
+	job->problems.count = 1;
+	job->problems.items[0] = (struct event_problem){path, reason};
+	report(job, number);
 }
 
 /* Room for one more good event. */
@@ -105,35 +122,83 @@ static struct line *next_line(struct job *job)
 	return &worker->lines[job->good];
 }
 
-static enum sm_err check_event(struct job *job, struct bytes text, uint32_t number)
+static bool is_too_large(const struct line *line)
+{
+	size_t size = line->text.size + line->key.size;
+	for (uint32_t i = 0; i < line->header_count; i++)
+		size += line->headers[i].key.size + line->headers[i].value.size + 12;
+	return size + LOG_BATCH_OVERHEAD + 64 > LOG_BATCH_BYTES_MAX;
+}
+
+enum sm_err ingest__check(struct job *job, const struct line *from, uint32_t number)
 {
 	struct topic_entry *entry = job->entry;
+	const char *reason = NULL;
 	if (job->good == INGEST_LINES_MAX)
 		return SM_TOO_LARGE;
 	job->too_large = number;
-	if (text.size + LOG_BATCH_OVERHEAD + 64 > LOG_BATCH_BYTES_MAX)
+	if (is_too_large(from))
 		return SM_TOO_LARGE;
 	job->too_large = 0;
-	enum sm_err err = event_scan(entry->schema, text, entry->values, job->request->arena, &job->problems);
+	enum sm_err err = event_scan(entry->schema, from->text, entry->values, job->request->arena, &job->problems);
 	if (err == SM_INVALID && is_other_json(job))
 		err = SM_OK;
 	if (err == SM_INVALID) {
 		report(job, number);
 		return SM_OK;
 	}
-	if (err)
-		return err;
-	struct line *line = next_line(job);
+	struct line *line = err ? NULL : next_line(job);
 	if (!line)
-		return SM_NO_MEMORY;
-	*line = (struct line){.text = text};
-	take_key(job, line);
-	if (line->text.size + line->key.size + LOG_BATCH_OVERHEAD + 64 > LOG_BATCH_BYTES_MAX) {
+		return err ? err : SM_NO_MEMORY;
+	*line = *from;
+	if ((err = take_key(job, line, &reason)))
+		return err;
+	if (reason) {
+		ingest__wrong(job, "obj", reason, number);
+		return SM_OK;
+	}
+	if (is_too_large(line)) {
 		job->too_large = number;
 		return SM_TOO_LARGE;
 	}
 	job->good++;
 	return SM_OK;
+}
+
+static enum sm_err check_text(struct job *job, struct bytes text, uint32_t number)
+{
+	return ingest__check(job, &(struct line){.text = text, .partition = -1, .timestamp_ms = -1}, number);
+}
+
+/* The elements of an array are the events. */
+static enum sm_err check_array(struct job *job, struct bytes body)
+{
+	struct json_walk walk;
+	struct bytes name, value;
+	uint32_t number = 0;
+	job->numbering = NUMBER_EVENTS;
+	enum sm_err err = json_walk_begin(&walk, body, job->request->arena);
+	while (!err && !(err = json_walk_next(&walk, &name, &value)))
+		err = check_text(job, ingest__one_line(job->request, value), number++);
+	if (err == SM_END)
+		return SM_OK;
+	if (err == SM_SYNTAX) {
+		/* Where an element ends is not known any more: none is taken. */
+		ingest__wrong(job, "obj", "error.invalid.json", number);
+		job->skip = false;
+		err = SM_OK;
+	}
+	return err;
+}
+
+static enum sm_err check_document(struct job *job, struct bytes body)
+{
+	size_t blank = 0;
+	while (blank < body.size && (body.data[blank] == ' ' || (body.data[blank] >= '\t' && body.data[blank] <= '\r')))
+		blank++;
+	if (blank < body.size && body.data[blank] == '[')
+		return check_array(job, body);
+	return check_text(job, ingest__one_line(job->request, body), 1);
 }
 
 static enum sm_err check_lines(struct job *job, struct bytes body)
@@ -148,7 +213,7 @@ static enum sm_err check_lines(struct job *job, struct bytes body)
 			text.size--;
 		number++;
 		if (!is_blank(text))
-			err = check_event(job, text, number);
+			err = check_text(job, text, number);
 		body.data += size + (lf != NULL);
 		body.size -= size + (lf != NULL);
 	}
@@ -170,7 +235,7 @@ static void refuse_bad(struct job *job)
 {
 	struct buf text;
 	buf_init(&text);
-	if (job->lines_given) {
+	if (job->numbering != NUMBER_NONE) {
 		buf_append_str(&text, "{");
 		buf_append(&text, job->report.data + job->report.start + 1, buf_size(&job->report) - 1); /* without its comma */
 		buf_append_str(&text, "}");
@@ -185,15 +250,19 @@ static void refuse_large(struct job *job)
 {
 	char why[160];
 	if (job->too_large)
-		snprintf(why, sizeof why, "the event in line %u is larger than a record batch may be (%u bytes)", job->too_large,
+		snprintf(why, sizeof why, "event or line %u is larger than a record batch may be (%u bytes)", job->too_large,
 			 LOG_BATCH_BYTES_MAX);
 	else
 		snprintf(why, sizeof why, "a request may have %u events and what their checking needs: send it in parts", INGEST_LINES_MAX);
-	reply_message(job->request, 413, why);
+	ingest__reply_message(job->request, 413, why);
 }
 
-static void store(struct job *job)
+void ingest__store(struct job *job, void (*prepare)(struct pending *pending, void *arg), void *arg)
 {
+	bool ok;
+	const struct once *once = ingest__once(job, &ok);
+	if (!ok)
+		return;
 	struct pending *p = ingest__pending_new(job->worker, job->request, job->entry);
 	if (!p) {
 		ingest__refuse(job->request, SM_NO_MEMORY, job->entry->name);
@@ -203,48 +272,97 @@ static void store(struct job *job)
 		p->err = SM_NO_MEMORY;
 	p->report = job->report;
 	buf_init(&job->report);
+	if (prepare)
+		prepare(p, arg);
 	int64_t now_ms = clock_wall_ms(&clock_system);
 	for (uint32_t i = 0; i < job->good && !p->err; i++)
-		ingest__add(job->worker, p, &job->worker->lines[i], now_ms);
+		ingest__add(job->worker, p, once, &job->worker->lines[i], now_ms);
 	ingest__pending_release(job->worker, p);
 }
 
-static bool read_options(struct job *job)
+static bool is_type(struct bytes type, const char *want)
 {
-	struct bytes type = http_header(job->request, "content-type");
-	static const char ndjson[] = "application/x-ndjson";
-	job->lines_given = type.size >= sizeof ndjson - 1 && strncasecmp((const char *)type.data, ndjson, sizeof ndjson - 1) == 0;
-	if (!job->request->query.size)
-		return true;
-	struct bytes on_error = http_query(job->request, "on_error");
+	size_t size = strlen(want);
+	return type.size >= size && strncasecmp((const char *)type.data, want, size) == 0 &&
+	       (type.size == size || type.data[size] == ';' || type.data[size] == ' ' || type.data[size] == '\t');
+}
+
+/* What the query says. NULL, or what is wrong. */
+static const char *read_options(struct job *job)
+{
+	struct http_request *request = job->request;
+	if (!request->query.size)
+		return NULL;
+	struct bytes on_error = http_query(request, "on_error"), key = http_query(request, "key");
 	job->skip = bytes_equal(on_error, BYTES("skip"));
-	return job->skip || !on_error.data || bytes_equal(on_error, BYTES("refuse"));
+	if (!job->skip && on_error.data && !bytes_equal(on_error, BYTES("refuse")))
+		return "on_error is \"skip\" or \"refuse\"";
+	job->by_pointer = key.data != NULL;
+	if (key.data && json_pointer_parse(key, request->arena, &job->pointer))
+		return "key is a JSON pointer of at most 16 parts, as /user/id";
+	return NULL;
+}
+
+static enum sm_err check_body(struct job *job)
+{
+	struct http_request *request = job->request;
+	struct bytes type = http_header(request, "content-type");
+	job->numbering = NUMBER_LINES;
+	if (is_type(type, "application/x-ndjson"))
+		return check_lines(job, request->body);
+	if (is_type(type, "text/csv"))
+		return ingest__csv(job, request->body);
+	job->numbering = NUMBER_EVENTS;
+	if (is_type(type, "application/cloudevents-batch+json"))
+		return ingest__cloudevents(job, request->body);
+	job->numbering = NUMBER_NONE;
+	if (is_type(type, "application/cloudevents+json"))
+		return ingest__cloudevent(job, request->body, 1);
+	if (http_header(request, "ce-specversion").data)
+		return ingest__cloudevent_binary(job, request->body);
+	return check_document(job, request->body);
+}
+
+bool ingest__job_begin(struct job *job, struct http_request *request)
+{
+	struct ingest *ingest = request->arg;
+	enum sm_err err;
+	*job = (struct job){.worker = &ingest->workers[actor_current_dispatcher()], .request = request};
+	buf_init(&job->report);
+	actor_at_turn_end(net_conn_actor(request->conn), &job->worker->hook);
+	job->entry = ingest__topic(job->worker, request->params[0], &err);
+	if (job->entry)
+		return true;
+	char name[64];
+	snprintf(name, sizeof name, "%.*s", (int)(request->params[0].size < 60 ? request->params[0].size : 60),
+		 (const char *)request->params[0].data);
+	ingest__refuse(request, err, name);
+	return false;
+}
+
+void ingest__job_done(struct job *job)
+{
+	struct worker *worker = job->worker;
+	buf_done(&job->report);
+	/* A request of many lines is an exception for most; its list is not kept. */
+	if (worker->line_cap > 4096) {
+		free(worker->lines);
+		worker->lines = NULL;
+		worker->line_cap = 0;
+	}
 }
 
 void ingest__handle(struct http_request *request)
 {
-	struct ingest *ingest = request->arg;
-	struct worker *worker = &ingest->workers[actor_current_dispatcher()];
-	enum sm_err err;
-	struct job job = {.worker = worker, .request = request};
-	actor_at_turn_end(net_conn_actor(request->conn), &worker->hook);
-	job.entry = ingest__topic(worker, request->params[0], &err);
-	if (!job.entry) {
-		char name[64];
-		snprintf(name, sizeof name, "%.*s", (int)(request->params[0].size < 60 ? request->params[0].size : 60),
-			 (const char *)request->params[0].data);
-		ingest__refuse(request, err, name);
+	struct job job;
+	if (!ingest__job_begin(&job, request))
+		return;
+	const char *wrong = read_options(&job);
+	if (wrong) {
+		ingest__reply_message(request, 400, wrong);
 		return;
 	}
-	if (!read_options(&job)) {
-		reply_message(request, 400, "on_error is \"skip\" or \"refuse\"");
-		return;
-	}
-	buf_init(&job.report);
-	if (job.lines_given)
-		err = check_lines(&job, request->body);
-	else
-		err = check_event(&job, one_line(request, request->body), 1);
+	enum sm_err err = check_body(&job);
 	if (job.bad)
 		metric_add(METRIC_INGEST_INVALID, job.bad);
 	end_report(&job);
@@ -252,15 +370,9 @@ void ingest__handle(struct http_request *request)
 		refuse_large(&job);
 	else if (err)
 		ingest__refuse(request, err, job.entry->name);
-	else if (job.bad && !(job.skip && job.lines_given))
+	else if (job.bad && !(job.skip && job.numbering != NUMBER_NONE))
 		refuse_bad(&job);
 	else
-		store(&job);
-	buf_done(&job.report);
-	/* A request of many lines is an exception for most; its list is not kept. */
-	if (worker->line_cap > 4096) {
-		free(worker->lines);
-		worker->lines = NULL;
-		worker->line_cap = 0;
-	}
+		ingest__store(&job, NULL, NULL);
+	ingest__job_done(&job);
 }

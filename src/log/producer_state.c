@@ -90,20 +90,37 @@ enum sm_err log__producers_check(const struct producers *p, const struct batch_i
 	return info->base_sequence == (before == INT32_MAX ? 0 : before + 1) ? SM_OK : SM_SEQUENCE_GAP;
 }
 
+static int compare_times(const void *a, const void *b)
+{
+	const int64_t *x = a, *y = b;
+	return (*x > *y) - (*x < *y);
+}
+
+/* Some of those that were silent longest go at once: producers that write a single batch (as requests that are stored once do) would
+ * have all of them looked through for each batch else. */
 static void forget_oldest(struct producers *p)
 {
-	size_t pos = 0;
+	size_t pos = 0, count = 0, some = p->by_id.count / 16 + 1;
 	struct bytes key;
 	void *value;
-	struct producer *oldest = NULL;
-	while (map_next(&p->by_id, &pos, &key, &value)) {
+	int64_t *times = malloc(p->by_id.count * sizeof *times);
+	if (!times)
+		return;
+	while (map_next(&p->by_id, &pos, &key, &value))
+		if (((struct producer *)value)->txn_first_offset < 0)
+			times[count++] = ((struct producer *)value)->seen_ms;
+	qsort(times, count, sizeof *times, compare_times);
+	int64_t last = count ? times[count < some ? count - 1 : some - 1] : 0;
+	free(times);
+	pos = 0;
+	while (some && map_next(&p->by_id, &pos, &key, &value)) {
 		struct producer *producer = value;
-		if (producer->txn_first_offset < 0 && (!oldest || producer->seen_ms < oldest->seen_ms))
-			oldest = producer;
-	}
-	if (oldest) {
-		map_remove(&p->by_id, bytes_of(&oldest->id, sizeof oldest->id));
-		free(oldest);
+		if (producer->txn_first_offset >= 0 || producer->seen_ms > last)
+			continue;
+		int64_t id = producer->id;
+		map_remove(&p->by_id, bytes_of(&id, sizeof id));
+		free(producer);
+		some--;
 	}
 }
 

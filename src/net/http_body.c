@@ -1,4 +1,4 @@
-/* Bodies: by length or in chunks, gzip undone on the way, bounded as sent and as undone. A bomb stops at HTTP_BODY_MAX bytes of
+/* Bodies: by length or in chunks, gzip or zstd undone on the way, bounded as sent and as undone. A bomb stops at HTTP_BODY_MAX bytes of
  * output, whatever it promises. */
 #include "net/http_internal.h"
 
@@ -17,24 +17,41 @@ int http__body_begin(struct http__body *body, const struct http__head *head)
 		return 413;
 	if (body->kind != BODY_NONE && (head->flags & HEAD_GZIP) && gunzip_new(&body->gunzip))
 		return 500;
+	if (body->kind != BODY_NONE && (head->flags & HEAD_ZSTD) && unzstd_new(&body->unzstd))
+		return 500;
 	return 0;
+}
+
+void http__body_discard(struct http__body *body)
+{
+	gunzip_free(body->gunzip);
+	unzstd_free(body->unzstd);
+	body->gunzip = NULL;
+	body->unzstd = NULL;
+	body->discard = true;
 }
 
 void http__body_done(struct http__body *body)
 {
-	gunzip_free(body->gunzip);
-	body->gunzip = NULL;
+	http__body_discard(body);
 	body->kind = BODY_NONE;
 }
 
-static int undo_gzip(struct http__body *body, struct bytes piece, struct buf *out)
+bool http__body_is_coded(const struct http__body *body)
+{
+	return body->gunzip || body->unzstd;
+}
+
+static int undo_coding(struct http__body *body, struct bytes piece, struct buf *out)
 {
 	while (piece.size) {
 		size_t used = 0, before = buf_size(out);
 		size_t room = HTTP_BODY_MAX - before;
 		/* One byte more than is allowed tells a body that is just as large as it may be from one that is larger. */
-		if (gunzip_feed(body->gunzip, piece, room + 1, out, &used) != SM_OK)
-			return 400;
+		enum sm_err err = body->gunzip ? gunzip_feed(body->gunzip, piece, room + 1, out, &used)
+					       : unzstd_feed(body->unzstd, piece, room + 1, out, &used);
+		if (err)
+			return err == SM_NO_MEMORY ? 500 : 400;
 		if (buf_size(out) > HTTP_BODY_MAX)
 			return 413;
 		if (used == 0 && buf_size(out) == before)
@@ -52,8 +69,8 @@ static int take(struct http__body *body, struct bytes piece, struct buf *out)
 		return 413;
 	if (body->discard)
 		return 0;
-	if (body->gunzip) {
-		int status = undo_gzip(body, piece, out);
+	if (http__body_is_coded(body)) {
+		int status = undo_coding(body, piece, out);
 		if (status)
 			return status;
 	} else {
@@ -65,7 +82,8 @@ static int take(struct http__body *body, struct bytes piece, struct buf *out)
 static int whole(struct http__body *body, bool *ret_whole)
 {
 	*ret_whole = true;
-	return body->gunzip && !body->discard && !gunzip_at_end(body->gunzip) ? 400 : 0;
+	bool open = (body->gunzip && !gunzip_at_end(body->gunzip)) || (body->unzstd && !unzstd_at_end(body->unzstd));
+	return open ? 400 : 0;
 }
 
 int http__body_feed(struct http__body *body, struct bytes in, struct buf *out, size_t *ret_used, bool *ret_whole)

@@ -18,8 +18,13 @@ static uint64_t deadline(struct http__conn *c)
 	const struct http_server_options *o = &c->server->options;
 	if (c->stream || c->paused)
 		return 0;
-	if (c->reading_body)
-		return c->since_ms + o->body_timeout_ms;
+	if (c->reading_body) {
+		/* A piece at a time is not enough: all of it comes at some speed. */
+		uint64_t slowest = c->body_ms + (uint64_t)o->body_timeout_ms * HTTP_BODY_SLOW_TIMES +
+				   c->body.size / HTTP_BODY_BYTES_PER_MS_MIN;
+		uint64_t silent = c->since_ms + o->body_timeout_ms;
+		return silent < slowest ? silent : slowest;
+	}
 	if (c->stopped)
 		return 0;
 	if (c->partial)
@@ -197,11 +202,9 @@ static void refuse_before_body(struct http__conn *c, struct http__request *r, co
 	bool skip = c->body.kind == BODY_LENGTH && c->body.left <= HTTP_DISCARD_MAX && !(head->flags & HEAD_CONTINUE) && !r->close;
 	bool close = c->body.kind != BODY_NONE && !skip;
 	if (skip) {
-		gunzip_free(c->body.gunzip);
-		c->body.gunzip = NULL;
-		c->body.discard = true;
+		http__body_discard(&c->body);
 		c->reading_body = true;
-		c->since_ms = now_ms(c);
+		c->since_ms = c->body_ms = now_ms(c);
 	} else {
 		http__body_done(&c->body);
 	}
@@ -213,7 +216,7 @@ static void refuse_before_body(struct http__conn *c, struct http__request *r, co
 static void begin_body(struct http__conn *c, struct http__request *r, const struct http__head *head, struct bytes rest, size_t *used)
 {
 	size_t here = rest.size - *used;
-	if (c->body.kind == BODY_LENGTH && !c->body.gunzip && here >= c->body.left) {
+	if (c->body.kind == BODY_LENGTH && !http__body_is_coded(&c->body) && here >= c->body.left) {
 		r->public.body = bytes_of(arena_copy(&r->arena, rest.data + *used, (size_t)c->body.left), (size_t)c->body.left);
 		*used += (size_t)c->body.left;
 		http__body_done(&c->body);
@@ -225,7 +228,7 @@ static void begin_body(struct http__conn *c, struct http__request *r, const stru
 	}
 	c->reading = r;
 	c->reading_body = true;
-	c->since_ms = now_ms(c);
+	c->since_ms = c->body_ms = now_ms(c);
 	if ((head->flags & HEAD_CONTINUE) && head->minor > 0 && here == 0) {
 		r->wants_continue = true;
 		http__advance(c);
@@ -243,8 +246,8 @@ static void begin_request(struct http__conn *c, struct http__request *r, const s
 	int body_status = http__body_begin(&c->body, head);
 	int status = guard(c, r, head, &why);
 	if (!status && body_status == 415) {
-		http_reply_header(&r->public, "Accept-Encoding", "gzip, identity");
-		why = "the only Content-Encoding is gzip";
+		http_reply_header(&r->public, "Accept-Encoding", "gzip, zstd, identity");
+		why = "Content-Encoding is gzip or zstd, once";
 	}
 	status = status ? status : body_status;
 	if (status)

@@ -54,6 +54,7 @@ void http__request_free(struct http__request *request);
 /* ---- a body ---- */
 
 enum http__body_kind { BODY_NONE, BODY_LENGTH, BODY_CHUNKED };
+/* Zeroed: none. */
 struct http__body {
 	enum http__body_kind kind;
 	bool discard; /* the answer is out already: the rest is read and thrown away */
@@ -61,10 +62,15 @@ struct http__body {
 	uint64_t size; /* as sent, so far */
 	struct http__chunks chunks;
 	struct gunzip *gunzip;
+	struct unzstd *unzstd;
 };
 /* Prepare for what the head announces. Returns 0 or a status (413, 415, 500). */
 int http__body_begin(struct http__body *body, const struct http__head *head);
 void http__body_done(struct http__body *body);
+/* What is to come of it is read over. */
+void http__body_discard(struct http__body *body);
+/* A Content-Encoding is to be undone. */
+bool http__body_is_coded(const struct http__body *body);
 /* Take what in has of the body: appended to out (whose own limit is HTTP_BODY_MAX). Returns 0 or a status (400, 413, 500);
  * *ret_whole tells whether it has ended. */
 int http__body_feed(struct http__body *body, struct bytes in, struct buf *out, size_t *ret_used, bool *ret_whole);
@@ -128,6 +134,7 @@ struct http__conn {
 	uint64_t armed_ms; /* what the timer is set for; 0: not */
 	bool partial;      /* a head has begun to come: */
 	uint64_t since_ms; /* when; or when the last piece of a body came */
+	uint64_t body_ms;  /* when the body began */
 };
 enum { HTTP_TIMER = 1 };
 

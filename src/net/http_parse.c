@@ -290,9 +290,11 @@ static void set_content_encoding(struct http__head *head, struct bytes value)
 	while (http__list_next(&value, &coding)) {
 		if (http__same(coding, "identity"))
 			continue;
-		if (head->flags & HEAD_GZIP || !(http__same(coding, "gzip") || http__same(coding, "x-gzip")))
-			head->flags |= HEAD_CODING_UNKNOWN;
-		head->flags |= HEAD_GZIP;
+		unsigned which = http__same(coding, "gzip") || http__same(coding, "x-gzip") ? HEAD_GZIP
+				 : http__same(coding, "zstd")                               ? HEAD_ZSTD
+											    : HEAD_CODING_UNKNOWN;
+		/* One coding is undone, not one in another. */
+		head->flags |= head->flags & (HEAD_GZIP | HEAD_ZSTD) ? HEAD_CODING_UNKNOWN : which;
 	}
 }
 
@@ -395,7 +397,21 @@ int http__parse_head(uint8_t *data, size_t size, struct http_header *headers, st
 
 /* ---- chunked bodies ---- */
 
-enum { AT_SIZE, AT_EXTENSION, AT_SIZE_LF, AT_DATA, AT_DATA_CR, AT_DATA_LF, AT_LINE, AT_TRAILER, AT_TRAILER_LF, AT_LAST_LF, AT_END };
+enum {
+	AT_SIZE,
+	AT_BLANK,
+	AT_EXTENSION,
+	AT_SIZE_LF,
+	AT_DATA,
+	AT_DATA_CR,
+	AT_DATA_LF,
+	AT_LINE,
+	AT_TRAILER_NAME,
+	AT_TRAILER,
+	AT_TRAILER_LF,
+	AT_LAST_LF,
+	AT_END
+};
 #define SIZE_DIGITS_MAX 8 /* 4 GiB: far above any body's bound */
 #define CHUNK_EXTENSION_MAX 256
 #define TRAILER_BYTES_MAX 8192
@@ -410,8 +426,12 @@ static bool step(struct http__chunks *c, uint8_t byte)
 			return ++c->digits <= SIZE_DIGITS_MAX;
 		}
 		c->line = 0;
-		c->at = byte == '\r' ? AT_SIZE_LF : AT_EXTENSION;
+		c->at = byte == '\r' ? AT_SIZE_LF : byte == ';' ? AT_EXTENSION : AT_BLANK;
 		return c->digits && (byte == '\r' || byte == ';' || byte == ' ' || byte == '\t');
+	case AT_BLANK: /* before an extension only */
+		if (byte == ';')
+			c->at = AT_EXTENSION;
+		return (byte == ';' || byte == ' ' || byte == '\t') && ++c->line <= CHUNK_EXTENSION_MAX;
 	case AT_EXTENSION:
 		if (byte == '\r')
 			c->at = AT_SIZE_LF;
@@ -423,8 +443,12 @@ static bool step(struct http__chunks *c, uint8_t byte)
 		c->digits = 0;
 		return byte == '\n';
 	case AT_LINE: /* the begin of a trailer line or of the last, empty one */
-		c->at = byte == '\r' ? AT_LAST_LF : AT_TRAILER;
+		c->at = byte == '\r' ? AT_LAST_LF : AT_TRAILER_NAME;
 		return byte == '\r' || ((kinds[byte] & TOKEN) && ++c->trailer <= TRAILER_BYTES_MAX);
+	case AT_TRAILER_NAME:
+		if (byte == ':')
+			c->at = AT_TRAILER;
+		return (byte == ':' || (kinds[byte] & TOKEN)) && ++c->trailer <= TRAILER_BYTES_MAX;
 	case AT_TRAILER:
 		if (byte == '\r')
 			c->at = AT_TRAILER_LF;

@@ -27,7 +27,8 @@ enum http__head_flag {
 	HEAD_KEEP_ALIVE = 8,
 	HEAD_CONTINUE = 16, /* Expect: 100-continue */
 	HEAD_GZIP = 32,
-	HEAD_CODING_UNKNOWN = 64, /* a Content-Encoding that is not known: 415 */
+	HEAD_CODING_UNKNOWN = 64, /* a Content-Encoding that is not known, or two: 415 */
+	HEAD_ZSTD = 128,
 };
 struct http__head {
 	enum http_method method;

@@ -212,6 +212,7 @@ static const struct {
 	{"5\r\nhello\r\n006\r\n world\r\n0\r\n\r\n", "hello world", CHUNK_END},
 	{"A;name=value\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\n", "0123456789", CHUNK_END},
 	{"a ;q=\"x\"\r\n0123456789\r\n0\r\n\r\n", "0123456789", CHUNK_END},
+	{"a \t; q\r\n0123456789\r\n0\r\n\r\n", "0123456789", CHUNK_END},
 	{"0\r\n\r\n", "", CHUNK_END},
 	{"5\r\nhel", "hel", CHUNK_MORE},
 	{"5\r\nhello\r\n0\r\n", "hello", CHUNK_MORE},
@@ -228,6 +229,13 @@ static const struct {
 	{"0\r\n folded\r\n\r\n", "", CHUNK_BAD},
 	{"0\r\nA: b\n\r\n", "", CHUNK_BAD},
 	{"0\r\n\rX", "", CHUNK_BAD},
+	{"5 \r\nhello", "", CHUNK_BAD},
+	{"5 x\r\nhello", "", CHUNK_BAD},
+	{"5 5\r\nhello", "", CHUNK_BAD},
+	{"5;a\n\r\nhello", "", CHUNK_BAD},
+	{"0\r\nno colon\r\n\r\n", "", CHUNK_BAD},
+	{"0\r\nblank : x\r\n\r\n", "", CHUNK_BAD},
+	{"0\r\nGET / HTTP/1.1\r\n\r\n", "", CHUNK_BAD},
 };
 
 static void chunks_are_taken_or_refused_however_cut(void **state)

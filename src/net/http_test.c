@@ -579,6 +579,22 @@ static void slow_peers_are_told_and_closed(void **state)
 	close(drip);
 }
 
+/* A byte now and then, each in time, keeps no connection for ever. */
+static void a_body_that_drips_ends_some_time(void **state)
+{
+	int fd = client_connect(port);
+	uint64_t until = test_now_ms() + DEADLINE_MS;
+	char byte;
+	say(fd, "POST /echo HTTP/1.1\r\n%HContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n");
+	while (recv(fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) < 0 && test_now_ms() < until) {
+		(void)!send(fd, "d", 1, MSG_NOSIGNAL);
+		nanosleep(&(struct timespec){0, 20000000}, NULL);
+	}
+	expect(fd, 408, NULL);
+	client_expect_end(fd);
+	close(fd);
+}
+
 static void *free_server(void *arg)
 {
 	http_server_free(server, 5000);
@@ -702,6 +718,7 @@ int main(void)
 		TEST(gzip_bodies_are_undone_and_bombs_refused),
 		TEST(a_chunked_body_above_the_bound_is_refused),
 		cmocka_unit_test_setup_teardown(slow_peers_are_told_and_closed, set_up_short, tear_down),
+		cmocka_unit_test_setup_teardown(a_body_that_drips_ends_some_time, set_up_short, tear_down),
 		TEST(stopping_finishes_what_has_begun),
 		TEST(events_reach_every_subscriber),
 		TEST(a_subscriber_that_is_behind_loses_events_not_the_server),
