@@ -26,6 +26,8 @@ struct restore {
 static enum column_type column_of(enum schema_type type)
 {
 	switch (type) {
+	case SCHEMA_OBJECT:
+	case SCHEMA_ARRAY: /* as JSON */
 	case SCHEMA_STRING: return COLUMN_TEXT;
 	case SCHEMA_UUID: return COLUMN_UUID;
 	case SCHEMA_DATE_TIME: return COLUMN_TIMESTAMP;

@@ -16,7 +16,7 @@ struct field_index {
 	const struct bytes *choices; /* as many as the field's choice_count */
 };
 struct schema_index {
-	struct arena arena; /* holds the schema, this and all names */
+	struct arena arena; /* of the outermost: holds the schema, this and all names */
 	uint64_t required[SCHEMA_FIELDS_MAX / 64];
 	uint32_t slot_mask;
 	uint16_t *slots; /* by hash of the name: field + 1, linear probing; at most half full */

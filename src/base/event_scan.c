@@ -15,19 +15,30 @@
  *   error.expected.long           a number, but no integer of 64 bits
  *   error.expected.double         a number beyond the range of doubles
  *   error.expected.validenumvalue a string that is none of the enum
- *   error.min, error.max          an integer below minimum, above maximum
+ *   error.expected.jsarray        no array
+ *   error.min, error.max          a number below minimum, above maximum
+ *   error.minLength, maxLength    a string of too few or too many characters, an array of too few or too many items
  *   error.more                    there are more problems than EVENT_PROBLEMS_MAX (path "obj") */
 #include "base/event_internal.h"
+#include <stdio.h>
 
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
+/* Where a value lies that is not a member of the event itself: the containers around it, the innermost first. */
+struct frame {
+	const struct frame *outer; /* NULL: the event */
+	const char *name;          /* the container's; NULL: it is an item of an array */
+	uint32_t item;             /* which is at hand, in an array */
+	bool array;
+};
 struct scan {
 	struct json_lex lex;
 	const struct schema *schema;
 	const struct schema_index *index;
 	struct event_value *values;
 	struct event_problems *problems;
+	const struct frame *frame; /* NULL: in the event itself */
 	uint64_t seen[SCHEMA_FIELDS_MAX / 64];
 };
 
@@ -43,23 +54,72 @@ static void problem(struct event_problems *problems, const char *path, const cha
 		problems->items[problems->count++] = (struct event_problem){path, reason};
 }
 
-static void problem_unknown(struct scan *s, struct bytes name)
+/* "obj.a.b[2]" of the innermost container. Returns its size; out NULL: only that. */
+static size_t frame_path(const struct frame *frame, char *out)
 {
-	if (s->problems->count >= EVENT_PROBLEMS_MAX - 1) {
-		problem(s->problems, "obj", "error.more");
-		return;
+	char item[16];
+	if (!frame) {
+		if (out)
+			memcpy(out, "obj", 3);
+		return 3;
 	}
-	char *path = arena_alloc_raw(s->lex.arena, name.size + 5, 1);
+	size_t at = frame_path(frame->outer, out);
+	if (frame->name) {
+		size_t size = strlen(frame->name);
+		if (out) {
+			out[at] = '.';
+			memcpy(out + at + 1, frame->name, size);
+		}
+		at += size + 1;
+	}
+	if (frame->array) {
+		size_t size = (size_t)snprintf(item, sizeof item, "[%u]", frame->item);
+		if (out)
+			memcpy(out + at, item, size);
+		at += size;
+	}
+	return at;
+}
+
+/* name: of a member of the innermost container; data NULL: its item. */
+static const char *path_within(struct scan *s, struct bytes name)
+{
+	size_t size = frame_path(s->frame, NULL);
+	char *path = arena_alloc_raw(s->lex.arena, size + name.size + 2, 1);
 	if (!path) {
 		s->lex.err = arena_error(s->lex.arena);
-		return;
+		return NULL;
 	}
+	frame_path(s->frame, path);
+	if (name.data)
+		path[size++] = '.';
 	/* A path is text with an end: a zero byte in a name shows as a blank. */
-	memcpy(path, "obj.", 4);
 	for (size_t i = 0; i < name.size; i++)
-		path[4 + i] = name.data[i] ? (char)name.data[i] : ' ';
-	path[4 + name.size] = 0;
-	problem(s->problems, path, "error.path.unknown");
+		path[size + i] = name.data[i] ? (char)name.data[i] : ' ';
+	path[size + name.size] = 0;
+	return path;
+}
+
+static void problem_within(struct scan *s, struct bytes name, const char *reason)
+{
+	bool full = s->problems->count >= EVENT_PROBLEMS_MAX - 1;
+	const char *path = full ? "obj" : path_within(s, name);
+	if (path)
+		problem(s->problems, path, reason);
+}
+
+static void problem_unknown(struct scan *s, struct bytes name)
+{
+	problem_within(s, name.data ? name : bytes_of("", 0), "error.path.unknown");
+}
+
+static void problem_of(struct scan *s, uint32_t field, const char *reason)
+{
+	const struct field_index *f = &s->index->fields[field];
+	if (s->frame)
+		problem_within(s, f->name ? bytes_of(f->name, f->name_size) : (struct bytes){0}, reason);
+	else
+		problem(s->problems, f->path, reason);
 }
 
 /* ---- values; each returns NULL or the reason why the value does not fit; with a reason (and without lex.err) at is anywhere ---- */
@@ -95,12 +155,29 @@ static const char *scan_date_time(struct scan *s, struct event_value *value)
 	return base__date_time_scan(text, &value->integer) ? NULL : "error.expected.date.isoformat";
 }
 
+/* Of UTF-8 that is sound. */
+static size_t characters(struct bytes text)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < text.size; i++)
+		n += (text.data[i] & 0xc0) != 0x80;
+	return n;
+}
+
 static const char *scan_string(struct scan *s, uint32_t field, struct event_value *value)
 {
 	const char *reason = scan_text(s, &value->text, "error.expected.jsstring");
-	uint32_t count = s->schema->fields[field].choice_count;
-	if (reason || count == 0)
+	const struct schema_field *f = &s->schema->fields[field];
+	uint32_t count = f->choice_count;
+	if (reason)
 		return reason;
+	if (UNLIKELY(f->length_minimum || f->length_maximum != UINT32_MAX)) {
+		size_t length = characters(value->text);
+		if (length < f->length_minimum || length > f->length_maximum)
+			return length < f->length_minimum ? "error.minLength" : "error.maxLength";
+	}
+	if (count == 0)
+		return NULL;
 	const struct bytes *choices = s->index->fields[field].choices;
 	for (uint32_t i = 0; i < count; i++) {
 		if (bytes_equal(choices[i], value->text))
@@ -156,7 +233,7 @@ static const char *scan_integer(struct scan *s, uint32_t field, struct event_val
 	return value->integer < f->minimum ? "error.min" : value->integer > f->maximum ? "error.max" : NULL;
 }
 
-static const char *scan_number(struct scan *s, struct event_value *value)
+static const char *scan_number(struct scan *s, uint32_t field, struct event_value *value)
 {
 	struct bytes digits;
 	bool plain;
@@ -164,7 +241,10 @@ static const char *scan_number(struct scan *s, struct event_value *value)
 		return "error.expected.jsnumber";
 	if (!base__lex_number(&s->lex, &digits, &plain))
 		return "";
-	return base__double_scan(digits, &value->number) ? NULL : "error.expected.double";
+	if (!base__double_scan(digits, &value->number))
+		return "error.expected.double";
+	const struct schema_field *f = &s->schema->fields[field];
+	return value->number < f->number_minimum ? "error.min" : value->number > f->number_maximum ? "error.max" : NULL;
 }
 
 static const char *scan_boolean(struct scan *s, struct event_value *value)
@@ -173,6 +253,58 @@ static const char *scan_boolean(struct scan *s, struct event_value *value)
 		return "error.expected.jsboolean";
 	value->boolean = *s->lex.at == 't';
 	return (value->boolean ? base__lex_word(&s->lex, "true", 4) : base__lex_word(&s->lex, "false", 5)) ? NULL : "";
+}
+
+static bool scan_object(struct scan *s);
+static void report_missing(struct scan *s);
+static bool scan_value(struct scan *s, uint32_t field);
+
+/* Each item against the one field of `inner`. */
+static bool scan_items(struct scan *s, const struct schema *inner, struct frame *frame, uint32_t *ret_count)
+{
+	s->lex.at++;
+	*ret_count = 0;
+	if (lex_take(&s->lex, ']'))
+		return true;
+	do {
+		lex_spaces(&s->lex);
+		if (s->lex.at == s->lex.end)
+			return base__lex_fail(&s->lex);
+		frame->item = (*ret_count)++;
+		if (!(inner ? scan_value(s, 0) : base__lex_skip(&s->lex)))
+			return false;
+	} while (lex_take(&s->lex, ','));
+	return lex_take(&s->lex, ']') || base__lex_fail(&s->lex);
+}
+
+/* An object or an array, whose own problems are reported from within. */
+static const char *scan_container(struct scan *s, uint32_t field)
+{
+	const struct schema_field *f = &s->schema->fields[field];
+	bool array = f->type == SCHEMA_ARRAY;
+	if (*s->lex.at != (array ? '[' : '{'))
+		return array ? "error.expected.jsarray" : "error.expected.jsobject";
+	if (!f->inner && !array)
+		return base__lex_skip(&s->lex) ? NULL : "";
+	struct frame frame = {.outer = s->frame, .name = s->index->fields[field].name, .array = array};
+	struct scan outer = *s;
+	uint32_t count = 0;
+	s->frame = &frame;
+	s->values = NULL;
+	if (f->inner) {
+		s->schema = f->inner;
+		s->index = f->inner->index;
+	}
+	memset(s->seen, 0, sizeof s->seen);
+	bool ok = array ? scan_items(s, f->inner, &frame, &count) : scan_object(s);
+	if (ok && !array)
+		report_missing(s);
+	struct json_lex lex = s->lex;
+	*s = outer;
+	s->lex = lex;
+	if (!ok || s->lex.err)
+		return "";
+	return !array ? NULL : count < f->length_minimum ? "error.minLength" : count > f->length_maximum ? "error.maxLength" : NULL;
 }
 
 static bool scan_value(struct scan *s, uint32_t field)
@@ -185,8 +317,13 @@ static bool scan_value(struct scan *s, uint32_t field)
 	case SCHEMA_UUID: reason = scan_uuid(s, value); break;
 	case SCHEMA_DATE_TIME: reason = scan_date_time(s, value); break;
 	case SCHEMA_INTEGER: reason = scan_integer(s, field, value); break;
-	case SCHEMA_NUMBER: reason = scan_number(s, value); break;
+	case SCHEMA_NUMBER: reason = scan_number(s, field, value); break;
 	case SCHEMA_BOOLEAN: reason = scan_boolean(s, value); break;
+	case SCHEMA_OBJECT:
+	case SCHEMA_ARRAY:
+		reason = scan_container(s, field);
+		value->text = bytes_of(start, (size_t)(s->lex.at - start));
+		break;
 	}
 	if (LIKELY(!reason)) {
 		size_t quote = *start == '"';
@@ -196,7 +333,11 @@ static bool scan_value(struct scan *s, uint32_t field)
 	}
 	if (s->lex.err)
 		return false;
-	problem(s->problems, s->index->fields[field].path, reason);
+	if (*start == 'n' && s->schema->fields[field].nullable) {
+		s->lex.at = start;
+		return base__lex_word(&s->lex, "null", 4);
+	}
+	problem_of(s, field, reason);
 	s->lex.at = start;
 	return base__lex_skip(&s->lex);
 }
@@ -250,7 +391,7 @@ static bool scan_member(struct scan *s, uint32_t *next)
 	}
 	uint64_t bit = 1ull << (field & 63), *seen = &s->seen[field >> 6];
 	if (UNLIKELY(*seen & bit)) {
-		problem(s->problems, s->index->fields[field].path, "error.path.duplicate");
+		problem_of(s, (uint32_t)field, "error.path.duplicate");
 		return base__lex_skip(&s->lex);
 	}
 	*seen |= bit;
@@ -275,7 +416,7 @@ static void report_missing(struct scan *s)
 {
 	for (uint32_t word = 0; word * 64 < s->schema->field_count; word++) {
 		for (uint64_t missing = s->index->required[word] & ~s->seen[word]; missing; missing &= missing - 1)
-			problem(s->problems, s->index->fields[word * 64 + (uint32_t)__builtin_ctzll(missing)].path, "error.path.missing");
+			problem_of(s, word * 64 + (uint32_t)__builtin_ctzll(missing), "error.path.missing");
 	}
 }
 

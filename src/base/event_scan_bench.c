@@ -51,5 +51,15 @@ int main(void)
 	run("a wrong one", schema, "{\"id\":\"" U "\",\"ad_id\":\"" U "\",\"campaign\":\"x\",\"ts\":\"1574553617004\",\"type\":\"view\"}",
 	    5000000);
 	schema_free(schema);
+	static const char nested_text[] =
+		"{\"type\":\"object\",\"properties\":{\"user\":{\"type\":\"object\",\"properties\":{\"id\":{\"type\":\"integer\"},"
+		"\"name\":{\"type\":\"string\"}}},\"tags\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}}}}";
+	if (schema_compile(BYTES(nested_text), &schema, &error)) {
+		fprintf(stderr, "%s\n", error.text);
+		return 1;
+	}
+	run("an object of two and an array of three", schema,
+	    "{\"user\":{\"id\":12345,\"name\":\"somebody\"},\"tags\":[\"a\",\"b\",\"c\"]}", 5000000);
+	schema_free(schema);
 	return 0;
 }

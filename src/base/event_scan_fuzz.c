@@ -11,11 +11,15 @@ static struct schema *compiled(bool additional)
 	struct buf text;
 	buf_init(&text);
 	buf_printf(&text, "{\"type\":\"object\",\"additionalProperties\":%s,\"properties\":{", additional ? "true" : "false");
-	buf_append_str(&text,
-		       "\"id\":{\"type\":\"string\",\"format\":\"uuid\"},\"ts\":{\"type\":\"integer\",\"minimum\":-5},"
-		       "\"type\":{\"type\":\"string\",\"enum\":[\"view\",\"click\"]},\"at\":{\"type\":\"string\",\"format\":\"date-time\"},"
-		       "\"cost\":{\"type\":\"number\"},\"ok\":{\"type\":\"boolean\"},\"note\":{\"type\":\"string\"},"
-		       "\"a_longer_name\":{\"type\":\"string\"}},\"required\":[\"id\"]}");
+	buf_append_str(
+		&text,
+		"\"id\":{\"type\":\"string\",\"format\":\"uuid\"},\"ts\":{\"type\":\"integer\",\"minimum\":-5},"
+		"\"type\":{\"type\":\"string\",\"enum\":[\"view\",\"click\"]},\"at\":{\"type\":\"string\",\"format\":\"date-time\"},"
+		"\"cost\":{\"type\":\"number\"},\"ok\":{\"type\":\"boolean\"},\"note\":{\"type\":\"string\"},"
+		"\"a_longer_name\":{\"type\":[\"string\",\"null\"],\"maxLength\":3},"
+		"\"in\":{\"type\":\"object\",\"properties\":{\"n\":{\"type\":\"number\",\"exclusiveMinimum\":0}},\"required\":[\"n\"]},"
+		"\"l\":{\"type\":\"array\",\"minItems\":1,\"items\":{\"type\":\"array\",\"items\":{\"type\":\"object\","
+		"\"properties\":{\"s\":{\"type\":\"string\"}}}}},\"any\":{\"type\":\"array\"}},\"required\":[\"id\"]}");
 	if (schema_compile(buf_bytes(&text), &schema, NULL))
 		abort();
 	buf_done(&text);
@@ -35,7 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		loose = compiled(true);
 	}
 	struct arena arena;
-	struct event_value values[8];
+	struct event_value values[16];
 	struct event_problems a, b;
 	struct buf out;
 	arena_init(&arena, 0);

@@ -3,14 +3,16 @@
 #include "base/event_internal.h"
 #include "base/hash.h"
 #include "base/json.h"
-#include <stdlib.h>
+#include <math.h>
 
 struct compile {
-	struct schema *schema;
-	struct schema_index *index;
-	struct arena *arena;
+	struct arena *arena; /* of all that stays */
 	struct sm_error *reterr;
+	uint32_t depth, nodes;
 };
+
+static enum sm_err compile_object(struct compile *c, const char *where, const json_t *json, const struct schema **ret);
+static enum sm_err compile_items(struct compile *c, const char *where, const json_t *items, const struct schema **ret);
 
 static const char *string_in(struct compile *c, const char *text)
 {
@@ -48,42 +50,67 @@ static bool is_one_of(const char *name, const char *const *names)
 	return false;
 }
 
-/* ---- one property ---- */
+/* ---- one property; where: its JSON pointer ---- */
 
-static enum sm_err property_type(struct compile *c, const char *name, const json_t *property, struct schema_field *field)
+static const char *const annotations[] = {"title", "description", "$comment", "default", "examples", "deprecated", NULL};
+
+/* "type": a name, or a list of one and "null". */
+static const char *type_name(const json_t *type, bool *ret_nullable)
 {
-	const json_t *type = json_object_get(property, "type"), *format = json_object_get(property, "format");
-	const char *text = json_string_value(type);
+	const char *name = NULL;
+	*ret_nullable = false;
+	if (!json_is_array(type))
+		return json_string_value(type);
+	for (size_t i = 0; i < json_array_size(type); i++) {
+		const char *one = json_string_value(json_array_get(type, i));
+		if (one && strcmp(one, "null") == 0)
+			*ret_nullable = true;
+		else if (name || !one)
+			return NULL;
+		else
+			name = one;
+	}
+	return name;
+}
+
+static enum sm_err property_type(struct compile *c, const char *where, const json_t *property, struct schema_field *field)
+{
+	const json_t *format = json_object_get(property, "format");
+	const char *text = type_name(json_object_get(property, "type"), &field->nullable);
 	static const struct {
 		const char *name;
 		enum schema_type type;
-	} types[] = {{"string", SCHEMA_STRING}, {"integer", SCHEMA_INTEGER}, {"number", SCHEMA_NUMBER}, {"boolean", SCHEMA_BOOLEAN}};
+	} types[] = {{"string", SCHEMA_STRING},   {"integer", SCHEMA_INTEGER}, {"number", SCHEMA_NUMBER},
+		     {"boolean", SCHEMA_BOOLEAN}, {"object", SCHEMA_OBJECT},   {"array", SCHEMA_ARRAY}};
+	const size_t count = sizeof types / sizeof *types;
 	size_t i = 0;
-	while (i < 4 && (!text || strcmp(text, types[i].name) != 0))
+	while (i < count && (!text || strcmp(text, types[i].name) != 0))
 		i++;
-	if (i == 4)
-		return sm_fail(c->reterr, SM_UNSUPPORTED,
-			       "schema: /properties/%s/type: \"string\", \"integer\", \"number\" or \"boolean\" is needed", pointer(name));
+	if (i == count)
+		return sm_fail(
+			c->reterr, SM_UNSUPPORTED,
+			"schema: %s/type: \"string\", \"integer\", \"number\", \"boolean\", \"object\" or \"array\" is needed, or one of "
+			"them and \"null\" in a list",
+			where);
 	field->type = types[i].type;
 	if (!format)
 		return SM_OK;
 	text = json_string_value(format);
 	if (field->type != SCHEMA_STRING)
-		return sm_fail(c->reterr, SM_UNSUPPORTED, "schema: /properties/%s/format: understood for strings only", pointer(name));
+		return sm_fail(c->reterr, SM_UNSUPPORTED, "schema: %s/format: understood for strings only", where);
 	if (!text || (strcmp(text, "uuid") != 0 && strcmp(text, "date-time") != 0))
-		return sm_fail(c->reterr, SM_UNSUPPORTED, "schema: /properties/%s/format: \"uuid\" and \"date-time\" are understood",
-			       pointer(name));
+		return sm_fail(c->reterr, SM_UNSUPPORTED, "schema: %s/format: \"uuid\" and \"date-time\" are understood", where);
 	field->type = text[0] == 'u' ? SCHEMA_UUID : SCHEMA_DATE_TIME;
 	return SM_OK;
 }
 
-static enum sm_err property_enum(struct compile *c, const char *name, const json_t *choices, struct schema_field *field,
+static enum sm_err property_enum(struct compile *c, const char *where, const json_t *choices, struct schema_field *field,
 				 struct field_index *index)
 {
 	size_t count = json_array_size(choices);
 	if (field->type != SCHEMA_STRING || count == 0)
-		return sm_fail(c->reterr, SM_UNSUPPORTED,
-			       "schema: /properties/%s/enum: understood as a list of strings, for strings without format", pointer(name));
+		return sm_fail(c->reterr, SM_UNSUPPORTED, "schema: %s/enum: understood as a list of strings, for strings without format",
+			       where);
 	const char **texts = arena_alloc(c->arena, count * sizeof *texts);
 	struct bytes *bytes = arena_alloc(c->arena, count * sizeof *bytes);
 	if (!texts || !bytes)
@@ -91,14 +118,14 @@ static enum sm_err property_enum(struct compile *c, const char *name, const json
 	for (size_t i = 0; i < count; i++) {
 		const json_t *choice = json_array_get(choices, i);
 		if (!json_is_string(choice))
-			return sm_fail(c->reterr, SM_UNSUPPORTED, "schema: /properties/%s/enum/%zu: is not a string", pointer(name), i);
+			return sm_fail(c->reterr, SM_UNSUPPORTED, "schema: %s/enum/%zu: is not a string", where, i);
 		size_t size = json_string_length(choice);
 		if (!(texts[i] = arena_string(c->arena, json_string_value(choice), size)))
 			return no_memory(c);
 		bytes[i] = bytes_of(texts[i], size);
 		for (size_t j = 0; j < i; j++) {
 			if (bytes_equal(bytes[i], bytes[j]))
-				return sm_fail(c->reterr, SM_INVALID, "schema: /properties/%s/enum/%zu: is there twice", pointer(name), i);
+				return sm_fail(c->reterr, SM_INVALID, "schema: %s/enum/%zu: is there twice", where, i);
 		}
 	}
 	field->choices = texts;
@@ -107,17 +134,89 @@ static enum sm_err property_enum(struct compile *c, const char *name, const json
 	return SM_OK;
 }
 
-static enum sm_err property_bound(struct compile *c, const char *name, const json_t *property, const char *which, enum schema_type type,
-				  int64_t *bound)
+/* An enum of one. */
+static enum sm_err property_const(struct compile *c, const char *where, json_t *value, struct schema_field *field,
+				  struct field_index *index)
+{
+	if (field->type != SCHEMA_STRING || !json_is_string(value) || field->choice_count)
+		return sm_fail(c->reterr, SM_UNSUPPORTED, "schema: %s/const: understood as a string, for strings without format and enum",
+			       where);
+	json_t *one = json_pack("[O]", value);
+	enum sm_err err = one ? property_enum(c, where, one, field, index) : no_memory(c);
+	json_decref(one);
+	return err;
+}
+
+/* A bound of integers and numbers. which: "minimum" ...; an exclusive one is the next value. */
+static enum sm_err property_bound(struct compile *c, const char *where, const json_t *property, const char *which,
+				  struct schema_field *field)
+{
+	const json_t *value = json_object_get(property, which);
+	bool exclusive = which[0] == 'e', lower = strstr(which, "inimum") != NULL;
+	if (!value)
+		return SM_OK;
+	if ((field->type != SCHEMA_INTEGER && field->type != SCHEMA_NUMBER) || !json_is_number(value))
+		return sm_fail(c->reterr, SM_UNSUPPORTED, "schema: %s/%s: understood as a number, for integers and numbers", where, which);
+	double real = json_number_value(value);
+	if (field->type == SCHEMA_NUMBER) {
+		real = exclusive ? nextafter(real, lower ? HUGE_VAL : -HUGE_VAL) : real;
+		if (lower)
+			field->number_minimum = fmax(field->number_minimum, real);
+		else
+			field->number_maximum = fmin(field->number_maximum, real);
+		return SM_OK;
+	}
+	/* A bound between two integers is the inner one, and the same whether it is exclusive. */
+	double whole = lower ? ceil(real) : floor(real);
+	int64_t bound;
+	if (json_is_integer(value))
+		bound = json_integer_value(value);
+	else if (whole < -9.2e18 || whole > 9.2e18)
+		return sm_fail(c->reterr, SM_UNSUPPORTED, "schema: %s/%s: is beyond 64 bits", where, which);
+	else
+		bound = (int64_t)whole;
+	if (exclusive && (json_is_integer(value) || whole == real) && __builtin_add_overflow(bound, lower ? 1 : -1, &bound))
+		return sm_fail(c->reterr, SM_INVALID, "schema: %s/%s: nothing is beyond it", where, which);
+	if (lower && bound > field->minimum)
+		field->minimum = bound;
+	if (!lower && bound < field->maximum)
+		field->maximum = bound;
+	return SM_OK;
+}
+
+static enum sm_err property_length(struct compile *c, const char *where, const json_t *property, const char *which, enum schema_type type,
+				   const struct schema_field *field, uint32_t *bound)
 {
 	const json_t *value = json_object_get(property, which);
 	if (!value)
 		return SM_OK;
-	if (type != SCHEMA_INTEGER || !json_is_integer(value))
-		return sm_fail(c->reterr, SM_UNSUPPORTED, "schema: /properties/%s/%s: understood as an integer, for integers",
-			       pointer(name), which);
-	*bound = json_integer_value(value);
+	if (field->type != type || !json_is_integer(value) || json_integer_value(value) < 0 || json_integer_value(value) > UINT32_MAX)
+		return sm_fail(c->reterr, SM_UNSUPPORTED, "schema: %s/%s: understood as a count from 0, for %s", where, which,
+			       type == SCHEMA_ARRAY ? "arrays" : "strings without format");
+	*bound = (uint32_t)json_integer_value(value);
 	return SM_OK;
+}
+
+static enum sm_err property_bounds(struct compile *c, const char *where, const json_t *object, struct schema_field *field)
+{
+	static const char *const bounds[] = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"};
+	enum sm_err err = SM_OK;
+	for (int i = 0; i < 4 && !err; i++)
+		err = property_bound(c, where, object, bounds[i], field);
+	if (!err)
+		err = property_length(c, where, object, "minLength", SCHEMA_STRING, field, &field->length_minimum);
+	if (!err)
+		err = property_length(c, where, object, "maxLength", SCHEMA_STRING, field, &field->length_maximum);
+	if (!err)
+		err = property_length(c, where, object, "minItems", SCHEMA_ARRAY, field, &field->length_minimum);
+	if (!err)
+		err = property_length(c, where, object, "maxItems", SCHEMA_ARRAY, field, &field->length_maximum);
+	if (!err && (field->minimum > field->maximum || field->number_minimum > field->number_maximum))
+		err = sm_fail(c->reterr, SM_INVALID, "schema: %s/minimum: is above maximum", where);
+	if (!err && field->length_minimum > field->length_maximum)
+		err = sm_fail(c->reterr, SM_INVALID, "schema: %s/%s: is above the greatest", where,
+			      field->type == SCHEMA_ARRAY ? "minItems" : "minLength");
+	return err;
 }
 
 /* The name's first bytes as the scanner compares them. Names with bytes that JSON may write in another way are found by hash only. */
@@ -138,57 +237,91 @@ static void name_index(struct field_index *index)
 	memcpy(&index->head_mask, mask, 8);
 }
 
-static enum sm_err property(struct compile *c, uint32_t i, const char *name, const json_t *object)
+static bool is_annotation(const char *key)
 {
-	static const char *const understood[] = {"type", "format", "enum", "minimum", "maximum", "title", "description", NULL};
-	struct schema_field *field = &c->schema->fields[i];
-	struct field_index *index = &c->index->fields[i];
+	return is_one_of(key, annotations);
+}
+
+/* What lies within an object or an array. */
+static enum sm_err property_inner(struct compile *c, const char *where, const json_t *object, struct schema_field *field)
+{
+	static const char *const of_objects[] = {"properties", "required", "additionalProperties", NULL};
+	const json_t *items = json_object_get(object, "items");
+	for (int i = 0; of_objects[i]; i++)
+		if (field->type != SCHEMA_OBJECT && json_object_get(object, of_objects[i]))
+			return sm_fail(c->reterr, SM_UNSUPPORTED, "schema: %s/%s: understood for objects", where, of_objects[i]);
+	if (items && field->type != SCHEMA_ARRAY)
+		return sm_fail(c->reterr, SM_UNSUPPORTED, "schema: %s/items: understood for arrays", where);
+	if (field->type == SCHEMA_OBJECT && (json_object_get(object, "properties") || json_object_get(object, "required") ||
+					     json_object_get(object, "additionalProperties")))
+		return compile_object(c, where, object, &field->inner);
+	return items ? compile_items(c, where, items, &field->inner) : SM_OK;
+}
+
+static enum sm_err property(struct compile *c, const char *where, const json_t *object, struct schema_field *field,
+			    struct field_index *index)
+{
+	static const char *const understood[] = {
+		"type",     "format",   "enum",      "const",     "minimum",    "maximum",  "exclusiveMinimum",     "exclusiveMaximum",
+		"minItems", "maxItems", "minLength", "maxLength", "properties", "required", "additionalProperties", "items",
+		NULL};
 	const char *key;
 	json_t *value;
 	if (!json_is_object(object))
-		return sm_fail(c->reterr, SM_UNSUPPORTED, "schema: /properties/%s: is not an object", pointer(name));
+		return sm_fail(c->reterr, SM_UNSUPPORTED, "schema: %s: is not an object", where);
+	if (++c->nodes > SCHEMA_NODES_MAX)
+		return sm_fail(c->reterr, SM_TOO_LARGE, "schema: %s: more than %d properties in all", where, SCHEMA_NODES_MAX);
 	json_object_foreach((json_t *)(uintptr_t)object, key, value)
 	{
-		if (!is_one_of(key, understood)) {
-			char of[200];
-			strcpy(of, pointer(name));
-			return sm_fail(c->reterr, SM_UNSUPPORTED, "schema: /properties/%s/%s: is not understood", of, pointer(key));
-		}
+		if (!is_one_of(key, understood) && !is_annotation(key))
+			return sm_fail(c->reterr, SM_UNSUPPORTED, "schema: %s/%s: is not understood", where, pointer(key));
 	}
-	*field = (struct schema_field){.minimum = INT64_MIN, .maximum = INT64_MAX};
+	field->minimum = INT64_MIN;
+	field->maximum = INT64_MAX;
+	field->number_minimum = -HUGE_VAL;
+	field->number_maximum = HUGE_VAL;
+	field->length_maximum = UINT32_MAX;
+	enum sm_err err = property_type(c, where, object, field);
+	if (!err && (value = json_object_get(object, "enum")))
+		err = property_enum(c, where, value, field, index);
+	if (!err && (value = json_object_get(object, "const")))
+		err = property_const(c, where, value, field, index);
+	if (!err)
+		err = property_bounds(c, where, object, field);
+	return err ? err : property_inner(c, where, object, field);
+}
+
+static enum sm_err member(struct compile *c, const struct schema *schema, uint32_t i, const char *where, const char *name,
+			  const json_t *object)
+{
+	struct schema_field *field = &schema->fields[i];
+	struct field_index *index = &((struct schema_index *)schema->index)->fields[i];
 	field->name = index->name = string_in(c, name);
 	index->name_size = (uint32_t)strlen(name);
 	index->path = arena_printf(c->arena, "obj.%s", name);
-	if (!field->name || !index->path)
+	const char *at = arena_printf(c->arena, "%s/properties/%s", where, pointer(name));
+	if (!field->name || !index->path || !at)
 		return no_memory(c);
 	name_index(index);
-	enum sm_err err = property_type(c, name, object, field);
-	if (!err && (value = json_object_get(object, "enum")))
-		err = property_enum(c, name, value, field, index);
-	if (!err)
-		err = property_bound(c, name, object, "minimum", field->type, &field->minimum);
-	if (!err)
-		err = property_bound(c, name, object, "maximum", field->type, &field->maximum);
-	if (!err && field->minimum > field->maximum)
-		err = sm_fail(c->reterr, SM_INVALID, "schema: /properties/%s/minimum: is above maximum", pointer(name));
-	return err;
+	return property(c, at, object, field, index);
 }
 
 /* ---- the index by name ---- */
 
-static enum sm_err slots_make(struct compile *c)
+static enum sm_err slots_make(struct compile *c, const struct schema *schema)
 {
+	struct schema_index *index = schema->index;
 	uint32_t size = 8;
-	while (size < 2 * c->schema->field_count)
+	while (size < 2 * schema->field_count)
 		size *= 2;
-	c->index->slot_mask = size - 1;
-	if (!(c->index->slots = arena_alloc(c->arena, size * sizeof(uint16_t))))
+	index->slot_mask = size - 1;
+	if (!(index->slots = arena_alloc(c->arena, size * sizeof(uint16_t))))
 		return no_memory(c);
-	for (uint32_t i = 0; i < c->schema->field_count; i++) {
-		uint32_t slot = (uint32_t)hash64(c->index->fields[i].name, c->index->fields[i].name_size) & c->index->slot_mask;
-		while (c->index->slots[slot])
-			slot = (slot + 1) & c->index->slot_mask;
-		c->index->slots[slot] = (uint16_t)(i + 1);
+	for (uint32_t i = 0; i < schema->field_count; i++) {
+		uint32_t slot = (uint32_t)hash64(index->fields[i].name, index->fields[i].name_size) & index->slot_mask;
+		while (index->slots[slot])
+			slot = (slot + 1) & index->slot_mask;
+		index->slots[slot] = (uint16_t)(i + 1);
 	}
 	return SM_OK;
 }
@@ -210,106 +343,137 @@ int schema_find(const struct schema *schema, const char *name)
 	return base__field_find(schema, (const uint8_t *)name, strlen(name));
 }
 
+/* ---- objects and arrays ---- */
+
+/* With room for so many fields, in the arena. */
+static enum sm_err schema_make(struct compile *c, const char *where, size_t count, struct schema **ret)
+{
+	if (c->depth == SCHEMA_DEPTH_MAX)
+		return sm_fail(c->reterr, SM_TOO_LARGE, "schema: %s: more than %d objects and arrays within each other", where,
+			       SCHEMA_DEPTH_MAX);
+	if (count > SCHEMA_FIELDS_MAX)
+		return sm_fail(c->reterr, SM_TOO_LARGE, "schema: %s/properties: more than %d", where, SCHEMA_FIELDS_MAX);
+	struct schema *schema = arena_alloc(c->arena, sizeof *schema);
+	struct schema_index *index = arena_alloc(c->arena, sizeof *index + (count + 1) * sizeof *index->fields);
+	if (!schema || !index || !(schema->fields = arena_alloc(c->arena, (count + 1) * sizeof *schema->fields)))
+		return no_memory(c);
+	schema->index = index;
+	schema->field_count = (uint32_t)count;
+	*ret = schema;
+	return SM_OK;
+}
+
+static enum sm_err compile_required(struct compile *c, const struct schema *schema, const char *where, const json_t *required)
+{
+	if (required && !json_is_array(required))
+		return sm_fail(c->reterr, SM_INVALID, "schema: %s/required: is not an array", where);
+	for (size_t i = 0; i < json_array_size(required); i++) {
+		const char *name = json_string_value(json_array_get(required, i));
+		int field = name ? schema_find(schema, name) : -1;
+		if (field < 0)
+			return sm_fail(c->reterr, SM_INVALID, "schema: %s/required/%zu: is not the name of a property", where, i);
+		schema->fields[field].required = true;
+		((struct schema_index *)schema->index)->required[field / 64] |= 1ull << (field % 64);
+	}
+	return SM_OK;
+}
+
+static enum sm_err compile_object(struct compile *c, const char *where, const json_t *json, const struct schema **ret)
+{
+	const json_t *properties = json_object_get(json, "properties"), *additional = json_object_get(json, "additionalProperties");
+	const char *name;
+	json_t *value;
+	struct schema *schema;
+	uint32_t i = 0;
+	if (properties && !json_is_object(properties))
+		return sm_fail(c->reterr, SM_INVALID, "schema: %s/properties: an object is needed", where);
+	if (additional && !json_is_boolean(additional))
+		return sm_fail(c->reterr, SM_UNSUPPORTED, "schema: %s/additionalProperties: false and true are understood", where);
+	enum sm_err err = schema_make(c, where, json_object_size(properties), &schema);
+	if (err)
+		return err;
+	schema->additional = !json_is_false(additional);
+	c->depth++;
+	json_object_foreach((json_t *)(uintptr_t)properties, name, value)
+	{
+		if (!err)
+			err = member(c, schema, i++, where, name, value);
+	}
+	c->depth--;
+	if (!err)
+		err = slots_make(c, schema);
+	if (!err)
+		err = compile_required(c, schema, where, json_object_get(json, "required"));
+	*ret = schema;
+	return err;
+}
+
+/* The items are the one field of a schema without names. */
+static enum sm_err compile_items(struct compile *c, const char *where, const json_t *items, const struct schema **ret)
+{
+	struct schema *schema;
+	const char *at = arena_printf(c->arena, "%s/items", where);
+	enum sm_err err = at ? schema_make(c, where, 1, &schema) : no_memory(c);
+	if (err)
+		return err;
+	c->depth++;
+	err = property(c, at, items, &schema->fields[0], &((struct schema_index *)schema->index)->fields[0]);
+	c->depth--;
+	*ret = schema;
+	return err;
+}
+
 /* ---- the document ---- */
 
 static enum sm_err check_top(struct compile *c, const json_t *json)
 {
-	static const char *const understood[] = {"type",    "properties", "required", "additionalProperties", "title", "description",
-						 "$schema", "$id",        NULL};
+	static const char *const understood[] = {"type", "properties", "required", "additionalProperties", "$schema", "$id", NULL};
 	const char *key;
 	json_t *value;
 	if (!json_is_object(json))
 		return sm_fail(c->reterr, SM_INVALID, "schema: is not a JSON object");
 	json_object_foreach((json_t *)(uintptr_t)json, key, value)
 	{
-		if (!is_one_of(key, understood))
+		if (!is_one_of(key, understood) && !is_annotation(key))
 			return sm_fail(c->reterr, SM_UNSUPPORTED, "schema: /%s: is not understood", pointer(key));
 	}
 	const char *type = json_string_value(json_object_get(json, "type"));
 	if (!type || strcmp(type, "object") != 0)
 		return sm_fail(c->reterr, SM_UNSUPPORTED, "schema: /type: must be \"object\"");
-	const json_t *properties = json_object_get(json, "properties");
-	if (!json_is_object(properties))
+	if (!json_is_object(json_object_get(json, "properties")))
 		return sm_fail(c->reterr, SM_INVALID, "schema: /properties: an object is needed");
-	if (json_object_size(properties) > SCHEMA_FIELDS_MAX)
-		return sm_fail(c->reterr, SM_TOO_LARGE, "schema: /properties: more than %d", SCHEMA_FIELDS_MAX);
-	const json_t *additional = json_object_get(json, "additionalProperties");
-	if (additional && !json_is_boolean(additional))
-		return sm_fail(c->reterr, SM_UNSUPPORTED, "schema: /additionalProperties: false and true are understood");
 	const json_t *title = json_object_get(json, "title");
 	if (title && !json_is_string(title))
 		return sm_fail(c->reterr, SM_INVALID, "schema: /title: is not a string");
 	return SM_OK;
 }
 
-static enum sm_err compile_required(struct compile *c, const json_t *required)
-{
-	if (required && !json_is_array(required))
-		return sm_fail(c->reterr, SM_INVALID, "schema: /required: is not an array");
-	for (size_t i = 0; i < json_array_size(required); i++) {
-		const char *name = json_string_value(json_array_get(required, i));
-		int field = name ? schema_find(c->schema, name) : -1;
-		if (field < 0)
-			return sm_fail(c->reterr, SM_INVALID, "schema: /required/%zu: is not the name of a property", i);
-		c->schema->fields[field].required = true;
-		c->index->required[field / 64] |= 1ull << (field % 64);
-	}
-	return SM_OK;
-}
-
-static enum sm_err compile(struct compile *c, const json_t *json)
-{
-	const char *title = json_string_value(json_object_get(json, "title")), *name;
-	const json_t *properties = json_object_get(json, "properties");
-	json_t *value;
-	enum sm_err err;
-	uint32_t i = 0;
-	c->schema->additional = !json_is_false(json_object_get(json, "additionalProperties"));
-	if (title && !(c->schema->title = string_in(c, title)))
-		return no_memory(c);
-	c->schema->field_count = (uint32_t)json_object_size(properties);
-	if (!(c->schema->fields = arena_alloc(c->arena, (c->schema->field_count + 1) * sizeof *c->schema->fields)))
-		return no_memory(c);
-	json_object_foreach((json_t *)(uintptr_t)properties, name, value)
-	{
-		if ((err = property(c, i++, name, value)))
-			return err;
-	}
-	if ((err = slots_make(c)))
-		return err;
-	return compile_required(c, json_object_get(json, "required"));
-}
-
 enum sm_err schema_compile(struct bytes document, struct schema **ret_schema, struct sm_error *reterr)
 {
 	json_t *json = NULL;
-	struct compile c = {.reterr = reterr};
+	struct arena arena;
+	struct compile c = {.reterr = reterr, .arena = &arena};
+	const struct schema *inner;
 	enum sm_err err = json_parse(document, &json, reterr);
 	if (err) {
 		sm_error_prefix(reterr, "schema");
 		return err;
 	}
-	if ((err = check_top(&c, json)))
-		goto done;
-	size_t count = json_object_size(json_object_get(json, "properties"));
-	c.index = calloc(1, sizeof *c.index + count * sizeof *c.index->fields);
-	if (!c.index) {
-		err = no_memory(&c);
-		goto done;
+	arena_init(&arena, 0);
+	err = check_top(&c, json);
+	if (!err)
+		err = compile_object(&c, "", json, &inner);
+	if (!err) {
+		struct schema *schema = (struct schema *)(uintptr_t)inner;
+		const char *title = json_string_value(json_object_get(json, "title"));
+		if (title && !(schema->title = string_in(&c, title)))
+			err = no_memory(&c);
+		((struct schema_index *)schema->index)->arena = arena; /* all of it, the schema too */
+		if (!err)
+			*ret_schema = schema;
 	}
-	arena_init(&c.index->arena, 0);
-	c.arena = &c.index->arena;
-	if (!(c.schema = arena_alloc(c.arena, sizeof *c.schema))) {
-		free(c.index);
-		err = no_memory(&c);
-		goto done;
-	}
-	c.schema->index = c.index;
-	if ((err = compile(&c, json)))
-		schema_free(c.schema);
-	else
-		*ret_schema = c.schema;
-done:
+	if (err)
+		arena_done(&arena);
 	json_decref(json);
 	return err;
 }
@@ -318,7 +482,6 @@ void schema_free(struct schema *schema)
 {
 	if (!schema)
 		return;
-	struct schema_index *index = schema->index;
-	arena_done(&index->arena); /* the schema itself is in it */
-	free(index);
+	struct arena arena = ((struct schema_index *)schema->index)->arena; /* the schema itself is in it */
+	arena_done(&arena);
 }

@@ -1,21 +1,37 @@
 /* Schemas of events, a subset of JSON Schema 2020-12, compiled to a one-pass scanner.
  *
- * Understood at the top: type "object", properties, required, additionalProperties (false, or true as when absent), title,
- * description, $schema, $id. In a property: type "string", "integer", "number", "boolean"; format "uuid" or "date-time" (strings);
- * enum of strings; minimum and maximum (integers); title and description. Anything else is refused by name, with its JSON pointer. */
+ * Understood at the top: type "object", properties, required, additionalProperties (false, or true as when absent), $schema, $id.
+ * In a property: type "string", "integer", "number", "boolean", "object", "array", or a list of one of these and "null"; of strings format
+ * "uuid" or "date-time", enum and const (strings), minLength, maxLength (in characters); of integers and numbers minimum, maximum,
+ * exclusiveMinimum, exclusiveMaximum; of objects properties (without: any object), required, additionalProperties; of arrays items
+ * (without: any), minItems, maxItems. Everywhere title, description, $comment, default, examples, deprecated, which say nothing about what
+ * is valid. Anything else is refused by name, with its JSON pointer. */
 #ifndef BASE_SCHEMA_H
 #define BASE_SCHEMA_H
 
 #include "base/arena.h"
 #include "base/buf.h"
 
-enum schema_type { SCHEMA_STRING, SCHEMA_UUID, SCHEMA_DATE_TIME, SCHEMA_INTEGER, SCHEMA_NUMBER, SCHEMA_BOOLEAN };
+enum schema_type {
+	SCHEMA_STRING,
+	SCHEMA_UUID,
+	SCHEMA_DATE_TIME,
+	SCHEMA_INTEGER,
+	SCHEMA_NUMBER,
+	SCHEMA_BOOLEAN,
+	SCHEMA_OBJECT,
+	SCHEMA_ARRAY
+};
 struct schema_field {
 	const char *name;
 	enum schema_type type;
 	bool required;
-	int64_t minimum, maximum;
-	const char *const *choices; /* enum; NULL: any */
+	bool nullable;                           /* null is taken as if the member were not there, but fulfils `required` */
+	int64_t minimum, maximum;                /* of integers */
+	double number_minimum, number_maximum;   /* of numbers */
+	uint32_t length_minimum, length_maximum; /* characters of a string, items of an array */
+	const struct schema *inner;              /* an object's members; an array's items as the one field; NULL: any */
+	const char *const *choices;              /* enum; NULL: any */
 	uint32_t choice_count;
 };
 struct schema {
@@ -26,7 +42,9 @@ struct schema {
 	/* the rest is the scanner's */
 	void *index;
 };
-#define SCHEMA_FIELDS_MAX 256
+#define SCHEMA_FIELDS_MAX 256 /* of one object */
+#define SCHEMA_DEPTH_MAX 16   /* objects and arrays within each other */
+#define SCHEMA_NODES_MAX 4096 /* fields of all of them */
 
 SM_MUST_CHECK enum sm_err schema_compile(struct bytes document, struct schema **ret_schema, struct sm_error *reterr);
 void schema_free(struct schema *schema);
@@ -38,14 +56,15 @@ struct event_value {
 	bool present;
 	struct bytes raw; /* the value's text as it stands in the event, a string's without its quotes */
 	union {
-		struct bytes text; /* SCHEMA_STRING: unescaped UTF-8 */
+		struct bytes text; /* SCHEMA_STRING: unescaped UTF-8; SCHEMA_OBJECT, SCHEMA_ARRAY: as raw */
 		uint8_t uuid[16];  /* SCHEMA_UUID */
 		int64_t integer;   /* SCHEMA_INTEGER; SCHEMA_DATE_TIME: ms since 1970 */
 		double number;
 		bool boolean;
 	};
 };
-/* One reason why an event does not fit: path as in the article's flat JSON ("obj.ts"), and Play's error keys in `reason`
+/* One reason why an event does not fit: path as in the article's flat JSON ("obj.ts", "obj.user.tags[2]"), and Play's error keys in
+ * `reason`
  * ("error.path.missing", "error.expected.uuid", "error.expected.jsnumber" ...; all of them: event_scan.c). The path lives in the
  * schema or in the arena. More problems than fit: the last one says "error.more". */
 struct event_problem {

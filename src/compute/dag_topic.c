@@ -13,6 +13,8 @@ static enum column_type column_of_field(enum schema_type type)
 	case SCHEMA_INTEGER: return COLUMN_INT64;
 	case SCHEMA_NUMBER: return COLUMN_DOUBLE;
 	case SCHEMA_BOOLEAN: return COLUMN_BOOL;
+	case SCHEMA_OBJECT:
+	case SCHEMA_ARRAY: /* as JSON */
 	case SCHEMA_STRING: break;
 	}
 	return COLUMN_TEXT;
@@ -36,6 +38,8 @@ static struct value value_of_field(enum schema_type type, const struct event_val
 	if (v.null)
 		return v;
 	switch (type) {
+	case SCHEMA_OBJECT:
+	case SCHEMA_ARRAY:
 	case SCHEMA_STRING: v.bytes = from->text; break;
 	case SCHEMA_UUID: v.bytes = bytes_of(from->uuid, 16); break;
 	case SCHEMA_DATE_TIME:
