@@ -81,6 +81,8 @@ void auth_sasl_free(struct auth_sasl *sasl);
  * once; one that cannot be read leaves the users as they were and says so in the log. Whether a user exists cannot be told from the
  * answers. After AUTH_COMPLETE and AUTH_FAILED there is no further step. May block (file, hashing): not on a dispatcher. */
 enum auth_step auth_sasl_step(struct auth_sasl *sasl, struct bytes in, struct buf *out);
+/* A login in one step: is this the user's password? Blocks (file, hashing). */
+bool auth_password_login(struct auth_users *users, struct bytes user, struct bytes password);
 enum auth_mechanism auth_sasl_mechanism(const struct auth_sasl *sasl);
 /* After AUTH_COMPLETE. Lives as long as sasl. */
 const char *auth_sasl_user(const struct auth_sasl *sasl);

@@ -243,3 +243,21 @@ enum auth_step auth_sasl_step(struct auth_sasl *s, struct bytes in, struct buf *
 		return plain(s, in);
 	return s->state == BEGUN ? scram_first(s, in, out) : scram_final(s, in, out);
 }
+
+bool auth_password_login(struct auth_users *users, struct bytes user, struct bytes password)
+{
+	struct auth_sasl *sasl = auth_sasl_new(users, AUTH_PLAIN);
+	struct buf message, out;
+	buf_init(&message);
+	buf_init(&out);
+	buf_u8(&message, 0);
+	buf_append_bytes(&message, user);
+	buf_u8(&message, 0);
+	buf_append_bytes(&message, password);
+	bool fits = sasl && !message.failed && auth_sasl_step(sasl, buf_bytes(&message), &out) == AUTH_COMPLETE;
+	OPENSSL_cleanse(message.data, message.cap);
+	buf_done(&message);
+	buf_done(&out);
+	auth_sasl_free(sasl);
+	return fits;
+}

@@ -23,13 +23,6 @@ void gunzip_free(struct gunzip *g);
 /* Appends at most room bytes to out; ret_used of in were taken. Errors: SM_CORRUPT. */
 SM_MUST_CHECK enum sm_err gunzip_feed(struct gunzip *g, struct bytes in, size_t room, struct buf *out, size_t *ret_used);
 bool gunzip_at_end(const struct gunzip *g); /* between members: the input may end here */
-/* zstd likewise: frames in a row are one stream; a window above 8 MiB is refused. */
-struct unzstd;
-SM_MUST_CHECK enum sm_err unzstd_new(struct unzstd **ret);
-void unzstd_free(struct unzstd *z);
-/* As gunzip_feed; also SM_NO_MEMORY. */
-SM_MUST_CHECK enum sm_err unzstd_feed(struct unzstd *z, struct bytes in, size_t room, struct buf *out, size_t *ret_used);
-bool unzstd_at_end(const struct unzstd *z);
 struct gzip;
 SM_MUST_CHECK enum sm_err gzip_new(int level, struct gzip **ret);
 void gzip_free(struct gzip *g);

@@ -400,6 +400,16 @@ bool config_is_cql(const struct config_listener *listener)
 	return strcmp(listener->protocol, "cql") == 0;
 }
 
+bool config_is_http(const struct config_listener *listener)
+{
+	return strcmp(listener->protocol, "http") == 0;
+}
+
+bool config_is_kafka(const struct config_listener *listener)
+{
+	return !config_is_cql(listener) && !config_is_http(listener);
+}
+
 enum sm_err authenticator_parse(const char *text, bool *ret_password)
 {
 	*ret_password = strcmp(text, "PasswordAuthenticator") == 0;
@@ -483,6 +493,36 @@ static enum sm_err check_cql_listener(const struct config *c, const struct confi
 	return SM_OK;
 }
 
+/* HTTP from outside always asks who sends a request: by user and password (Basic), or by certificate. */
+static enum sm_err check_http_listener(const struct config *c, const struct config_listener *l, struct sm_error *reterr)
+{
+	unsigned sasl;
+	bool tls = false, password = false;
+	int clients = 0;
+	if (*l->sasl || *l->advertise)
+		return sm_fail(reterr, SM_INVALID, "%s = %s: not for HTTP", *l->sasl ? "sasl" : "advertise",
+			       *l->sasl ? l->sasl : l->advertise);
+	if (authenticator_parse(l->authenticator, &password))
+		return sm_fail(reterr, SM_INVALID, "authenticator = %s: must be PasswordAuthenticator or AllowAllAuthenticator",
+			       l->authenticator);
+	enum sm_err err = check_login(c, l, &sasl, &tls, &clients, reterr);
+	if (err)
+		return err;
+	if (!password && clients < 2)
+		return sm_fail(reterr, SM_DENIED,
+			       "a listener for HTTP must ask for credentials: add authenticator = PasswordAuthenticator, or client_auth = "
+			       "required; without, there is http.port on loopback");
+	if (password && !*c->users)
+		return sm_fail(reterr, SM_INVALID,
+			       "authenticator = PasswordAuthenticator needs security.users = FILE; `smack user add` makes that file");
+	if (password && !tls && !is_loopback(l->address))
+		return sm_fail(
+			reterr, SM_DENIED,
+			"address = %s: passwords would be readable on the network: add tls = yes, security.certificate and security.key",
+			l->address);
+	return SM_OK;
+}
+
 static enum sm_err check_listener(const struct config *c, const struct config_listener *l, struct sm_error *reterr)
 {
 	char host[HOST_BYTES_MAX + 1];
@@ -492,8 +532,10 @@ static enum sm_err check_listener(const struct config *c, const struct config_li
 	int clients = 0;
 	if (config_is_cql(l))
 		return check_cql_listener(c, l, reterr);
+	if (config_is_http(l))
+		return check_http_listener(c, l, reterr);
 	if (strcmp(l->protocol, "kafka") != 0)
-		return sm_fail(reterr, SM_INVALID, "protocol = %s: must be kafka or cql", l->protocol);
+		return sm_fail(reterr, SM_INVALID, "protocol = %s: must be kafka, cql or http", l->protocol);
 	if (strcmp(l->authenticator, "AllowAllAuthenticator") != 0)
 		return sm_fail(reterr, SM_INVALID, "authenticator = %s: Kafka's clients log in with sasl", l->authenticator);
 	if (*l->advertise && host_port_parse(l->advertise, host, &port))
@@ -555,7 +597,7 @@ static enum sm_err check_outgrown(const struct config *c, const char *name, stru
 		return sm_fail(reterr, err, "%s: log: %s", name, why.text);
 	uint32_t listeners = 0;
 	for (uint32_t i = 0; i < c->listener_count; i++)
-		listeners += !config_is_cql(&c->listeners[i]);
+		listeners += config_is_kafka(&c->listeners[i]);
 	const struct {
 		bool set;
 		const char *what;
@@ -670,8 +712,9 @@ enum sm_err config_check(const struct config *c, struct sm_error *reterr)
 	const char *name = c->file ? c->file : "configuration";
 	if (!is_loopback(c->listen))
 		return sm_fail(reterr, SM_DENIED,
-			       "%s: listen = %s: HTTP is there for loopback only (127.0.0.1 or ::1), since it asks for no credentials; "
-			       "clients of Kafka and CQL elsewhere come in by a section [listener NAME]",
+			       "%s: listen = %s: the first HTTP listener is for loopback only (127.0.0.1 or ::1), since it asks for no "
+			       "credentials; "
+			       "clients elsewhere come in by a section [listener NAME]",
 			       name, c->listen);
 	enum sm_err err = check_kafka(c, name, reterr);
 	if (err || (err = check_log(c, name, reterr)) || (err = check_store(c, name, reterr)))

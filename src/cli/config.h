@@ -82,6 +82,10 @@ SM_MUST_CHECK enum sm_err config_check(const struct config *config, struct sm_er
 struct config_listener config_first_listener(const struct config *config);
 /* Likewise for CQL (cql.*). */
 struct config_listener config_first_cql_listener(const struct config *config);
+/* protocol = http. */
+bool config_is_http(const struct config_listener *listener);
+/* protocol = kafka. */
+bool config_is_kafka(const struct config_listener *listener);
 /* protocol = cql. */
 bool config_is_cql(const struct config_listener *listener);
 /* "PasswordAuthenticator" or "AllowAllAuthenticator". Errors: SM_INVALID. */

@@ -182,10 +182,13 @@ static json_t *dashboard_report(void *arg)
 	return platform_report(arg);
 }
 
+static bool may_ingest(void *arg, const char *principal, const char *host, struct bytes topic);
+
 static enum sm_err make_http(struct platform *p, struct sm_error *reterr)
 {
 	struct http_server_options options = {.system = p->system, .host = p->config->listen, .port = p->config->http_port};
-	struct ingest_options ingest = {.system = p->system, .log = p->log, .topic = topic_info, .arg = p, .no_once = p->outgrown};
+	struct ingest_options ingest = {
+		.system = p->system, .log = p->log, .topic = topic_info, .arg = p, .may = may_ingest, .no_once = p->outgrown};
 	struct web_options web = {.system = p->system, .status = dashboard_status, .report = dashboard_report, .arg = p};
 	enum sm_err err = http_server_new(&options, &p->http, reterr);
 	if (!err && (err = ingest_new(&ingest, &p->ingest)))
@@ -271,24 +274,66 @@ static enum sm_err open_acls(struct platform *p, struct sm_error *reterr)
 	return err;
 }
 
+static enum sm_err open_users(struct platform *p, struct sm_error *reterr)
+{
+	char path[4200];
+	const struct config *c = p->config;
+	enum sm_err err = *c->users ? auth_users_open(config_path(c, c->users, path, sizeof path), &p->users, reterr) : SM_OK;
+	if (err)
+		sm_error_prefix(reterr, "security.users");
+	return err ? err : open_acls(p, reterr);
+}
+
+static bool http_login(void *arg, struct bytes user, struct bytes password)
+{
+	struct platform *p = arg;
+	return auth_password_login(p->users, user, password);
+}
+
+static bool may_ingest(void *arg, const char *principal, const char *host, struct bytes topic)
+{
+	struct platform *p = arg;
+	return !p->acls || auth_may(p->acls, principal, host, AUTH_OPERATION_WRITE, AUTH_RESOURCE_TOPIC, topic);
+}
+
+static enum sm_err listen_http(struct platform *p, struct sm_error *reterr)
+{
+	const struct config *c = p->config;
+	enum sm_err err = SM_OK;
+	for (uint32_t i = 0; i < c->listener_count && !err; i++) {
+		const struct config_listener *from = &c->listeners[i];
+		bool password;
+		if (!config_is_http(from))
+			continue;
+		struct http_listen_options to = {.host = from->address, .port = from->port, .arg = p};
+		if (authenticator_parse(from->authenticator, &password))
+			return sm_fail(reterr, SM_INVALID, "authenticator = %s", from->authenticator);
+		to.login = password ? http_login : NULL;
+		err = listener_tls(p, from, &to.tls, reterr);
+		if (!err)
+			err = http_server_listen(p->http, &to, reterr);
+		if (err)
+			sm_error_prefix(reterr, "[listener %s]", from->name);
+	}
+	return err;
+}
+
 static enum sm_err start_kafka(struct platform *p, struct sm_error *reterr)
 {
 	const struct config *c = p->config;
-	char path[4200], quotas[4200], advertised[KAFKA_LISTENERS_MAX][HOST_BYTES_MAX + 1];
+	char quotas[4200], advertised[KAFKA_LISTENERS_MAX][HOST_BYTES_MAX + 1];
 	struct kafka_listener_options listeners[KAFKA_LISTENERS_MAX];
 	const struct config_listener first = config_first_listener(c);
 	uint32_t count = 0;
 	enum sm_err err = SM_OK;
 	for (uint32_t i = 0; !err && i <= c->listener_count; i++) {
 		const struct config_listener *from = i ? &c->listeners[i - 1] : &first;
-		if (config_is_cql(from))
+		if (!config_is_kafka(from))
 			continue;
 		err = fill_listener(p, from, advertised[count], &listeners[count], reterr);
 		count++;
 	}
-	if (!err && *c->users && (err = auth_users_open(config_path(c, c->users, path, sizeof path), &p->users, reterr)))
-		sm_error_prefix(reterr, "security.users");
-	if (err || (err = open_acls(p, reterr)))
+	if (err)
 		return err;
 	struct kafka_server_options kafka = {.system = p->system,
 					     .log = p->log,
@@ -349,6 +394,8 @@ static enum sm_err start_servers(struct platform *p, struct sm_error *reterr)
 					       .arg = p};
 	/* HTTP and the Unix socket tell of the others: they listen when these are there. */
 	enum sm_err err = make_http(p, reterr);
+	if (!err)
+		err = open_users(p, reterr);
 	if (!err && !p->outgrown)
 		err = start_kafka(p, reterr);
 	if (!err && !p->store_outgrown)
@@ -363,7 +410,7 @@ static enum sm_err start_servers(struct platform *p, struct sm_error *reterr)
 	if (p->kafka)
 		snprintf(p->kafka_address, sizeof p->kafka_address, v6 ? "[%s]:%u" : "%s:%u", p->config->listen,
 			 kafka_server_port(p->kafka, 0));
-	if ((err = http_server_start(p->http, reterr)))
+	if ((err = http_server_start(p->http, reterr)) || (err = listen_http(p, reterr)))
 		return err;
 	snprintf(p->url, sizeof p->url, v6 ? "http://[%s]:%u" : "http://%s:%u", p->config->listen, http_server_port(p->http));
 	return remote_server_new(&remote, &p->remote, reterr);

@@ -35,8 +35,8 @@ static void metrics(struct http_request *request)
 enum sm_err platform_routes(struct platform *p, struct sm_error *reterr)
 {
 	const struct http_route routes[] = {
-		{.methods = HTTP_GET, .pattern = "/readyz", .handle = ready, .arg = p},
-		{.methods = HTTP_GET, .pattern = "/healthz", .handle = healthy, .arg = p},
+		{.methods = HTTP_GET, .pattern = "/readyz", .handle = ready, .arg = p, .outside = true},
+		{.methods = HTTP_GET, .pattern = "/healthz", .handle = healthy, .arg = p, .outside = true},
 		{.methods = HTTP_GET, .pattern = "/metrics", .handle = metrics, .arg = p},
 	};
 	for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {

@@ -131,6 +131,7 @@ enum sm_err ingest_routes(struct ingest *ingest, struct http_server *server)
 		.methods = HTTP_POST,
 		.pattern = "/ingest/{topic}",
 		.handle = ingest__handle,
+		.outside = true,
 		.arg = ingest,
 		.media_types =
 			"application/json,application/x-ndjson,text/csv,application/cloudevents+json,application/cloudevents-batch+json",

@@ -32,6 +32,8 @@ struct ingest_options {
 	 */
 	void (*topic)(void *arg, const char *name, struct ingest_topic *ret_topic);
 	void *arg;
+	/* May the principal, who comes from host, write to the topic? NULL: everybody may. Asked of requests from outside. Thread: any. */
+	bool (*may)(void *arg, const char *principal, const char *host, struct bytes topic);
 	bool no_once; /* the log does not keep idempotent producers: an Idempotency-Key is refused (501) */
 };
 /* Errors: SM_NO_MEMORY, and those of sm_spawn. */

@@ -57,9 +57,12 @@ struct once *ingest__once(struct job *job, bool *ret_ok)
 	}
 	struct once *once = arena_alloc(request->arena, sizeof *once);
 	uint8_t content[32];
+	/* One user's key says nothing of another's. */
+	const char *principal = http_principal(request);
+	struct bytes of_key[] = {key, bytes_str(principal ? principal : "")};
 	struct bytes of_content[] = {http_header(request, "content-type"), request->query, request->body};
 	if (!once || !(once->open = arena_alloc(request->arena, (size_t)job->entry->partitions * sizeof *once->open)) ||
-	    !digest(&key, 1, once->key) || !digest(of_content, 3, content)) {
+	    !digest(of_key, 2, once->key) || !digest(of_content, 3, content)) {
 		*ret_ok = false;
 		ingest__refuse(request, SM_NO_MEMORY, job->entry->name);
 		return NULL;

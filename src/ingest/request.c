@@ -330,6 +330,12 @@ bool ingest__job_begin(struct job *job, struct http_request *request)
 	*job = (struct job){.worker = &ingest->workers[actor_current_dispatcher()], .request = request};
 	buf_init(&job->report);
 	actor_at_turn_end(net_conn_actor(request->conn), &job->worker->hook);
+	const char *principal = http_principal(request);
+	if (principal && ingest->options.may &&
+	    !ingest->options.may(ingest->options.arg, principal, http_peer_host(request), request->params[0])) {
+		ingest__reply_message(request, 403, "you may not write to this topic");
+		return false;
+	}
 	job->entry = ingest__topic(job->worker, request->params[0], &err);
 	if (job->entry)
 		return true;

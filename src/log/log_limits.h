@@ -20,7 +20,7 @@
 #define LOG_REFUSED_RECORDS_MAX 16           /* records of one batch that an answer names as refused */
 #define LOG_COMPACT_KEYS_MAX 1500000         /* that one pass of a compaction remembers, in 48 MiB; more take more passes */
 #define LOG_PRODUCER_BATCHES 5               /* remembered per producer and partition, as in Kafka */
-#define LOG_PRODUCERS_MAX 20000              /* of one partition; those that were silent longest are forgotten first, some at a time */
+#define LOG_PRODUCERS_MAX 20000              /* of one partition; the one that was silent longest is forgotten first */
 #define LOG_PRODUCER_EXPIRE_MS 86400000      /* a producer that is silent so long is forgotten, as in Kafka */
 #define LOG_META_PENDING_MAX 1024            /* topic changes and producer ids that wait; above: SM_FULL */
 #define LOG_READ_VERIFY_MAX (2u << 20)       /* bytes checked and handed out by one read of data that was not checked yet */

@@ -45,6 +45,7 @@ struct http_route {
 	void (*handle)(struct http_request *request);
 	void *arg;
 	const char *media_types; /* of bodies, comma-separated; NULL: application/json */
+	bool outside;            /* on listeners for clients elsewhere too; its handler looks at http_principal */
 };
 struct http_server;
 struct http_server_options {
@@ -60,6 +61,28 @@ SM_MUST_CHECK enum sm_err http_server_new(const struct http_server_options *opti
 SM_MUST_CHECK enum sm_err http_server_route(struct http_server *server, const struct http_route *route);
 SM_MUST_CHECK enum sm_err http_server_start(struct http_server *server, struct sm_error *reterr);
 uint16_t http_server_port(const struct http_server *server);
+
+/* ---- further listeners, for clients elsewhere ---- */
+
+/* Only routes with `outside` are there, for others it is 404. Each request says who sends it, by Basic credentials or the connection's
+ * certificate, else it is 401. Host may be any; a request with a foreign Origin changes nothing here either. */
+struct http_listen_options {
+	const char *host;
+	uint16_t port;
+	struct net_tls *tls; /* outlives the server; NULL: plain */
+	/* Whether this is the user's password. NULL: certificates alone count, so tls asks for them. Thread: the pool's; may block. */
+	bool (*login)(void *arg, struct bytes user, struct bytes password);
+	void *arg;
+};
+/* After http_server_start. Errors: as net_listen, SM_TOO_LARGE (HTTP_LISTENERS_MAX). */
+SM_MUST_CHECK enum sm_err http_server_listen(struct http_server *server, const struct http_listen_options *options,
+					     struct sm_error *reterr);
+/* Of the further listeners, in the order of their making. */
+uint16_t http_server_listener_port(const struct http_server *server, uint32_t index);
+/* "User:alice" for a request that came from outside, else NULL. Lives as long as the request. */
+const char *http_principal(const struct http_request *request);
+/* The client's address, without its port; in the request's arena ("" without memory). */
+const char *http_peer_host(const struct http_request *request);
 void http_server_free(struct http_server *server, uint32_t drain_ms);
 
 /* Answer; the request is gone afterwards. body is copied. content_type may be NULL when there is no body. A GET whose If-None-Match
@@ -75,6 +98,8 @@ int http_status_of(enum sm_err err);
  * connection has gone meanwhile. Every ticket is posted once. http_ticket: NULL when out of memory. Thread of post: any. */
 struct http_ticket;
 struct http_ticket *http_ticket(struct http_request *request);
+/* A ticket that is not needed. */
+void http_ticket_drop(struct http_ticket *ticket);
 void http_ticket_post(struct http_ticket *ticket, void (*fn)(struct http_request *request, void *arg), void *arg); /* takes the ticket */
 
 /* Server-sent events: the answer stays open; each event is sent to every subscriber whose queue is not full (else it is skipped for

@@ -66,6 +66,7 @@ static void request_drop(struct http__request *r)
 		r->public.gone(&r->public);
 	if (r->events)
 		r->release_events(r->events);
+	http__login_free(r->login);
 	http__request_free(r);
 }
 
@@ -114,6 +115,7 @@ void http__advance(struct http__conn *c)
 		if (!c->first)
 			c->last = NULL;
 		c->count--;
+		http__login_free(r->login);
 		http__request_free(r);
 		if (close) {
 			c->stopped = true;
@@ -152,9 +154,9 @@ static int route_request(struct http__conn *c, struct http__request *r, const st
 		r->public.query = bytes_of(mark + 1, head->target.size - (size_t)(mark + 1 - head->target.data));
 	unsigned allowed;
 	r->route = http__routes_find(&c->server->routes, head->method, r->public.path, r->public.params, &allowed);
-	if (r->route)
+	if (r->route && (r->route->outside || !c->listener->outside))
 		return 0;
-	if (!allowed)
+	if (r->route || !allowed || c->listener->outside)
 		return 404;
 	char methods[64];
 	http__methods_text(allowed, methods);
@@ -168,14 +170,18 @@ static int guard(struct http__conn *c, struct http__request *r, const struct htt
 {
 	const enum http_method changing = HTTP_POST | HTTP_PUT | HTTP_DELETE | HTTP_PATCH;
 	bool has_body = c->body.kind != BODY_NONE;
-	if (!http__guard_host(head->host, c->port)) {
+	if (!c->listener->outside && !http__guard_host(head->host, c->port)) {
 		*ret_why = "Host does not name this server";
 		return 403;
 	}
-	int status = route_request(c, r, head, ret_why);
+	/* Who is not known learns nothing of what is there. */
+	int status = c->listener->outside ? http__login_begin(r, ret_why) : 0;
+	if (!status)
+		status = route_request(c, r, head, ret_why);
 	if (status)
 		return status;
-	if (head->has_origin && ((head->method & changing) || has_body) && !http__guard_origin(head->origin, c->port)) {
+	if (head->has_origin && ((head->method & changing) || has_body) &&
+	    (c->listener->outside || !http__guard_origin(head->origin, c->port))) {
 		*ret_why = "requests from pages of another origin change nothing here";
 		return 403;
 	}
@@ -193,7 +199,10 @@ static void dispatch(struct http__conn *c, struct http__request *r)
 	r->under_way = true;
 	if (r->close)
 		c->stopped = true;
-	r->route->handle(&r->public);
+	if (r->login)
+		http__login_check(r);
+	else
+		r->route->handle(&r->public);
 }
 
 /* Refused with its body still to come: a short one is read over, for a long one the connection ends. */
@@ -370,7 +379,8 @@ static enum sm_err on_open(struct net_conn *net, void *state, void *arg)
 {
 	struct http__conn *c = state;
 	c->net = net;
-	c->server = arg;
+	c->listener = arg;
+	c->server = c->listener->server;
 	c->shared = http__shared_get();
 	if (!c->shared)
 		return SM_NO_MEMORY;

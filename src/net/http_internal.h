@@ -3,10 +3,14 @@
 #define NET_HTTP_INTERNAL_H
 
 #include "base/compress.h"
+#include "base/unzstd.h"
 #include "net/http.h"
+#include "net/http_limits.h"
 #include "net/http_parse.h"
+#include <pthread.h>
 
 struct http__conn;
+struct login;
 
 /* ---- a request ---- */
 
@@ -23,6 +27,8 @@ struct http__request {
 	const struct http_route *route;
 	struct http_events *events; /* counted: an event stream that begins when its turn comes */
 	void (*release_events)(struct http_events *events);
+	const char *principal; /* from outside: who sends it */
+	struct login *login;   /* that is to be checked before it is handled */
 	uint8_t minor;
 	bool answered;
 	bool close;         /* the connection ends after the answer */
@@ -103,12 +109,41 @@ bool http__guard_origin(struct bytes origin, uint16_t port);
 /* The media type of a Content-Type (without its parameters) is one of the list. */
 bool http__guard_media_type(struct bytes content_type, const char *media_types);
 
+/* ---- logins (http_login.c) ---- */
+
+struct http__logins {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	uint32_t under_way;
+	struct http__known {
+		uint8_t key[32]; /* SHA-256 of the credentials */
+		char *principal; /* NULL: none */
+		uint64_t until_ns;
+	} * known;
+};
+enum sm_err http__logins_init(struct http__logins *logins);
+/* Waits for those under way. */
+void http__logins_done(struct http__logins *logins);
+/* With the head: 0 (principal or login is set), or a status and why. */
+int http__login_begin(struct http__request *request, const char **ret_why);
+/* The request is whole and has a login: it is handled or refused when that is known. */
+void http__login_check(struct http__request *request);
+void http__login_free(struct login *login);
+
 /* ---- the server ---- */
 
+struct http__listener {
+	struct http_server *server;
+	struct http_listen_options options; /* of a further one */
+	struct net_listener *net;
+	bool outside;
+};
 struct http_server {
 	struct http_server_options options;
 	char *host;
-	struct net_listener *listener;
+	struct http__listener first, *more[HTTP_LISTENERS_MAX];
+	uint32_t more_count;
+	struct http__logins logins;
 	struct http__routes routes;
 };
 extern const struct net_protocol http__protocol;
@@ -116,6 +151,7 @@ extern const struct net_protocol http__protocol;
 struct http__conn {
 	struct net_conn *net;
 	struct http_server *server;
+	struct http__listener *listener;
 	struct http__shared *shared;
 	struct http__request *first, *last; /* under way, in the order of their coming */
 	uint32_t count;

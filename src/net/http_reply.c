@@ -17,6 +17,7 @@ const char *http__status_text(int status)
 		X(303, "See Other")
 		X(304, "Not Modified")
 		X(400, "Bad Request")
+		X(401, "Unauthorized")
 		X(403, "Forbidden")
 		X(404, "Not Found")
 		X(405, "Method Not Allowed")
@@ -308,6 +309,11 @@ struct http_ticket *http_ticket(struct http_request *request)
 	ticket->ref = sm_ref_get(net_conn_ref(request->conn));
 	ticket->id = http__request_of(request)->id;
 	return ticket;
+}
+
+void http_ticket_drop(struct http_ticket *ticket)
+{
+	sm_msg_free(&ticket->msg);
 }
 
 void http_ticket_post(struct http_ticket *ticket, void (*fn)(struct http_request *request, void *arg), void *arg)

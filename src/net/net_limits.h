@@ -27,8 +27,6 @@
 #define HTTP_PIPELINE_MAX 64         /* requests of one connection under way; then it is not read */
 #define HTTP_HEADER_TIMEOUT_MS 10000 /* 408 */
 #define HTTP_BODY_TIMEOUT_MS 30000   /* between two pieces of a body; 408 */
-#define HTTP_BODY_SLOW_TIMES 6       /* so many times that long a body may come slower than */
-#define HTTP_BODY_BYTES_PER_MS_MIN 1 /* this; then 408 */
 #define HTTP_IDLE_TIMEOUT_MS 60000   /* keep-alive */
 #define HTTP_DISCARD_MAX 65536       /* a refused request's body is read over up to here; above, the connection ends */
 #define HTTP_ARENA_MAX (64u << 20)   /* what one request may take */

@@ -65,6 +65,21 @@ static int no_passphrase(char *out, int size, int writing, void *arg)
 	return -1;
 }
 
+/* What HTTP's clients ask for (RFC 7301); others ask for nothing, or for what is not spoken here and get no answer to it. */
+static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_size, const unsigned char *in, unsigned in_size,
+			   void *arg)
+{
+	static const char want[] = "http/1.1";
+	for (unsigned at = 0; at < in_size && in[at] < in_size - at; at += 1u + in[at]) {
+		if (in[at] != sizeof want - 1 || memcmp(in + at + 1, want, in[at]) != 0)
+			continue;
+		*out = in + at + 1;
+		*out_size = in[at];
+		return SSL_TLSEXT_ERR_OK;
+	}
+	return SSL_TLSEXT_ERR_NOACK;
+}
+
 static enum sm_err make_context(const struct net_tls *tls, SSL_CTX **ret_context, struct sm_error *reterr)
 {
 	ERR_clear_error();
@@ -75,6 +90,7 @@ static enum sm_err make_context(const struct net_tls *tls, SSL_CTX **ret_context
 	SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_NO_TICKET | SSL_OP_CIPHER_SERVER_PREFERENCE |
 					     SSL_OP_IGNORE_UNEXPECTED_EOF);
 	SSL_CTX_set_num_tickets(context, 0);
+	SSL_CTX_set_alpn_select_cb(context, choose_protocol, NULL);
 	SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_default_passwd_cb(context, no_passphrase);

@@ -1,0 +1,175 @@
+#!/usr/bin/python3
+# platform: own
+"""HTTP for clients elsewhere: TLS with ALPN, users and passwords, certificates, rules of topics; what is not ingest is not there."""
+import base64
+import os
+import socket
+import ssl
+import subprocess
+import sys
+
+from kafka.admin import ACL, ACLOperation, ACLPermissionType, KafkaAdminClient, ResourcePattern, ResourceType
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from ingest_server import SMACK, Ingest, equal, expect, read_to_end, run  # noqa: E402
+
+CONFIG = '''
+security.users = users
+security.certificate = server.pem
+security.key = server.key
+security.client_ca = ca.pem
+security.acls = yes
+security.super_users = User:ANONYMOUS
+[topic open]
+partitions = 1
+[topic closed]
+partitions = 1
+[listener outside]
+protocol = http
+address = 0.0.0.0
+tls = yes
+authenticator = PasswordAuthenticator
+[listener plain]
+protocol = http
+authenticator = PasswordAuthenticator
+[listener certified]
+protocol = http
+address = 0.0.0.0
+tls = yes
+client_auth = required
+'''
+
+
+class Outside(Ingest):
+    def openssl(self, *words):
+        subprocess.run(['openssl', *words], cwd=self.dir, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60)
+
+    def issue(self, name, subject):
+        with open(self.file('extension'), 'w', encoding='utf-8') as f:
+            f.write('subjectAltName=IP:127.0.0.1,DNS:localhost\n')
+        self.openssl('req', '-newkey', 'rsa:2048', '-nodes', '-keyout', name + '.key', '-out', name + '.csr', '-subj', subject)
+        self.openssl('x509', '-req', '-in', name + '.csr', '-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial', '-days', '1', '-out',
+                     name + '.pem', '-extfile', 'extension')
+
+    def start(self):
+        if not os.path.exists(self.file('ca.pem')):
+            self.openssl('req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', 'ca.key', '-out', 'ca.pem', '-days', '1', '-subj', '/CN=ca')
+            self.issue('server', '/CN=localhost')
+            self.issue('carol', '/O=Example/CN=carol')
+            for name in ('alice', 'bob'):
+                self.set_password(name, name, 'add')
+        super().start()
+
+    def set_password(self, name, password, action='password'):
+        subprocess.run([SMACK, 'user', action, name, '--config', self.config], input=password, text=True, check=True, timeout=60)
+
+    def file(self, name):
+        return os.path.join(self.dir, name)
+
+    def curl(self, listener, path, *words, scheme='https'):
+        """(status, answer)"""
+        port = self.at[listener].rsplit(':', 1)[1]
+        done = subprocess.run(['curl', '-sS', '--max-time', '60', '--cacert', self.file('ca.pem'), '-w', '\n%{http_code}', *words,
+                               '%s://localhost:%s%s' % (scheme, port, path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+        expect(done.returncode == 0, 'curl: %s' % done.stderr)
+        text, status = done.stdout.decode().rsplit('\n', 1)
+        return int(status), text
+
+
+SEND = ('-H', 'Content-Type: application/json', '-d', '{"n":1}')
+
+
+def rules(server):
+    admin = KafkaAdminClient(bootstrap_servers=server.kafka)
+    admin.create_acls([ACL(principal, '*', ACLOperation.WRITE, ACLPermissionType.ALLOW, ResourcePattern(ResourceType.TOPIC, 'open'))
+                       for principal in ('User:alice', 'User:CN=carol,O=Example')])
+    admin.close()
+
+
+def who_is_known_may_what_rules_say(server):
+    for listener, scheme in (('outside', 'https'), ('plain', 'http')):
+        for attempt in range(3):
+            equal(server.curl(listener, '/ingest/open', '-u', 'alice:alice', *SEND, scheme=scheme), (202, '{"topic":"open","accepted":1}'),
+                  'alice at %s' % listener)
+        for topic in ('closed', 'none'):
+            equal(server.curl(listener, '/ingest/' + topic, '-u', 'alice:alice', *SEND, scheme=scheme)[0], 403, 'alice to %s' % topic)
+        equal(server.curl(listener, '/ingest/open', '-u', 'bob:bob', *SEND, scheme=scheme)[0], 403, 'bob, for whom there is no rule')
+    equal(server.values('open'), [b'{"n":1}'] * 6, 'stored')
+    equal(server.values('closed'), [], 'stored in the other')
+
+
+def who_is_not_is_refused(server):
+    for words in ((), ('-u', 'alice:wrong'), ('-u', 'alice:'), ('-u', ':alice'), ('-u', 'nobody:x'), ('-H', 'Authorization: Basic !!!!'),
+                  ('-H', 'Authorization: Basic ' + base64.b64encode(b'alice').decode()), ('-H', 'Authorization: Bearer alice')):
+        equal(server.curl('outside', '/ingest/open', *words, *SEND)[0], 401, 'with %r' % (words,))
+        equal(server.curl('outside', '/healthz', *words)[0], 401, 'healthz with %r' % (words,))
+    equal(len(server.values('open')), 6, 'stored')
+
+
+def only_ingest_is_there(server):
+    equal(server.curl('outside', '/healthz', '-u', 'alice:alice'), (200, 'ok\n'), 'healthz')
+    for path in ('/', '/v2/apps', '/metrics', '/scheduler/jobs', '/smack/logs/app/x', '/none'):
+        equal(server.curl('outside', path, '-u', 'alice:alice')[0], 404, path)
+    equal(server.curl('outside', '/v2/apps', '-u', 'alice:alice', *SEND)[0], 404, 'an app')
+    equal(server.curl('outside', '/ingest/open', '-u', 'alice:alice', '-H', 'Origin: https://localhost', *SEND)[0], 403, 'a page')
+    equal(server.curl('outside', '/ingest/open', '-u', 'alice:alice', '-H', 'Host: other.example', *SEND)[0], 202, 'another name')
+
+
+def a_certificate_says_who(server):
+    carol = ('--cert', server.file('carol.pem'), '--key', server.file('carol.key'))
+    equal(server.curl('certified', '/ingest/open', *carol, *SEND)[0], 202, 'carol')
+    equal(server.curl('certified', '/ingest/closed', *carol, *SEND)[0], 403, 'carol to another topic')
+    port = server.at['certified'].rsplit(':', 1)[1]
+    done = subprocess.run(['curl', '-sS', '--max-time', '60', '--cacert', server.file('ca.pem'), 'https://localhost:%s/healthz' % port],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+    expect(done.returncode != 0, 'without a certificate')
+
+
+def tls_says_what_is_spoken(server):
+    host, port = '127.0.0.1', int(server.at['outside'].rsplit(':', 1)[1])
+    for offered, chosen in ((['h2', 'http/1.1'], 'http/1.1'), (['h2'], None), ([], None)):
+        context = ssl.create_default_context(cafile=server.file('ca.pem'))
+        if offered:
+            context.set_alpn_protocols(offered)
+        with context.wrap_socket(socket.create_connection((host, port), timeout=60), server_hostname='localhost') as s:
+            equal(s.selected_alpn_protocol(), chosen, 'of %r' % offered)
+            s.sendall(b'GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
+            expect(read_to_end(s).startswith(b'HTTP/1.1 401 '), 'an answer')
+    old = ssl.create_default_context(cafile=server.file('ca.pem'))
+    try:
+        old.maximum_version = ssl.TLSVersion.TLSv1_1
+        with old.wrap_socket(socket.create_connection((host, port), timeout=60), server_hostname='localhost'):
+            expect(False, 'TLS 1.1 was taken')
+    except (ssl.SSLError, ConnectionError, ValueError):
+        pass
+
+
+def logins_are_pipelined_and_survive_a_client_that_goes(server):
+    port = int(server.at['plain'].rsplit(':', 1)[1])
+    line = b'Authorization: Basic ' + base64.b64encode(b'alice:alice') + b'\r\n'
+    one = b'POST /ingest/open HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 7\r\n' + line + b'\r\n{"n":2}'
+    wrong = one.replace(line, b'Authorization: Basic ' + base64.b64encode(b'alice:no') + b'\r\n')
+    before = len(server.values('open'))
+    with socket.create_connection(('127.0.0.1', port), timeout=60) as s:
+        s.sendall(one + wrong + one)
+        s.shutdown(socket.SHUT_WR)
+        got = read_to_end(s)
+    equal([part.split()[0] for part in got.split(b'HTTP/1.1 ')[1:]], [b'202', b'401', b'202'],
+          'statuses')
+    for _ in range(20):
+        with socket.create_connection(('127.0.0.1', port), timeout=60) as s:
+            s.sendall(wrong.replace(b'alice', b'nobody'))
+    equal(len(server.values('open')), before + 2, 'stored')
+
+
+def a_new_password_counts_after_a_restart_at_the_latest(server):
+    server.set_password('alice', 'changed')
+    server.stop()
+    server.start()
+    equal(server.curl('outside', '/ingest/open', '-u', 'alice:alice', *SEND)[0], 401, 'the old one')
+    equal(server.curl('outside', '/ingest/open', '-u', 'alice:changed', *SEND)[0], 202, 'the new one')
+
+
+if __name__ == '__main__':
+    run([rules, who_is_known_may_what_rules_say, who_is_not_is_refused, only_ingest_is_there, a_certificate_says_who, tls_says_what_is_spoken,
+         logins_are_pipelined_and_survive_a_client_that_goes, a_new_password_counts_after_a_restart_at_the_latest], Outside(CONFIG, {}))
