@@ -79,6 +79,12 @@ static void config_names_the_line_of_what_is_wrong(void **state)
 	expect("[listener x]\nclient_auth = required\n", "[listener x]: client_auth = required needs tls = yes");
 	expect("security.certificate = c\nsecurity.key = k\n[listener x]\ntls = yes\nclient_auth = required\n", "needs security.client_ca");
 	expect("security.certificate = c\nsecurity.key = k\n[listener x]\ntls = yes\naddress = ::\n", "must ask for credentials");
+	expect("[listener x]\nprotocol = http\n", "[listener x]: a listener for HTTP must ask for credentials");
+	expect("[listener x]\nprotocol = http\nauthenticator = PasswordAuthenticator\n", "needs security.users = FILE");
+	expect("security.users = u\n[listener x]\nprotocol = http\nauthenticator = PasswordAuthenticator\naddress = 0.0.0.0\n",
+	       "[listener x]: address = 0.0.0.0: passwords would be readable on the network");
+	expect("[listener x]\nprotocol = http\nsasl = PLAIN\n", "[listener x]: sasl = PLAIN: not for HTTP");
+	expect("[listener x]\nprotocol = gopher\n", "protocol = gopher: must be kafka, cql or http");
 	expect("security.acls = maybe\n", "security.acls = maybe: must be yes or no");
 	expect("log = zookeeper://x:1\n", "configuration: log = zookeeper://x:1: embedded, or kafka://HOST:PORT");
 	expect("log = kafka://broker\n", "configuration: log: 'broker' in kafka://broker: write kafka://HOST:PORT");
