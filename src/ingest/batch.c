@@ -51,7 +51,6 @@ void ingest__refuse(struct http_request *request, enum sm_err err, const char *t
 	buf_done(&text);
 }
 
-/* What POST /ingest/{topic} is told. */
 static void answer(struct pending *p)
 {
 	if (p->err) {
@@ -91,7 +90,7 @@ struct pending *ingest__pending_new(struct worker *worker, struct http_request *
 		worker->spare_pending = p->next;
 	else if (!(p = malloc(sizeof *p)))
 		return NULL;
-	*p = (struct pending){.request = request, .entry = entry, .left = 1, .answer = answer};
+	*p = (struct pending){.request = request, .entry = entry, .left = 1};
 	entry->refs++;
 	request->user = p;
 	request->gone = request_gone;
@@ -107,10 +106,9 @@ void ingest__pending_release(struct worker *worker, struct pending *p)
 	if (p->request) {
 		p->request->gone = NULL;
 		metric_observe_us(METRIC_INGEST_US, (clock_monotonic_ns(&clock_system) - p->request->arrived_ns) / 1000);
-		p->answer(p);
+		answer(p);
 	}
 	buf_done(&p->report);
-	free(p->places);
 	ingest__entry_unref(p->entry);
 	p->next = worker->spare_pending;
 	worker->spare_pending = p;
@@ -177,7 +175,6 @@ static void on_append(void *arg, const struct log_append_result *result)
 {
 	struct open_batch *b = arg;
 	b->err = result->err;
-	b->base_offset = result->base_offset;
 	if (sm_send_reply(b->worker->ref, &b->msg))
 		sm_msg_free(&b->msg);
 }
@@ -199,19 +196,6 @@ static void batch_send(struct open_batch *b)
 		log->ops->append(log, b->entry->name, b->partition, b->data.data + b->data.start, buf_size(&b->data), 0, on_append, b);
 }
 
-/* Where the request's records of this batch are. */
-static void settle(struct pending *p, const struct open_batch *b)
-{
-	for (uint32_t i = 0; p->places && i < p->accepted; i++) {
-		struct place *place = &p->places[i];
-		if (place->batch != b)
-			continue;
-		place->batch = NULL;
-		place->err = b->err;
-		place->offset = b->base_offset + place->index;
-	}
-}
-
 void ingest__appended(struct worker *worker, struct open_batch *b)
 {
 	struct ingest *ingest = worker->ingest;
@@ -219,7 +203,6 @@ void ingest__appended(struct worker *worker, struct open_batch *b)
 		struct pending *p = b->waiting[i];
 		if (b->err && !p->err)
 			p->err = b->err;
-		settle(p, b);
 		ingest__pending_release(worker, p);
 	}
 	batch_recycle(worker, b);
@@ -294,10 +277,8 @@ static size_t headers_size(const struct line *line)
 void ingest__add(struct worker *worker, struct pending *p, const struct once *once, const struct line *line, int64_t now_ms)
 {
 	struct topic_entry *entry = p->entry;
-	int32_t partition = line->partition >= 0 ? line->partition
-			    : line->has_key      ? log_partition_of(line->key, entry->partitions)
-			    : once               ? once->partition
-						 : entry->keyless;
+	int32_t keyless = once ? once->partition : entry->keyless;
+	int32_t partition = line->has_key ? log_partition_of(line->key, entry->partitions) : keyless;
 	struct open_batch *b = once ? once->open[partition] : entry->open[partition];
 	/* A full batch stays in the worker's list and leaves when the turn ends. */
 	if (!b || batch_size(&b->builder) + line->key.size + line->text.size + headers_size(line) + RECORD_OVERHEAD > LOG_BATCH_BYTES_MAX)
@@ -306,13 +287,7 @@ void ingest__add(struct worker *worker, struct pending *p, const struct once *on
 		p->err = SM_NO_MEMORY;
 		return;
 	}
-	struct record record = {.timestamp_ms = line->timestamp_ms >= 0 ? line->timestamp_ms : now_ms,
-				.key = line->key,
-				.value = line->text,
-				.key_null = !line->has_key,
-				.value_null = line->null_text};
-	if (p->places)
-		p->places[p->accepted] = (struct place){.batch = b, .partition = partition, .index = b->builder.count};
+	struct record record = {.timestamp_ms = now_ms, .key = line->key, .value = line->text, .key_null = !line->has_key};
 	batch_add(&b->builder, &record, line->headers, line->header_count);
 	p->accepted++;
 }

@@ -86,8 +86,7 @@ static enum sm_err take(struct job *job, const struct attributes *a, struct byte
 		ingest__wrong(job, path, "error.path.missing", number);
 		return SM_OK;
 	}
-	struct line line = {
-		.text = data, .partition = -1, .timestamp_ms = -1, .header_count = a->count, .key = a->key, .has_key = a->key.data};
+	struct line line = {.text = data, .header_count = a->count, .key = a->key, .has_key = a->key.data};
 	if (!(line.headers = arena_copy(arena, a->headers, a->count * sizeof *a->headers)))
 		return arena_error(arena);
 	return ingest__check(job, &line, number);

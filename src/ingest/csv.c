@@ -141,7 +141,7 @@ static enum sm_err take_row(struct table *t, struct buf *out, uint32_t count, ui
 	uint8_t *copy = out->failed ? NULL : arena_copy(job->request->arena, text.data, text.size);
 	if (!copy)
 		return out->failed ? SM_NO_MEMORY : arena_error(job->request->arena);
-	return ingest__check(job, &(struct line){.text = bytes_of(copy, text.size), .partition = -1, .timestamp_ms = -1}, line);
+	return ingest__check(job, &(struct line){.text = bytes_of(copy, text.size)}, line);
 }
 
 /* The first row. Problems of it are those of the whole. */

@@ -31,19 +31,8 @@ struct topic_entry {
 struct line {
 	struct bytes text, key;
 	bool has_key;
-	bool null_text;    /* the record has no value */
-	int32_t partition; /* as the client says; -1: by the key */
 	uint32_t header_count;
 	const struct record_header *headers; /* in the request's arena */
-	int64_t timestamp_ms;                /* as the client says; -1: now */
-};
-/* Where a record of a request has gone. */
-struct place {
-	struct open_batch *batch; /* until it has come back */
-	int32_t partition;
-	int32_t index; /* in the batch */
-	int64_t offset;
-	enum sm_err err;
 };
 /* A request that is stored once (Idempotency-Key). */
 struct once {
@@ -60,11 +49,8 @@ struct pending {
 	struct topic_entry *entry;
 	uint32_t left; /* batches that have not come back, and 1 while events are added */
 	uint32_t accepted;
-	enum sm_err err; /* the first that failed */
-	void (*answer)(struct pending *pending);
-	struct place *places; /* of each record, malloc'ed; NULL: nobody asks */
-	void *detail;         /* the answer's, in the request's arena */
-	struct buf report;    /* further members of the answer: ,"lines":{...}; empty: none */
+	enum sm_err err;   /* the first that failed */
+	struct buf report; /* further members of the answer: ,"lines":{...}; empty: none */
 };
 
 /* A record batch that grows during a turn, then is under way to the log. */
@@ -80,7 +66,6 @@ struct open_batch {
 	uint32_t waiting_count, waiting_cap;
 	uint32_t ordinal; /* of a request that is stored once: its batches in this partition so far */
 	enum sm_err err;
-	int64_t base_offset;
 };
 
 /* Everything of one dispatcher. */
@@ -137,11 +122,6 @@ void ingest__wrong(struct job *job, const char *path, const char *reason, uint32
 struct bytes ingest__one_line(struct http_request *request, struct bytes text);
 /* {"message": text}. */
 void ingest__reply_message(struct http_request *request, int status, const char *message);
-/* Begin with a request: its topic, as this turn has it. False: it is answered. */
-bool ingest__job_begin(struct job *job, struct http_request *request);
-/* The good events go to the batches. The pending's answer is the usual one unless prepared otherwise by `prepare` (may be NULL). */
-void ingest__store(struct job *job, void (*prepare)(struct pending *pending, void *arg), void *arg);
-void ingest__job_done(struct job *job);
 
 /* csv.c: RFC 4180, lines that end in LF too. */
 struct csv_cell {

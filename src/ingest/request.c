@@ -167,7 +167,7 @@ enum sm_err ingest__check(struct job *job, const struct line *from, uint32_t num
 
 static enum sm_err check_text(struct job *job, struct bytes text, uint32_t number)
 {
-	return ingest__check(job, &(struct line){.text = text, .partition = -1, .timestamp_ms = -1}, number);
+	return ingest__check(job, &(struct line){.text = text}, number);
 }
 
 /* The elements of an array are the events. */
@@ -257,7 +257,7 @@ static void refuse_large(struct job *job)
 	ingest__reply_message(job->request, 413, why);
 }
 
-void ingest__store(struct job *job, void (*prepare)(struct pending *pending, void *arg), void *arg)
+static void store(struct job *job)
 {
 	bool ok;
 	const struct once *once = ingest__once(job, &ok);
@@ -272,8 +272,6 @@ void ingest__store(struct job *job, void (*prepare)(struct pending *pending, voi
 		p->err = SM_NO_MEMORY;
 	p->report = job->report;
 	buf_init(&job->report);
-	if (prepare)
-		prepare(p, arg);
 	int64_t now_ms = clock_wall_ms(&clock_system);
 	for (uint32_t i = 0; i < job->good && !p->err; i++)
 		ingest__add(job->worker, p, once, &job->worker->lines[i], now_ms);
@@ -323,7 +321,7 @@ static enum sm_err check_body(struct job *job)
 	return check_document(job, request->body);
 }
 
-bool ingest__job_begin(struct job *job, struct http_request *request)
+static bool job_begin(struct job *job, struct http_request *request)
 {
 	struct ingest *ingest = request->arg;
 	enum sm_err err;
@@ -346,7 +344,7 @@ bool ingest__job_begin(struct job *job, struct http_request *request)
 	return false;
 }
 
-void ingest__job_done(struct job *job)
+static void job_done(struct job *job)
 {
 	struct worker *worker = job->worker;
 	buf_done(&job->report);
@@ -361,7 +359,7 @@ void ingest__job_done(struct job *job)
 void ingest__handle(struct http_request *request)
 {
 	struct job job;
-	if (!ingest__job_begin(&job, request))
+	if (!job_begin(&job, request))
 		return;
 	const char *wrong = read_options(&job);
 	if (wrong) {
@@ -379,6 +377,6 @@ void ingest__handle(struct http_request *request)
 	else if (job.bad && !(job.skip && job.numbering != NUMBER_NONE))
 		refuse_bad(&job);
 	else
-		ingest__store(&job, NULL, NULL);
-	ingest__job_done(&job);
+		store(&job);
+	job_done(&job);
 }
