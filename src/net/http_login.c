@@ -146,11 +146,13 @@ static void login_done(struct http_request *request, void *arg)
 	struct login *login = arg;
 	if (request) {
 		struct http__request *r = http__request_of(request);
-		const char *why;
-		if (login->fits && (r->principal = arena_string(&r->arena, login->principal, strlen(login->principal))))
+		if (login->fits && (r->principal = arena_string(&r->arena, login->principal, strlen(login->principal)))) {
 			r->route->handle(request);
-		else
-			http__refuse(r, refuse_unknown(r, &why), why, false);
+		} else {
+			const char *why;
+			int status = refuse_unknown(r, &why);
+			http__refuse(r, status, why, false);
+		}
 	}
 	http__login_free(login);
 }
