@@ -4,27 +4,31 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-/* In a kept block. */
+/* In a kept block. The newest is the first to be taken, the oldest the first to go: what nobody needs does not fill the place. */
 struct kept {
-	struct kept *next;
+	struct kept *newer, *older;
 	size_t size;
 };
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct kept *all;
+static struct kept *newest, *oldest;
 static size_t kept_bytes;
 
-/* The first that is large enough and not more than twice too large. */
+static void kept_remove(struct kept *k)
+{
+	*(k->newer ? &k->newer->older : &newest) = k->older;
+	*(k->older ? &k->older->newer : &oldest) = k->newer;
+	kept_bytes -= k->size;
+}
+
+/* One that is large enough and not more than twice too large. */
 static struct kept *take(size_t size)
 {
-	for (struct kept **at = &all; *at; at = &(*at)->next) {
-		struct kept *k = *at;
-		if (k->size >= size && k->size / 2 <= size) {
-			*at = k->next;
-			kept_bytes -= k->size;
-			return k;
-		}
-	}
-	return NULL;
+	struct kept *k = newest;
+	while (k && (k->size < size || k->size / 2 > size))
+		k = k->older;
+	if (k)
+		kept_remove(k);
+	return k;
 }
 
 void *block_new(size_t size, size_t *ret_size)
@@ -45,6 +49,14 @@ void *block_new(size_t size, size_t *ret_size)
 	return block;
 }
 
+static void free_all(struct kept *k)
+{
+	for (struct kept *older; k; k = older) {
+		older = k->older;
+		free(k);
+	}
+}
+
 void block_free(void *block)
 {
 	size_t size = malloc_usable_size(block);
@@ -52,29 +64,28 @@ void block_free(void *block)
 		free(block);
 		return;
 	}
+	struct kept *k = block, *gone = NULL;
 	pthread_mutex_lock(&lock);
-	bool keep = kept_bytes + size <= BLOCK_KEPT_MAX;
-	if (keep) {
-		struct kept *k = block;
-		*k = (struct kept){all, size};
-		all = k;
-		kept_bytes += size;
+	*k = (struct kept){NULL, newest, size};
+	*(newest ? &newest->newer : &oldest) = k;
+	newest = k;
+	kept_bytes += size;
+	while (kept_bytes > BLOCK_KEPT_MAX) {
+		struct kept *last = oldest;
+		kept_remove(last);
+		last->older = gone;
+		gone = last;
 	}
 	pthread_mutex_unlock(&lock);
-	if (!keep)
-		free(block);
+	free_all(gone);
 }
 
 void block_trim(void)
 {
 	pthread_mutex_lock(&lock);
-	struct kept *first = all;
-	all = NULL;
+	struct kept *all = newest;
+	newest = oldest = NULL;
 	kept_bytes = 0;
 	pthread_mutex_unlock(&lock);
-	while (first) {
-		struct kept *k = first;
-		first = k->next;
-		free(k);
-	}
+	free_all(all);
 }

@@ -48,12 +48,32 @@ static void small_and_many_blocks_are_not_kept(void **state)
 	block_trim();
 }
 
+/* What was of use before does not keep the place from what is of use now. */
+static void the_oldest_make_room(void **state)
+{
+	enum { N = BLOCK_KEPT_MAX / (1 << 20) };
+	size_t size;
+	void *all[N];
+	for (int i = 0; i < N; i++)
+		all[i] = block_new(1 << 20, &size);
+	for (int i = 0; i < N; i++)
+		block_free(all[i]);
+	void *small = block_new(200000, &size);
+	block_free(small);
+	assert_ptr_equal(block_new(200000, &size), small);
+	block_free(small);
+	assert_ptr_equal(block_new(1 << 20, &size), all[N - 1]);
+	block_free(all[N - 1]);
+	block_trim();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_freed_block_is_the_next_one),
 		cmocka_unit_test(one_that_is_too_large_or_too_small_is_left),
 		cmocka_unit_test(small_and_many_blocks_are_not_kept),
+		cmocka_unit_test(the_oldest_make_room),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

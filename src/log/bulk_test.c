@@ -1,5 +1,6 @@
 /* Groups past the page cache: what is written so is read back at every offset, from memory and from the disk, and damage is never served.
  */
+#include "log/bulk.h"
 #include "log/testing.h"
 #include <pthread.h>
 
@@ -23,6 +24,7 @@ static void begin(struct bench_log *b, uint32_t direct_bytes)
 /* Nothing of it is in memory any more. */
 static void forget(struct bench_log *b)
 {
+	log__bulk_quiet(&engine_of(b)->bulk, false);
 	log__bulk_rest(&engine_of(b)->bulk);
 	log__bulk_rest(&engine_of(b)->bulk);
 	assert_int_equal(engine_of(b)->bulk.written.bytes, 0);
@@ -100,8 +102,61 @@ static void the_memory_is_bounded(void **state)
 			assert_int_equal(testing_append(&b, TOPIC, p, i, 1, 900000), i);
 	for (int32_t p = 0; p < 3; p++)
 		assert_int_equal(testing_check(&b, TOPIC, p, 0, 0, 1 << 20), 20);
+	log__bulk_quiet(&engine_of(&b)->bulk, false);
 	assert_true(engine_of(&b)->bulk.written.bytes <= LOG_BULK_WRITTEN_BYTES);
 	assert_true(engine_of(&b)->bulk.read.bytes <= LOG_BULK_READ_BYTES);
+	testing_end(&b);
+}
+
+/* The bytes that were read ahead and that nobody has asked for. */
+static size_t unasked(struct bench_log *b)
+{
+	struct bulk_cache *cache = &engine_of(b)->bulk;
+	size_t bytes = 0;
+	log__bulk_quiet(cache, false);
+	pthread_mutex_lock(&cache->lock);
+	for (struct bulk *p = cache->read.first; p; p = p->next)
+		bytes += p->ahead_ns ? p->size : 0;
+	pthread_mutex_unlock(&cache->lock);
+	return bytes;
+}
+
+static void read_one(struct bench_log *b, int32_t partition, int64_t offset)
+{
+	struct log_read_result r;
+	assert_int_equal(b->log->ops->read(b->log, TOPIC, partition, offset, 1 << 20, &r), SM_OK);
+	assert_true(r.slice.size > 900000);
+	log_slice_done(&r.slice);
+}
+
+static void what_comes_next_is_read_ahead(void **state)
+{
+	struct bench_log b;
+	begin(&b, 1);
+	testing_topic(&b, TOPIC, 20, NULL, NULL);
+	for (int i = 0; i < 3; i++)
+		for (int32_t p = 0; p < 20; p++)
+			assert_int_equal(testing_append(&b, TOPIC, p, i, 1, 900000), i);
+	if (!possible(&b)) {
+		testing_end(&b);
+		skip();
+	}
+	forget(&b);
+	read_one(&b, 0, 0);
+	assert_true(unasked(&b) > 900000);
+	read_one(&b, 0, 1);
+	assert_true(unasked(&b) > 900000);
+	read_one(&b, 0, 2); /* the last */
+	assert_int_equal(unasked(&b), 0);
+	for (int32_t p = 1; p < 20; p++)
+		read_one(&b, p, 0);
+	size_t most = unasked(&b);
+	assert_true(most > 4 * 900000 && most <= LOG_BULK_READ_BYTES);
+	/* who never asks is forgotten */
+	for (struct bulk *p = engine_of(&b)->bulk.read.first; p; p = p->next)
+		p->ahead_ns = p->ahead_ns ? 1 : 0;
+	read_one(&b, 0, 0);
+	assert_true(unasked(&b) < 2 * 900000);
 	testing_end(&b);
 }
 
@@ -185,6 +240,7 @@ int main(void)
 		cmocka_unit_test(what_is_written_is_read_at_every_offset),
 		cmocka_unit_test(large_and_small_groups_share_pages),
 		cmocka_unit_test(the_memory_is_bounded),
+		cmocka_unit_test(what_comes_next_is_read_ahead),
 		cmocka_unit_test(rot_on_the_disk_is_not_served),
 		cmocka_unit_test(readers_follow_a_writer),
 	};

@@ -357,6 +357,7 @@ static enum sm_err engine_close(struct engine *e, struct sm_error *reterr)
 	if (atomic_load(&e->live) > 0) /* somebody still uses it: rather leak than crash */
 		return err ? err : sm_fail(reterr, SM_TIMEOUT, "the log did not come to rest in %d s", CLOSE_WAIT_MS / 1000);
 
+	log__bulk_quiet(&e->bulk, true);
 	log__scrubber_free(e);
 	log__offsets_close(e->offsets);
 	log__topics_done(e);
@@ -447,7 +448,7 @@ enum sm_err log_embedded_open(const struct log_embedded_options *options, struct
 	e->compact_keys_max = LOG_COMPACT_KEYS_MAX;
 	e->checkpoint_bytes = LOG_CHECKPOINT_BYTES;
 	log__files_init(&e->files, options->files_max);
-	log__bulk_init(&e->bulk, options->direct_bytes);
+	log__bulk_init(&e->bulk, e->system, options->direct_bytes);
 	e->lock_file.fd = -1;
 	map_init(&e->topics);
 	pthread_mutex_init(&e->lock, NULL);

@@ -130,7 +130,7 @@ SM_MUST_CHECK enum sm_err log__segment_find_time(struct segment *segment, int64_
 /* "DIR/00000000000000000042.log" -> 42; -1: not such a name. */
 int64_t log__segment_name_parse(const char *name, const char *suffix);
 
-/* ---- bulk.c: large groups, past the page cache ---- */
+/* ---- bulk.c, bulk_read.c: large groups, past the page cache ---- */
 
 struct bulk; /* a piece of a segment in memory */
 struct bulk_list {
@@ -142,9 +142,17 @@ struct bulk_cache {
 	atomic_bool refused; /* the file system does not do it */
 	pthread_mutex_t lock;
 	struct bulk_list written, read;
-	bool used; /* since the last look */
+	bool used;                /* since the last look */
+	struct sm_system *system; /* whose pool reads ahead; NULL: nobody does */
+	struct bulk_ahead *ahead; /* pieces that are wanted */
+	size_t ahead_bytes;
+	uint32_t ahead_jobs; /* given to the pool */
+	pthread_cond_t ahead_changed;
+	bool closing;
 };
-void log__bulk_init(struct bulk_cache *cache, uint32_t from_bytes);
+void log__bulk_init(struct bulk_cache *cache, struct sm_system *system, uint32_t from_bytes);
+/* Wait until nothing is read ahead; closing: nor will be. */
+void log__bulk_quiet(struct bulk_cache *cache, bool closing);
 void log__bulk_done(struct bulk_cache *cache);
 /* Called now and then: give back what was not used since the last call. */
 void log__bulk_rest(struct bulk_cache *cache);
