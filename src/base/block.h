@@ -7,7 +7,7 @@
 #include <stddef.h>
 
 #define BLOCK_MIN (128u << 10)     /* smaller ones are malloc's business */
-#define BLOCK_KEPT_MAX (16u << 20) /* bytes kept */
+#define BLOCK_KEPT_MAX (10u << 20) /* bytes kept */
 
 /* At least size bytes; *ret_size: how many. NULL: no memory. */
 void *block_new(size_t size, size_t *ret_size);

@@ -119,7 +119,7 @@ static bool may_begin(const struct kafka_conn *c)
 	if (!c->underway.first)
 		return true;
 	return is_produce(c, r) && is_produce(c, c->underway.first) && c->underway.count < KAFKA_PRODUCES_MAX &&
-	       c->underway.bytes < KAFKA_WAITING_BYTES_MAX;
+	       c->underway.bytes < KAFKA_PRODUCES_BYTES_MAX;
 }
 
 static void begin(struct kafka_conn *c)

@@ -9,8 +9,9 @@
 #define KAFKA_FRAME_MAX (NET_FRAME_MAX - 4) /* bytes of one request; above: the connection is closed, as by Kafka */
 #define KAFKA_REQUEST_ARENA_MAX (96u << 20) /* a request's parse tree and reply; above: the connection is closed */
 #define KAFKA_WAITING_MAX 64                /* requests of one connection not yet begun; then it is not read */
-#define KAFKA_WAITING_BYTES_MAX (16u << 20) /* the same in bytes; one larger request is still taken */
+#define KAFKA_WAITING_BYTES_MAX (2u << 20)  /* the same in bytes; one larger request is still taken */
 #define KAFKA_PRODUCES_MAX 32               /* Produce requests of one connection under way; other requests go one by one */
+#define KAFKA_PRODUCES_BYTES_MAX (8u << 20) /* the same in bytes: more than a disk takes in while a sync is under way */
 #define KAFKA_LISTENERS_MAX 16              /* of one server */
 #define KAFKA_SCRAM_ITERATIONS_MAX 16384    /* that an admin client may set, as by Kafka */
 #define KAFKA_LOGIN_FRAME_MAX 524288        /* bytes of one request before the login; Kafka's sasl.server.max.receive.size */

@@ -26,7 +26,7 @@
 #define LOG_READ_VERIFY_MAX (2u << 20)       /* bytes checked and handed out by one read of data that was not checked yet */
 #define LOG_GROUP_NAME_MAX 32767             /* bytes of a group id, a topic's name or metadata in __consumer_offsets */
 #define LOG_BULK_PIECE (1088u << 10)         /* of such groups, in memory: a batch of the usual greatest size fits */
-#define LOG_BULK_WRITTEN_BYTES (8u << 20)    /* of them that stay in memory for those who read the log's end */
+#define LOG_BULK_WRITTEN_BYTES (6u << 20)    /* of them that stay in memory for those who read the log's end */
 #define LOG_BULK_READ_BYTES (8u << 20)       /* and of what was read of them, or ahead of their readers */
 #define LOG_OFFSETS_METADATA_MAX 4096        /* bytes of a committed offset's metadata, Kafka's offset.metadata.max.bytes */
 #define LOG_OFFSETS_SEGMENT_BYTES (4u << 20) /* of __consumer_offsets */
