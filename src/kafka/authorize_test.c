@@ -268,6 +268,26 @@ static void groups_are_resources(void **state)
 	close(fd);
 }
 
+static void a_pattern_of_topics_finds_what_may_be_described(void **state)
+{
+	struct fixture *x = *state;
+	int fd = dial(x);
+	ALLOW(READ, GROUP, "g");
+	ALLOW(DESCRIBE, TOPIC, "mine");
+	struct kafka_consumer_group_heartbeat_request *q = BODY(x, consumer_group_heartbeat_request);
+	q->group_id = BYTES("g");
+	q->member_id = BYTES("member");
+	q->rebalance_timeout_ms = 10000;
+	q->subscribed_topic_regex = BYTES(".*");
+	q->topic_partitions_count = 0;
+	struct kafka_consumer_group_heartbeat_response *a = call(x, fd, KAFKA_CONSUMER_GROUP_HEARTBEAT, 1, q);
+	assert_int_equal(a->error_code, 0);
+	assert_non_null(a->assignment);
+	assert_int_equal(a->assignment->topic_partitions_count, 1);
+	assert_int_equal(a->assignment->topic_partitions[0].partitions_count, 2);
+	close(fd);
+}
+
 static void consumer_groups_need_the_group_and_the_topics(void **state)
 {
 	struct fixture *x = *state;
@@ -507,6 +527,7 @@ int main(void)
 		TEST(transactional_ids_are_resources),
 		TEST(partitions_are_added_all_or_none),
 		TEST(groups_are_resources),
+		TEST(a_pattern_of_topics_finds_what_may_be_described),
 		TEST(consumer_groups_need_the_group_and_the_topics),
 		TEST(offsets_need_the_group_and_the_topic),
 		TEST(topics_are_made_and_deleted_by_right),

@@ -177,7 +177,9 @@ done:
 enum sm_err consumer_group__settle(struct consumer_group *g)
 {
 	bool changed;
-	return look_up(g, &changed);
+	enum sm_err err = look_up(g, &changed);
+	g->unmatched = g->patterns != NULL; /* nobody's eyes have looked */
+	return err;
 }
 
 /* The topics that a member subscribes to, as indexes into g->subscribed. */
@@ -596,6 +598,7 @@ void consumer_group__heartbeat(struct consumer_group *g, const struct consumer_c
 	struct owned owned;
 	enum sm_err err;
 	*a = (struct consumer_answer){0};
+	g->call = c;
 	if (c->q->member_epoch < 0) {
 		leave(g, c, a);
 	} else if (is_full(g, c)) {
@@ -611,4 +614,5 @@ void consumer_group__heartbeat(struct consumer_group *g, const struct consumer_c
 			a->member = NULL;
 		partition_set__done(&owned.set);
 	}
+	g->call = NULL;
 }

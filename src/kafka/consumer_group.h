@@ -40,7 +40,8 @@ struct consumer_classic {
 	uint64_t join_deadline_ns, sync_deadline_ns; /* out if its JoinGroup, its SyncGroup has not come by then; 0: none is awaited */
 	size_t bytes;
 };
-/* A pattern that members subscribe to, and what it matches now. */
+/* A pattern that members subscribe to, and what it matches now, as far as the member sees topics whose call had it looked up: so does
+ * Apache Kafka. */
 struct topic_pattern {
 	struct topic_pattern *next;
 	char *text;
@@ -75,10 +76,11 @@ struct consumer_group {
 	int32_t member_count;
 	int32_t epoch, target_epoch;
 	struct topic_pattern *patterns;
-	const struct log_topics *topics; /* borrowed until the next consumer_group__see */
-	bool changed;                    /* something that is kept on disk, since the owner has set it to false */
-	bool stale, unmatched;           /* what is subscribed must be looked up again, the patterns too */
-	struct assign_topic *subscribed; /* by id; as it was when it was looked up last */
+	const struct log_topics *topics;  /* borrowed until the next consumer_group__see */
+	const struct consumer_call *call; /* during it */
+	bool changed;                     /* something that is kept on disk, since the owner has set it to false */
+	bool stale, unmatched;            /* what is subscribed must be looked up again, the patterns too */
+	struct assign_topic *subscribed;  /* by id; as it was when it was looked up last */
 	uint32_t subscribed_count;
 	size_t bytes;
 	uint32_t session_ms;
@@ -92,7 +94,9 @@ struct consumer_call {
 	struct bytes client_id;
 	const char *client_host;
 	uint64_t now_ns;
-	struct arena *arena; /* for the texts of errors */
+	struct arena *arena;                              /* for the texts of errors */
+	bool (*sees)(const void *arg, const char *topic); /* a pattern finds no others; NULL: all */
+	const void *arg;
 };
 struct consumer_answer {
 	int16_t error;

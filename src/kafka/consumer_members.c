@@ -11,7 +11,8 @@ static enum sm_err match(const struct consumer_group *g, struct topic_pattern *t
 	if (!matched)
 		return SM_NO_MEMORY;
 	for (uint32_t i = 0; i < count; i++) {
-		if (pattern__matches(t->pattern, g->topics->items[i].name))
+		const char *name = g->topics->items[i].name;
+		if (pattern__matches(t->pattern, name) && (!g->call || !g->call->sees || g->call->sees(g->call->arg, name)))
 			matched[n++] = i;
 	}
 	free(t->matched);

@@ -12,11 +12,41 @@ static int16_t no_group(struct kafka_request *r, const char **ret_text)
 	return KAFKA_GROUP_ID_NOT_FOUND;
 }
 
+/* Whose eyes a pattern of topics is looked up with: the coordinator does it when the connection may have gone. */
+struct eyes {
+	struct auth_acls *acls;
+	const char *principal, *host;
+};
+
+static bool sees(const void *arg, const char *topic)
+{
+	const struct eyes *e = arg;
+	return auth_may(e->acls, e->principal, e->host, AUTH_OPERATION_DESCRIBE, AUTH_RESOURCE_TOPIC, bytes_str(topic));
+}
+
+static bool open_eyes(struct kafka_request *r)
+{
+	char host[KAFKA_PEER_HOST_MAX];
+	struct eyes *e = kafka__alloc(r, 1, sizeof *e);
+	if (!e)
+		return false;
+	const char *principal = kafka__session(r)->principal->name;
+	kafka__peer_host(r->peer, host);
+	*e = (struct eyes){r->server->acls, arena_string(&r->arena, principal, strlen(principal)),
+			   arena_string(&r->arena, host, strlen(host))};
+	r->state = e;
+	return e->principal && e->host;
+}
+
 void kafka__consumer_group_heartbeat(struct kafka_request *r)
 {
 	const struct kafka_consumer_group_heartbeat_request *q = r->body;
 	struct kafka_consumer_group_heartbeat_response *reply = r->reply;
 	const char *text = NULL;
+	if (r->server->acls && !open_eyes(r)) {
+		kafka__abort(r);
+		return;
+	}
 	int16_t error = consumer_group__check_heartbeat(q, r->version.version, &r->arena, &text);
 	enum sm_err err = error ? SM_OK : kafka__group_send(r, q->group_id, q->member_epoch == 0 ? GROUP_MAKE : GROUP_FIND);
 	if (!error && !err)
@@ -206,6 +236,10 @@ void group__consumer_heartbeat(struct group *g, struct kafka_request *r)
 	struct consumer_group *c = g->consumer;
 	struct consumer_call call = {
 		.q = r->body, .client_id = r->client_id, .client_host = group__client_host(r), .now_ns = group__now(), .arena = &r->arena};
+	if (r->server->acls) {
+		call.sees = sees;
+		call.arg = r->state;
+	}
 	if (!c)
 		c = begin(g, r, &a);
 	int32_t epoch = c ? c->epoch : 0;
