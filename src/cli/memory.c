@@ -3,17 +3,21 @@
  * glibc raises its limits by itself as large blocks come and go and then keeps what a burst has taken, beyond malloc_trim's reach: so
  * they are fixed. The heap is one for the whole process, and so is this file's state. */
 #include "base/block.h"
+#include "base/logging.h"
+#include "base/memory.h"
 #include "cli/platform.h"
 #include <malloc.h>
 #include <time.h>
 
 #define LOOK_MS 2000
+#define TELL_MS 60000
 #define BUSY_PERCENT 5 /* of one core since the last look: less is idle */
 enum { LOOK = 1 };
 
 struct keeper {
-	uint64_t cpu_ns; /* at the last look */
-	bool dirty;      /* there was work since the last trim */
+	uint64_t cpu_ns;  /* at the last look */
+	uint64_t told_ns; /* that memory is tight */
+	bool dirty;       /* there was work since the last trim */
 };
 static atomic_bool trimming;
 
@@ -38,11 +42,24 @@ static enum sm_err keeper_init(struct sm_actor *self, void *state, void *arg)
 	return sm_timer_start(self, LOOK, LOOK_MS, LOOK_MS);
 }
 
+static void tell(struct keeper *k)
+{
+	uint64_t now = clock_monotonic_ns(&clock_system);
+	if (k->told_ns && now - k->told_ns < TELL_MS * 1000000ull)
+		return;
+	k->told_ns = now;
+	LOG_WARN("memory",
+		 "%zu MiB are in use, the budget is %zu MiB (memory.budget): large requests are read one at a time, producers slow down",
+		 memory_used() >> 20, memory_budget() >> 20);
+}
+
 static enum sm_err keeper_receive(struct sm_actor *self, void *state, struct sm_msg *msg)
 {
 	struct keeper *k = state;
 	uint64_t cpu_ns = process_cpu_ns(), used_ns = cpu_ns - k->cpu_ns;
 	k->cpu_ns = cpu_ns;
+	if (memory_tight())
+		tell(k);
 	if (used_ns * 100 > LOOK_MS * 1000000ull * BUSY_PERCENT) {
 		k->dirty = true;
 	} else if (k->dirty && !atomic_exchange(&trimming, true)) {
@@ -53,8 +70,9 @@ static enum sm_err keeper_receive(struct sm_actor *self, void *state, struct sm_
 	return SM_OK;
 }
 
-enum sm_err platform_memory_keep(struct sm_system *system)
+enum sm_err platform_memory_keep(struct sm_system *system, uint64_t budget_bytes)
 {
+	memory_budget_set(budget_bytes ? (size_t)budget_bytes : memory_of_machine() / 4 * 3);
 	const struct sm_props props = {
 		.name = "memory", .state_size = sizeof(struct keeper), .init = keeper_init, .receive = keeper_receive, .dispatcher = -1};
 	mallopt(M_MMAP_THRESHOLD, 512 << 10);

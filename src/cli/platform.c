@@ -62,7 +62,7 @@ static enum sm_err open_engines(struct platform *p, struct sm_error *reterr)
 	enum sm_err err = sm_system_new(&system, &p->system, reterr);
 	if (err)
 		return err;
-	if ((err = platform_memory_keep(p->system)))
+	if ((err = platform_memory_keep(p->system, p->config->memory_bytes)))
 		return sm_fail(reterr, err, "no actor for the memory: %s", sm_err_text(err));
 	if ((err = platform_log_open(p, reterr)))
 		return err;

@@ -87,7 +87,7 @@ bool platform_store_answers(const struct platform *platform);
 
 /* ---- memory.c ---- */
 /* Give back to the system what an idle process does not need. */
-SM_MUST_CHECK enum sm_err platform_memory_keep(struct sm_system *system);
+SM_MUST_CHECK enum sm_err platform_memory_keep(struct sm_system *system, uint64_t budget_bytes);
 
 /* ---- platform_jobs.c ---- */
 /* Streams and SQL jobs as tasks of the cluster. */

@@ -4,6 +4,7 @@
  * head of `underway` leaves when it is finished. All of this runs on the connection's dispatcher. */
 #include "kafka/kafka_internal.h"
 #include "base/logging.h"
+#include "base/memory.h"
 #include "base/metrics.h"
 #include "kafka/quota.h"
 #include <assert.h>
@@ -118,8 +119,9 @@ static bool may_begin(const struct kafka_conn *c)
 		return false;
 	if (!c->underway.first)
 		return true;
+	size_t bytes_max = memory_tight() ? KAFKA_TIGHT_BYTES_MAX : KAFKA_PRODUCES_BYTES_MAX;
 	return is_produce(c, r) && is_produce(c, c->underway.first) && c->underway.count < KAFKA_PRODUCES_MAX &&
-	       c->underway.bytes < KAFKA_PRODUCES_BYTES_MAX;
+	       c->underway.bytes < bytes_max;
 }
 
 static void begin(struct kafka_conn *c)
@@ -151,7 +153,9 @@ static void begin(struct kafka_conn *c)
 
 static void set_pause(struct kafka_conn *c)
 {
-	size_t bytes_max = c->session.state == SESSION_OPEN ? KAFKA_WAITING_BYTES_MAX : KAFKA_LOGIN_FRAME_MAX;
+	size_t bytes_max = c->session.state != SESSION_OPEN ? KAFKA_LOGIN_FRAME_MAX
+			   : memory_tight()                 ? KAFKA_TIGHT_BYTES_MAX
+							    : KAFKA_WAITING_BYTES_MAX;
 	bool pause = c->waiting.count >= KAFKA_WAITING_MAX || c->waiting.bytes >= bytes_max || c->muted_ns;
 	if (pause == c->paused)
 		return;

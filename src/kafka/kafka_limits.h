@@ -12,6 +12,7 @@
 #define KAFKA_WAITING_BYTES_MAX (2u << 20)  /* the same in bytes; one larger request is still taken */
 #define KAFKA_PRODUCES_MAX 32               /* Produce requests of one connection under way; other requests go one by one */
 #define KAFKA_PRODUCES_BYTES_MAX (8u << 20) /* the same in bytes: more than a disk takes in while a sync is under way */
+#define KAFKA_TIGHT_BYTES_MAX (256u << 10)  /* of both, while the process is beyond its memory budget */
 #define KAFKA_LISTENERS_MAX 16              /* of one server */
 #define KAFKA_SCRAM_ITERATIONS_MAX 16384    /* that an admin client may set, as by Kafka */
 #define KAFKA_LOGIN_FRAME_MAX 524288        /* bytes of one request before the login; Kafka's sasl.server.max.receive.size */

@@ -15,10 +15,18 @@
 #include "log/bulk.h"
 #include <stdlib.h>
 
+static atomic_size_t held; /* a reader's pieces may outlive the log that it has them from */
+
+size_t log__pieces_held(void)
+{
+	return atomic_load(&held);
+}
+
 void log__piece_unref(struct bulk *b)
 {
 	if (atomic_fetch_sub(&b->refs, 1) != 1)
 		return;
+	atomic_fetch_sub(&held, b->cap);
 	block_free(b->block);
 	free(b);
 }
@@ -40,6 +48,7 @@ struct bulk *log__piece_new(const struct segment *s, uint64_t at, size_t cap)
 	}
 	b->hold.release = piece_release;
 	atomic_init(&b->refs, 1);
+	atomic_fetch_add(&held, cap);
 	b->segment = s->id;
 	b->at = at;
 	b->cap = cap;

@@ -31,6 +31,8 @@ static inline uint64_t bulk_page_up(uint64_t position)
 /* Room for cap bytes from `at` on, and for the whole pages around them. NULL: no memory. */
 struct bulk *log__piece_new(const struct segment *segment, uint64_t at, size_t cap);
 void log__piece_unref(struct bulk *piece);
+/* Bytes of all pieces of this process. */
+size_t log__pieces_held(void);
 /* The list takes over the caller's reference. Under the cache's lock, as what follows. */
 void log__bulk_list_add(struct bulk_list *list, struct bulk *piece);
 void log__bulk_list_drop(struct bulk_list *list, struct bulk **at); /* at: what points to it */

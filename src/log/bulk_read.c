@@ -49,7 +49,7 @@ static enum sm_err piece_load(struct segment *s, uint64_t position, uint64_t end
 {
 	struct bulk *b = NULL;
 	size_t got;
-	enum sm_err err = log__bulk_open(s, NULL);
+	enum sm_err err = log__pieces_held() > LOG_BULK_HELD_BYTES ? SM_FULL : log__bulk_open(s, NULL);
 	for (bool again = true; !err; again = false) {
 		struct batch_info first;
 		if (want > LOG_BULK_PIECE)

@@ -160,6 +160,36 @@ static void what_comes_next_is_read_ahead(void **state)
 	testing_end(&b);
 }
 
+/* Readers that do not let go of what they have: the next read through the page cache. */
+static void what_readers_hold_is_bounded(void **state)
+{
+	enum { COUNT = 120 };
+	static struct log_read_result all[COUNT];
+	struct bench_log b;
+	int in_memory = 0;
+	begin(&b, 1);
+	testing_topic(&b, TOPIC, 1, NULL, NULL);
+	for (int i = 0; i < COUNT; i++)
+		assert_int_equal(testing_append(&b, TOPIC, 0, i, 1, 1000000), i);
+	if (!possible(&b)) {
+		testing_end(&b);
+		skip();
+	}
+	forget(&b);
+	for (int i = 0; i < COUNT; i++) {
+		assert_int_equal(b.log->ops->read(b.log, TOPIC, 0, i, 1 << 20, &all[i]), SM_OK);
+		assert_true(all[i].slice.size >= 1000000);
+		in_memory += all[i].slice.data != NULL;
+	}
+	assert_true(in_memory > 50 && in_memory < 110);
+	assert_true(log__pieces_held() < LOG_BULK_HELD_BYTES + LOG_BULK_READ_BYTES);
+	for (int i = 0; i < COUNT; i++)
+		log_slice_done(&all[i].slice);
+	forget(&b);
+	assert_int_equal(log__pieces_held(), 0);
+	testing_end(&b);
+}
+
 static void flip(struct bench_log *b, off_t at)
 {
 	char path[200];
@@ -241,6 +271,7 @@ int main(void)
 		cmocka_unit_test(large_and_small_groups_share_pages),
 		cmocka_unit_test(the_memory_is_bounded),
 		cmocka_unit_test(what_comes_next_is_read_ahead),
+		cmocka_unit_test(what_readers_hold_is_bounded),
 		cmocka_unit_test(rot_on_the_disk_is_not_served),
 		cmocka_unit_test(readers_follow_a_writer),
 	};

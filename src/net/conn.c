@@ -45,7 +45,7 @@ static void update_poll(struct net_conn *conn)
 {
 	if (conn->closed)
 		return;
-	bool read = !conn->eof && (conn->lingering || (!conn->paused && !conn->finishing));
+	bool read = !conn->eof && (conn->lingering || (!conn->paused && !conn->finishing && !conn->short_of_memory));
 	int events = (read ? UV_READABLE : 0) | (conn->want_write ? UV_WRITABLE : 0);
 	if (events == conn->events)
 		return;
@@ -179,6 +179,7 @@ static ssize_t read_large(struct net_conn *conn)
 	buf_commit(&conn->in, (size_t)n);
 	if (buf_size(&conn->in) < conn->need)
 		return n;
+	net__intake_done(conn);
 	show_kept(conn);
 	if (conn->need > NET_READ_CHUNK)
 		make_room(conn);
@@ -219,6 +220,11 @@ static void read_ready(struct net_conn *conn)
 		return;
 	}
 	bool small = conn->need <= NET_READ_CHUNK && buf_size(&conn->in) <= NET_READ_CHUNK;
+	if (!small && !net__intake_may(conn)) {
+		conn->short_of_memory = sm_timer_start(conn->actor, NET_TIMER_INTAKE, NET_INTAKE_RETRY_MS, 0) == SM_OK;
+		update_poll(conn);
+		return;
+	}
 	ssize_t n = small ? read_small(conn) : read_large(conn);
 	if (n == 0)
 		peer_ended(conn);
@@ -438,6 +444,15 @@ static void restart_or_close(struct net_conn *conn, uint32_t timer, uint64_t sin
 		net_conn_close(conn);
 }
 
+static void intake_again(struct net_conn *conn)
+{
+	conn->short_of_memory = false;
+	if (!conn->eof)
+		read_ready(conn);
+	if (!conn->closed)
+		net__turn_mark(conn); /* what was read may have been answered, and the poll waits for more again */
+}
+
 static enum sm_err conn_receive(struct sm_actor *self, void *state, struct sm_msg *msg)
 {
 	struct net_conn *conn = ((struct conn_state *)state)->conn;
@@ -464,6 +479,8 @@ static enum sm_err conn_receive(struct sm_actor *self, void *state, struct sm_ms
 			net_conn_close(conn);
 		else if (timer == NET_TIMER_FILE)
 			net__turn_mark(conn);
+		else if (timer == NET_TIMER_INTAKE)
+			intake_again(conn);
 		if (timer >= NET_TIMER_IDLE && timer <= NET_TIMER_FILE)
 			return SM_OK;
 	}
@@ -486,6 +503,7 @@ static void conn_done(struct sm_actor *self, void *state)
 			at = &(*at)->next_dirty;
 		*at = conn->next_dirty;
 	}
+	net__intake_done(conn);
 	net__tls_done(conn);
 	net__out_done(&conn->out, conn->turn);
 	buf_done(&conn->in);

@@ -63,7 +63,7 @@ void net__turn_block_free(struct net__turn *turn, struct net__node *node);
 
 /* ---- a connection ---- */
 
-enum net_timer { NET_TIMER_IDLE = 0x7f000001, NET_TIMER_STALL, NET_TIMER_LINGER, NET_TIMER_HANDSHAKE, NET_TIMER_FILE };
+enum net_timer { NET_TIMER_IDLE = 0x7f000001, NET_TIMER_STALL, NET_TIMER_LINGER, NET_TIMER_HANDSHAKE, NET_TIMER_INTAKE, NET_TIMER_FILE };
 
 struct net_conn {
 	uv_poll_t poll;
@@ -79,8 +79,9 @@ struct net_conn {
 	bool dirty;
 	bool show; /* input that is there is to be shown again: reading was resumed */
 	bool want_write;
-	bool handshake; /* TLS is not agreed on yet */
-	bool more;      /* TLS holds bytes that are to be read */
+	bool handshake;       /* TLS is not agreed on yet */
+	bool short_of_memory; /* a large frame waits for its turn */
+	bool more;            /* TLS holds bytes that are to be read */
 	bool was_full;
 	bool eof;       /* the peer has ended its side */
 	bool finishing; /* close when the queue has left */
@@ -116,6 +117,10 @@ struct net_listener {
 	bool ended;                   /* the drain is over */
 	bool acceptor_gone;
 };
+
+/* intake.c: may more of the connection's large frame be read now? Done: it has all of it, or it ends. */
+bool net__intake_may(struct net_conn *conn);
+void net__intake_done(struct net_conn *conn);
 
 /* Make the connection's actor on the next dispatcher in turn. Takes fd. Thread: the acceptor's. */
 void net__conn_start(struct net_listener *listener, struct sm_actor *acceptor, int fd);

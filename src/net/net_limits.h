@@ -12,6 +12,9 @@
 #define NET_OUT_SPARE 64         /* empty blocks that a dispatcher keeps */
 #define NET_ACCEPT_A_TURN 64
 #define NET_ACCEPT_RETRY_MS 100     /* pause after accept failed for want of descriptors or memory */
+#define NET_INTAKE_RETRY_MS 20      /* a large frame is looked at again so often while memory is tight */
+#define NET_INTAKE_STALL_MS 1000    /* and the one that is read then loses its turn when nothing of it comes for so long, */
+#define NET_INTAKE_TURN_MS 10000    /* or when it takes so long */
 #define NET_LINGER_MS 1000          /* after the last answer the peer's bytes are read and thrown away for so long, */
 #define NET_LINGER_BYTES (1u << 20) /* and so many, so that a reset does not overtake the answer */
 #define NET_BACKLOG 1024

@@ -1,4 +1,6 @@
 /* Connections end to end: a real listener in this process, blocking clients. */
+#include "base/memory.h"
+#include "net/net_internal.h"
 #include "net/testing.h"
 #include <fcntl.h>
 #include <sys/resource.h>
@@ -278,6 +280,53 @@ static void a_large_frame_is_shown_when_it_is_whole(void **state)
 	net_listener_free(l, 1000);
 }
 
+/* Always beyond it: one large frame is read at a time, and one that stands still loses its turn. */
+static void beyond_the_memory_budget_large_frames_come_one_by_one(void **state)
+{
+	enum { COUNT = 6 };
+	struct net_listener *l = listen_with((struct net_listen_options){0});
+	size_t size = 300000;
+	char *sent = calloc(1, size), *got = malloc(size);
+	int fds[COUNT], stopped = client_connect(net_listener_port(l));
+	memory_budget_set(1);
+	client_send_str(stopped, "frame 300000\n");
+	client_send(stopped, sent, 150000);
+	for (int i = 0; i < COUNT; i++) {
+		fds[i] = client_connect(net_listener_port(l));
+		client_send_str(fds[i], "echo x\nframe 300000\n");
+		client_send(fds[i], sent, size);
+	}
+	for (int i = COUNT - 1; i >= 0; i--) {
+		expect(fds[i], "x\n");
+		client_read(fds[i], got, size);
+		assert_memory_equal(sent, got, size);
+		close(fds[i]);
+	}
+	client_send(stopped, sent + 150000, size - 150000);
+	client_read(stopped, got, size);
+	close(stopped);
+	memory_budget_set(0);
+	free(sent);
+	free(got);
+	net_listener_free(l, 1000);
+}
+
+static void one_has_the_turn(void **state)
+{
+	struct net_conn a, b;
+	assert_true(net__intake_may(&a) && net__intake_may(&b));
+	memory_budget_set(1);
+	assert_true(net__intake_may(&a));
+	assert_false(net__intake_may(&b));
+	assert_true(net__intake_may(&a));
+	net__intake_done(&b); /* it has not the turn */
+	assert_false(net__intake_may(&b));
+	net__intake_done(&a);
+	assert_true(net__intake_may(&b));
+	net__intake_done(&b);
+	memory_budget_set(0);
+}
+
 static void bytes_one_by_one_are_gathered(void **state)
 {
 	struct net_listener *l = listen_with((struct net_listen_options){0});
@@ -552,6 +601,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(an_ipv4_address_stays_one_on_an_ipv6_socket, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(an_error_of_the_protocol_closes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_large_frame_is_shown_when_it_is_whole, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(beyond_the_memory_budget_large_frames_come_one_by_one, set_up, tear_down),
+		cmocka_unit_test(one_has_the_turn),
 		cmocka_unit_test_setup_teardown(bytes_one_by_one_are_gathered, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_file_region_leaves_between_bytes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_slow_reader_gets_everything_and_drained_is_told, set_up, tear_down),
