@@ -19,7 +19,7 @@ public class GroupRecords {
             "group.protocol", protocol, "client.id", "of-" + protocol));
         var consumer = new KafkaConsumer<>(settings, new ByteArrayDeserializer(), new ByteArrayDeserializer());
         consumer.subscribe(List.of(topic));
-        long end = System.nanoTime() + 60_000_000_000L;
+        long end = System.nanoTime() + 300_000_000_000L;
         while (consumer.assignment().isEmpty() && System.nanoTime() < end)
             consumer.poll(Duration.ofMillis(100));
         return consumer;

@@ -91,7 +91,7 @@ public class Groups {
     }
 
     static void until(String what, Supplier<Boolean> done, Member... members) {
-        long end = System.nanoTime() + 90_000_000_000L;
+        long end = System.nanoTime() + 300_000_000_000L;
         while (!done.get()) {
             expect(System.nanoTime() < end, what + ": " + Arrays.stream(members).map(m -> m.has().toString()).collect(Collectors.joining(" | ")));
             poll(members);
@@ -173,7 +173,7 @@ public class Groups {
         Properties classic = properties("group.id", group, "auto.offset.reset", "earliest");
         try (KafkaConsumer<String, String> old = new KafkaConsumer<>(classic, new StringDeserializer(), new StringDeserializer())) {
             old.subscribe(List.of(topic));
-            for (long end = System.nanoTime() + 30_000_000_000L; old.assignment().size() < 9;) {
+            for (long end = System.nanoTime() + 300_000_000_000L; old.assignment().size() < 9;) {
                 expect(System.nanoTime() < end, "a classic member gets nothing: " + old.assignment());
                 expect(old.poll(Duration.ofMillis(100)).isEmpty(), "a classic member reads what was committed");
             }

@@ -47,7 +47,7 @@ public class Transactions {
             for (TopicPartition p : all) {
                 consumer.assign(List.of(p));
                 consumer.seekToBeginning(List.of(p));
-                long end = consumer.endOffsets(List.of(p)).get(p), stop = System.nanoTime() + 30_000_000_000L;
+                long end = consumer.endOffsets(List.of(p)).get(p), stop = System.nanoTime() + 300_000_000_000L;
                 while (consumer.position(p) < end) {
                     expect(System.nanoTime() < stop, p + " ends at " + consumer.position(p) + ", not " + end);
                     consumer.poll(Duration.ofMillis(100)).forEach(r -> got.add(r.value()));
@@ -82,7 +82,7 @@ public class Transactions {
         }
         try (KafkaProducer<String, String> producer = producer("transform"); KafkaConsumer<String, String> consumer = consumer("transform" + RUN, "read_committed")) {
             consumer.subscribe(List.of(from));
-            long stop = System.nanoTime() + 60_000_000_000L;
+            long stop = System.nanoTime() + 300_000_000_000L;
             for (int done = 0, round = 0; done < 300; round++) {
                 expect(System.nanoTime() < stop, "done: " + done);
                 ConsumerRecords<String, String> records = consumer.poll(Duration.ofMillis(200));
@@ -149,7 +149,7 @@ public class Transactions {
         TopicPartition partition = new TopicPartition(topic, 0);
         ProducerState state = admin.describeProducers(List.of(partition)).partitionResult(partition).get().activeProducers().get(0);
         expect(state.currentTransactionStartOffset().isPresent() && state.producerId() == open.producerId(), "producer: " + state);
-        long stop = System.nanoTime() + 60_000_000_000L;
+        long stop = System.nanoTime() + 300_000_000_000L;
         while (admin.describeTransactions(List.of("slow" + RUN)).description("slow" + RUN).get().state() != TransactionState.COMPLETE_ABORT) {
             expect(System.nanoTime() < stop, "its time is never up");
             Thread.sleep(100);
