@@ -447,10 +447,8 @@ static void restart_or_close(struct net_conn *conn, uint32_t timer, uint64_t sin
 static void intake_again(struct net_conn *conn)
 {
 	conn->short_of_memory = false;
-	if (!conn->eof)
-		read_ready(conn);
-	if (!conn->closed)
-		net__turn_mark(conn); /* what was read may have been answered, and the poll waits for more again */
+	conn->more |= conn->tls != NULL; /* the socket says nothing of what TLS has taken from it */
+	net__turn_mark(conn);            /* the poll waits for more again */
 }
 
 static enum sm_err conn_receive(struct sm_actor *self, void *state, struct sm_msg *msg)
