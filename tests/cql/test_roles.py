@@ -233,7 +233,7 @@ def new_certificates_count_without_a_restart(server):
 def wrong_configurations_are_refused():
     for text, says in (('[listener x]\nprotocol = cql\naddress = 0.0.0.0\n', 'must ask for credentials'),
                        ('[listener x]\nprotocol = cql\naddress = 0.0.0.0\nauthenticator = PasswordAuthenticator\n', 'readable on the network'),
-                       ('[listener x]\nprotocol = smtp\n', 'must be kafka or cql'), ('cql.authenticator = Kerberos\n', 'PasswordAuthenticator'),
+                       ('[listener x]\nprotocol = smtp\n', 'must be kafka, cql or http'), ('cql.authenticator = Kerberos\n', 'PasswordAuthenticator'),
                        ('cql.tls = yes\n', 'needs security.certificate')):
         with tempfile.NamedTemporaryFile('w', suffix='.conf') as f:
             f.write(text)
