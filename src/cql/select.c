@@ -42,6 +42,7 @@ struct run {
 	struct store_row made;  /* the one of them at hand */
 	bool is_view, view_cut; /* view_cut: computed are not all that are left */
 	uint32_t rows_read;
+	bool plain; /* columns as they are stored, of all rows that the keys name */
 	/* aggregates */
 	struct cql_aggregate_state *aggregates;
 	struct store_row first;   /* of the group, in group_arena */
@@ -167,6 +168,7 @@ static enum sm_err open_cursor(struct run *r)
 		.cached_only = r->options->on_dispatcher,
 		.after_clustering = r->at.clustering,
 		.now_s = r->eval.context->now_s,
+		.no_times = r->plain,
 	};
 	if (s->where.partition) {
 		read.partition_key = r->keys.partitions[r->at.partition];
@@ -287,6 +289,10 @@ static enum sm_err next_match(struct run *r, const struct store_row **ret_row)
 		enum sm_err err = r->computed ? next_computed(r, &row) : next_row(r, &row);
 		if (err)
 			return err;
+		if (r->plain && !row->static_only) {
+			*ret_row = row;
+			return SM_OK;
+		}
 		arena_reset(&r->scratch);
 		r->eval.row = row;
 		if (row->static_only && r->select->where.clustering_count)
@@ -387,8 +393,47 @@ static enum sm_err end_early(struct run *r)
 	return save_place(r, &r->result->paging_state);
 }
 
+/* Whether rows need nothing but their columns' bytes: no filter, no function, no limit for each partition. */
+static bool is_plain(const struct run *r)
+{
+	const struct cql_select_plan *s = r->select;
+	if (r->computed || r->is_view || s->json || r->partition_limit != NO_LIMIT)
+		return false;
+	for (uint32_t i = 0; i < s->value_count; i++)
+		if (s->exprs[i]->kind != CQL_EXPR_COLUMN)
+			return false;
+	for (uint32_t i = 0; i < s->where.count; i++)
+		if (!s->where.restrictions[i].used && !s->where.restrictions[i].token)
+			return false;
+	return true;
+}
+
+/* As put_values, of plain rows. */
+static enum sm_err put_columns(struct run *r, const struct store_row *row)
+{
+	const struct cql_select_plan *s = r->select;
+	size_t room = 4 * (size_t)s->value_count;
+	for (uint32_t i = 0; i < s->value_count; i++)
+		room += row->cells[s->exprs[i]->index].size > 0 ? (size_t)row->cells[s->exprs[i]->index].size : 0;
+	uint8_t *to = buf_reserve(&r->result->rows, room);
+	for (uint32_t i = 0; to && i < s->value_count; i++) {
+		struct store_cell v = row->cells[s->exprs[i]->index];
+		be32_put(to, v.size < 0 ? UINT32_MAX : (uint32_t)v.size);
+		to += 4;
+		if (v.size > 0) {
+			memcpy(to, v.data, (size_t)v.size);
+			to += v.size;
+		}
+	}
+	if (to)
+		buf_commit(&r->result->rows, room);
+	r->result->row_count++;
+	return check_size(r);
+}
+
 static enum sm_err run_rows(struct run *r)
 {
+	r->plain = is_plain(r);
 	for (;;) {
 		const struct store_row *row;
 		if (r->at.limit == 0)
@@ -396,7 +441,7 @@ static enum sm_err run_rows(struct run *r)
 		enum sm_err err = next_match(r, &row);
 		if (err == SM_END)
 			return r->view_cut ? end_early(r) : SM_OK;
-		if (err || (err = put_values(r)))
+		if (err || (err = r->plain ? put_columns(r, row) : put_values(r)))
 			return err;
 		if (r->at.limit != NO_LIMIT)
 			r->at.limit--;

@@ -23,6 +23,8 @@ struct store_cursor {
 	int64_t now_s;
 	bool point, whole_tokens, reverse, statics_only, cached_only;
 	bool notes_times;         /* of rows: for transactions */
+	bool no_times;            /* of cells: they stay as they were at the beginning */
+	bool has_elements;        /* the table has columns with a cell for each element */
 	bool unbounded;           /* no slice: a partition of static cells only is shown */
 	bool end, begun, entered; /* entered: the database is held */
 	int64_t row_count;        /* given so far, for the metric */
@@ -32,7 +34,7 @@ struct store_cursor {
 	rocksdb_readoptions_t *options;
 	rocksdb_iterator_t *it;
 	rocksdb_pinnableslice_t *pinned;
-	struct buf lower, upper; /* the iterator's bounds; of a point read, lower is the key */
+	struct buf lower, upper; /* the read's bounds, and the iterator's unless no_heads; of a point read, lower is the key */
 	struct buf slice_bytes;
 	struct store_span slice; /* of encoded clusterings */
 	struct buf start;        /* token range: first key to seek, when resumed */
@@ -41,7 +43,10 @@ struct store_cursor {
 
 	/* the partition that the iterator is in */
 	bool in_partition, advance, emitted, skip;
-	bool no_heads; /* nothing stands before the rows of the one partition: it is entered at the first of them that is wanted */
+	/* Nothing stands before the rows of the one partition: it is entered at the first of them that is wanted, and the iterator's
+	 * bounds are those of the slice. */
+	bool no_heads;
+	struct buf first, behind; /* then: these */
 	struct buf prefix, seek;
 	int64_t token, deleted_us;
 	struct buf static_bytes;
@@ -84,6 +89,11 @@ static struct store_cursor *cursor_new(struct store__engine *engine, const struc
 	c->reverse = read->reverse;
 	c->statics_only = read->statics_only;
 	c->cached_only = read->cached_only;
+	c->no_times = read->no_times;
+	for (uint16_t i = 0; i < n; i++)
+		c->has_elements |= store_type_multi_cell(&read->table->columns[i].type);
+	for (uint16_t i = 0; i < n; i++)
+		c->timestamps_us[i] = STORE_NO_TIME;
 	c->whole_tokens = !read->partition_key;
 	store__row_init(&c->statics);
 	store__row_init(&c->current);
@@ -106,8 +116,8 @@ void store__cursor_close(struct store_cursor *c)
 		rocksdb_pinnableslice_destroy(c->pinned);
 	if (c->entered)
 		store__leave(c->engine);
-	struct buf *bufs[] = {&c->lower,  &c->upper, &c->slice_bytes,  &c->start,     &c->after,
-			      &c->prefix, &c->seek,  &c->static_bytes, &c->clustering};
+	struct buf *bufs[] = {&c->lower, &c->upper, &c->slice_bytes,  &c->start,      &c->after, &c->prefix,
+			      &c->seek,  &c->first, &c->static_bytes, &c->clustering, &c->behind};
 	for (size_t i = 0; i < sizeof bufs / sizeof *bufs; i++)
 		buf_done(bufs[i]);
 	store__ranges_done(&c->ranges);
@@ -239,16 +249,27 @@ enum sm_err store__cursor_open_now(struct sm_store *store, const struct store_re
 
 /* ---- one row ---- */
 
-static void clear_row(struct store_cursor *c, uint16_t from)
+/* All but the cells. */
+static void clear_rest(struct store_cursor *c, uint16_t from)
 {
-	for (uint16_t i = from; i < c->table->public.column_count; i++) {
-		c->cells[i] = (struct store_cell){NULL, -1};
+	uint16_t end = c->table->public.column_count;
+	for (uint16_t i = from; !c->no_times && i < end; i++) {
 		c->timestamps_us[i] = STORE_NO_TIME;
 		c->ttls_s[i] = 0;
-		c->elements[i].count = 0;
 	}
-	arena_reset(&c->values);
+	if (c->has_elements) {
+		for (uint16_t i = from; i < end; i++)
+			c->elements[i].count = 0;
+		arena_reset(&c->values);
+	}
 	c->row.static_only = false;
+}
+
+static void clear_row(struct store_cursor *c, uint16_t from)
+{
+	for (uint16_t i = from; i < c->table->public.column_count; i++)
+		c->cells[i] = (struct store_cell){NULL, -1};
+	clear_rest(c, from);
 }
 
 static bool cell_live(const struct store_cursor *c, const struct store__cell *cell, int64_t deleted_us)
@@ -280,7 +301,8 @@ static uint32_t fill_elements(struct store_cursor *c, const struct store__row *r
 	}
 	if (!items || (n && store__assemble(type, items, n, &c->values, &c->cells[at])))
 		c->no_memory = true;
-	c->timestamps_us[at] = latest;
+	if (!c->no_times)
+		c->timestamps_us[at] = latest;
 	c->elements[at] = (struct store_elements){items, n};
 	return end;
 }
@@ -304,9 +326,11 @@ static bool fill(struct store_cursor *c, const struct store__row *row, enum stor
 		if (!cell_live(c, cell, deleted_us))
 			continue;
 		c->cells[at] = (struct store_cell){cell->data, (int32_t)cell->size};
+		any = true;
+		if (c->no_times)
+			continue;
 		c->timestamps_us[at] = cell->timestamp_us;
 		c->ttls_s[at] = cell->ttl_s ? (int32_t)(cell->expiry_s - c->now_s) : 0;
-		any = true;
 	}
 	return any;
 }
@@ -339,6 +363,23 @@ static bool fill_row(struct store_cursor *c, int64_t covering_us)
 	return cells || marker_live(c, &c->current, deleted_us);
 }
 
+/* As fill_row, from the value; SM_END: the row does not live. */
+static enum sm_err take_row(struct store_cursor *c, struct bytes value, int64_t covering_us)
+{
+	const struct store_table *t = &c->table->public;
+	int64_t time_us;
+	if (c->notes_times || !store__row_plain(c->table, value, c->cells, &time_us) || time_us <= covering_us) {
+		enum sm_err err = store__row_decode(value, &c->current);
+		return err ? err : fill_row(c, covering_us) ? SM_OK : SM_END;
+	}
+	c->current.cell_count = 0; /* no form */
+	clear_rest(c, t->partition_key_count);
+	for (uint16_t i = t->partition_key_count; !c->no_times && i < t->column_count; i++)
+		if (c->cells[i].size >= 0)
+			c->timestamps_us[i] = time_us;
+	return SM_OK;
+}
+
 /* A file of tables that is missing is damage, too. */
 static enum sm_err read_error(char *text)
 {
@@ -362,6 +403,7 @@ static enum sm_err take_clustering(struct store_cursor *c, struct bytes encoded)
 static enum sm_err point_next(struct store_cursor *c)
 {
 	c->end = true;
+	store__rocks_thread();
 	char *text = NULL;
 	const struct store__rocks *r = &c->engine->rocks;
 	c->pinned = rocksdb_get_pinned(r->db, c->cached_only ? r->get_cached : r->get, (const char *)c->lower.data, c->lower.end, &text);
@@ -384,31 +426,24 @@ static enum sm_err point_next(struct store_cursor *c)
 		return SM_END;
 	size_t size;
 	const char *value = rocksdb_pinnableslice_value(c->pinned, &size);
-	enum sm_err err = store__row_decode(bytes_of(value, size), &c->current);
+	enum sm_err err = take_row(c, bytes_of(value, size), STORE_NO_TIME);
 	if (err)
 		return err;
-	if (!fill_row(c, STORE_NO_TIME))
-		return SM_END;
 	struct store_key key;
 	if ((err = store__key_decode(buf_bytes(&c->lower), &key)) ||
 	    (err = store__partition_cells(&c->table->public, key.partition, c->cells)))
 		return err;
-	for (uint16_t i = 0; i < c->table->public.partition_key_count; i++)
-		c->timestamps_us[i] = STORE_NO_TIME;
 	c->row.token = key.token;
 	return take_clustering(c, key.rest);
 }
 
 /* ---- iterating ---- */
 
-static enum sm_err begin(struct store_cursor *c)
+static void open_iterator(struct store_cursor *c, const struct buf *lower, const struct buf *upper)
 {
-	if (store__damage_hits(c->engine->damage, buf_bytes(&c->lower), buf_bytes(&c->upper)))
-		return SM_CORRUPT;
-	c->begun = true;
 	c->options = rocksdb_readoptions_create();
-	rocksdb_readoptions_set_iterate_lower_bound(c->options, (const char *)c->lower.data, c->lower.end);
-	rocksdb_readoptions_set_iterate_upper_bound(c->options, (const char *)c->upper.data, c->upper.end);
+	rocksdb_readoptions_set_iterate_lower_bound(c->options, (const char *)lower->data, lower->end);
+	rocksdb_readoptions_set_iterate_upper_bound(c->options, (const char *)upper->data, upper->end);
 	if (c->cached_only)
 		rocksdb_readoptions_set_read_tier(c->options, STORE_READ_CACHE_ONLY);
 	if (c->whole_tokens && !c->cached_only) {
@@ -417,10 +452,46 @@ static enum sm_err begin(struct store_cursor *c)
 		rocksdb_readoptions_set_readahead_size(c->options, READAHEAD_BYTES);
 	}
 	c->it = rocksdb_create_iterator(c->engine->rocks.db, c->options);
-	/* The flag is raised before a deletion is written: what the iterator sees has none if it is down now. */
-	c->no_heads = !c->whole_tokens && !c->table->public.static_count && !atomic_load(&c->now->state->deletions);
-	if (c->no_heads)
-		return SM_OK;
+}
+
+static void close_iterator(struct store_cursor *c)
+{
+	rocksdb_iter_destroy(c->it);
+	rocksdb_readoptions_destroy(c->options);
+	c->it = NULL;
+	c->options = NULL;
+}
+
+/* The rows of the slice as keys: what the iterator shows needs no comparing then. */
+static void set_slice_bounds(struct store_cursor *c)
+{
+	buf_append_bytes(&c->first, buf_bytes(&c->lower));
+	buf_u8(&c->first, STORE_KEY_ROW);
+	buf_append_bytes(&c->first, c->slice.lower);
+	buf_append_bytes(&c->behind, buf_bytes(&c->lower));
+	buf_u8(&c->behind, c->slice.has_upper ? STORE_KEY_ROW : STORE_KEY_END);
+	buf_append_bytes(&c->behind, c->slice.upper);
+}
+
+static enum sm_err begin(struct store_cursor *c)
+{
+	if (store__damage_hits(c->engine->damage, buf_bytes(&c->lower), buf_bytes(&c->upper)))
+		return SM_CORRUPT;
+	c->begun = true;
+	store__rocks_thread();
+	bool rows_only = !c->whole_tokens && !c->table->public.static_count && !atomic_load(&c->now->state->deletions);
+	if (rows_only) {
+		set_slice_bounds(c);
+		if (c->first.failed || c->behind.failed)
+			return SM_NO_MEMORY;
+		open_iterator(c, &c->first, &c->behind);
+		/* The flag is raised before a deletion is written: what the iterator sees has none if it is down now. */
+		c->no_heads = !atomic_load(&c->now->state->deletions);
+		if (c->no_heads)
+			return SM_OK;
+		close_iterator(c);
+	}
+	open_iterator(c, &c->lower, &c->upper);
 	const struct buf *from = c->start.end ? &c->start : &c->lower;
 	rocksdb_iter_seek(c->it, (const char *)from->data, from->end);
 	return SM_OK;
@@ -622,19 +693,19 @@ static enum sm_err partition_next(struct store_cursor *c)
 			return err ? err : SM_END;
 		}
 		struct bytes key = iterator_key(c);
-		if (!in_partition(c, key) || key.data[c->prefix.end] != STORE_KEY_ROW)
+		if (!c->no_heads && (!in_partition(c, key) || key.data[c->prefix.end] != STORE_KEY_ROW))
 			return SM_END;
 		struct bytes clustering = bytes_of(key.data + c->prefix.end + 1, key.size - c->prefix.end - 1);
-		if (c->reverse ? bytes_compare(clustering, c->slice.lower) < 0
-			       : c->slice.has_upper && bytes_compare(clustering, c->slice.upper) >= 0) {
+		if (!c->no_heads && (c->reverse ? bytes_compare(clustering, c->slice.lower) < 0
+						: c->slice.has_upper && bytes_compare(clustering, c->slice.upper) >= 0)) {
 			c->skip = true;
 			return SM_END;
 		}
-		enum sm_err err = store__row_decode(iterator_value(c), &c->current);
+		enum sm_err err = take_row(c, iterator_value(c), c->no_heads ? STORE_NO_TIME : covering(c, clustering));
+		if (err == SM_END)
+			continue;
 		if (err)
 			return err;
-		if (!fill_row(c, covering(c, clustering)))
-			continue;
 		c->advance = true;
 		if (c->table->public.static_count)
 			fill(c, &c->statics, STORE_STATIC, c->deleted_us);

@@ -114,6 +114,17 @@ static const char *merge_name(void *state)
 	return "smack.row.1";
 }
 
+/* ---- threads ---- */
+
+void store__rocks_thread(void)
+{
+	static _Thread_local bool known;
+	if (known)
+		return;
+	known = true;
+	rocksdb_set_perf_level(rocksdb_disable);
+}
+
 /* ---- options ---- */
 
 #define LOG_LEVEL_NOTHING 6     /* above rocksdb::InfoLogLevel's last */
@@ -154,6 +165,8 @@ static void set_options(struct store__rocks *r, const struct store__rocks_option
 	rocksdb_options_set_write_buffer_size(o, memtable);
 	rocksdb_options_set_max_write_buffer_number(o, 3);
 	rocksdb_options_set_arena_block_size(o, 64u << 10);
+	rocksdb_options_set_memtable_whole_key_filtering(o, 1); /* most keys that are asked for are not in it */
+	rocksdb_options_set_memtable_prefix_bloom_size_ratio(o, 0.02);
 	rocksdb_options_set_max_total_wal_size(o, memtable * 4);
 	/* All files are opened with the database and stay open. RocksDB 7.8 steps over a file that it cannot open while it iterates,
 	 * without an error (a seek reports it): a scan would end too early, and a compaction would lose the file's rows for good. */

@@ -164,6 +164,8 @@ int64_t store__ranges_covering(const struct store__ranges *ranges, struct bytes 
 struct store__table_state {
 	atomic_uint refs;
 	atomic_bool deletions; /* it has range or partition deletions: a row alone does not tell whether it lives */
+	/* The writer's (fresh.c): how often it has found a row that it looked for; rows that it has not looked for since. */
+	unsigned old_rows, not_looked;
 };
 /* One version of a table: immutable, counted, held by the pictures that show it. */
 struct store__table {
@@ -190,6 +192,10 @@ static inline struct store__table *store__table_of(const struct store_table *t)
 {
 	return (struct store__table *)t;
 }
+/* A row of one write time with nothing that expires or was deleted, to cells (table->column_count; those of the partition key are left, of
+ * the clustering null) that borrow from value; it lives unless it is deleted from elsewhere. false: take it apart with store__row_decode,
+ * as it is something else, or damaged, or does not live; cells hold anything then (plain.c). */
+bool store__row_plain(const struct store__table *table, struct bytes value, struct store_cell *cells, int64_t *ret_time_us);
 /* Two pictures of a table with the same number: table, which nobody else knows yet, takes over the state of the other. */
 void store__table_share_state(struct store__table *table, struct store__table *with);
 struct store__table *store__table_ref(struct store__table *table);
@@ -284,6 +290,8 @@ struct store__rocks_options {
 SM_MUST_CHECK enum sm_err store__rocks_open(const struct store__rocks_options *options, struct store__rocks *ret_rocks,
 					    struct sm_error *reterr);
 void store__rocks_close(struct store__rocks *rocks);
+/* The thread is about to read or write: RocksDB does not count its steps, which costs a tenth of a range. */
+void store__rocks_thread(void);
 /* The code for one of RocksDB's error texts, which is freed. reterr may be NULL. */
 enum sm_err store__rocks_error(char *text, struct sm_error *reterr, const char *doing);
 
@@ -373,6 +381,17 @@ void store__partitions_clear(struct store__partitions *partitions);
 void store__partitions_done(struct store__partitions *partitions);
 void store__partitions_add(struct store__partitions *partitions, const struct buf *ops);
 bool store__partitions_have(const struct store__partitions *partitions, uint32_t table, int64_t token);
+
+/* ---- rows that are new (fresh.c) ---- */
+
+/* What one write of RocksDB holds so far. Thread: the writer's. */
+struct store__fresh;
+struct store__fresh *store__fresh_new(const struct store__rocks *rocks); /* NULL: no memory. rocks stays where it is */
+void store__fresh_free(struct store__fresh *fresh);                      /* NULL is allowed */
+void store__fresh_clear(struct store__fresh *fresh);                     /* the write begins */
+/* A piece of this key comes next into the write. true: there is no other, in the write or in the database, so it can be put. state: of the
+ * key's table. Does not read from disk. */
+bool store__fresh_row(struct store__fresh *fresh, struct store__table_state *state, struct bytes key);
 
 struct store__writer;
 struct store__writer_options {

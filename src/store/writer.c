@@ -35,6 +35,7 @@ struct store__writer {
 	pthread_t thread;
 	bool running;
 	rocksdb_writebatch_t *batch;
+	struct store__fresh *fresh;       /* of the batch */
 	struct store__partitions written; /* by the group, where transactions are in it */
 	struct map epochs;                /* job -> uint64_t, malloc'ed */
 	struct truncation *truncations;
@@ -279,13 +280,26 @@ static enum sm_err admit(struct store__writer *writer, struct store__write *w)
 
 /* ---- writing ---- */
 
-static void add_ops(rocksdb_writebatch_t *batch, const struct buf *ops)
+/* Can the piece be put, as its row is new? table: of the op before, or NULL. */
+static bool is_new(struct store__writer *writer, struct bytes key, struct store__table **table)
 {
+	uint32_t number = be32_get(key.data);
+	if (!*table || (*table)->public.number != number)
+		*table = store__schema_table(writer->engine->schema, number);
+	return *table && store__fresh_row(writer->fresh, (*table)->state, key);
+}
+
+static void add_ops(struct store__writer *writer, const struct buf *ops)
+{
+	rocksdb_writebatch_t *batch = writer->batch;
+	struct store__table *table = NULL;
 	size_t at = 0;
 	enum store_op op;
 	struct bytes k, v;
 	while (store__op_next(ops, &at, &op, &k, &v)) {
 		const char *key = (const char *)k.data, *value = (const char *)v.data;
+		if (op == STORE_OP_MERGE && is_new(writer, k, &table))
+			op = STORE_OP_PUT;
 		switch (op) {
 		case STORE_OP_PUT: rocksdb_writebatch_put(batch, key, k.size, value, v.size); break;
 		case STORE_OP_MERGE: rocksdb_writebatch_merge(batch, key, k.size, value, v.size); break;
@@ -424,6 +438,7 @@ static void end_part(struct store__writer *writer, struct part *part, struct sto
 			*w->reterr = writer->failed;
 	}
 	rocksdb_writebatch_clear(writer->batch);
+	store__fresh_clear(writer->fresh);
 	store__counting_reset(writer->counting);
 	*part = (struct part){.first = end, .sync = part->sync};
 }
@@ -494,9 +509,10 @@ static void write_half(struct store__writer *writer, struct store__write *w)
 	while (half < w->ops.end / 2 && store__op_next(&w->ops, &at, &op, &key, &value))
 		half = at;
 	struct buf first = {.data = w->ops.data, .end = half};
-	add_ops(writer->batch, &first);
+	add_ops(writer, &first);
 	(void)write_synced(writer, true);
 	rocksdb_writebatch_clear(writer->batch);
+	store__fresh_clear(writer->fresh);
 }
 #endif
 
@@ -505,6 +521,7 @@ static struct store__write *gather(struct store__writer *writer, struct store__w
 {
 	bool tracks = has_transaction(group->next);
 	rocksdb_writebatch_clear(writer->batch);
+	store__fresh_clear(writer->fresh);
 	store__partitions_clear(&writer->written);
 	for (struct store__write *w = group, *last = NULL; w; last = w, w = w->next) {
 		if (last && must_wait(writer, w)) {
@@ -522,7 +539,7 @@ static struct store__write *gather(struct store__writer *writer, struct store__w
 			if (writer->split_batches && !part->any)
 				write_half(writer, w);
 #endif
-			add_ops(writer->batch, &w->ops);
+			add_ops(writer, &w->ops);
 			part->any = true;
 			part->deletes_counters |= w->deletes_counters;
 			if (tracks)
@@ -583,6 +600,7 @@ static void *run(void *arg)
 	struct store__writer *writer = arg;
 	struct store__write *group;
 	pthread_setname_np(pthread_self(), "store-writer");
+	store__rocks_thread();
 	for (;;) {
 		group = take(writer);
 		recover(writer);
@@ -605,7 +623,11 @@ enum sm_err store__writer_new(const struct store__writer_options *options, struc
 	w->split_batches = options->split_batches;
 	w->last = &w->first;
 	w->batch = rocksdb_writebatch_create();
-	if (!(w->counting = store__counting_new(options->engine))) {
+	w->counting = store__counting_new(options->engine);
+	w->fresh = store__fresh_new(&options->engine->rocks);
+	if (!w->counting || !w->fresh) {
+		store__counting_free(w->counting);
+		store__fresh_free(w->fresh);
 		rocksdb_writebatch_destroy(w->batch);
 		free(w);
 		return sm_fail(reterr, SM_NO_MEMORY, "out of memory");
@@ -665,6 +687,7 @@ enum sm_err store__writer_free(struct store__writer *writer, struct sm_error *re
 	store__partitions_done(&writer->written);
 	free(writer->truncations);
 	store__counting_free(writer->counting);
+	store__fresh_free(writer->fresh);
 	rocksdb_writebatch_destroy(writer->batch);
 	pthread_cond_destroy(&writer->arrived);
 	pthread_mutex_destroy(&writer->lock);
