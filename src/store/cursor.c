@@ -90,9 +90,9 @@ static struct store_cursor *cursor_new(struct store__engine *engine, const struc
 	c->statics_only = read->statics_only;
 	c->cached_only = read->cached_only;
 	c->no_times = read->no_times;
-	for (uint16_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++)
 		c->has_elements |= store_type_multi_cell(&read->table->columns[i].type);
-	for (uint16_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++)
 		c->timestamps_us[i] = STORE_NO_TIME;
 	c->whole_tokens = !read->partition_key;
 	store__row_init(&c->statics);
