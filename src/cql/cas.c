@@ -502,7 +502,7 @@ static enum sm_err decide(void *arg, const struct store_sight *sight, struct sto
 	    (cas->failed = set_times(cas, sight->newest_us)) || (cas->failed = add_left_reads(cas, sight)))
 		return cas->failed;
 	put_applied(cas, true);
-	*ret_batch = (struct store_batch){.mutations = cas->mutations.items, .count = cas->mutations.count};
+	*ret_batch = (struct store_batch){.mutations = cas->mutations.items, .count = cas->mutations.count, .now_s = cas->c->now_s};
 	return SM_OK;
 }
 

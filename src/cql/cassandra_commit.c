@@ -40,6 +40,7 @@ struct commit {
 	int64_t id;        /* of the try, and its write time in the journal */
 	int64_t previous;  /* the job's batch before; -1: none */
 	struct uuid batch; /* without a job */
+	int64_t now_s;
 	enum stage stage;
 	uint32_t next, under_way, chunks;
 	bool pumping, left_out, cleaning; /* left_out: a statement had no sense any more */
@@ -360,7 +361,7 @@ static void begin(void *arg, struct client_answer *a)
 static void small_done(void *arg, struct client_answer *a)
 {
 	struct commit *c = arg;
-	if (a->error.code == SM_INVALID && strstr(a->error.text, "atch too large") && c->program.repeatable) {
+	if (a->error.code == SM_INVALID && strstr(a->error.text, "atch too large") && c->program.repeatable && !c->store->guest) {
 		c->stage = STAGE_JOURNAL;
 		step(c);
 		return;
@@ -380,6 +381,7 @@ static bool try_small(struct commit *c)
 	const struct client_request request = {.statement = p->entries[0].statement,
 					       .consistency = CLIENT_CONSISTENCY,
 					       .idempotent = p->repeatable,
+					       .now_s = c->now_s,
 					       .routed = true,
 					       .token = p->entries[0].token};
 	bool fits = p->count <= UINT16_MAX && size <= (p->one_partition ? CASSANDRA_PARTITION_BYTES_MAX : CASSANDRA_LOGGED_BYTES_MAX);
@@ -391,7 +393,7 @@ static bool try_small(struct commit *c)
 			      : p->one_partition ? CLIENT_UNLOGGED
 						 : CLIENT_LOGGED,
 			      buf_bytes(&p->bytes), p->count, &request, small_done, c);
-	else if (!p->repeatable)
+	else if (!p->repeatable || c->store->guest)
 		end(c, SM_TOO_LARGE);
 	else
 		return false;
@@ -485,7 +487,7 @@ void cassandra__apply(struct sm_store *store, const struct store_batch *batch, v
 	struct commit *c = calloc(1, sizeof *c);
 	enum sm_err err = c ? SM_OK : SM_NO_MEMORY;
 	if (c) {
-		*c = (struct commit){.store = s, .done = done, .arg = arg};
+		*c = (struct commit){.store = s, .done = done, .arg = arg, .now_s = batch->now_s};
 		cassandra__program_init(&c->program);
 		err = prepare(c, batch);
 	}

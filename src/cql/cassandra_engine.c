@@ -75,7 +75,7 @@ uint32_t cassandra__replication(struct cassandra_store *s)
 	return wanted ? wanted : hosts < 3 ? hosts : 3;
 }
 
-static enum sm_err await_agreement(struct cassandra_store *s, struct sm_error *reterr)
+enum sm_err cassandra__await_agreement(struct cassandra_store *s, struct sm_error *reterr)
 {
 	uint64_t end_ns = clock_monotonic_ns(&clock_system) + CLIENT_AGREEMENT_MS * 1000000ull;
 	for (;;) {
@@ -98,13 +98,13 @@ enum sm_err cassandra__run_changes(struct cassandra_store *s, const char *const 
 		err = client__ask_wait(
 			s->client,
 			&(struct client_request){
-				.text = texts[i], .consistency = CLIENT_CONSISTENCY, .on_control = true, .timeout_ms = 60000},
+				.text = texts[i], .consistency = CLIENT_CONSISTENCY, .on_control = true, .timeout_ms = CASSANDRA_RUN_MS},
 			&a);
 		if (err)
 			*reterr = a.error;
 		client__answer_done(&a);
 		if (!err)
-			err = await_agreement(s, reterr);
+			err = cassandra__await_agreement(s, reterr);
 	}
 	return err;
 }
@@ -335,7 +335,7 @@ static enum sm_err learn(struct cassandra_store *s, struct sm_error *reterr)
 	pthread_mutex_lock(&s->lock);
 	s->stale = 0;
 	pthread_mutex_unlock(&s->lock);
-	if ((err = cassandra__own_tables(s, reterr)))
+	if (s->guest || (err = cassandra__own_tables(s, reterr)))
 		return err;
 	return cassandra__recover_batches(s, reterr);
 }
@@ -377,6 +377,7 @@ enum sm_err store_cassandra_open(const struct store_cassandra_options *o, struct
 	s->store.ops = &ops;
 	s->notice = o->notice;
 	s->notice_arg = o->notice_arg;
+	s->guest = o->guest;
 	s->changes_end = &s->changes;
 	map_init(&s->jobs);
 	pthread_mutex_init(&s->lock, NULL);

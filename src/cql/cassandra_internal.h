@@ -94,7 +94,7 @@ struct cassandra_store {
 	void (*notice)(void *arg, const char *text);
 	void *notice_arg;
 	pthread_t keeper;
-	bool started;
+	bool started, guest; /* guest: there are no tables of ours */
 	pthread_mutex_t lock; /* of the rest */
 	pthread_cond_t changed;
 	struct cassandra_picture *picture;
@@ -116,6 +116,8 @@ SM_MUST_CHECK enum sm_err cassandra__refresh(struct cassandra_store *s, struct s
 /* Run statements that change the schema, and wait until all hosts know it. Blocks. */
 SM_MUST_CHECK enum sm_err cassandra__run_changes(struct cassandra_store *s, const char *const *texts, uint32_t count,
 						 struct sm_error *reterr);
+/* Wait until all hosts have the same schema; one that is down learns of it later. Blocks. */
+SM_MUST_CHECK enum sm_err cassandra__await_agreement(struct cassandra_store *s, struct sm_error *reterr);
 uint32_t cassandra__replication(struct cassandra_store *s); /* of our own keyspace */
 
 /* cassandra_commit.c */

@@ -49,6 +49,7 @@ struct store_cursor {
 	struct store_row row;
 	struct store_cell *cells;
 	struct store_elements *elements;
+	struct store_cell *element_times, *element_ttls; /* the lists as they came */
 	int64_t *timestamps;
 	int32_t *ttls;
 	struct arena row_arena;
@@ -102,6 +103,7 @@ static enum sm_err ask_page(struct store_cursor *c, struct bytes paging_state)
 					     .page_size = CASSANDRA_PAGE_ROWS,
 					     .paging_state = paging_state,
 					     .idempotent = true,
+					     .now_s = c->read.now_s,
 					     .routed = s->routed,
 					     .token = s->token},
 		    page_came, f);
@@ -153,7 +155,7 @@ static bool is_selected(const struct store_cursor *c, const struct store_column 
 static bool has_times(const struct store_cursor *c, const struct store_column *col)
 {
 	return !c->read.no_times && !c->read.statics_only && col->kind >= STORE_STATIC && col->type.id != STORE_COUNTER &&
-	       !store_type_multi_cell(&col->type);
+	       (c->read.element_times || !store_type_multi_cell(&col->type));
 }
 
 static enum sm_err choose_columns(struct store_cursor *c)
@@ -458,9 +460,12 @@ enum sm_err cassandra__open(struct sm_store *store, const struct store_read *rea
 	c->cached_only = read->cached_only;
 	c->cells = arena_alloc(&c->arena, n * sizeof *c->cells);
 	c->elements = arena_alloc(&c->arena, n * sizeof *c->elements);
+	c->element_times = arena_alloc(&c->arena, n * sizeof *c->element_times);
+	c->element_ttls = arena_alloc(&c->arena, n * sizeof *c->element_ttls);
 	c->timestamps = arena_alloc(&c->arena, n * sizeof *c->timestamps);
 	c->ttls = arena_alloc(&c->arena, n * sizeof *c->ttls);
-	enum sm_err err = c->cells && c->elements && c->timestamps && c->ttls ? SM_OK : sm_fail(reterr, SM_NO_MEMORY, "no memory");
+	bool room = c->cells && c->elements && c->element_times && c->element_ttls && c->timestamps && c->ttls;
+	enum sm_err err = room ? SM_OK : sm_fail(reterr, SM_NO_MEMORY, "no memory");
 	c->row = (struct store_row){.cells = c->cells, .timestamps_us = c->timestamps, .ttls_s = c->ttls, .elements = c->elements};
 	if (!err && !c->cached_only)
 		err = plan(c, reterr);
@@ -487,9 +492,26 @@ void cassandra__close_cursor(struct store_cursor *c)
 
 /* ---- rows ---- */
 
-/* A value's elements, each with a path by which it can be written. Their own write times are not known. */
+/* The next of WRITETIME's or TTL's list of elements' own; what is not there is 0. */
+static int64_t next_time(struct byte_reader *list)
+{
+	int32_t size = reader_left(list) >= 4 ? (int32_t)reader_be32(list) : -1;
+	const uint8_t *value = size > 0 ? reader_take(list, (size_t)size) : NULL;
+	return !value ? 0 : size == 8 ? (int64_t)be64_get(value) : size == 4 ? (int64_t)be32_get(value) : 0;
+}
+
+static struct byte_reader times_reader(struct store_cell list)
+{
+	struct byte_reader in = byte_reader(bytes_of(list.size > 0 ? list.data : NULL, list.size > 0 ? (size_t)list.size : 0));
+	if (list.size > 0)
+		(void)reader_be32(&in); /* their number */
+	return in;
+}
+
+/* A value's elements, each with a path by which it can be written. */
 static enum sm_err take_elements(struct store_cursor *c, uint16_t column)
 {
+	struct byte_reader times = times_reader(c->element_times[column]), ttls = times_reader(c->element_ttls[column]);
 	const struct store_type *type = &c->table->columns[column].type, *element_type;
 	struct store_value_reader in = store_value_reader(type, c->cells[column]);
 	struct store_element *items = arena_alloc(&c->row_arena, (in.count + 1) * sizeof *items);
@@ -502,7 +524,7 @@ static enum sm_err take_elements(struct store_cursor *c, uint16_t column)
 		uint8_t *path = arena_alloc(&c->row_arena, 4);
 		if (!path)
 			return SM_NO_MEMORY;
-		*e = (struct store_element){.value = one};
+		*e = (struct store_element){.value = one, .timestamp_us = next_time(&times), .ttl_s = (int32_t)next_time(&ttls)};
 		if (type->id == STORE_MAP) {
 			e->path = one;
 			if (!store_value_next(&in, &e->value, &element_type))
@@ -534,12 +556,16 @@ static enum sm_err take_row(struct store_cursor *c)
 		c->timestamps[i] = INT64_MIN;
 		c->ttls[i] = 0;
 		c->elements[i] = (struct store_elements){0};
+		c->element_times[i] = c->element_ttls[i] = cql__null();
 	}
 	for (uint32_t i = 0; i < c->selected_count; i++) {
 		struct store_cell v = client__value(&c->in);
 		uint16_t column = c->selected[i].column;
+		bool list = store_type_multi_cell(&t->columns[column].type);
 		if (c->selected[i].what == VALUE)
 			c->cells[column] = v;
+		else if (list)
+			*(c->selected[i].what == TTL ? &c->element_ttls[column] : &c->element_times[column]) = v;
 		else if (c->selected[i].what == WRITE_TIME && v.size == 8)
 			c->timestamps[column] = (int64_t)be64_get(v.data);
 		else if (c->selected[i].what == TTL && v.size == 4)

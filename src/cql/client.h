@@ -88,6 +88,7 @@ struct client_request {
 	bool routed;     /* to a host that has this token */
 	int64_t token;
 	uint32_t timeout_ms; /* 0: CLIENT_REQUEST_MS */
+	int64_t now_s;       /* the time by which cells expire, where the host speaks version 5; 0: the host's clock */
 };
 /* done is called exactly once, perhaps before the call returns (SM_FULL, SM_NO_MEMORY, SM_CLOSED). Never blocks. */
 void client__ask(struct client *client, const struct client_request *request, client_done done, void *arg);

@@ -26,7 +26,7 @@ struct client_call {
 	uint8_t *paging_state;
 	size_t paging_state_size;
 	bool idempotent, metadata, on_control, routed;
-	int64_t token;
+	int64_t token, now_s;
 	uint64_t deadline_ns;
 	client_done done;
 	void *arg;

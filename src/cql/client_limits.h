@@ -22,6 +22,7 @@
 #define CLIENT_BACKOFF_MAX_MS 4000
 #define CLIENT_AGREEMENT_MS 15000 /* until all hosts know a change of the schema */
 
+#define CASSANDRA_RUN_MS 60000 /* a statement of store_cassandra_run, a change of the schema */
 #define CASSANDRA_PAGE_ROWS 1000
 #define CASSANDRA_JOURNAL_CHUNK (512u << 10)     /* bytes of a row of smack_system.store_journal */
 #define CASSANDRA_LOGGED_BYTES_MAX (30u << 10)   /* a batch that is larger goes through the journal: below batch_size_fail_threshold */

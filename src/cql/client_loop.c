@@ -332,6 +332,7 @@ static struct client_call *call_new(struct client *c, const struct client_reques
 	call->on_control = r->on_control;
 	call->routed = r->routed;
 	call->token = r->token;
+	call->now_s = r->now_s;
 	uint64_t ms = r->timeout_ms ? r->timeout_ms : CLIENT_REQUEST_MS;
 	if (atomic_load(&c->away) && ms > CLIENT_AWAY_MS && atomic_load(&c->was_there))
 		ms = CLIENT_AWAY_MS;

@@ -39,7 +39,12 @@ static void put_flags(struct buf *out, uint8_t version, uint32_t flags)
 		buf_u8(out, (uint8_t)flags);
 }
 
-enum { FLAG_VALUES = 0x01, FLAG_SKIP_METADATA = 0x02, FLAG_PAGE_SIZE = 0x04, FLAG_PAGING_STATE = 0x08, FLAG_SERIAL = 0x10 };
+enum { FLAG_VALUES = 0x01, FLAG_SKIP_METADATA = 0x02, FLAG_PAGE_SIZE = 0x04, FLAG_PAGING_STATE = 0x08, FLAG_SERIAL = 0x10, FLAG_NOW = 0x100 };
+
+static bool has_now(const struct client_call *call, uint8_t version)
+{
+	return call->now_s && version >= 5;
+}
 
 static void put_parameters(struct buf *out, const struct client_call *call, uint8_t version)
 {
@@ -47,7 +52,7 @@ static void put_parameters(struct buf *out, const struct client_call *call, uint
 	buf_be16(out, call->consistency);
 	put_flags(out, version,
 		  (values ? FLAG_VALUES : 0) | (call->metadata ? 0 : FLAG_SKIP_METADATA) | (call->page_size ? FLAG_PAGE_SIZE : 0) |
-			  (call->paging_state ? FLAG_PAGING_STATE : 0) | FLAG_SERIAL);
+			  (call->paging_state ? FLAG_PAGING_STATE : 0) | FLAG_SERIAL | (has_now(call, version) ? FLAG_NOW : 0));
 	if (values)
 		buf_append_bytes(out, buf_bytes(&call->body));
 	if (call->page_size)
@@ -57,6 +62,8 @@ static void put_parameters(struct buf *out, const struct client_call *call, uint
 		buf_append(out, call->paging_state, call->paging_state_size);
 	}
 	buf_be16(out, call->serial);
+	if (has_now(call, version))
+		buf_be32(out, (uint32_t)call->now_s);
 }
 
 static void put_short(struct buf *out, const uint8_t *bytes, uint8_t size)
@@ -94,8 +101,10 @@ static void put_batch(struct buf *out, const struct client_call *call, uint8_t v
 		buf_append_bytes(out, values);
 	}
 	buf_be16(out, call->consistency);
-	put_flags(out, version, FLAG_SERIAL);
+	put_flags(out, version, FLAG_SERIAL | (has_now(call, version) ? FLAG_NOW : 0));
 	buf_be16(out, call->serial);
+	if (has_now(call, version))
+		buf_be32(out, (uint32_t)call->now_s);
 }
 
 void client__put_call(struct buf *out, const struct client_call *call, uint8_t version, int16_t stream,

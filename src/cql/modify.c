@@ -58,15 +58,6 @@ static enum sm_err ttl(struct cql_eval *e, const struct cql_expr *x, int32_t abs
 	return SM_OK;
 }
 
-/* The store counts from its own clock: where the client says what time it is, cells live longer or shorter by the difference. */
-static int32_t ttl_from_now(const struct cql_context *c, int32_t ttl_s)
-{
-	if (!c->now_s || !ttl_s)
-		return ttl_s;
-	int64_t s = ttl_s + c->now_s - (int64_t)(clock_wall_us(c->engine->clock) / 1000000);
-	return (int32_t)(s < 1 ? 1 : s > CQL_TTL_MAX ? CQL_TTL_MAX : s);
-}
-
 static enum sm_err cells(struct cql_eval *e, const struct cql_modify_plan *p, struct store_assignment **ret_cells, uint32_t *ret_count)
 {
 	struct store_assignment *out = arena_alloc(e->context->arena, sizeof *out * (p->count + 1));
@@ -152,7 +143,6 @@ enum sm_err cql__build_mutation(struct cql_context *c, const struct cql_modify_p
 		err = cells(&e, p, &assignments, &m.cell_count);
 	if (!err)
 		err = cql__check_indexed(c, p->table, assignments, m.cell_count);
-	m.ttl_s = ttl_from_now(c, m.ttl_s);
 	if (err)
 		return err;
 	m.cells = assignments;

@@ -269,7 +269,7 @@ static bool start_write(struct request *r)
 	}
 	request__trace_write(r);
 	r->waiting = REQUEST_WRITE;
-	r->batch = (struct store_batch){.mutations = r->mutations.items, .count = r->mutations.count};
+	r->batch = (struct store_batch){.mutations = r->mutations.items, .count = r->mutations.count, .now_s = r->parameters.now_s};
 	r->server->engine.store->ops->apply(r->server->engine.store, &r->batch, write_done, r);
 	return false;
 }

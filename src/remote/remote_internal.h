@@ -1,4 +1,4 @@
-/* The protocol of the Unix socket, version 4. All numbers big-endian.
+/* The protocol of the Unix socket, version 5. All numbers big-endian.
  *
  * frame
  * offset  size  field
@@ -15,7 +15,7 @@
 #include "base/arena.h"
 #include "remote/remote.h"
 
-#define REMOTE_VERSION 4
+#define REMOTE_VERSION 5
 #define REMOTE_HEADER 9
 
 enum remote_op {

@@ -572,6 +572,7 @@ void remote__put_store_batch(struct buf *b, const struct store_batch *batch)
 {
 	remote__put_string(b, batch->job);
 	buf_be64(b, batch->epoch);
+	buf_be64(b, (uint64_t)batch->now_s);
 	buf_be32(b, batch->count);
 	for (uint32_t i = 0; i < batch->count; i++)
 		put_mutation(b, &batch->mutations[i]);
@@ -582,6 +583,7 @@ enum sm_err remote__take_store_batch(struct byte_reader *r, struct arena *arena,
 {
 	*ret_batch = (struct store_batch){.job = remote__take_string(r, arena)};
 	ret_batch->epoch = reader_be64(r);
+	ret_batch->now_s = (int64_t)reader_be64(r);
 	uint32_t count = remote__take_count(r, 40);
 	struct store_mutation *mutations = take_array(r, arena, count, sizeof *mutations);
 	for (uint32_t i = 0; i < count && !r->failed; i++) {

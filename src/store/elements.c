@@ -41,7 +41,7 @@ static struct store__cell *new_cell(const struct store__assigning *a, bool tombs
 		cell->expiry_s = a->now_us / 1000000;
 	} else if (a->mutation->ttl_s) {
 		cell->ttl_s = a->mutation->ttl_s;
-		cell->expiry_s = a->now_us / 1000000 + a->mutation->ttl_s;
+		cell->expiry_s = a->alive_s + a->mutation->ttl_s;
 	}
 	return cell;
 }

@@ -53,7 +53,7 @@ static bool touch(struct store__write *w, uint32_t table, bool deletions)
 /* What encoding a batch needs. */
 struct encoding {
 	struct store__write *write;
-	int64_t now_us;
+	int64_t now_us, alive_s; /* alive_s: ttls count from here */
 	struct buf partition, prefix;
 	struct arena arena; /* emptied for each mutation */
 };
@@ -76,7 +76,7 @@ static bool add_up(struct encoding *e, const struct store_assignment *a, struct 
 static enum sm_err add_cell(struct encoding *e, const struct store_mutation *m, const struct store_assignment *a, struct store__row *row)
 {
 	if (store_type_multi_cell(&a->column->type)) {
-		struct store__assigning assigning = {m, a->column, e->now_us, &e->arena};
+		struct store__assigning assigning = {m, a->column, e->now_us, e->alive_s, &e->arena};
 		return store__assign_elements(&assigning, a, row);
 	}
 	bool counter = a->column->type.id == STORE_COUNTER, tombstone = a->value.size < 0 || m->kind == STORE_DELETE_CELLS;
@@ -100,7 +100,7 @@ static enum sm_err add_cell(struct encoding *e, const struct store_mutation *m, 
 		cell->data = a->value.data;
 		cell->size = (uint32_t)a->value.size;
 		cell->ttl_s = m->ttl_s;
-		cell->expiry_s = m->ttl_s ? e->now_us / 1000000 + m->ttl_s : 0;
+		cell->expiry_s = m->ttl_s ? e->alive_s + m->ttl_s : 0;
 	}
 	return SM_OK;
 }
@@ -204,7 +204,7 @@ static enum sm_err encode_row(struct encoding *e, const struct store_mutation *m
 	if (whole && m->kind == STORE_UPSERT_INSERT) {
 		row->marker_us = m->timestamp_us;
 		row->marker_ttl_s = m->ttl_s;
-		row->marker_expiry_s = m->ttl_s ? now_s + m->ttl_s : 0;
+		row->marker_expiry_s = m->ttl_s ? e->alive_s + m->ttl_s : 0;
 	} else if (m->kind == STORE_DELETE_ROW) {
 		row->deleted_us = m->timestamp_us;
 		row->deleted_s = now_s;
@@ -290,7 +290,7 @@ static enum sm_err encode_mutation(struct encoding *e, const struct store_mutati
 
 enum sm_err store__batch_encode(const struct store_batch *batch, int64_t now_us, struct store__write *w)
 {
-	struct encoding e = {.write = w, .now_us = now_us};
+	struct encoding e = {.write = w, .now_us = now_us, .alive_s = batch->now_s > 0 ? batch->now_s : now_us / 1000000};
 	buf_init(&e.partition);
 	buf_init(&e.prefix);
 	arena_init(&e.arena, 0);

@@ -200,6 +200,7 @@ struct store_batch {
 	 * store_ops.job_epoch gave out last for this job. */
 	const char *job;
 	uint64_t epoch;
+	int64_t now_s; /* ttls count from here; 0: the engine's clock (and in a large batch on a real Cassandra) */
 };
 
 /* ---- reads ---- */
@@ -228,6 +229,7 @@ struct store_read {
 	bool cached_only;                             /* never block: SM_AGAIN when a block is not in memory */
 	int64_t now_s;                                /* for expiry; 0: the engine's clock */
 	bool no_times;                                /* write times and ttls are not wanted: an engine may leave them out */
+	bool element_times;                           /* those of elements are wanted; without it a real Cassandra is not asked */
 };
 /* One element of a list, set, map or user type that is not frozen. path: of a map the key, of a set the element (value is empty), of a user
  * type the field's index (be16), of a list what the engine made up: it is good for STORE_ASSIGN_ELEMENT and nothing else. */

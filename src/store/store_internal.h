@@ -341,7 +341,7 @@ SM_MUST_CHECK enum sm_err store__batch_encode(const struct store_batch *batch, i
 struct store__assigning {
 	const struct store_mutation *mutation;
 	const struct store_column *column;
-	int64_t now_us;
+	int64_t now_us, alive_s; /* alive_s: ttls count from here */
 	struct arena *arena;
 };
 /* Adds the cells; they need store__row_sort then. Errors: SM_INVALID, SM_TOO_LARGE, SM_NO_MEMORY. */
