@@ -74,7 +74,8 @@ static enum sm_err run(struct migrate *m, struct sm_error *reterr)
 
 enum sm_err migrate_log(const struct migrate_log_options *o, struct migrate_log_report **ret_report, struct sm_error *reterr)
 {
-	struct migrate m = {.o = o, .io = o->io ? o->io : &io_system, .clock = o->clock ? o->clock : &clock_system, .lock = {.fd = -1}};
+	struct migrate m = {.o = o, .clock = o->clock ? o->clock : &clock_system};
+	m.state = (struct migrate_state){.io = o->io ? o->io : &io_system, .dir = o->state_dir, .lock = {.fd = -1}};
 	bool looks_only = o->dry_run || o->verify;
 	if (!o->source->ops->groups || !o->source->ops->offsets_list)
 		return sm_fail(reterr, SM_UNSUPPORTED, "%s cannot list its consumer groups", o->source_name);
@@ -84,10 +85,10 @@ enum sm_err migrate_log(const struct migrate_log_options *o, struct migrate_log_
 	if (err)
 		err = sm_fail(reterr, err, "no memory");
 	if (!err && !looks_only)
-		err = migrate__state_open(&m, reterr);
+		err = migrate__state_open(&m.state, o->source_name, o->target_name, reterr);
 	if (!err)
 		err = run(&m, reterr);
-	migrate__state_close(&m);
+	migrate__state_close(&m.state);
 	migrate__sum_free(m.sum);
 	arena_done(&m.arena);
 	if (err)

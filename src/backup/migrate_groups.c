@@ -67,7 +67,7 @@ static enum sm_err notes_read(struct moves *v, struct sm_error *reterr)
 	uint8_t *data;
 	struct bytes bytes;
 	struct buf key;
-	enum sm_err err = migrate__state_read(v->m, "groups", &data, &bytes, reterr);
+	enum sm_err err = migrate__state_read(&v->m->state, "groups", &data, &bytes, reterr);
 	if (err || !data)
 		return err;
 	buf_init(&key);
@@ -116,7 +116,7 @@ static enum sm_err notes_write(struct moves *v, struct sm_error *reterr)
 		buf_be64(&out, (uint64_t)n->wanted);
 	}
 	err = err || out.failed ? sm_fail(reterr, SM_NO_MEMORY, "no memory")
-				: migrate__state_write(v->m, "groups", buf_bytes(&out), reterr);
+				: migrate__state_write(&v->m->state, "groups", buf_bytes(&out), reterr);
 	buf_done(&out);
 	buf_done(&key);
 	return err;

@@ -7,6 +7,13 @@
 #include "base/arena.h"
 #include "base/buf.h"
 
+/* A directory of notes (migrate_notes.c). */
+struct migrate_state {
+	struct io *io;
+	const char *dir;
+	struct io_file lock;
+};
+
 struct migrate_topic {
 	const char *name;
 	struct uuid source_id, target_id; /* zero: the engine tells none */
@@ -21,9 +28,8 @@ struct migrate_topic {
 };
 struct migrate {
 	const struct migrate_log_options *o;
-	struct io *io;
+	struct migrate_state state;
 	struct clock *clock;
-	struct io_file lock;
 	struct arena arena; /* of the topics */
 	struct migrate_topic *topics;
 	uint32_t topic_count;
@@ -63,6 +69,8 @@ struct migrate_sum;
 SM_MUST_CHECK enum sm_err migrate__sum_new(struct migrate_sum **ret_sum);
 void migrate__sum_free(struct migrate_sum *s);
 void migrate__sum_add(struct migrate_sum *s, const struct record *record, uint8_t sum[MIGRATE_SUM_SIZE]);
+/* The chain goes on by these bytes. */
+void migrate__sum_bytes(struct migrate_sum *s, struct bytes bytes, uint8_t sum[MIGRATE_SUM_SIZE]);
 
 /* offset_for with a text. */
 SM_MUST_CHECK enum sm_err migrate__offset(struct migrate *m, bool target, const char *topic, int32_t partition, int64_t what,
@@ -93,9 +101,9 @@ struct migrate_notes {
 	uint32_t place_count;
 	struct migrate_place *places; /* malloc'ed */
 };
-/* Take the directory of the notes, and hold it: SM_BUSY, SM_INVALID (of another migration). */
-SM_MUST_CHECK enum sm_err migrate__state_open(struct migrate *m, struct sm_error *reterr);
-void migrate__state_close(struct migrate *m);
+/* Take the directory of the notes of a migration between these two, and hold it: SM_BUSY, SM_INVALID (of another migration). */
+SM_MUST_CHECK enum sm_err migrate__state_open(struct migrate_state *s, const char *source, const char *target, struct sm_error *reterr);
+void migrate__state_close(struct migrate_state *s);
 /* A partition's; found is false if there are none. Release with migrate__notes_done. */
 SM_MUST_CHECK enum sm_err migrate__notes_read(struct migrate *m, const char *topic, int32_t partition, struct migrate_notes *ret_notes,
 					      struct sm_error *reterr);
@@ -109,10 +117,10 @@ void migrate__place_add(struct migrate_notes *notes, int64_t source, int64_t tar
 void migrate__places_cut(struct migrate_notes *notes, int64_t source);
 
 /* Any other file of the notes, below the directory: whole, with a checksum. *ret_data malloc'ed, NULL: there is none. */
-SM_MUST_CHECK enum sm_err migrate__state_write(struct migrate *m, const char *name, struct bytes data, struct sm_error *reterr);
-SM_MUST_CHECK enum sm_err migrate__state_read(struct migrate *m, const char *name, uint8_t **ret_data, struct bytes *ret_bytes,
+SM_MUST_CHECK enum sm_err migrate__state_write(struct migrate_state *s, const char *name, struct bytes data, struct sm_error *reterr);
+SM_MUST_CHECK enum sm_err migrate__state_read(struct migrate_state *s, const char *name, uint8_t **ret_data, struct bytes *ret_bytes,
 					      struct sm_error *reterr);
-SM_MUST_CHECK enum sm_err migrate__state_remove(struct migrate *m, const char *name, struct sm_error *reterr);
+SM_MUST_CHECK enum sm_err migrate__state_remove(struct migrate_state *s, const char *name, struct sm_error *reterr);
 bool migrate__topic_is_noted(struct migrate *m, const char *topic);
 
 /* ---- migrate_topics.c: what is to be copied, and the target's topics ---- */

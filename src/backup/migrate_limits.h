@@ -13,4 +13,13 @@
 #define MIGRATE_KEYS_MAX 4000000          /* of one compacted partition that is compared by its keys */
 #define MIGRATE_GROUP_OFFSETS_MAX 1000000 /* of all groups together */
 
+#define MIGRATE_RANGE_ROWS 20000        /* of one range of tokens, and what is left of its last partition */
+#define MIGRATE_LOOKS_MAX 6             /* at a range that differs again and again */
+#define MIGRATE_SETTLE_MS 6000          /* until a write of a run that was killed cannot come any more: beyond Cassandra's own timeouts */
+#define MIGRATE_WRITES_UNDER_WAY 96     /* batches of a real Cassandra's partitions; of an embedded store's 4 */
+#define MIGRATE_BATCH_MUTATIONS 256     /* of one batch, and what the last row needs */
+#define MIGRATE_BATCH_WRITE_BYTES 65536 /* the same */
+#define MIGRATE_ROW_BYTES (2u << 20)    /* a row that needs more is written a statement at a time */
+#define MIGRATE_PATTERNS_MAX 1024       /* sets of columns of a table that one statement writes; more are written a column at a time */
+
 #endif

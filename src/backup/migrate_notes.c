@@ -28,17 +28,17 @@
 
 /* ---- any file ---- */
 
-static enum sm_err path_of(const struct migrate *m, const char *name, char path[PATH_MAX], struct sm_error *reterr)
+static enum sm_err path_of(const struct migrate_state *s, const char *name, char path[PATH_MAX], struct sm_error *reterr)
 {
-	int n = snprintf(path, PATH_MAX, "%s/%s", m->o->state_dir, name);
-	return n < 0 || n >= PATH_MAX ? sm_fail(reterr, SM_INVALID, "the path is too long: %s", m->o->state_dir) : SM_OK;
+	int n = snprintf(path, PATH_MAX, "%s/%s", s->dir, name);
+	return n < 0 || n >= PATH_MAX ? sm_fail(reterr, SM_INVALID, "the path is too long: %s", s->dir) : SM_OK;
 }
 
-enum sm_err migrate__state_write(struct migrate *m, const char *name, struct bytes data, struct sm_error *reterr)
+enum sm_err migrate__state_write(struct migrate_state *s, const char *name, struct bytes data, struct sm_error *reterr)
 {
 	char path[PATH_MAX], dir[PATH_MAX];
 	struct buf out;
-	enum sm_err err = path_of(m, name, path, reterr);
+	enum sm_err err = path_of(s, name, path, reterr);
 	if (err)
 		return err;
 	buf_init(&out);
@@ -47,22 +47,23 @@ enum sm_err migrate__state_write(struct migrate *m, const char *name, struct byt
 	buf_be32(&out, crc32c(0, data.data, data.size));
 	buf_append_bytes(&out, data);
 	snprintf(dir, sizeof dir, "%.*s", (int)(strrchr(path, '/') - path), path);
-	err = out.failed ? sm_fail(reterr, SM_NO_MEMORY, "no memory") : io_mkdir_all(m->io, dir, reterr);
+	err = out.failed ? sm_fail(reterr, SM_NO_MEMORY, "no memory") : io_mkdir_all(s->io, dir, reterr);
 	if (!err)
-		err = io_write_file_atomic(m->io, path, buf_bytes(&out), reterr);
+		err = io_write_file_atomic(s->io, path, buf_bytes(&out), reterr);
 	buf_done(&out);
 	return err;
 }
 
-enum sm_err migrate__state_read(struct migrate *m, const char *name, uint8_t **ret_data, struct bytes *ret_bytes, struct sm_error *reterr)
+enum sm_err migrate__state_read(struct migrate_state *s, const char *name, uint8_t **ret_data, struct bytes *ret_bytes,
+				struct sm_error *reterr)
 {
 	char path[PATH_MAX];
 	uint8_t *data;
 	size_t size;
-	enum sm_err err = path_of(m, name, path, reterr);
+	enum sm_err err = path_of(s, name, path, reterr);
 	if (err)
 		return err;
-	err = io_read_file(m->io, path, MIGRATE_NOTES_MAX, &data, &size, reterr);
+	err = io_read_file(s->io, path, MIGRATE_NOTES_MAX, &data, &size, reterr);
 	if (err == SM_NOT_FOUND) {
 		*ret_data = NULL;
 		*ret_bytes = (struct bytes){0};
@@ -83,11 +84,11 @@ enum sm_err migrate__state_read(struct migrate *m, const char *name, uint8_t **r
 	return SM_OK;
 }
 
-enum sm_err migrate__state_remove(struct migrate *m, const char *name, struct sm_error *reterr)
+enum sm_err migrate__state_remove(struct migrate_state *s, const char *name, struct sm_error *reterr)
 {
 	char path[PATH_MAX];
-	enum sm_err err = path_of(m, name, path, reterr);
-	if (!err && (err = m->io->ops->unlink(m->io, path, reterr)) == SM_NOT_FOUND)
+	enum sm_err err = path_of(s, name, path, reterr);
+	if (!err && (err = s->io->ops->unlink(s->io, path, reterr)) == SM_NOT_FOUND)
 		err = SM_OK;
 	return err;
 }
@@ -100,18 +101,18 @@ static void string_put(struct buf *out, const char *text)
 
 /* ---- the directory ---- */
 
-static enum sm_err check_names(struct migrate *m, struct sm_error *reterr)
+static enum sm_err check_names(struct migrate_state *s, const char *source, const char *target, struct sm_error *reterr)
 {
 	struct buf names;
 	uint8_t *data;
 	struct bytes noted;
 	buf_init(&names);
-	string_put(&names, m->o->source_name);
-	string_put(&names, m->o->target_name);
+	string_put(&names, source);
+	string_put(&names, target);
 	enum sm_err err = names.failed ? sm_fail(reterr, SM_NO_MEMORY, "no memory")
-				       : migrate__state_read(m, "migration", &data, &noted, reterr);
+				       : migrate__state_read(s, "migration", &data, &noted, reterr);
 	if (!err && !data)
-		err = migrate__state_write(m, "migration", buf_bytes(&names), reterr);
+		err = migrate__state_write(s, "migration", buf_bytes(&names), reterr);
 	else if (!err && !bytes_equal(noted, buf_bytes(&names))) {
 		struct byte_reader r = byte_reader(noted);
 		uint32_t from_size = reader_be32(&r);
@@ -119,10 +120,10 @@ static enum sm_err check_names(struct migrate *m, struct sm_error *reterr)
 		uint32_t to_size = reader_be32(&r);
 		const uint8_t *to = reader_take(&r, to_size);
 		if (r.failed)
-			err = sm_fail(reterr, SM_CORRUPT, "%s/migration makes no sense: delete the directory", m->o->state_dir);
+			err = sm_fail(reterr, SM_CORRUPT, "%s/migration makes no sense: delete the directory", s->dir);
 		else
 			err = sm_fail(reterr, SM_INVALID, "%s has the notes of a migration from %.*s to %.*s: name another directory",
-				      m->o->state_dir, (int)from_size, (const char *)from, (int)to_size, (const char *)to);
+				      s->dir, (int)from_size, (const char *)from, (int)to_size, (const char *)to);
 		free(data);
 	} else if (!err) {
 		free(data);
@@ -131,29 +132,29 @@ static enum sm_err check_names(struct migrate *m, struct sm_error *reterr)
 	return err;
 }
 
-enum sm_err migrate__state_open(struct migrate *m, struct sm_error *reterr)
+enum sm_err migrate__state_open(struct migrate_state *s, const char *source, const char *target, struct sm_error *reterr)
 {
 	char path[PATH_MAX];
-	m->lock.fd = -1;
-	enum sm_err err = io_mkdir_all(m->io, m->o->state_dir, reterr);
+	s->lock.fd = -1;
+	enum sm_err err = io_mkdir_all(s->io, s->dir, reterr);
 	if (!err)
-		err = path_of(m, "lock", path, reterr);
+		err = path_of(s, "lock", path, reterr);
 	if (!err)
-		err = m->io->ops->open(m->io, path, IO_WRITE | IO_CREATE, &m->lock, reterr);
+		err = s->io->ops->open(s->io, path, IO_WRITE | IO_CREATE, &s->lock, reterr);
 	if (err) {
-		m->lock.fd = -1;
+		s->lock.fd = -1;
 		return err;
 	}
-	if (flock(m->lock.fd, LOCK_EX | LOCK_NB))
-		err = sm_fail(reterr, SM_BUSY, "another migration is at work with the notes in %s", m->o->state_dir);
-	return err ? err : check_names(m, reterr);
+	if (flock(s->lock.fd, LOCK_EX | LOCK_NB))
+		err = sm_fail(reterr, SM_BUSY, "another migration is at work with the notes in %s", s->dir);
+	return err ? err : check_names(s, source, target, reterr);
 }
 
-void migrate__state_close(struct migrate *m)
+void migrate__state_close(struct migrate_state *s)
 {
-	if (m->lock.fd >= 0)
-		m->io->ops->close(m->io, &m->lock);
-	m->lock.fd = -1;
+	if (s->lock.fd >= 0)
+		s->io->ops->close(s->io, &s->lock);
+	s->lock.fd = -1;
 }
 
 bool migrate__topic_is_noted(struct migrate *m, const char *topic)
@@ -220,7 +221,8 @@ enum sm_err migrate__notes_write(struct migrate *m, const char *topic, int32_t p
 		buf_be64(&out, (uint64_t)notes->places[i].target);
 	}
 	name_of(topic, partition, name);
-	enum sm_err err = out.failed ? sm_fail(reterr, SM_NO_MEMORY, "no memory") : migrate__state_write(m, name, buf_bytes(&out), reterr);
+	enum sm_err err = out.failed ? sm_fail(reterr, SM_NO_MEMORY, "no memory")
+				     : migrate__state_write(&m->state, name, buf_bytes(&out), reterr);
 	buf_done(&out);
 	return err;
 }
@@ -260,7 +262,7 @@ enum sm_err migrate__notes_read(struct migrate *m, const char *topic, int32_t pa
 	struct bytes bytes;
 	struct migrate_notes notes = {0};
 	name_of(topic, partition, name);
-	enum sm_err err = migrate__state_read(m, name, &data, &bytes, reterr);
+	enum sm_err err = migrate__state_read(&m->state, name, &data, &bytes, reterr);
 	if (!err && data) {
 		struct byte_reader r = byte_reader(bytes);
 		uuid_take(&r, &notes.source_id);
@@ -275,8 +277,8 @@ enum sm_err migrate__notes_read(struct migrate *m, const char *topic, int32_t pa
 		if (err == SM_NO_MEMORY)
 			sm_fail(reterr, err, "no memory");
 		else if (err)
-			err = sm_fail(reterr, err, "%s/%s makes no sense (%s): delete it, the copy then compares all", m->o->state_dir,
-				      name, sm_err_text(err));
+			err = sm_fail(reterr, err, "%s/%s makes no sense (%s): delete it, the copy then compares all", m->state.dir, name,
+				      sm_err_text(err));
 		free(data);
 	} else if (!err && !(notes.places = calloc(MIGRATE_PLACES_MAX, sizeof *notes.places))) {
 		err = sm_fail(reterr, SM_NO_MEMORY, "no memory");

@@ -48,7 +48,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct sm_log source = {&none};
 	struct migrate_log_report report = {0};
 	const struct migrate_log_options options = {.source = &source, .source_name = "s", .target_name = "t", .state_dir = "/notes"};
-	struct migrate m = {.o = &options, .io = &io, .report = &report, .lock = {.fd = -1}};
+	struct migrate m = {.o = &options, .state = {.io = &io, .dir = "/notes", .lock = {.fd = -1}}, .report = &report};
 	struct migrate_notes notes;
 	struct sm_error error;
 	buf_clear(&file);

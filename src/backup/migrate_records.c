@@ -203,6 +203,14 @@ void migrate__sum_add(struct migrate_sum *s, const struct record *record, uint8_
 	EVP_DigestFinal_ex(s->state, sum, NULL);
 }
 
+void migrate__sum_bytes(struct migrate_sum *s, struct bytes bytes, uint8_t sum[MIGRATE_SUM_SIZE])
+{
+	EVP_DigestInit_ex2(s->state, NULL, NULL);
+	EVP_DigestUpdate(s->state, sum, MIGRATE_SUM_SIZE);
+	EVP_DigestUpdate(s->state, bytes.data, bytes.size);
+	EVP_DigestFinal_ex(s->state, sum, NULL);
+}
+
 enum sm_err migrate__offset(struct migrate *m, bool target, const char *topic, int32_t partition, int64_t what, int64_t *ret_offset,
 			    struct sm_error *reterr)
 {

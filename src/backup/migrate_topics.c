@@ -293,7 +293,7 @@ static enum sm_err note_configs(struct migrate *m, const struct migrate_topic *t
 	struct bytes noted;
 	struct buf out;
 	name_of(t->name, name);
-	enum sm_err err = migrate__state_read(m, name, &data, &noted, reterr);
+	enum sm_err err = migrate__state_read(&m->state, name, &data, &noted, reterr);
 	if (err || data) {
 		free(data);
 		return err;
@@ -308,7 +308,7 @@ static enum sm_err note_configs(struct migrate *m, const struct migrate_topic *t
 		buf_be32(&out, (uint32_t)strlen(c->value));
 		buf_append_str(&out, c->value);
 	}
-	err = out.failed ? sm_fail(reterr, SM_NO_MEMORY, "no memory") : migrate__state_write(m, name, buf_bytes(&out), reterr);
+	err = out.failed ? sm_fail(reterr, SM_NO_MEMORY, "no memory") : migrate__state_write(&m->state, name, buf_bytes(&out), reterr);
 	buf_done(&out);
 	return err;
 }
@@ -365,7 +365,7 @@ enum sm_err migrate__finish(struct migrate *m, struct migrate_topic *t, struct s
 	struct log_config before[HELD], configs[HELD];
 	uint32_t before_count, count = 0;
 	name_of(t->name, name);
-	enum sm_err err = migrate__state_read(m, name, &data, &noted, reterr);
+	enum sm_err err = migrate__state_read(&m->state, name, &data, &noted, reterr);
 	if (err)
 		return err;
 	configs_before(m, noted, before, &before_count);
@@ -393,7 +393,7 @@ enum sm_err migrate__finish(struct migrate *m, struct migrate_topic *t, struct s
 			     t->name, (int)buf_size(&kept), (const char *)buf_bytes(&kept).data);
 	buf_done(&kept);
 	err = apply(m, t, configs, count, false, reterr);
-	return err ? err : migrate__state_remove(m, name, reterr);
+	return err ? err : migrate__state_remove(&m->state, name, reterr);
 }
 
 enum sm_err migrate__tell_topic(struct migrate *m, const struct migrate_topic *t, struct sm_error *reterr)

@@ -1,30 +1,32 @@
-/* `smack migrate`: topics from a log to another engine's, and back. */
+/* `smack migrate`: its arguments; topics from a log to another engine's, and back. */
 #include "backup/migrate.h"
-#include "cli/command.h"
-#include "cli/demo.h"
+#include "cli/migrate_command.h"
 #include "kafka/log_kafka.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#define NAMES_MAX 256
-
-struct arguments {
-	const char *data, *to, *from, *state, *what;
-	const char *topics[NAMES_MAX], *skip[NAMES_MAX];
-	uint32_t topic_count, skip_count;
-	long replication;
-	bool dry_run, verify, overwrite_groups;
+enum {
+	KEY_TO = 256,
+	KEY_FROM,
+	KEY_STATE,
+	KEY_SKIP,
+	KEY_DRY,
+	KEY_VERIFY,
+	KEY_REPLICATION,
+	KEY_OVERWRITE,
+	KEY_TABLES,
+	KEY_PRUNE,
+	KEY_RANGES
 };
-enum { KEY_TO = 256, KEY_FROM, KEY_STATE, KEY_SKIP, KEY_DRY, KEY_VERIFY, KEY_REPLICATION, KEY_OVERWRITE };
 
 /* a,b,c: cut in place. */
 static void add_names(struct argp_state *state, char *list, const char **names, uint32_t *count)
 {
 	for (char *name = strtok(list, ","); name; name = strtok(NULL, ",")) {
-		if (*count == NAMES_MAX)
-			argp_error(state, "at most %d names", NAMES_MAX);
+		if (*count == MIGRATE_NAMES_MAX)
+			argp_error(state, "at most %d names", MIGRATE_NAMES_MAX);
 		else
 			names[(*count)++] = name;
 	}
@@ -32,7 +34,7 @@ static void add_names(struct argp_state *state, char *list, const char **names, 
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
-	struct arguments *a = state->input;
+	struct migrate_arguments *a = state->input;
 	char *end = NULL;
 	switch (key) {
 	case 'd': a->data = arg; break;
@@ -44,23 +46,30 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case KEY_DRY: a->dry_run = true; break;
 	case KEY_VERIFY: a->verify = true; break;
 	case KEY_OVERWRITE: a->overwrite_groups = true; break;
+	case KEY_TABLES: add_names(state, arg, a->tables, &a->table_count); break;
+	case KEY_PRUNE: a->prune = true; break;
+	case KEY_RANGES: a->ranges = true; break;
 	case KEY_REPLICATION:
 		a->replication = strtol(arg, &end, 10);
 		if (*end || end == arg || a->replication < 1 || a->replication > 32767)
 			argp_error(state, "'%s' is no replication factor", arg);
 		break;
 	case ARGP_KEY_ARG:
-		if (a->what || strcmp(arg, "log") != 0)
-			argp_error(state, "'%s': smack migrate log --to ADDRESS, or --from ADDRESS", arg);
+		if (a->what || (strcmp(arg, "log") != 0 && strcmp(arg, "store") != 0))
+			argp_error(state, "'%s': smack migrate log or smack migrate store, with --to ADDRESS or --from ADDRESS", arg);
 		a->what = arg;
 		break;
 	case ARGP_KEY_END:
 		if (!a->what)
-			argp_error(state, "say what: smack migrate log");
+			argp_error(state, "say what: smack migrate log, or smack migrate store");
 		else if (!a->to && !a->from)
 			argp_error(state, "say where: --to ADDRESS, or --from ADDRESS");
 		else if (a->dry_run && a->verify)
 			argp_error(state, "--dry-run or --verify");
+		else if (strcmp(a->what, "log") == 0 && (a->table_count || a->prune || a->ranges))
+			argp_error(state, "--tables, --prune and --ranges are for smack migrate store");
+		else if (strcmp(a->what, "store") == 0 && (a->topic_count || a->skip_count || a->overwrite_groups))
+			argp_error(state, "--topics, --skip-config and --overwrite-groups are for smack migrate log");
 		break;
 	default: return ARGP_ERR_UNKNOWN;
 	}
@@ -70,8 +79,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 /* ---- sides ---- */
 
 struct side {
-	char name[256];     /* for people, and for the notes */
-	char dir[4096];     /* of a server's data, else "" */
+	struct migrate_place_of place;
 	char brokers[1024]; /* where Kafka's clients find it */
 	struct sm_session *session;
 	struct sm_log *kafka; /* NULL: the session's */
@@ -87,7 +95,7 @@ static void notice(void *arg, const char *text)
 static enum sm_err kafka_open(struct side *s, const char *address, struct sm_error *reterr)
 {
 	const struct log_kafka_options options = {.address = address, .notice = notice};
-	log_kafka_shown(address, s->name, sizeof s->name);
+	log_kafka_shown(address, s->place.name, sizeof s->place.name);
 	log_kafka_brokers(address, s->brokers, sizeof s->brokers);
 	enum sm_err err = log_kafka_open(&options, &s->kafka, reterr);
 	if (!err)
@@ -102,12 +110,12 @@ static enum sm_err side_open(struct side *s, const char *address, struct sm_erro
 	if (address && log_kafka_is_address(address))
 		return kafka_open(s, address, reterr);
 	if (address && strstr(address, "://"))
-		return sm_fail(reterr, SM_INVALID, "%s: the address is kafka://HOST:PORT or a data directory", address);
+		return sm_fail(reterr, SM_INVALID, "%s: the address of a log is kafka://HOST:PORT or a data directory", address);
 	enum sm_err err = sm_connect(address, &s->session, reterr);
 	if (err || (err = server_info(s->session, &info, reterr)))
 		return err;
-	snprintf(s->dir, sizeof s->dir, "%s", info.data);
-	snprintf(s->name, sizeof s->name, "%.255s", info.data);
+	snprintf(s->place.dir, sizeof s->place.dir, "%s", info.data);
+	snprintf(s->place.name, sizeof s->place.name, "%.255s", info.data);
 	snprintf(s->brokers, sizeof s->brokers, "%s", info.kafka);
 	s->log = sm_session_log(s->session);
 	return SM_OK;
@@ -121,14 +129,13 @@ static void side_close(struct side *s)
 		sm_disconnect(s->session);
 }
 
-/* Below the data directory of this side's server, by the other's name. */
-static enum sm_err state_dir(const struct arguments *a, const struct side *source, const struct side *target, char out[4096],
-			     struct sm_error *reterr)
+enum sm_err migrate_state_dir(const struct migrate_arguments *a, const struct migrate_place_of *source,
+			      const struct migrate_place_of *target, char out[4096], struct sm_error *reterr)
 {
-	const struct side *home = a->to && *source->dir ? source
-				  : *target->dir        ? target
-							: source,
-			  *other = home == source ? target : source;
+	const struct migrate_place_of *home = a->to && *source->dir ? source
+					      : *target->dir        ? target
+								    : source,
+				      *other = home == source ? target : source;
 	if (!a->state && !*home->dir)
 		return sm_fail(reterr, SM_INVALID,
 			       "neither side has a data directory for the notes of this migration: name one with --state");
@@ -144,50 +151,48 @@ static enum sm_err state_dir(const struct arguments *a, const struct side *sourc
 
 /* ---- telling ---- */
 
-struct telling {
-	struct progress bar;
-	bool shown;
-	char what[300];
-};
-
-static void end_bar(struct telling *t)
+void migrate_end_bar(struct migrate_telling *t)
 {
 	if (t->shown)
 		progress_end(&t->bar, NULL);
 	t->shown = false;
 }
 
-static void say(void *arg, enum migrate_say kind, const char *text)
+void migrate_say(void *arg, enum migrate_say kind, const char *text)
 {
-	end_bar(arg);
+	migrate_end_bar(arg);
 	fprintf(kind == MIGRATE_WARNING ? stderr : stdout, "%s%s\n", kind == MIGRATE_WARNING ? "warning: " : "", text);
 }
 
-static void show(void *arg, const char *topic, int32_t partition, bool proof, uint64_t done, uint64_t total)
+void migrate_show(struct migrate_telling *t, const char *what, uint64_t done, uint64_t total)
 {
-	struct telling *t = arg;
-	char what[300];
-	if (proof && !isatty(STDERR_FILENO))
-		return;
-	snprintf(what, sizeof what, "%s-%d%s", topic, (int)partition, proof ? ", proof" : "");
 	if (t->shown && strcmp(what, t->what) != 0)
-		end_bar(t);
+		migrate_end_bar(t);
 	if (!t->shown) {
-		strcpy(t->what, what);
+		snprintf(t->what, sizeof t->what, "%s", what);
 		progress_begin(&t->bar, stderr, t->what, total);
 		t->shown = true;
 	}
 	progress_set(&t->bar, done);
 }
 
-static void cell_number(struct text_table *table, uint64_t number)
+static void show(void *arg, const char *topic, int32_t partition, bool proof, uint64_t done, uint64_t total)
+{
+	char what[300];
+	if (proof && !isatty(STDERR_FILENO))
+		return;
+	snprintf(what, sizeof what, "%s-%d%s", topic, (int)partition, proof ? ", proof" : "");
+	migrate_show(arg, what, done, total);
+}
+
+void migrate_cell_number(struct text_table *table, uint64_t number)
 {
 	char text[32];
 	snprintf(text, sizeof text, "%" PRIu64, number);
 	text_table_cell(table, text, true);
 }
 
-static void cell_sum(struct text_table *table, const uint8_t sum[MIGRATE_SUM_SIZE])
+void migrate_cell_sum(struct text_table *table, const uint8_t sum[MIGRATE_SUM_SIZE])
 {
 	char text[17];
 	for (int i = 0; i < 8; i++)
@@ -205,13 +210,13 @@ static void print_rows(const struct migrate_log_report *r, bool verify)
 	for (uint32_t i = 0; i < r->row_count; i++) {
 		const struct migrate_log_row *row = &r->rows[i];
 		text_table_cell(table, row->topic, false);
-		cell_number(table, (uint64_t)row->partition);
+		migrate_cell_number(table, (uint64_t)row->partition);
 		if (!verify)
-			cell_number(table, row->copied);
-		cell_number(table, row->source_records);
-		cell_number(table, row->target_records);
-		cell_sum(table, row->source_sum);
-		cell_sum(table, row->target_sum);
+			migrate_cell_number(table, row->copied);
+		migrate_cell_number(table, row->source_records);
+		migrate_cell_number(table, row->target_records);
+		migrate_cell_sum(table, row->source_sum);
+		migrate_cell_sum(table, row->target_sum);
 		text_table_cell(table, row->same ? "same" : "DIFFERENT", false);
 	}
 	text_table_print(table, stdout);
@@ -219,7 +224,8 @@ static void print_rows(const struct migrate_log_report *r, bool verify)
 }
 
 /* Status 1 unless everything is as it shall be. */
-static int print_report(const struct migrate_log_report *r, const struct arguments *a, const struct side *source, const struct side *target)
+static int print_report(const struct migrate_log_report *r, const struct migrate_arguments *a, const struct side *source,
+			const struct side *target)
 {
 	if (a->dry_run)
 		return STATUS_OK;
@@ -238,7 +244,7 @@ static int print_report(const struct migrate_log_report *r, const struct argumen
 		if (row->target_offset >= 0)
 			snprintf(there, sizeof there, "%" PRId64, row->target_offset);
 		fprintf(stderr, "smack: %s, partition %d: %s: the first difference is offset %s of %s, offset %s of %s%s\n", row->topic,
-			(int)row->partition, row->difference, here, source->name, there, target->name,
+			(int)row->partition, row->difference, here, source->place.name, there, target->place.name,
 			a->verify ? "" : ". If nobody has written there, delete the topic there and run this again");
 		return STATUS_FAILED;
 	}
@@ -249,10 +255,10 @@ static int print_report(const struct migrate_log_report *r, const struct argumen
 	return r->offsets_failed ? STATUS_FAILED : STATUS_OK;
 }
 
-static int migrate(const struct arguments *a)
+static int migrate_topics(const struct migrate_arguments *a)
 {
 	struct side source = {.log = NULL}, target = {.log = NULL};
-	struct telling telling = {.shown = false};
+	struct migrate_telling telling = {.shown = false};
 	struct migrate_log_report *report = NULL;
 	struct sm_error error = {0};
 	char state[4096];
@@ -260,15 +266,15 @@ static int migrate(const struct arguments *a)
 	enum sm_err err = side_open(&source, a->from ? a->from : a->data, &error);
 	if (!err)
 		err = side_open(&target, a->to ? a->to : a->data, &error);
-	if (!err && (strcmp(source.name, target.name) == 0 || (*source.brokers && strcmp(source.brokers, target.brokers) == 0)))
-		err = sm_fail(&error, SM_INVALID, "%s is both sides", source.name);
+	if (!err && (strcmp(source.place.name, target.place.name) == 0 || (*source.brokers && strcmp(source.brokers, target.brokers) == 0)))
+		err = sm_fail(&error, SM_INVALID, "%s is both sides", source.place.name);
 	if (!err)
-		err = state_dir(a, &source, &target, state, &error);
+		err = migrate_state_dir(a, &source.place, &target.place, state, &error);
 	if (!err) {
 		const struct migrate_log_options options = {.source = source.log,
 							    .target = target.log,
-							    .source_name = source.name,
-							    .target_name = target.name,
+							    .source_name = source.place.name,
+							    .target_name = target.place.name,
 							    .state_dir = state,
 							    .topics = a->topics,
 							    .topic_count = a->topic_count,
@@ -278,11 +284,11 @@ static int migrate(const struct arguments *a)
 							    .dry_run = a->dry_run,
 							    .verify = a->verify,
 							    .overwrite_groups = a->overwrite_groups,
-							    .say = say,
+							    .say = migrate_say,
 							    .progress = show,
 							    .arg = &telling};
 		err = migrate_log(&options, &report, &error);
-		end_bar(&telling);
+		migrate_end_bar(&telling);
 	}
 	if (!err)
 		status = print_report(report, a, &source, &target);
@@ -303,7 +309,13 @@ int command_migrate(int argc, char **argv)
 		{"topics", 't', "LIST", 0, "only these: names or patterns with * ? [], with commas or more than once", 0},
 		{"skip-config", KEY_SKIP, "NAME", 0, "a config of topics that is not to be set", 0},
 		{"replication-factor", KEY_REPLICATION, "N", 0,
-		 "of topics that are made (default: as at the source, if that has more than 1, else the target's own)", 0},
+		 "of topics that are made (default: as at the source, if that has more than 1, else the target's own), of keyspaces that "
+		 "are "
+		 "made (in each data center; default: as at the source)",
+		 0},
+		{"tables", KEY_TABLES, "LIST", 0, "only these: KEYSPACE or KEYSPACE.TABLE, names or patterns, as with --topics", 0},
+		{"prune", KEY_PRUNE, NULL, 0, "delete rows and cells there that the source does not have any more", 0},
+		{"ranges", KEY_RANGES, NULL, 0, "print the proof of each range of tokens", 0},
 		{"overwrite-groups", KEY_OVERWRITE, NULL, 0, "set also offsets that a group has committed at the target itself", 0},
 		{"dry-run", KEY_DRY, NULL, 0, "say what would be done", 0},
 		{"verify", KEY_VERIFY, NULL, 0, "only compare both sides", 0},
@@ -313,14 +325,18 @@ int command_migrate(int argc, char **argv)
 	static const struct argp argp = {
 		options,
 		parse,
-		"log --to ADDRESS\nlog --from ADDRESS",
-		"Copy topics with their records, configs and the committed offsets of consumer groups to another log or from it, and prove "
-		"that the copy is the source. Run again, it goes on where it ended, also after a kill. ADDRESS is "
-		"kafka://HOST:PORT,HOST:PORT (with ?NAME=VALUE&... for security), or the data directory of another server.",
+		"log --to ADDRESS\nlog --from ADDRESS\nstore --to ADDRESS\nstore --from ADDRESS",
+		"Copy topics with their records, configs and the committed offsets of consumer groups to another log or from it, or tables "
+		"with "
+		"their rows, write times, ttls, indexes and views to another store or from it, and prove that the copy is the source. Run "
+		"again, "
+		"it goes on where it ended, also after a kill. ADDRESS is kafka://HOST:PORT,HOST:PORT or cassandra://HOST:PORT,HOST:PORT "
+		"(with "
+		"?NAME=VALUE&... for security; passwords lie in a file, ?password.file=), or the data directory of another server.",
 		NULL,
 		NULL,
 		NULL};
-	struct arguments a = {0};
+	struct migrate_arguments a = {0};
 	command_parse(&argp, argc, argv, &a);
-	return migrate(&a);
+	return strcmp(a.what, "log") == 0 ? migrate_topics(&a) : migrate_tables(&a);
 }
