@@ -27,18 +27,20 @@ def equal(want, got, what):
 class Server:
     def __init__(self, name):
         self.data = f"{DIR}/{name}"
-        self.ports = ["--kafka", "0"]
+        self.ports = ["--kafka", "0", "--cql", "0"]
         self.process = None
         self.start()
 
     def start(self):
-        self.process = subprocess.Popen([SMACK, "up", "--data", self.data, "--http", "0", "--cql", "0", *self.ports],
+        self.process = subprocess.Popen([SMACK, "up", "--data", self.data, "--http", "0", *self.ports],
                                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         for line in self.process.stdout:
             if line.startswith("  kafka"):
                 self.kafka = line.split()[1]
-                self.ports = ["--kafka", self.kafka.split(":")[1]]
+            if line.startswith("  cql"):
+                self.cql = line.split()[1]
             if line.startswith("  data"):
+                self.ports = ["--kafka", self.kafka.split(":")[1], "--cql", self.cql.split(":")[1]]
                 return
         check(False, "the server does not start")
 

@@ -39,13 +39,17 @@ run 2 "$SMACK" migrate
 run 2 "$SMACK" migrate log
 says 'say where'
 run 2 "$SMACK" migrate tables --to x
+run 2 "$SMACK" migrate store
+says 'say where'
+run 2 "$SMACK" migrate store --topics t --to x
+says 'for smack migrate log'
 run 2 "$SMACK" up extra
 run 2 "$SMACK" with
 run 2 "$SMACK" submit
 
 # No server: 1, and how to start one.
 for words in 'topic list' 'status' 'cql -e SELECT' 'sql -e SELECT' 'app list' 'job list' "backup --topic t $dir" \
-	"restore --topic t --table k.t $dir" "migrate log --to $dir/other"; do
+	"restore --topic t --table k.t $dir" "migrate log --to $dir/other" "migrate store --to $dir/other"; do
 	run 1 "$SMACK" $words --data "$dir/none"
 	one_line
 	says "no server at $dir/none"
