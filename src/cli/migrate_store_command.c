@@ -34,6 +34,16 @@ static void notice(void *arg, const char *text)
 	fprintf(stderr, "warning: %s\n", text);
 }
 
+/* Everybody on the machine sees the arguments of a process. */
+static enum sm_err check_address(const char *address, struct sm_error *reterr)
+{
+	if (address && store_cassandra_is_address(address) && (strstr(address, "?password=") || strstr(address, "&password=")))
+		return sm_fail(reterr, SM_INVALID,
+			       "a password on the command line is seen by everybody on this machine: write it to a file that only you may "
+			       "read, and say ?user=NAME&password.file=FILE");
+	return SM_OK;
+}
+
 static enum sm_err cassandra_open(struct side *s, const char *address, struct sm_error *reterr)
 {
 	const struct store_cassandra_options options = {.address = address, .guest = true, .notice = notice};
@@ -137,7 +147,11 @@ int migrate_tables(const struct migrate_arguments *a)
 	struct sm_error error = {0};
 	char state[4096];
 	int status = STATUS_FAILED;
-	enum sm_err err = side_open(&source, a->from ? a->from : a->data, &error);
+	enum sm_err err = check_address(a->from, &error);
+	if (!err)
+		err = check_address(a->to, &error);
+	if (!err)
+		err = side_open(&source, a->from ? a->from : a->data, &error);
 	if (!err)
 		err = side_open(&target, a->to ? a->to : a->data, &error);
 	if (!err && (strcmp(source.place.name, target.place.name) == 0 || strcmp(source.cql, target.cql) == 0))

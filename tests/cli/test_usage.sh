@@ -43,6 +43,8 @@ run 2 "$SMACK" migrate store
 says 'say where'
 run 2 "$SMACK" migrate store --topics t --to x
 says 'for smack migrate log'
+run 1 "$SMACK" migrate store --to 'cassandra://c?user=u&password=p'
+says 'password.file'
 run 2 "$SMACK" up extra
 run 2 "$SMACK" with
 run 2 "$SMACK" submit
