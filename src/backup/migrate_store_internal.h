@@ -4,6 +4,8 @@
 
 #include "backup/migrate_internal.h"
 #include "backup/migrate_store.h"
+#include <semaphore.h>
+#include <stdatomic.h>
 
 /* A row of DESCRIBE. */
 struct migrate_definition {
@@ -72,18 +74,69 @@ int migrate__walk_order(const struct migrate_walk *a, const struct migrate_walk 
 /* The item's key for a person. */
 void migrate__walk_key(const struct migrate_walk *w, char *out, size_t size);
 
-/* ---- migrate_store_write.c: what makes the target's item the source's ---- */
+/* ---- migrate_store_batch.c: writes on their way ---- */
 
-struct migrate_writer;
+/* A cell or an element that is to be written. */
+struct migrate_piece {
+	uint16_t column; /* of the table */
+	enum store_assign how;
+	struct store_cell path, value;
+	int64_t timestamp_us, expiry_s;
+	uint32_t number; /* in the order in which they were found */
+};
+struct migrate_batch {
+	struct migrate_writer *writer;
+	struct arena arena;
+	struct store_mutation *mutations;
+	uint32_t count, cap;
+	size_t bytes;
+	int64_t token;
+};
+struct migrate_writer {
+	struct migrate_move *m;
+	struct migrate_table *t;
+	const struct store_table *table;
+	struct sm_store *store;
+	int64_t now_s;
+	bool one_partition;
+	struct migrate_batch *batch; /* that is being filled; NULL: none */
+	uint64_t rows;
+	unsigned window;
+	sem_t room;
+	_Atomic int err; /* the first */
+	_Atomic int64_t err_token;
+	/* of the item at work */
+	struct arena scratch;
+	struct migrate_piece *pieces;
+	uint32_t count, cap;
+	const char *why; /* what is left as it is */
+	bool no_memory;
+	const struct migrate_walk *source, *target;
+	struct store_cell *keys; /* in the batch's arena; NULL: not copied yet */
+};
 SM_MUST_CHECK enum sm_err migrate__writer_new(struct migrate_move *m, struct migrate_table *t, int64_t now_s,
 					      struct migrate_writer **ret_writer, struct sm_error *reterr);
+/* Waits for all that is under way, frees. *ret_rows: items that something was written of. Errors: of any write. */
+SM_MUST_CHECK enum sm_err migrate__writer_end(struct migrate_writer *w, uint64_t *ret_rows, struct sm_error *reterr);
+/* Begin an item's mutations, in the batch that it belongs to. false: no memory. */
+bool migrate__batch_item(struct migrate_writer *w, const struct migrate_walk *item);
+/* A mutation of the item with room for cells; NULL, and no_memory: there is none. */
+struct store_mutation *migrate__batch_add(struct migrate_writer *w, const struct migrate_walk *item, enum store_mutation_kind kind,
+					  uint32_t cells);
+/* A copy that lives as long as the batch. */
+struct store_cell migrate__batch_keep(struct migrate_writer *w, struct store_cell value);
+/* Send what is gathered. */
+void migrate__batch_flush(struct migrate_writer *w);
+void migrate__batch_failed(struct migrate_writer *w, enum sm_err err, int64_t token);
+enum sm_err migrate__write_error(struct migrate_writer *w, enum sm_err err, struct sm_error *reterr);
+
+/* ---- migrate_store_write.c: what makes the target's item the source's ---- */
+
 /* target: NULL, or at the same row. *ret_why: NULL, or what is not written, and why not. Errors: those of writes before it. */
 SM_MUST_CHECK enum sm_err migrate__write(struct migrate_writer *w, const struct migrate_walk *source, const struct migrate_walk *target,
 					 const char **ret_why, struct sm_error *reterr);
 /* The target's item goes. */
 SM_MUST_CHECK enum sm_err migrate__remove(struct migrate_writer *w, const struct migrate_walk *target, struct sm_error *reterr);
-/* Waits for all that is under way, frees. *ret_rows: items that something was written of. Errors: of any write. */
-SM_MUST_CHECK enum sm_err migrate__writer_end(struct migrate_writer *w, uint64_t *ret_rows, struct sm_error *reterr);
 
 /* ---- migrate_store_ranges.c ---- */
 

@@ -1,173 +1,9 @@
 /* What makes the target's row the source's: mutations with the write times of the source's cells.
  *
  * Cells of the same write time and end of life are one statement. Elements of a list are appended in their order, one statement for each
- * run of them with the same times; all other writes are as good twice as once. A batch is of one partition where the target is a real
- * Cassandra, so that it needs no journal there. */
+ * run of them with the same times; all other writes are as good twice as once. */
 #include "backup/migrate_store_internal.h"
-#include "base/hash.h"
-#include <semaphore.h>
-#include <stdatomic.h>
 #include <stdlib.h>
-
-/* A cell or an element that is to be written. */
-struct piece {
-	uint16_t column; /* of the table */
-	enum store_assign how;
-	struct store_cell path, value;
-	int64_t timestamp_us, expiry_s;
-	uint32_t number; /* in the order in which they were found */
-};
-struct batch {
-	struct migrate_writer *writer;
-	struct arena arena;
-	struct store_mutation *mutations;
-	uint32_t count, cap;
-	size_t bytes;
-	int64_t token;
-};
-struct migrate_writer {
-	struct migrate_move *m;
-	struct migrate_table *t;
-	const struct store_table *table;
-	struct sm_store *store;
-	int64_t now_s;
-	bool one_partition;
-	struct batch *batch; /* that is being filled; NULL: none */
-	uint64_t rows;
-	unsigned window;
-	sem_t room;
-	_Atomic int err; /* the first */
-	_Atomic int64_t err_token;
-	/* of the item at work */
-	struct arena scratch;
-	struct piece *pieces;
-	uint32_t count, cap;
-	const char *why; /* what is left as it is */
-	bool no_memory;
-	const struct migrate_walk *source, *target;
-	struct store_cell *keys; /* in the batch's arena; NULL: not copied yet */
-};
-
-/* ---- batches ---- */
-
-static void batch_free(struct batch *b)
-{
-	if (!b)
-		return;
-	arena_done(&b->arena);
-	free(b);
-}
-
-static void note_error(struct migrate_writer *w, enum sm_err err, int64_t token)
-{
-	int none = SM_OK;
-	if (err && atomic_compare_exchange_strong(&w->err, &none, err))
-		atomic_store(&w->err_token, token);
-}
-
-static void written(void *arg, enum sm_err err)
-{
-	struct batch *b = arg;
-	struct migrate_writer *w = b->writer;
-	note_error(w, err, b->token);
-	batch_free(b);
-	sem_post(&w->room);
-}
-
-static void wait_room(struct migrate_writer *w)
-{
-	while (sem_wait(&w->room))
-		; /* a signal came between */
-}
-
-/* A row that is too large for a batch: its statements one after the other. */
-static void write_singly(struct migrate_writer *w, struct batch *b)
-{
-	for (uint32_t i = 0; i < b->count && !atomic_load(&w->err); i++)
-		note_error(w,
-			   store_apply_wait(w->store, &(struct store_batch){.mutations = &b->mutations[i], .count = 1, .now_s = w->now_s}),
-			   b->token);
-	batch_free(b);
-}
-
-static void flush(struct migrate_writer *w)
-{
-	struct batch *b = w->batch;
-	w->batch = NULL;
-	if (!b || !b->count || atomic_load(&w->err)) {
-		batch_free(b);
-	} else if (b->bytes > MIGRATE_ROW_BYTES) {
-		write_singly(w, b);
-	} else {
-		const struct store_batch batch = {.mutations = b->mutations, .count = b->count, .now_s = w->now_s};
-		wait_room(w);
-		w->store->ops->apply(w->store, &batch, written, b);
-	}
-}
-
-/* The batch that the item belongs to. */
-static bool begin_item(struct migrate_writer *w, const struct migrate_walk *item)
-{
-	bool full = w->batch && (w->batch->count >= MIGRATE_BATCH_MUTATIONS || w->batch->bytes >= MIGRATE_BATCH_WRITE_BYTES);
-	bool other = w->one_partition && w->batch && w->batch->token != item->row->token;
-	if (full || other)
-		flush(w);
-	if (!w->batch && (w->batch = calloc(1, sizeof *w->batch))) {
-		w->batch->writer = w;
-		arena_init(&w->batch->arena, 0);
-	}
-	if (!w->batch)
-		return false;
-	w->batch->token = item->row->token;
-	w->keys = NULL;
-	w->count = 0;
-	w->why = NULL;
-	arena_reset(&w->scratch);
-	return true;
-}
-
-static struct store_cell keep(struct migrate_writer *w, struct store_cell value)
-{
-	if (value.size <= 0)
-		return value.size < 0 ? (struct store_cell){NULL, -1} : (struct store_cell){(const uint8_t *)"", 0};
-	uint8_t *copy = arena_copy(&w->batch->arena, value.data, (size_t)value.size);
-	w->no_memory |= !copy;
-	w->batch->bytes += (size_t)value.size;
-	return copy ? (struct store_cell){copy, value.size} : (struct store_cell){NULL, -1};
-}
-
-/* A mutation of the item with room for cells, or NULL. */
-static struct store_mutation *add_mutation(struct migrate_writer *w, const struct migrate_walk *item, enum store_mutation_kind kind,
-					   uint32_t cells)
-{
-	struct batch *b = w->batch;
-	uint16_t keys = (uint16_t)(w->table->partition_key_count + w->table->clustering_count);
-	if (!w->keys && (w->keys = arena_alloc(&b->arena, (keys + 1u) * sizeof *w->keys)))
-		for (uint16_t i = 0; i < keys; i++)
-			w->keys[i] = keep(w, item->row->cells[i]);
-	struct store_assignment *room = arena_alloc(&b->arena, (cells + 1u) * sizeof *room);
-	if (b->count == b->cap) {
-		uint32_t cap = b->cap ? b->cap * 2 : 32;
-		struct store_mutation *more = arena_alloc(&b->arena, cap * sizeof *more);
-		if (more && b->count)
-			memcpy(more, b->mutations, b->count * sizeof *more);
-		b->mutations = more ? more : b->mutations;
-		b->cap = more ? cap : b->cap;
-	}
-	if (!w->keys || !room || b->count == b->cap) {
-		w->no_memory = true;
-		return NULL;
-	}
-	struct store_mutation *m = &b->mutations[b->count++];
-	bool whole = !item->statics && w->table->clustering_count;
-	*m = (struct store_mutation){.kind = kind,
-				     .table = w->table,
-				     .partition_key = w->keys,
-				     .clustering = whole ? w->keys + w->table->partition_key_count : NULL,
-				     .cells = room};
-	b->bytes += sizeof *m + cells * sizeof *room;
-	return m;
-}
 
 static void set_times(const struct migrate_writer *w, struct store_mutation *m, int64_t timestamp_us, int64_t expiry_s)
 {
@@ -182,11 +18,11 @@ static void add_cell(struct store_mutation *m, struct store_assignment cell)
 
 /* ---- what differs ---- */
 
-static void add_piece(struct migrate_writer *w, struct piece p)
+static void add_piece(struct migrate_writer *w, struct migrate_piece p)
 {
 	if (w->count == w->cap) {
 		uint32_t cap = w->cap ? w->cap * 2 : 64;
-		struct piece *more = realloc(w->pieces, cap * sizeof *more);
+		struct migrate_piece *more = realloc(w->pieces, cap * sizeof *more);
 		if (!more) {
 			w->no_memory = true;
 			return;
@@ -223,10 +59,10 @@ static void differs_simple(struct migrate_writer *w, uint16_t i)
 		return;
 	}
 	int64_t time = here ? s->timestamps_us[i] : t->timestamps_us[i];
-	add_piece(w, (struct piece){.column = i,
-				    .value = here ? s->cells[i] : (struct store_cell){NULL, -1},
-				    .timestamp_us = time,
-				    .expiry_s = here ? expiry(w, s->ttls_s[i]) : 0});
+	add_piece(w, (struct migrate_piece){.column = i,
+					    .value = here ? s->cells[i] : (struct store_cell){NULL, -1},
+					    .timestamp_us = time,
+					    .expiry_s = here ? expiry(w, s->ttls_s[i]) : 0});
 }
 
 static void differs_counter(struct migrate_writer *w, uint16_t i)
@@ -238,7 +74,7 @@ static void differs_counter(struct migrate_writer *w, uint16_t i)
 	if (s.size != 8 || cells_equal(s, t) || !difference)
 		return;
 	be64_put(difference, be64_get(s.data) - (t.size == 8 ? be64_get(t.data) : 0));
-	add_piece(w, (struct piece){.column = i, .how = STORE_ADD_ELEMENTS, .value = {difference, 8}});
+	add_piece(w, (struct migrate_piece){.column = i, .how = STORE_ADD_ELEMENTS, .value = {difference, 8}});
 }
 
 static bool elements_equal(const struct store_element *a, const struct store_element *b)
@@ -271,7 +107,8 @@ static void differs_elements(struct migrate_writer *w, uint16_t i)
 		if (there && there->timestamp_us > e->timestamp_us)
 			w->why = "an element of the target is newer";
 		else
-			add_piece(w, (struct piece){i, STORE_ASSIGN_ELEMENT, e->path, e->value, e->timestamp_us, expiry(w, e->ttl_s), 0});
+			add_piece(w, (struct migrate_piece){i, STORE_ASSIGN_ELEMENT, e->path, e->value, e->timestamp_us,
+							    expiry(w, e->ttl_s), 0});
 	}
 	at = 0;
 	for (uint32_t k = 0; k < t->count; k++) {
@@ -279,7 +116,7 @@ static void differs_elements(struct migrate_writer *w, uint16_t i)
 		if (find(s, e->path, &at))
 			continue;
 		if (w->m->o->prune)
-			add_piece(w, (struct piece){i, STORE_ASSIGN_ELEMENT, e->path, {NULL, -1}, e->timestamp_us, 0, 0});
+			add_piece(w, (struct migrate_piece){i, STORE_ASSIGN_ELEMENT, e->path, {NULL, -1}, e->timestamp_us, 0, 0});
 		else
 			w->why = "the target has an element that the source has not";
 	}
@@ -289,7 +126,7 @@ static void differs_elements(struct migrate_writer *w, uint16_t i)
 
 static int by_times(const void *a, const void *b)
 {
-	const struct piece *x = a, *y = b;
+	const struct migrate_piece *x = a, *y = b;
 	if (x->timestamp_us != y->timestamp_us)
 		return x->timestamp_us < y->timestamp_us ? -1 : 1;
 	if (x->expiry_s != y->expiry_s)
@@ -298,7 +135,7 @@ static int by_times(const void *a, const void *b)
 }
 
 /* This set of columns may be one statement: there are not too many such yet. */
-static bool may_be_one(struct migrate_writer *w, const struct piece *pieces, uint32_t count, bool insert)
+static bool may_be_one(struct migrate_writer *w, const struct migrate_piece *pieces, uint32_t count, bool insert)
 {
 	uint64_t hash = insert ? 1 : 2;
 	const uint32_t size = MIGRATE_PATTERNS_MAX * 2;
@@ -318,7 +155,7 @@ static bool may_be_one(struct migrate_writer *w, const struct piece *pieces, uin
 	}
 }
 
-static void assign_cells(struct migrate_writer *w, const struct piece *pieces, uint32_t count, bool insert)
+static void assign_cells(struct migrate_writer *w, const struct migrate_piece *pieces, uint32_t count, bool insert)
 {
 	uint32_t cells = 0;
 	for (uint32_t i = 0; i < count; i++)
@@ -328,7 +165,7 @@ static void assign_cells(struct migrate_writer *w, const struct piece *pieces, u
 	bool one = may_be_one(w, pieces, count, insert);
 	struct store_mutation *m = NULL;
 	if (one || insert) {
-		m = add_mutation(w, w->source, insert ? STORE_UPSERT_INSERT : STORE_UPSERT_UPDATE, one ? cells : 0);
+		m = migrate__batch_add(w, w->source, insert ? STORE_UPSERT_INSERT : STORE_UPSERT_UPDATE, one ? cells : 0);
 		if (!m)
 			return;
 		set_times(w, m, pieces[0].timestamp_us, pieces[0].expiry_s);
@@ -337,16 +174,17 @@ static void assign_cells(struct migrate_writer *w, const struct piece *pieces, u
 		if (pieces[i].how != STORE_ASSIGN)
 			continue;
 		if (!one) {
-			if (!(m = add_mutation(w, w->source, STORE_UPSERT_UPDATE, 1)))
+			if (!(m = migrate__batch_add(w, w->source, STORE_UPSERT_UPDATE, 1)))
 				return;
 			set_times(w, m, pieces[0].timestamp_us, pieces[0].expiry_s);
 		}
-		add_cell(m, (struct store_assignment){.column = &w->table->columns[pieces[i].column], .value = keep(w, pieces[i].value)});
+		add_cell(m, (struct store_assignment){.column = &w->table->columns[pieces[i].column],
+						      .value = migrate__batch_keep(w, pieces[i].value)});
 	}
 }
 
 /* Elements of a set or map that come, as one value. */
-static struct store_cell collect(struct migrate_writer *w, const struct piece *pieces, uint32_t count)
+static struct store_cell collect(struct migrate_writer *w, const struct migrate_piece *pieces, uint32_t count)
 {
 	bool map = w->table->columns[pieces[0].column].type.id == STORE_MAP;
 	struct buf out;
@@ -361,16 +199,16 @@ static struct store_cell collect(struct migrate_writer *w, const struct piece *p
 		buf_append(&out, pieces[i].value.data, pieces[i].value.size > 0 ? (size_t)pieces[i].value.size : 0);
 	}
 	w->no_memory |= out.failed;
-	struct store_cell value = keep(w, (struct store_cell){buf_bytes(&out).data, (int32_t)buf_size(&out)});
+	struct store_cell value = migrate__batch_keep(w, (struct store_cell){buf_bytes(&out).data, (int32_t)buf_size(&out)});
 	buf_done(&out);
 	return value;
 }
 
-static void change_elements(struct migrate_writer *w, const struct piece *pieces, uint32_t count)
+static void change_elements(struct migrate_writer *w, const struct migrate_piece *pieces, uint32_t count)
 {
 	struct store_mutation *fields = NULL;
 	for (uint32_t i = 0, n; i < count; i += n) {
-		const struct piece *p = &pieces[i];
+		const struct migrate_piece *p = &pieces[i];
 		const struct store_column *column = &w->table->columns[p->column];
 		bool adds = p->how == STORE_ASSIGN_ELEMENT && p->value.size >= 0 && column->type.id != STORE_UDT;
 		n = 1;
@@ -380,7 +218,7 @@ static void change_elements(struct migrate_writer *w, const struct piece *pieces
 		       pieces[i + n].value.size >= 0)
 			n++;
 		struct store_mutation *m = column->type.id == STORE_UDT || column->type.id == STORE_COUNTER ? fields : NULL;
-		if (!m && !(m = add_mutation(w, w->source, STORE_UPSERT_UPDATE, count)))
+		if (!m && !(m = migrate__batch_add(w, w->source, STORE_UPSERT_UPDATE, count)))
 			return;
 		if (column->type.id == STORE_UDT || column->type.id == STORE_COUNTER)
 			fields = m;
@@ -389,8 +227,8 @@ static void change_elements(struct migrate_writer *w, const struct piece *pieces
 			m->timestamp_us = w->m->begun_us;
 		add_cell(m, (struct store_assignment){.column = column,
 						      .how = adds ? STORE_ADD_ELEMENTS : p->how,
-						      .value = adds ? collect(w, p, n) : keep(w, p->value),
-						      .path = adds ? (struct store_cell){NULL, -1} : keep(w, p->path)});
+						      .value = adds ? collect(w, p, n) : migrate__batch_keep(w, p->value),
+						      .path = adds ? (struct store_cell){NULL, -1} : migrate__batch_keep(w, p->path)});
 	}
 }
 
@@ -406,13 +244,13 @@ static void append_run(struct migrate_writer *w, uint16_t column, const struct s
 		buf_append(&out, items[i].value.data, items[i].value.size > 0 ? (size_t)items[i].value.size : 0);
 	}
 	w->no_memory |= out.failed;
-	struct store_mutation *m = add_mutation(w, w->source, STORE_UPSERT_UPDATE, 1);
+	struct store_mutation *m = migrate__batch_add(w, w->source, STORE_UPSERT_UPDATE, 1);
 	if (m) {
 		set_times(w, m, items[0].timestamp_us, expiry(w, items[0].ttl_s));
-		add_cell(m,
-			 (struct store_assignment){.column = &w->table->columns[column],
-						   .how = how,
-						   .value = keep(w, (struct store_cell){buf_bytes(&out).data, (int32_t)buf_size(&out)})});
+		add_cell(m, (struct store_assignment){
+				    .column = &w->table->columns[column],
+				    .how = how,
+				    .value = migrate__batch_keep(w, (struct store_cell){buf_bytes(&out).data, (int32_t)buf_size(&out)})});
 	}
 	buf_done(&out);
 }
@@ -489,7 +327,7 @@ static void differs_list(struct migrate_writer *w, uint16_t i)
 		append(w, i, s, 0, true);
 	} else {
 		enum sm_err err = remove_others(w, i, s, t, &same);
-		note_error(w, err, w->target->row->token);
+		migrate__batch_failed(w, err, w->target->row->token);
 		w->rows++; /* something was written, whatever else is */
 		if (!err)
 			append(w, i, s, same, false);
@@ -548,7 +386,7 @@ static void write_pieces(struct migrate_writer *w, bool marker)
 	if (w->count)
 		qsort(w->pieces, w->count, sizeof *w->pieces, by_times);
 	for (uint32_t i = 0, n; i < w->count; i += n) {
-		const struct piece *first = &w->pieces[i];
+		const struct migrate_piece *first = &w->pieces[i];
 		n = 1;
 		while (i + n < w->count && first[n].timestamp_us == first->timestamp_us && first[n].expiry_s == first->expiry_s)
 			n++;
@@ -557,15 +395,9 @@ static void write_pieces(struct migrate_writer *w, bool marker)
 		assign_cells(w, first, n, insert);
 		change_elements(w, first, n);
 	}
-	struct store_mutation *m = marker ? add_mutation(w, w->source, STORE_UPSERT_INSERT, 0) : NULL;
+	struct store_mutation *m = marker ? migrate__batch_add(w, w->source, STORE_UPSERT_INSERT, 0) : NULL;
 	if (m)
 		set_times(w, m, us, expiry_s);
-}
-
-static enum sm_err failed(struct migrate_writer *w, enum sm_err err, struct sm_error *reterr)
-{
-	return sm_fail(reterr, err, "writing table %s at %s, at the token %lld: %s", w->t->name, w->m->o->target.name,
-		       (long long)atomic_load(&w->err_token), sm_err_text(err));
 }
 
 static enum sm_err end_item(struct migrate_writer *w, uint32_t before, struct sm_error *reterr)
@@ -574,9 +406,9 @@ static enum sm_err end_item(struct migrate_writer *w, uint32_t before, struct sm
 	if (w->no_memory)
 		return sm_fail(reterr, SM_NO_MEMORY, "no memory");
 	if (w->batch && w->batch->bytes > MIGRATE_ROW_BYTES)
-		flush(w);
+		migrate__batch_flush(w);
 	enum sm_err err = atomic_load(&w->err);
-	return err ? failed(w, err, reterr) : SM_OK;
+	return err ? migrate__write_error(w, err, reterr) : SM_OK;
 }
 
 enum sm_err migrate__write(struct migrate_writer *w, const struct migrate_walk *source, const struct migrate_walk *target,
@@ -584,8 +416,8 @@ enum sm_err migrate__write(struct migrate_writer *w, const struct migrate_walk *
 {
 	const struct store_table *t = w->table;
 	if (w->batch && w->batch->count && source->bytes.end - source->bytes.start > MIGRATE_ROW_BYTES)
-		flush(w); /* its statements are written one by one, not the others' */
-	if (!begin_item(w, source))
+		migrate__batch_flush(w); /* its statements are written one by one, not the others' */
+	if (!migrate__batch_item(w, source))
 		return sm_fail(reterr, SM_NO_MEMORY, "no memory");
 	uint32_t before = w->batch->count;
 	w->source = source;
@@ -602,7 +434,7 @@ enum sm_err migrate__remove(struct migrate_writer *w, const struct migrate_walk 
 {
 	const struct store_table *t = w->table;
 	int64_t newest = INT64_MIN;
-	if (!begin_item(w, target))
+	if (!migrate__batch_item(w, target))
 		return sm_fail(reterr, SM_NO_MEMORY, "no memory");
 	uint32_t before = w->batch->count, cells = 0;
 	for (uint16_t i = 0; i < t->column_count; i++) {
@@ -616,48 +448,11 @@ enum sm_err migrate__remove(struct migrate_writer *w, const struct migrate_walk 
 	}
 	if (newest == INT64_MIN)
 		newest = w->m->begun_us;
-	struct store_mutation *m = add_mutation(w, target, target->statics ? STORE_DELETE_CELLS : STORE_DELETE_ROW, cells);
+	struct store_mutation *m = migrate__batch_add(w, target, target->statics ? STORE_DELETE_CELLS : STORE_DELETE_ROW, cells);
 	for (uint16_t i = 0; m && target->statics && i < t->column_count; i++)
 		if (t->columns[i].kind == STORE_STATIC)
 			add_cell(m, (struct store_assignment){.column = &t->columns[i], .value = {NULL, -1}});
 	if (m)
 		m->timestamp_us = newest;
 	return end_item(w, before, reterr);
-}
-
-/* ---- the writer ---- */
-
-enum sm_err migrate__writer_new(struct migrate_move *m, struct migrate_table *t, int64_t now_s, struct migrate_writer **ret_writer,
-				struct sm_error *reterr)
-{
-	struct migrate_writer *w = calloc(1, sizeof *w);
-	if (!w)
-		return sm_fail(reterr, SM_NO_MEMORY, "no memory");
-	w->m = m;
-	w->t = t;
-	w->table = t->target;
-	w->store = m->o->target.store;
-	w->now_s = now_s;
-	w->one_partition = w->store->ops->reads_travel;
-	w->window = w->one_partition ? MIGRATE_WRITES_UNDER_WAY : 4;
-	arena_init(&w->scratch, 0);
-	sem_init(&w->room, 0, w->window);
-	*ret_writer = w;
-	return SM_OK;
-}
-
-enum sm_err migrate__writer_end(struct migrate_writer *w, uint64_t *ret_rows, struct sm_error *reterr)
-{
-	flush(w);
-	for (unsigned i = 0; i < w->window; i++)
-		wait_room(w);
-	enum sm_err err = atomic_load(&w->err);
-	if (err)
-		failed(w, err, reterr);
-	*ret_rows = w->rows;
-	sem_destroy(&w->room);
-	arena_done(&w->scratch);
-	free(w->pieces);
-	free(w);
-	return err;
 }
