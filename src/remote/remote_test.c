@@ -476,7 +476,7 @@ static void garbage_ends_its_connection_only(void **state)
 	}
 	/* After a greeting a request that makes no sense is answered, and the connection stays. */
 	int fd = remote_machine_connect(&machine);
-	send_frame(fd, REMOTE_HELLO, "\0\004", 2);
+	send_frame(fd, REMOTE_HELLO, "\0\005", 2);
 	assert_int_equal(read_answer(fd, text, sizeof text), 0);
 	for (int op = 2; op < 256; op++) {
 		if (op == REMOTE_PRODUCER_ID || op == REMOTE_TOPICS || op == REMOTE_GROUPS || op == REMOTE_SCHEMA ||
@@ -495,9 +495,9 @@ static void another_version_is_told_so(void **state)
 {
 	char text[4096];
 	int fd = remote_machine_connect(&machine);
-	send_frame(fd, REMOTE_HELLO, "\0\005", 2);
+	send_frame(fd, REMOTE_HELLO, "\0\006", 2);
 	assert_int_equal(read_answer(fd, text, sizeof text), 1);
-	assert_non_null(strstr(text + 8, "version 4"));
+	assert_non_null(strstr(text + 8, "version 5"));
 	assert_int_equal(read_answer(fd, text, sizeof text), -1);
 	close(fd);
 }
@@ -507,7 +507,7 @@ static void what_is_under_way_is_answered_before_the_server_ends(void **state)
 	char text[4096];
 	make_topic("w");
 	int fd = remote_machine_connect(&machine);
-	send_frame(fd, REMOTE_HELLO, "\0\004", 2);
+	send_frame(fd, REMOTE_HELLO, "\0\005", 2);
 	assert_int_equal(read_answer(fd, text, sizeof text), 0);
 	static const uint8_t wait[] = {0, 0, 0, 1, 'w', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9};
 	send_frame(fd, REMOTE_WAIT, wait, sizeof wait);
