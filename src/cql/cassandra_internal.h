@@ -94,7 +94,7 @@ struct cassandra_store {
 	void (*notice)(void *arg, const char *text);
 	void *notice_arg;
 	pthread_t keeper;
-	bool started, guest; /* guest: there are no tables of ours */
+	bool started, guest;  /* guest: there are no tables of ours */
 	pthread_mutex_t lock; /* of the rest */
 	pthread_cond_t changed;
 	struct cassandra_picture *picture;

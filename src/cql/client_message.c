@@ -39,7 +39,14 @@ static void put_flags(struct buf *out, uint8_t version, uint32_t flags)
 		buf_u8(out, (uint8_t)flags);
 }
 
-enum { FLAG_VALUES = 0x01, FLAG_SKIP_METADATA = 0x02, FLAG_PAGE_SIZE = 0x04, FLAG_PAGING_STATE = 0x08, FLAG_SERIAL = 0x10, FLAG_NOW = 0x100 };
+enum {
+	FLAG_VALUES = 0x01,
+	FLAG_SKIP_METADATA = 0x02,
+	FLAG_PAGE_SIZE = 0x04,
+	FLAG_PAGING_STATE = 0x08,
+	FLAG_SERIAL = 0x10,
+	FLAG_NOW = 0x100
+};
 
 static bool has_now(const struct client_call *call, uint8_t version)
 {

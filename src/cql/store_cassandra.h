@@ -17,7 +17,7 @@ struct store_cassandra_options {
 	/* More of the same; what the address says wins. An empty value is as none. Borrowed for the call. */
 	const struct store_option *settings;
 	uint32_t setting_count;
-	bool guest;               /* make no tables of our own there: batches that would need a journal are SM_TOO_LARGE, jobs are refused */
+	bool guest; /* make no tables of our own there: batches that would need a journal are SM_TOO_LARGE, jobs are refused */
 	uint32_t open_timeout_ms; /* how long the open waits for a host; 0: CLIENT_OPEN_MS */
 	/* Called for what an operator should know: hosts that are gone and back, tables that cannot be used. One thread at a time. May be
 	 * NULL. */
@@ -35,8 +35,8 @@ void store_cassandra_ending(struct sm_store *store);
 bool store_cassandra_answers(struct sm_store *store);
 
 /* Run one statement as it is, there. row: of each row, values as cqlsh prints them, NULL is null; may be NULL, an error of it ends the
- * call. Where the statement changes the schema, all hosts know it then, and later pictures do. Blocks. Errors: the server's, in its words; those
- * of requests. */
+ * call. Where the statement changes the schema, all hosts know it then, and later pictures do. Blocks. Errors: the server's, in its words;
+ * those of requests. */
 SM_MUST_CHECK enum sm_err store_cassandra_run(struct sm_store *store, const char *text,
 					      enum sm_err (*row)(void *arg, const char *const *values, uint32_t count), void *arg,
 					      struct sm_error *reterr);
