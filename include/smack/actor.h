@@ -195,7 +195,7 @@ SM_EXPORT SM_MUST_CHECK enum sm_err sm_send_lane(struct sm_ref *to, struct sm_ms
 /* Keep the message that is being handled: the handler owns it now. */
 SM_EXPORT void sm_msg_keep(struct sm_actor *self);
 /* Hand the message that is being handled on to another actor, with its sender and ask_id: an answer goes to the first sender. On
- * failure it is still the handler's. Errors: as sm_send. */
+ * failure it is still the handler's. Errors: as sm_send; SM_INVALID (sm_msg_idle). */
 SM_EXPORT SM_MUST_CHECK enum sm_err sm_forward(struct sm_actor *self, struct sm_ref *to, struct sm_msg *msg);
 
 /* ---- behaviour, stash, idle time-out: in the actor's own handlers ---- */
@@ -204,8 +204,8 @@ typedef enum sm_err (*sm_receive_fn)(struct sm_actor *self, void *state, struct 
 /* Handle the messages from the next one on with receive (NULL: the one of the props). The state stays; a restart begins with the props'
  * one. */
 SM_EXPORT void sm_become(struct sm_actor *self, sm_receive_fn receive);
-/* Put the message that is being handled aside. Errors: SM_FULL (props.stash_max; it is still being handled), SM_NO_MEMORY,
- * SM_INVALID (sm_msg_idle). */
+/* Put the message that is being handled aside. Errors: SM_FULL (props.stash_max, with what was unstashed and is not read yet; it is
+ * still being handled), SM_NO_MEMORY, SM_INVALID (sm_msg_idle). */
 SM_EXPORT SM_MUST_CHECK enum sm_err sm_stash(struct sm_actor *self);
 /* What was put aside stands before the mailbox, in the order of its coming. Only control messages are read before it. */
 SM_EXPORT void sm_unstash_all(struct sm_actor *self);

@@ -3,8 +3,9 @@
  *
  * Each actor lives on one of several dispatchers that have no thread; a step lets one of them run one actor for a few messages, or
  * fires a timer that is due, or runs one piece of the pool's work. All orders that threads could give to messages can come.
- * Everything of <smack/actor.h> works (sm_system_stop, sm_ask_wait and sm_stop_wait run the steps that they wait for), except
- * SM_OVERFLOW_BLOCK, which answers SM_FULL: nobody else could make room. */
+ * Everything of <smack/actor.h> works, except SM_OVERFLOW_BLOCK, which answers SM_FULL: nobody else could make room. sm_system_stop,
+ * sm_ask_wait and sm_stop_wait run the steps that they wait for; after 100,000 of them in which the clock has stood still, because
+ * actors never rest, their time is up. */
 #ifndef SMACK_ACTOR_SIM_H
 #define SMACK_ACTOR_SIM_H
 

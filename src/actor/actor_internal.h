@@ -27,6 +27,13 @@
 #define REF_CLOSED 0x80000000u /* sends are refused: it is ending or has ended */
 #define REF_COUNT 0x3fffffffu
 
+/* An order to stop: a message in the mailbox, and a task for an actor that reads none. */
+struct stop {
+	struct sm_msg msg;
+	struct actor_task task;
+	atomic_bool wanted;
+};
+
 /* The count is the scheduler too: who moves it from 0 to 1 puts the actor on its dispatcher's run queue; the dispatcher takes an
  * actor off when it brings the count back to 0. An actor ends only when its count is 0, so a sender that has counted its message
  * may touch ref and dispatcher until it has linked it in. The queue is D. Vyukov's intrusive MPSC list. */
@@ -43,9 +50,7 @@ struct sm_ref {
 	struct actor_task run;
 	struct sm_actor *actor; /* NULL when it has ended */
 	/* rarely used */
-	struct sm_msg stop_msg;
-	struct actor_task stop_task, stop_now_task;
-	atomic_bool stop_wanted, stop_now_wanted;
+	struct stop stop, stop_now;
 	enum sm_err why; /* valid when it has ended */
 };
 
@@ -130,6 +135,8 @@ struct sm_actor {
 	uint64_t number;
 	char *path; /* built when asked for */
 	bool wants_children_ended, children_posted;
+	bool leaves;           /* it has no children and is on its way out of the tree: nobody posts to it any more */
+	bool seen_to_at_start; /* children_task came before its start; its dispatcher's own */
 	struct actor_task children_task;
 	/* what relatives have done, for children_task to see; under the lock */
 	enum sm_err escalated;    /* a child's failure */
@@ -153,6 +160,7 @@ struct dispatcher {
 	struct actor_ask *ask_free;
 	uv_loop_t loop;
 	uv_async_t wake;
+	uv_prepare_t before_wait;
 	uv_timer_t alarm;
 	uint64_t alarm_ns; /* when the alarm is set for; 0: not */
 	pthread_t thread;
@@ -243,6 +251,9 @@ enum sm_err actor__dispatcher_start(struct dispatcher *d, struct sm_error *reter
 void actor__dispatcher_quit(struct dispatcher *d);  /* thread: another one */
 bool actor__dispatcher_drain(struct dispatcher *d); /* its thread has ended: run what is posted, but no actors; false: nothing was */
 void actor__dispatcher_close(struct dispatcher *d);
+/* Between the two, its system is not freed. Thread: any; while an actor of it has a message counted that is not handled yet. */
+struct dispatcher *actor__dispatcher_hold(struct dispatcher *d);
+void actor__dispatcher_release(struct dispatcher *d);
 /* For the simulation: whether there is something to do, and a step of it. */
 bool actor__dispatcher_ready(struct dispatcher *d, uint64_t now_ns);
 void actor__dispatcher_step(struct dispatcher *d, uint64_t now_ns, bool turn_ends);
@@ -253,7 +264,9 @@ void actor__run(struct actor_task *task);
 void actor__end(struct sm_actor *a, enum sm_err why);
 void actor__resume_run(struct sm_actor *a); /* it reads messages again: to the run queue, if it has some */
 void actor__finish_if_alone(struct sm_actor *a);
-void actor__force_end(struct sm_actor *a); /* threads have ended */
+void actor__close(struct sm_actor *a);     /* it takes no message any more */
+void actor__force_end(struct sm_actor *a); /* threads have ended, all are closed */
+bool actor__stop_wanted(struct sm_ref *ref);
 
 /* supervise.c */
 void actor__fail(struct sm_actor *a, enum sm_err why);
@@ -288,8 +301,9 @@ void actor__system_free(struct sm_system *system); /* its threads have ended, or
 
 /* sim.c */
 enum sm_err actor__sim_pool_run(struct sm_system *system, struct sm_work *work);
-/* One step, or the clock moves to the next timer, at most to deadline_ns. False: the deadline has come. */
-bool actor__sim_wait(struct sm_system *system, uint64_t deadline_ns);
+/* One step, or the clock moves to the next timer, at most to deadline_ns. False: the deadline has come; it comes too after 100,000
+ * steps in which the clock stood still. steps: those, the caller's count from 0. */
+bool actor__sim_wait(struct sm_system *system, uint64_t deadline_ns, uint64_t *steps);
 void actor__sim_free(struct sim *sim);
 
 /* pinned.c */

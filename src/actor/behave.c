@@ -25,7 +25,8 @@ enum sm_err sm_stash(struct sm_actor *self)
 	struct actor_extra *extra = actor__extra(self);
 	if (!extra)
 		return SM_NO_MEMORY;
-	if (extra->stash.count >= self->props.stash_max)
+	/* With what was unstashed and not yet read: an actor that unstashes at each control message would have no bound. */
+	if (extra->stash.count + extra->front.count >= self->props.stash_max)
 		return SM_FULL;
 	msg_list_append(&extra->stash, msg);
 	self->keep = true;

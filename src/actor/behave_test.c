@@ -91,6 +91,29 @@ SIM_TEST(the_stash_is_bounded)
 	sim_end(system);
 }
 
+/* What is unstashed is read behind control messages only: these must not pile it up by unstashing, each of them. */
+static enum sm_err piling_receive(struct sm_actor *self, void *state, struct sm_msg *msg)
+{
+	stash_full += sm_stash(self) == SM_FULL;
+	if (number_of(msg) >= 10 && stash_full == 0)
+		sm_unstash_all(self);
+	return SM_OK;
+}
+
+SIM_TEST(the_stash_is_bounded_with_what_was_unstashed_too)
+{
+	struct sm_system *system = sim_new();
+	struct sm_props props = {.receive = piling_receive, .dispatcher = SM_DISPATCHER_ANY, .stash_max = 3, .lanes = true};
+	stash_full = 0;
+	struct sm_ref *ref = sim_spawn(system, &props);
+	for (uint64_t n = 10; n < 16; n++)
+		assert_int_equal(sm_send_lane(ref, number_new(n), SM_LANE_CONTROL), SM_OK);
+	sim_settle(system);
+	assert_int_equal(stash_full, 3);
+	sm_unref(ref);
+	sim_end(system);
+}
+
 SIM_TEST(a_restart_keeps_what_was_stashed_and_begins_with_the_first_behaviour)
 {
 	struct sm_system *system = sim_new();
@@ -353,6 +376,7 @@ int main(void)
 		cmocka_unit_test(what_is_stashed_comes_back_in_order_and_before_the_mailbox),
 		cmocka_unit_test(unstashed_messages_may_be_stashed_again_and_keep_their_order),
 		cmocka_unit_test(the_stash_is_bounded),
+		cmocka_unit_test(the_stash_is_bounded_with_what_was_unstashed_too),
 		cmocka_unit_test(a_restart_keeps_what_was_stashed_and_begins_with_the_first_behaviour),
 		cmocka_unit_test(what_is_stashed_at_the_end_becomes_dead_letters_that_all_subscribers_see),
 		cmocka_unit_test(stop_now_makes_dead_letters_of_what_is_queued_stop_does_not),

@@ -44,6 +44,17 @@ static inline struct actor_task *ready_take(struct dispatcher *d)
 	return task;
 }
 
+struct dispatcher *actor__dispatcher_hold(struct dispatcher *d)
+{
+	atomic_fetch_add(&d->posters, 1);
+	return d;
+}
+
+void actor__dispatcher_release(struct dispatcher *d)
+{
+	atomic_fetch_sub(&d->posters, 1);
+}
+
 /* Dispatchers that this thread has posted to and not woken yet. */
 static _Thread_local struct {
 	bool on;
@@ -56,7 +67,7 @@ static void wake_posted(struct dispatcher *d)
 {
 	if (atomic_load(&d->sleeping) && atomic_exchange(&d->sleeping, 0))
 		uv_async_send(&d->wake);
-	atomic_fetch_sub(&d->posters, 1);
+	actor__dispatcher_release(d);
 }
 
 static bool is_held(const struct dispatcher *d)
@@ -72,7 +83,7 @@ static void post_from_outside(struct dispatcher *d, struct actor_task *task)
 {
 	bool wakes = !held.on || held.count == ACTOR_DISPATCHERS_MAX, first = !wakes && !is_held(d);
 	if (wakes || first)
-		atomic_fetch_add(&d->posters, 1);
+		actor__dispatcher_hold(d);
 	if (first)
 		held.dispatchers[held.count++] = d;
 	struct actor_task *newest = atomic_load_explicit(&d->inbound, memory_order_relaxed);
@@ -261,6 +272,14 @@ static bool alarm_set(struct dispatcher *d)
 	return true;
 }
 
+/* uv_run calls timers and what was pending before it waits: what they have made ready must not wait for an event. */
+static void on_before_wait(uv_prepare_t *before_wait)
+{
+	struct dispatcher *d = before_wait->data;
+	if (atomic_load_explicit(&d->sleeping, memory_order_relaxed) && (d->ready_first || !hooks_empty(d) || !alarm_set(d)))
+		uv_stop(before_wait->loop);
+}
+
 static void look_for_events(struct dispatcher *d)
 {
 	uv_run_mode mode = UV_RUN_NOWAIT;
@@ -304,9 +323,10 @@ enum sm_err actor__dispatcher_open(struct dispatcher *d, struct sm_system *syste
 		return sm_fail_errno(reterr, -failed, "cannot open the event loop of dispatcher %u", index);
 	d->loop_open = true;
 	d->loop.data = d;
-	if ((failed = uv_async_init(&d->loop, &d->wake, on_wake)) || (failed = uv_timer_init(&d->loop, &d->alarm)))
+	if ((failed = uv_async_init(&d->loop, &d->wake, on_wake)) || (failed = uv_timer_init(&d->loop, &d->alarm)) ||
+	    (failed = uv_prepare_init(&d->loop, &d->before_wait)) || (failed = uv_prepare_start(&d->before_wait, on_before_wait)))
 		return sm_fail_errno(reterr, -failed, "cannot open the event loop of dispatcher %u", index);
-	d->alarm.data = d;
+	d->alarm.data = d->before_wait.data = d;
 	return SM_OK;
 }
 

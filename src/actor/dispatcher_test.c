@@ -209,6 +209,56 @@ static void a_stop_in_the_middle_of_traffic_frees_everything(void **unused)
 	}
 }
 
+/* ---- a handle of libuv's that has nothing to wait for ---- */
+
+struct ticking {
+	uv_timer_t timer;
+	struct sm_actor *self;
+	atomic_int ticks, closed;
+};
+static void on_tick(uv_timer_t *timer)
+{
+	struct ticking *t = timer->data;
+	assert_int_equal(sm_send(sm_self(t->self), number_new(1)), SM_OK);
+}
+static void on_tick_closed(uv_handle_t *timer)
+{
+	atomic_store(&((struct ticking *)timer->data)->closed, 1);
+}
+static enum sm_err ticking_receive(struct sm_actor *self, void *state, struct sm_msg *msg)
+{
+	struct ticking *t = *(struct ticking **)state;
+	if (number_of(msg) == 1) {
+		atomic_fetch_add(&t->ticks, 1);
+		return SM_OK;
+	}
+	t->self = self;
+	uv_timer_init(actor_loop(self), &t->timer);
+	t->timer.data = t;
+	return uv_timer_start(&t->timer, on_tick, 0, 0) ? SM_FAILED : SM_OK;
+}
+static void ticking_done(struct sm_actor *self, void *state)
+{
+	uv_close((uv_handle_t *)&(*(struct ticking **)state)->timer, on_tick_closed);
+}
+
+/* libuv calls it just before it waits: what it sends must not wait for an event. */
+static void what_a_callback_sends_before_the_loop_waits_is_read(void **unused)
+{
+	struct sm_system *system = system_with(1);
+	struct ticking t = {.ticks = 0};
+	struct sm_props props = {
+		.state_size = sizeof(void *), .init = pointer_init, .receive = ticking_receive, .done = ticking_done, .arg = &t};
+	struct sm_ref *ref;
+	assert_int_equal(sm_spawn(system, NULL, &props, &ref), SM_OK);
+	assert_int_equal(sm_send(ref, number_new(0)), SM_OK);
+	eventually(t.ticks == 1);
+	sm_unref(ref);
+	assert_int_equal(sm_system_stop(system, DEADLINE_MS), SM_OK);
+	assert_int_equal(t.closed, 1);
+	assert_int_equal(atomic_load(&testing_live), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -216,6 +266,7 @@ int main(void)
 		cmocka_unit_test(held_wake_ups_lose_nothing),
 		cmocka_unit_test(a_hook_runs_once_after_the_messages_of_a_turn),
 		cmocka_unit_test(two_dispatchers_under_stress_lose_nothing),
+		cmocka_unit_test(what_a_callback_sends_before_the_loop_waits_is_read),
 		cmocka_unit_test(a_stop_in_the_middle_of_traffic_frees_everything),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

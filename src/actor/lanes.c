@@ -91,10 +91,11 @@ static enum sm_err make_room(struct sm_ref *to, enum sm_lane lane, struct sm_msg
 	return SM_OK;
 }
 
-static void drop(struct sm_ref *to, struct sm_msg *dropped)
+static void drop(struct sm_ref *to, struct dispatcher *d, struct sm_msg *dropped)
 {
 	actor__tell_asker_gone(dropped);
-	actor__dead_letter(to->dispatcher->system, to, dropped, SM_FULL);
+	actor__dead_letter(d->system, to, dropped, SM_FULL);
+	actor__dispatcher_release(d);
 }
 
 enum sm_err actor__lanes_send(struct sm_ref *to, struct sm_msg *msg, enum sm_lane lane, bool past_bound)
@@ -108,12 +109,14 @@ enum sm_err actor__lanes_send(struct sm_ref *to, struct sm_msg *msg, enum sm_lan
 		return SM_GONE;
 	pthread_mutex_lock(&lanes->lock);
 	enum sm_err err = past_bound ? SM_OK : make_room(to, lane, &dropped);
+	/* Once our message is in, the actor may end, and its system too. */
+	struct dispatcher *d = dropped ? actor__dispatcher_hold(to->dispatcher) : NULL;
 	/* A message that takes the place of another one has its count too. */
 	if (!err && (dropped || !(err = actor__reserve(to, REF_COUNT, &first))))
 		msg_list_append(&lanes->lists[lane], msg);
 	pthread_mutex_unlock(&lanes->lock);
 	if (dropped)
-		drop(to, dropped);
+		drop(to, d, dropped);
 	if (first)
 		actor__post(to->dispatcher, &to->run);
 	return err;

@@ -62,9 +62,7 @@ void actor__end(struct sm_actor *a, enum sm_err why)
 {
 	a->at = ACTOR_STOPPING;
 	a->failed_with = why;
-	atomic_fetch_or(&a->ref->count, REF_CLOSED);
-	if (a->ref->lanes)
-		actor__lanes_closed(a->ref->lanes);
+	actor__close(a);
 	actor__registrations_clear(a);
 	actor__timer_unset(a->dispatcher, &a->backoff);
 	actor__behaviour_clear(a);
@@ -84,6 +82,8 @@ static void start(struct sm_actor *a)
 	a->at = ACTOR_RUNNING;
 	enum sm_err err = a->props.init ? a->props.init(a, a->state, a->props.arg) : SM_OK;
 	a->has_state = !err;
+	if (a->seen_to_at_start)
+		actor__post(a->dispatcher, &a->children_task);
 	if (err)
 		actor__end(a, err);
 }
@@ -195,7 +195,7 @@ void actor__run(struct actor_task *task)
 /* The message stands behind those already queued. An actor that waits for its restart reads no messages: for it the task is. */
 static void stop_task(struct actor_task *task)
 {
-	struct sm_ref *ref = CONTAINER(task, struct sm_ref, stop_task);
+	struct sm_ref *ref = CONTAINER(task, struct sm_ref, stop.task);
 	struct sm_actor *a = ref->actor;
 	if (a && (a->at == ACTOR_RESTARTING || a->at == ACTOR_BACKOFF))
 		actor__end(a, SM_OK);
@@ -204,7 +204,7 @@ static void stop_task(struct actor_task *task)
 
 static void stop_now_task(struct actor_task *task)
 {
-	struct sm_ref *ref = CONTAINER(task, struct sm_ref, stop_now_task);
+	struct sm_ref *ref = CONTAINER(task, struct sm_ref, stop_now.task);
 	struct sm_actor *a = ref->actor;
 	if (a && a->at == ACTOR_NEW) { /* its start is queued too, perhaps behind us */
 		actor__post(a->dispatcher, task);
@@ -215,58 +215,65 @@ static void stop_now_task(struct actor_task *task)
 	sm_unref(ref);
 }
 
-/* now: also the task that ends it before it has read what is queued. */
-static void stop(struct sm_ref *ref, bool now)
+/* Posted before the message is in: until then the actor, and so its dispatcher, stay. */
+static void stop(struct sm_ref *ref, struct stop *stop, void (*run)(struct actor_task *task))
 {
 	bool first;
-	if (atomic_exchange(&ref->stop_wanted, true)) {
-		if (now && !(atomic_load(&ref->count) & REF_CLOSED))
-			actor__post(ref->dispatcher, &sm_ref_get(ref)->stop_now_task);
+	if (atomic_exchange(&stop->wanted, true) || actor__reserve(ref, REF_COUNT, &first))
 		return;
-	}
-	if (actor__reserve(ref, REF_COUNT, &first))
-		return;
-	/* Posted before the message is in: until then the actor and so its dispatcher stay. */
-	ref->stop_task.run = stop_task;
-	actor__post(ref->dispatcher, &sm_ref_get(ref)->stop_task);
-	if (now)
-		actor__post(ref->dispatcher, &sm_ref_get(ref)->stop_now_task);
-	ref->stop_msg.type = &stop_type;
-	ref->stop_msg.ask_id = ASK_INTERNAL;
-	actor__push(ref, &ref->stop_msg, first);
+	sm_ref_get(ref);
+	stop->task.run = run;
+	actor__post(ref->dispatcher, &stop->task);
+	stop->msg.type = &stop_type;
+	stop->msg.ask_id = ASK_INTERNAL;
+	actor__push(ref, &stop->msg, first);
 }
 
 void sm_stop(struct sm_ref *ref)
 {
-	stop(ref, false);
+	stop(ref, &ref->stop, stop_task);
 }
 
 void sm_stop_now(struct sm_ref *ref)
 {
-	if (atomic_exchange(&ref->stop_now_wanted, true))
-		return;
-	ref->stop_now_task.run = stop_now_task;
-	stop(ref, true);
+	stop(ref, &ref->stop_now, stop_now_task);
+}
+
+bool actor__stop_wanted(struct sm_ref *ref)
+{
+	return atomic_load(&ref->stop.wanted) || atomic_load(&ref->stop_now.wanted);
+}
+
+void actor__close(struct sm_actor *a)
+{
+	atomic_fetch_or(&a->ref->count, REF_CLOSED);
+	if (a->ref->lanes)
+		actor__lanes_closed(a->ref->lanes);
 }
 
 void actor__force_end(struct sm_actor *a)
 {
 	struct sm_actor *child;
-	a->wants_children_ended = false; /* nobody will be there to be told */
+	a->wants_children_ended = a->escalates = false; /* nobody will be there to be told */
 	while ((child = a->youngest_child))
 		actor__force_end(child); /* NOLINT(clang-analyzer-unix.Malloc): its end takes it off the list */
 	actor__current = a->dispatcher;
+	bool new = a->at == ACTOR_NEW;
 	a->at = ACTOR_STOPPING;
 	a->failed_with = SM_TIMEOUT;
 	a->children_posted = false;
-	atomic_fetch_or(&a->ref->count, REF_CLOSED);
-	if (a->ref->lanes)
-		actor__lanes_closed(a->ref->lanes);
 	actor__registrations_clear(a);
 	actor__timer_unset(a->dispatcher, &a->backoff);
 	actor__behaviour_clear(a);
-	for (struct sm_msg *msg; (msg = actor__next(a));)
+	if (new)
+		uncount(a->ref);
+	while (!is_idle(a->ref)) {
+		struct sm_msg *msg = actor__next(a); /* NULL: a thread of somebody's is in the middle of a send */
+		if (!msg)
+			continue;
 		actor__refuse(a, msg, SM_GONE);
+		uncount(a->ref);
+	}
 	finish(a);
 	actor__current = NULL;
 }

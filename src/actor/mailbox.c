@@ -21,8 +21,8 @@ struct sm_ref *actor__ref_new(uint32_t mailbox_max)
 	atomic_init(&ref->in, &ref->stub);
 	atomic_init(&ref->count, 0);
 	atomic_init(&ref->refs, 1);
-	atomic_init(&ref->stop_wanted, false);
-	atomic_init(&ref->stop_now_wanted, false);
+	atomic_init(&ref->stop.wanted, false);
+	atomic_init(&ref->stop_now.wanted, false);
 	ref->mailbox_max = mailbox_max < REF_COUNT ? mailbox_max : REF_COUNT;
 	ref->out = &ref->stub;
 	return ref;
@@ -153,6 +153,8 @@ enum sm_err sm_send_reply(struct sm_ref *to, struct sm_msg *msg)
 enum sm_err sm_forward(struct sm_actor *self, struct sm_ref *to, struct sm_msg *msg)
 {
 	assert(msg == self->current);
+	if (msg->type == &sm_msg_idle)
+		return SM_INVALID;
 	self->keep = true; /* before it is sent: from then on it is the receiver's */
 	enum sm_err err = sm_send(to, msg);
 	if (err)

@@ -11,5 +11,7 @@ struct members {
 	struct sm_ref *refs[]; /* counted */
 };
 void actor__members_release(struct members *members); /* NULL is allowed */
+/* Those under a key that is good, now; counted; NULL: none. */
+struct members *actor__registered(struct sm_system *system, const char *key);
 
 #endif

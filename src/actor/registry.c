@@ -73,11 +73,33 @@ static struct members *members_get(struct members *m)
 	return m;
 }
 
+/* Out of a picture that nobody else holds: needs no memory. */
+static void members_remove(struct members **members, const struct sm_ref *without)
+{
+	struct members *m = *members;
+	uint32_t kept = 0;
+	for (uint32_t i = 0; i < m->count; i++) {
+		if (m->refs[i] == without)
+			sm_unref(m->refs[i]);
+		else
+			m->refs[kept++] = m->refs[i];
+	}
+	m->count = kept;
+	if (kept == 0) {
+		free(m);
+		*members = NULL;
+	}
+}
+
 /* A picture with `with` (may be NULL) at its end and without `without` and those that have ended. */
 static enum sm_err members_change(struct members **members, struct sm_ref *with, const struct sm_ref *without)
 {
 	struct members *old = *members;
 	uint32_t count = old ? old->count : 0;
+	if (!with && old && atomic_load(&old->holders) == 1) { /* it is taken under the lock only */
+		members_remove(members, without);
+		return SM_OK;
+	}
 	if (with && count >= ACTOR_MEMBERS_MAX)
 		return SM_FULL;
 	struct members *m = calloc(1, sizeof *m + (count + 1) * sizeof *m->refs);
@@ -318,6 +340,11 @@ static struct members *picture(struct sm_system *system, enum kind kind, const v
 struct members *actor__subscribers(struct sm_system *system, const struct sm_msg_type *type)
 {
 	return picture(system, SUBSCRIBED, &type, sizeof(const struct sm_msg_type *));
+}
+
+struct members *actor__registered(struct sm_system *system, const char *key)
+{
+	return picture(system, REGISTERED, key, strlen(key));
 }
 
 static void publish_to(struct sm_system *system, struct sm_ref *to, struct sm_msg *msg)

@@ -269,6 +269,60 @@ SIM_TEST(a_group_router_follows_the_receptionist)
 	sim_end(system);
 }
 
+SIM_TEST(a_group_router_routes_what_was_sent_before_its_start)
+{
+	struct sm_system *system = sim_new();
+	struct sm_router_props props = {.routing = SM_ROUTE_ROUND_ROBIN, .key = "workers"};
+	struct sm_ref *router, *worker = told_spawn(system, &a);
+	send_number(worker, REGISTER);
+	sim_settle(system);
+	assert_int_equal(sm_spawn_router(system, NULL, &props, &router), SM_OK);
+	send_number(router, 50);
+	sim_settle(system);
+	TRACE_IS(&a, 50);
+	assert_int_equal(sm_dead_letters(system), 0);
+	sm_unref(worker);
+	sm_unref(router);
+	sim_end(system);
+}
+
+static enum sm_err doubling_receive(struct sm_actor *self, void *state, struct sm_msg *msg)
+{
+	if (number_of(msg) == REGISTER)
+		return sm_register(self, "workers");
+	if (number_of(msg) == FAIL)
+		return SM_FAILED;
+	sm_reply(self, msg, number_new(number_of(msg) * 2));
+	return SM_OK;
+}
+
+/* The last routee waits for its restart, and its mailbox is full. */
+SIM_TEST(who_asks_a_broadcast_router_hears_of_no_failure_if_somebody_answers)
+{
+	struct sm_system *system = sim_new();
+	struct sm_router_props props = {.routing = SM_ROUTE_BROADCAST, .key = "workers"};
+	struct sm_props ready = {.receive = doubling_receive, .dispatcher = SM_DISPATCHER_ANY}, full = ready;
+	full.mailbox_max = 1;
+	full.supervision = (struct sm_supervision){.restarts_max = 1, .backoff_min_ms = 100000};
+	struct sm_ref *router, *refs[2] = {sim_spawn(system, &ready), sim_spawn(system, &full)};
+	const uint64_t orders[][2] = {{0, REGISTER}, {1, REGISTER}, {1, FAIL}, {1, 7}};
+	for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) {
+		sim_settle(system);
+		send_number(refs[orders[i][0]], orders[i][1]);
+	}
+	assert_int_equal(sm_spawn_router(system, NULL, &props, &router), SM_OK);
+	sim_settle(system);
+	struct sm_msg *answer;
+	assert_int_equal(sm_ask_wait(system, router, typed(&event_type, 21), 1000, &answer), SM_OK);
+	assert_int_equal(number_of(answer), 42);
+	assert_int_equal(sm_dead_letters(system), 1);
+	sm_msg_free(answer);
+	sm_unref(refs[0]);
+	sm_unref(refs[1]);
+	sm_unref(router);
+	sim_end(system);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -280,6 +334,8 @@ int main(void)
 		cmocka_unit_test(a_hash_router_sends_the_same_hash_to_the_same_routee),
 		cmocka_unit_test(a_broadcast_router_sends_to_all),
 		cmocka_unit_test(a_group_router_follows_the_receptionist),
+		cmocka_unit_test(a_group_router_routes_what_was_sent_before_its_start),
+		cmocka_unit_test(who_asks_a_broadcast_router_hears_of_no_failure_if_somebody_answers),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* Routers: an actor that hands each message on, with its sender, to one or all of its routees: children of its own, or who is
  * registered under a key. */
 #include "actor/actor_internal.h"
+#include "actor/members.h"
 #include "base/hash.h"
 #include <stdlib.h>
 
@@ -58,19 +59,32 @@ static enum sm_err spawn_routees(struct sm_actor *self, struct router *r)
 	return err;
 }
 
-static enum sm_err take_listing(struct router *r, const struct sm_listing_msg *listing)
+static enum sm_err take_group(struct router *r, struct sm_ref *const *refs, uint32_t count)
 {
-	struct routee *routees = listing->count ? calloc(listing->count, sizeof *routees) : NULL;
-	if (listing->count && !routees)
+	struct routee *routees = count ? calloc(count, sizeof *routees) : NULL;
+	if (count && !routees)
 		return SM_NO_MEMORY;
-	for (uint32_t i = 0; i < listing->count; i++) {
-		uintptr_t address = (uintptr_t)listing->refs[i];
-		routees[i] = (struct routee){sm_ref_get(listing->refs[i]), hash64(&address, sizeof address)};
+	for (uint32_t i = 0; i < count; i++) {
+		uintptr_t address = (uintptr_t)refs[i];
+		routees[i] = (struct routee){sm_ref_get(refs[i]), hash64(&address, sizeof address)};
 	}
 	routees_clear(r);
 	r->routees = routees;
-	r->count = listing->count;
+	r->count = count;
 	return SM_OK;
+}
+
+/* The first listing stands behind what was sent before the start: that is routed by who is there now. */
+static enum sm_err join_group(struct sm_actor *self, struct router *r)
+{
+	enum sm_err err = sm_subscribe_key(self, r->setup->key);
+	if (err)
+		return err;
+	struct members *members = actor__registered(self->system, r->setup->key);
+	if (members)
+		err = take_group(r, members->refs, members->count);
+	actor__members_release(members);
+	return err;
 }
 
 static void routee_ended(struct sm_actor *self, struct router *r, const struct sm_terminated_msg *ended)
@@ -113,26 +127,38 @@ static enum sm_err round_robin(struct sm_actor *self, struct router *r, struct s
 	return err;
 }
 
-static void copy_to(struct sm_actor *self, struct sm_ref *to, const struct sm_msg *msg)
+/* False: it has not got it. */
+static bool copy_to(struct sm_actor *self, struct sm_ref *to, const struct sm_msg *msg)
 {
 	struct sm_msg *copy = msg->type->copy(msg);
 	if (!copy)
-		return;
+		return false;
 	copy->sender = msg->sender ? sm_ref_get(msg->sender) : NULL;
 	copy->ask_id = msg->ask_id;
 	enum sm_err err = sm_send(to, copy);
 	if (err)
 		actor__dead_letter(self->system, to, copy, err);
+	return !err;
 }
 
-/* Each routee's own failure is its dead letter; the message itself goes to the last. */
+/* Each routee's own failure is its dead letter; the message itself goes to the last. Who asks is told of a failure only if no routee
+ * will answer. */
 static enum sm_err broadcast(struct sm_actor *self, struct router *r, struct sm_msg *msg)
 {
 	if (!msg->type->copy && r->count > 1)
 		return SM_UNSUPPORTED;
+	if (r->count == 0)
+		return SM_GONE;
+	struct sm_ref *last = r->routees[r->count - 1].ref;
+	bool some = false;
 	for (uint32_t i = 0; i + 1 < r->count; i++)
-		copy_to(self, r->routees[i].ref, msg);
-	return r->count ? sm_forward(self, r->routees[r->count - 1].ref, msg) : SM_GONE;
+		some |= copy_to(self, r->routees[i].ref, msg);
+	enum sm_err err = sm_forward(self, last, msg);
+	if (!err || !some)
+		return err;
+	sm_msg_keep(self);
+	actor__dead_letter(self->system, last, msg, err);
+	return SM_OK;
 }
 
 static enum sm_err route(struct sm_actor *self, struct router *r, struct sm_msg *msg)
@@ -149,8 +175,10 @@ static enum sm_err route(struct sm_actor *self, struct router *r, struct sm_msg 
 static enum sm_err router_receive(struct sm_actor *self, void *state, struct sm_msg *msg)
 {
 	struct router *r = state;
-	if (msg->type == &sm_msg_listing)
-		return take_listing(r, (struct sm_listing_msg *)msg);
+	if (msg->type == &sm_msg_listing) {
+		const struct sm_listing_msg *listing = (struct sm_listing_msg *)msg;
+		return take_group(r, listing->refs, listing->count);
+	}
 	if (msg->type == &sm_msg_terminated) {
 		routee_ended(self, r, (struct sm_terminated_msg *)msg);
 		return SM_OK;
@@ -167,7 +195,7 @@ static enum sm_err router_init(struct sm_actor *self, void *state, void *arg)
 {
 	struct router *r = state;
 	r->setup = arg;
-	enum sm_err err = r->setup->key ? sm_subscribe_key(self, r->setup->key) : spawn_routees(self, r);
+	enum sm_err err = r->setup->key ? join_group(self, r) : spawn_routees(self, r);
 	if (err) {
 		routees_clear(r);
 		setup_free(r->setup);

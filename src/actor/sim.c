@@ -4,7 +4,8 @@
 #include <stdlib.h>
 
 #define STEPS_DEFAULT 1000000
-#define BUDGET_MAX 4 /* messages that an actor handles before another one may come between */
+#define STEPS_WAITED_MAX 100000 /* without the clock's moving on */
+#define BUDGET_MAX 4            /* messages that an actor handles before another one may come between */
 
 struct sim {
 	uint64_t random;
@@ -158,11 +159,16 @@ bool sm_sim_advance(struct sm_system *system, uint64_t ms)
 	}
 }
 
-bool actor__sim_wait(struct sm_system *system, uint64_t deadline_ns)
+bool actor__sim_wait(struct sm_system *system, uint64_t deadline_ns, uint64_t *steps)
 {
 	struct sim *sim = system->sim;
+	if (++*steps > STEPS_WAITED_MAX) { /* of actors that never rest, in no time */
+		sim->now_ns = deadline_ns;
+		return false;
+	}
 	if (sm_sim_step(system))
 		return true;
+	*steps = 0;
 	uint64_t at = next_timer_ns(system);
 	sim->now_ns = at < deadline_ns ? at : deadline_ns;
 	return at < deadline_ns;

@@ -100,7 +100,7 @@ static void end_by_failure(struct sm_actor *a, enum sm_err why, bool escalate)
 	else if (s->restarts_max || s->decide)
 		LOG_ERROR("actor", "%s failed for good: %s", sm_actor_path(a), sm_err_text(why));
 	a->escalates = escalate;
-	if (s->all_for_one && !atomic_load(&a->ref->stop_wanted))
+	if (s->all_for_one && !actor__stop_wanted(a->ref))
 		actor__group_tell(a, why, true, 0);
 	actor__end(a, why);
 }
@@ -113,7 +113,7 @@ void actor__fail(struct sm_actor *a, enum sm_err why)
 		LOG_WARN("actor", "%s failed: %s; it goes on", sm_actor_path(a), sm_err_text(why));
 		return;
 	}
-	if (directive == SM_DIRECTIVE_STOP || directive == SM_DIRECTIVE_ESCALATE || atomic_load(&a->ref->stop_wanted)) {
+	if (directive == SM_DIRECTIVE_STOP || directive == SM_DIRECTIVE_ESCALATE || actor__stop_wanted(a->ref)) {
 		end_by_failure(a, why, directive == SM_DIRECTIVE_ESCALATE);
 		return;
 	}
@@ -136,7 +136,7 @@ void actor__children_task(struct actor_task *task)
 {
 	struct sm_actor *a = CONTAINER(task, struct sm_actor, children_task);
 	if (a->at == ACTOR_NEW) { /* a sibling's failure; our start is queued too, perhaps behind us */
-		actor__post(a->dispatcher, task);
+		a->seen_to_at_start = true;
 		return;
 	}
 	struct relatives r = actor__children_seen(a);
@@ -146,9 +146,9 @@ void actor__children_task(struct actor_task *task)
 		actor__end(a, r.group_failed);
 	else if (a->at == ACTOR_RESTARTING && actor__children_ended(a))
 		wait_for_restart(a);
+	else if (a->at == ACTOR_RUNNING && r.group_failed)
+		begin_restart(a, r.group_delay_ns); /* a child's failure is over with it */
 	else if (a->at == ACTOR_RUNNING && r.escalated)
 		actor__fail(a, r.escalated);
-	else if (a->at == ACTOR_RUNNING && r.group_failed)
-		begin_restart(a, r.group_delay_ns);
 }
 /* NOLINTEND(clang-analyzer-unix.Malloc) */

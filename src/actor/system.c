@@ -107,12 +107,12 @@ uint32_t sm_system_dispatchers(const struct sm_system *system)
 }
 
 /* Under the tree's lock, which is let go of meanwhile. */
-static bool wait_for_tree(struct sm_system *system, uint64_t deadline_ns)
+static bool wait_for_tree(struct sm_system *system, uint64_t deadline_ns, uint64_t *steps)
 {
 	if (!system->sim)
 		return clock_cond_wait_until(&system->tree_changed, &system->tree_lock, deadline_ns);
 	pthread_mutex_unlock(&system->tree_lock);
-	bool in_time = actor__sim_wait(system, deadline_ns);
+	bool in_time = actor__sim_wait(system, deadline_ns, steps);
 	pthread_mutex_lock(&system->tree_lock);
 	return in_time;
 }
@@ -121,18 +121,20 @@ static bool wait_for_tree(struct sm_system *system, uint64_t deadline_ns)
 static bool stop_actors(struct sm_system *system, uint64_t deadline_ns)
 {
 	bool in_time = true;
+	uint64_t steps = 0;
 	struct sm_ref *asked = NULL;
 	pthread_mutex_lock(&system->tree_lock);
 	system->stopping = true;
 	for (struct sm_ref *youngest; in_time && (youngest = actor__root_youngest(system));) {
 		if (youngest == asked) {
 			sm_unref(youngest);
-			in_time = wait_for_tree(system, deadline_ns);
+			in_time = wait_for_tree(system, deadline_ns, &steps);
 			continue;
 		}
 		pthread_mutex_unlock(&system->tree_lock);
 		sm_unref(asked);
 		sm_stop(asked = youngest);
+		steps = 0;
 		pthread_mutex_lock(&system->tree_lock);
 	}
 	bool ended = !system->youngest_child;
@@ -176,6 +178,15 @@ static void drain_all(struct sm_system *system)
 	}
 }
 
+/* Before the first is ended: notices of its end must not queue those for a run that are freed after it. */
+static void close_all(struct sm_actor *youngest)
+{
+	for (struct sm_actor *a = youngest; a; a = a->older) {
+		actor__close(a);
+		close_all(a->youngest_child);
+	}
+}
+
 enum sm_err sm_system_stop(struct sm_system *system, uint32_t timeout_ms)
 {
 	assert(!actor__current);
@@ -190,6 +201,7 @@ enum sm_err sm_system_stop(struct sm_system *system, uint32_t timeout_ms)
 	if (!threads_ended || !pool_idle)
 		return SM_TIMEOUT;
 	drain_all(system);
+	close_all(system->youngest_child);
 	while (system->youngest_child)
 		actor__force_end(system->youngest_child);
 	drain_all(system);

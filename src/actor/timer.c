@@ -70,8 +70,8 @@ void actor__timer_unset(struct dispatcher *d, struct timer_node *node)
 
 void actor__timers_fire(struct dispatcher *d, uint64_t now_ns)
 {
-	/* What a timer sets anew is later than now, so this ends. */
-	while (d->timers.count && d->timers.nodes[0]->at_ns <= now_ns) {
+	/* What a timer sets anew may be due at once; it waits for the next turn. */
+	for (uint32_t n = d->timers.count; n && d->timers.count && d->timers.nodes[0]->at_ns <= now_ns; n--) {
 		struct timer_node *node = d->timers.nodes[0];
 		actor__timer_unset(d, node);
 		node->fire(node);

@@ -72,6 +72,7 @@ bool actor__children_ended(struct sm_actor *a)
 		youngest = sm_ref_get(a->youngest_child->ref);
 	a->wants_children_ended = youngest != NULL;
 	bool ended = !youngest && !a->children_posted;
+	a->leaves = ended && a->at == ACTOR_STOPPING;
 	pthread_mutex_unlock(&a->system->tree_lock);
 	if (youngest)
 		sm_stop(youngest);
@@ -96,7 +97,7 @@ void actor__group_tell(struct sm_actor *a, enum sm_err why, bool stops, uint64_t
 	struct sm_system *system = a->system;
 	pthread_mutex_lock(&system->tree_lock);
 	for (struct sm_actor *s = *youngest_of(system, a->parent); s; s = s->older) {
-		if (s == a || !s->props.supervision.all_for_one)
+		if (s == a || s->leaves || !s->props.supervision.all_for_one)
 			continue;
 		s->group_failed = why;
 		s->group_stops |= stops;
@@ -175,7 +176,7 @@ enum sm_err sm_spawn(struct sm_system *system, struct sm_actor *parent, const st
 	assert(!parent || parent->dispatcher == actor__current);
 	if (props->name && (!props->name[0] || strlen(props->name) > ACTOR_NAME_MAX || strchr(props->name, '/')))
 		return SM_INVALID;
-	if (parent && parent->at == ACTOR_STOPPING)
+	if (parent && parent->at != ACTOR_RUNNING)
 		return SM_CLOSED;
 	struct dispatcher *dispatcher;
 	enum sm_err err = choose_dispatcher(system, props->dispatcher, &dispatcher);

@@ -68,8 +68,8 @@ static struct sm_msg *waiter_close(struct waiter *waiter)
 
 struct sm_msg *actor__waiter_wait(struct waiter *waiter, uint32_t timeout_ms)
 {
-	uint64_t deadline = actor__now_ns(waiter->system) + timeout_ms * 1000000ull;
-	while (waiter->system->sim && !waiter->has_answer && actor__sim_wait(waiter->system, deadline))
+	uint64_t deadline = actor__now_ns(waiter->system) + timeout_ms * 1000000ull, steps = 0;
+	while (waiter->system->sim && !waiter->has_answer && actor__sim_wait(waiter->system, deadline, &steps))
 		;
 	pthread_mutex_lock(&waiter->lock);
 	while (!waiter->system->sim && !waiter->has_answer && clock_cond_wait_until(&waiter->answered, &waiter->lock, deadline))
