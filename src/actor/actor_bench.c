@@ -1,5 +1,6 @@
 /* What a message, a turn and an actor cost: ns each. */
 #include "actor/actor.h"
+#include <malloc.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -204,6 +205,30 @@ static void creation(void)
 	CHECK(sm_system_stop(system, 10000));
 }
 
+/* ---- what an idle actor holds: supervised, without a state, its address held by one ---- */
+
+#define IDLE 100000
+static enum sm_err idle_receive(struct sm_actor *self, void *state, struct sm_msg *msg)
+{
+	return SM_OK;
+}
+static void memory(void)
+{
+	struct sm_system *system;
+	struct sm_system_options options = {.dispatchers = 1, .pool_threads = 1};
+	static struct sm_ref *refs[IDLE];
+	CHECK(sm_system_new(&options, &system, NULL));
+	struct sm_props props = {.receive = idle_receive, .supervision = {.restarts_max = 3, .window_ms = 1000}};
+	struct mallinfo2 before = mallinfo2();
+	for (int i = 0; i < IDLE; i++)
+		CHECK(sm_spawn(system, NULL, &props, &refs[i]));
+	struct mallinfo2 after = mallinfo2();
+	printf("%-44s %9.1f bytes\n", "memory of an idle actor", (double)(after.uordblks - before.uordblks) / IDLE);
+	for (int i = 0; i < IDLE; i++)
+		sm_unref(refs[i]);
+	CHECK(sm_system_stop(system, 60000));
+}
+
 int main(void)
 {
 	ring("ping-pong, one dispatcher, a message", 1, 2, 10000000);
@@ -213,5 +238,6 @@ int main(void)
 	bursts();
 	counting();
 	creation();
+	memory();
 	return 0;
 }

@@ -38,21 +38,25 @@ struct stop {
  * actor off when it brings the count back to 0. An actor ends only when its count is 0, so a sender that has counted its message
  * may touch ref and dispatcher until it has linked it in. The queue is D. Vyukov's intrusive MPSC list. */
 struct sm_ref {
+	/* the senders' */
 	_Atomic(struct sm_msg *) in; /* the last message pushed */
 	_Atomic uint32_t count;
 	uint32_t mailbox_max;
 	_Atomic uint32_t refs;
+	enum sm_err why;               /* valid when it has ended */
 	struct dispatcher *dispatcher; /* NULL: a thread waits here (sm_ask_wait, sm_stop_wait) */
 	struct lanes *lanes;           /* NULL: the plain queue below; else messages are there, and mailbox_max is 0 */
+	struct stop stop;              /* rarely used: keeps the consumer's from the cache lines that senders write */
 	/* the consumer's */
-	_Alignas(64) struct sm_msg *out; /* the next message to take */
-	struct sm_msg stub;
+	struct sm_msg *out; /* the next message to take */
+	struct {
+		struct sm_msg *next;
+	} stub; /* as much of a message as the queue looks at */
 	struct actor_task run;
 	struct sm_actor *actor; /* NULL when it has ended */
-	/* rarely used */
-	struct stop stop, stop_now;
-	enum sm_err why; /* valid when it has ended */
+	struct stop stop_now;
 };
+static_assert(offsetof(struct sm_ref, out) >= offsetof(struct sm_ref, count) + 64, "senders and consumer share no cache line");
 
 enum actor_state {
 	ACTOR_NEW,
@@ -74,6 +78,8 @@ struct timer_heap {
 	uint32_t count, cap;
 };
 
+struct actor_kind;
+struct actor_restarts;
 struct actor_timer;
 struct actor_ask;
 struct actor_watch;
@@ -112,15 +118,12 @@ struct sm_actor {
 	struct actor_extra *extra;
 	_Atomic uint64_t processed, handler_ns; /* written by its dispatcher only */
 	_Atomic uint32_t restarts_total;
-	struct sm_props props;
+	const struct sm_props *props; /* of all actors of its kind */
+	void *arg;
 	struct sm_system *system;
 	enum sm_err failed_with;
-	/* supervision */
-	uint32_t restarts;
 	uint32_t incarnation;
-	uint64_t window_start_ns;
-	uint64_t delay_ns; /* of the restart that is under way */
-	struct timer_node backoff;
+	struct actor_restarts *restarts; /* NULL: it has not failed yet */
 	/* what it has under way */
 	struct actor_timer **timers; /* sorted by id */
 	uint32_t timer_count, timer_cap;
@@ -131,7 +134,7 @@ struct sm_actor {
 	struct sm_actor *parent; /* NULL: a child of the root */
 	struct sm_actor *older, *younger;
 	struct sm_actor *youngest_child;
-	struct map child_names;
+	struct map *child_names; /* NULL: none of its children has had a name */
 	uint64_t number;
 	char *path; /* built when asked for */
 	bool wants_children_ended, children_posted;
@@ -193,6 +196,7 @@ struct sm_system {
 	pthread_cond_t tree_changed;
 	struct sm_actor *youngest_child; /* of the root */
 	struct map child_names;
+	struct actor_kind *kinds; /* of its actors, the newest first */
 	uint64_t actor_number;
 	uint32_t threads_ended;
 	bool stopping;
@@ -270,6 +274,8 @@ bool actor__stop_wanted(struct sm_ref *ref);
 
 /* supervise.c */
 void actor__fail(struct sm_actor *a, enum sm_err why);
+void actor__backoff_clear(struct sm_actor *a); /* it will not be restarted */
+void actor__restarts_done(struct sm_actor *a); /* at the end */
 
 /* behave.c */
 struct sm_msg *actor__next(struct sm_actor *a); /* the next message to handle; NULL as actor__pop */
@@ -305,6 +311,11 @@ enum sm_err actor__sim_pool_run(struct sm_system *system, struct sm_work *work);
  * steps in which the clock stood still. steps: those, the caller's count from 0. */
 bool actor__sim_wait(struct sm_system *system, uint64_t deadline_ns, uint64_t *steps);
 void actor__sim_free(struct sim *sim);
+
+/* props.c, under the tree lock */
+/* The props that these share with others of their kind, but for name and arg; NULL: no memory. */
+const struct sm_props *actor__props_take(struct sm_system *system, const struct sm_props *given, uint32_t stash_max);
+void actor__props_give(struct sm_system *system, const struct sm_props *props);
 
 /* pinned.c */
 enum sm_err actor__pinned_take(struct sm_system *system, struct dispatcher **ret_dispatcher);

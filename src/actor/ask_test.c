@@ -104,7 +104,7 @@ static void tell(struct sm_ref *ref, uint64_t number)
 
 static void finish(struct sm_system *system, struct sm_ref *a, struct sm_ref *b)
 {
-	assert_int_equal(sm_system_stop(system, 5000), SM_OK);
+	assert_int_equal(sm_system_stop(system, DEADLINE_MS), SM_OK);
 	sm_unref(a);
 	sm_unref(b);
 	assert_int_equal(atomic_load(&testing_live), 0);

@@ -11,7 +11,7 @@ struct actor_extra *actor__extra(struct sm_actor *a)
 
 void sm_become(struct sm_actor *self, sm_receive_fn receive)
 {
-	self->receive = receive ? receive : self->props.receive;
+	self->receive = receive ? receive : self->props->receive;
 }
 
 /* ---- the stash ---- */
@@ -26,7 +26,7 @@ enum sm_err sm_stash(struct sm_actor *self)
 	if (!extra)
 		return SM_NO_MEMORY;
 	/* With what was unstashed and not yet read: an actor that unstashes at each control message would have no bound. */
-	if (extra->stash.count + extra->front.count >= self->props.stash_max)
+	if (extra->stash.count + extra->front.count >= self->props->stash_max)
 		return SM_FULL;
 	msg_list_append(&extra->stash, msg);
 	self->keep = true;
@@ -131,7 +131,7 @@ bool actor__idle_admit(struct sm_actor *a, struct sm_msg *msg)
 
 void actor__behaviour_clear(struct sm_actor *a)
 {
-	a->receive = a->props.receive;
+	a->receive = a->props->receive;
 	if (!a->extra)
 		return;
 	actor__timer_unset(a->dispatcher, &a->extra->idle);

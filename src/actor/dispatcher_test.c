@@ -33,7 +33,7 @@ static void post_in_turn(bool held)
 	}
 	eventually(next[0] == 1000 && next[1] == 1000);
 	assert_int_equal(wrong, 0);
-	assert_int_equal(sm_system_stop(system, 5000), SM_OK);
+	assert_int_equal(sm_system_stop(system, DEADLINE_MS), SM_OK);
 }
 
 static void posted_functions_run_in_order_on_their_dispatcher(void **unused)
@@ -97,7 +97,7 @@ static void a_hook_runs_once_after_the_messages_of_a_turn(void **unused)
 	assert_in_range(h.flushes, 2, 101);
 	assert_int_equal(h.wrong, 0);
 	sm_unref(ref);
-	assert_int_equal(sm_system_stop(system, 5000), SM_OK);
+	assert_int_equal(sm_system_stop(system, DEADLINE_MS), SM_OK);
 }
 
 /* ---- stress: actors on two dispatchers send to each other, spawn, end, ask ---- */
@@ -182,7 +182,7 @@ static void two_dispatchers_under_stress_lose_nothing(void **unused)
 	assert_int_equal(arg.children, starts * hops / 64);
 	for (int i = 0; i < PEERS; i++)
 		sm_unref(arg.peers[i]);
-	assert_int_equal(sm_system_stop(system, 5000), SM_OK);
+	assert_int_equal(sm_system_stop(system, DEADLINE_MS), SM_OK);
 	assert_int_equal(atomic_load(&testing_live), 0);
 }
 
@@ -202,7 +202,7 @@ static void a_stop_in_the_middle_of_traffic_frees_everything(void **unused)
 		for (int i = 0; i < 64; i++)
 			assert_int_equal(sm_send(arg.peers[i % PEERS], number_new(1000000)), SM_OK);
 		eventually(arg.handled > 10000);
-		assert_int_equal(sm_system_stop(system, 10000), SM_OK);
+		assert_int_equal(sm_system_stop(system, DEADLINE_MS), SM_OK);
 		for (int i = 0; i < PEERS; i++)
 			sm_unref(arg.peers[i]);
 		assert_int_equal(atomic_load(&testing_live), 0);

@@ -29,9 +29,10 @@ static inline bool is_idle(struct sm_ref *ref)
 static void finish(struct sm_actor *a)
 {
 	struct sm_ref *ref = a->ref;
-	if (a->has_state && a->props.done)
-		a->props.done(a, a->state);
+	if (a->has_state && a->props->done)
+		a->props->done(a, a->state);
 	actor__extra_done(a);
+	actor__restarts_done(a);
 	actor__timers_clear(a);
 	actor__asks_clear(a);
 	actor__watches_clear(a);
@@ -64,7 +65,7 @@ void actor__end(struct sm_actor *a, enum sm_err why)
 	a->failed_with = why;
 	actor__close(a);
 	actor__registrations_clear(a);
-	actor__timer_unset(a->dispatcher, &a->backoff);
+	actor__backoff_clear(a);
 	actor__behaviour_clear(a);
 	actor__timers_clear(a);
 	actor__asks_clear(a);
@@ -80,7 +81,7 @@ void actor__end(struct sm_actor *a, enum sm_err why)
 static void start(struct sm_actor *a)
 {
 	a->at = ACTOR_RUNNING;
-	enum sm_err err = a->props.init ? a->props.init(a, a->state, a->props.arg) : SM_OK;
+	enum sm_err err = a->props->init ? a->props->init(a, a->state, a->arg) : SM_OK;
 	a->has_state = !err;
 	if (a->seen_to_at_start)
 		actor__post(a->dispatcher, &a->children_task);
@@ -263,7 +264,7 @@ void actor__force_end(struct sm_actor *a)
 	a->failed_with = SM_TIMEOUT;
 	a->children_posted = false;
 	actor__registrations_clear(a);
-	actor__timer_unset(a->dispatcher, &a->backoff);
+	actor__backoff_clear(a);
 	actor__behaviour_clear(a);
 	if (new)
 		uncount(a->ref);

@@ -67,7 +67,7 @@ static void without_restarts_an_error_ends_the_actor(void **unused)
 	eventually(life.dones == 1);
 	assert_int_equal(life.inits, 1);
 	sm_unref(ref);
-	assert_int_equal(sm_system_stop(system, 5000), SM_OK);
+	assert_int_equal(sm_system_stop(system, DEADLINE_MS), SM_OK);
 }
 
 static void a_failing_init_ends_the_actor_without_done(void **unused)
@@ -79,7 +79,7 @@ static void a_failing_init_ends_the_actor_without_done(void **unused)
 	assert_int_equal(sm_spawn(system, NULL, &props, &ref), SM_OK);
 	eventually(gone(ref));
 	sm_unref(ref);
-	assert_int_equal(sm_system_stop(system, 5000), SM_OK);
+	assert_int_equal(sm_system_stop(system, DEADLINE_MS), SM_OK);
 	assert_int_equal(life.dones, 0);
 	assert_int_equal(atomic_load(&testing_live), 0);
 }
@@ -106,7 +106,7 @@ static void restarts_have_a_fresh_state_keep_the_mailbox_and_wait_longer_each_ti
 	eventually(life.dones == 4);
 	assert_int_equal(life.inits, 4);
 	sm_unref(ref);
-	assert_int_equal(sm_system_stop(system, 5000), SM_OK);
+	assert_int_equal(sm_system_stop(system, DEADLINE_MS), SM_OK);
 	assert_int_equal(atomic_load(&testing_live), 0);
 }
 
@@ -125,7 +125,7 @@ static void restarts_count_only_within_the_window(void **unused)
 	}
 	assert_false(gone(ref));
 	sm_unref(ref);
-	assert_int_equal(sm_system_stop(system, 5000), SM_OK);
+	assert_int_equal(sm_system_stop(system, DEADLINE_MS), SM_OK);
 }
 
 static void a_failing_init_at_restart_counts_and_is_tried_again(void **unused)
@@ -144,7 +144,7 @@ static void a_failing_init_at_restart_counts_and_is_tried_again(void **unused)
 	assert_int_equal(life.inits, 5);
 	assert_int_equal(life.dones, 1);
 	sm_unref(ref);
-	assert_int_equal(sm_system_stop(system, 5000), SM_OK);
+	assert_int_equal(sm_system_stop(system, DEADLINE_MS), SM_OK);
 }
 
 static void a_stop_ends_an_actor_that_waits_for_its_restart(void **unused)
@@ -161,7 +161,7 @@ static void a_stop_ends_an_actor_that_waits_for_its_restart(void **unused)
 	sm_stop(ref);
 	eventually(gone(ref));
 	sm_unref(ref);
-	assert_int_equal(sm_system_stop(system, 5000), SM_OK);
+	assert_int_equal(sm_system_stop(system, DEADLINE_MS), SM_OK);
 	assert_int_equal(life.counted, 0);
 	assert_int_equal(atomic_load(&testing_live), 0);
 }
@@ -220,7 +220,7 @@ static void children_end_before_parents_in_the_reverse_order_of_spawning(void **
 	eventually(family_inits == 10);
 	props = (struct sm_props){.name = "second", .receive = family_receive, .done = family_done, .dispatcher = -1};
 	assert_int_equal(sm_spawn(system, NULL, &props, NULL), SM_OK);
-	assert_int_equal(sm_system_stop(system, 5000), SM_OK);
+	assert_int_equal(sm_system_stop(system, DEADLINE_MS), SM_OK);
 	char expected[sizeof ends];
 	snprintf(expected, sizeof expected, "second %sfirst ", family_order);
 	assert_string_equal(ends, expected);
@@ -247,7 +247,7 @@ static void a_restart_ends_the_children_first_and_init_makes_them_anew(void **un
 	snprintf(expected, sizeof expected, "%sfirst ", family_order);
 	assert_string_equal(ends, expected);
 	sm_unref(ref);
-	assert_int_equal(sm_system_stop(system, 5000), SM_OK);
+	assert_int_equal(sm_system_stop(system, DEADLINE_MS), SM_OK);
 	snprintf(expected, sizeof expected, "%sfirst %sfirst ", family_order, family_order);
 	assert_string_equal(ends, expected);
 }

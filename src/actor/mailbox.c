@@ -12,19 +12,23 @@ static inline struct sm_msg *link_load(const struct sm_msg *msg)
 	return __atomic_load_n(&msg->next, __ATOMIC_ACQUIRE);
 }
 
+static inline struct sm_msg *stub_of(struct sm_ref *ref)
+{
+	return (struct sm_msg *)&ref->stub;
+}
+
 struct sm_ref *actor__ref_new(uint32_t mailbox_max)
 {
-	struct sm_ref *ref = aligned_alloc(64, (sizeof *ref + 63) / 64 * 64);
+	struct sm_ref *ref = calloc(1, sizeof *ref);
 	if (!ref)
 		return NULL;
-	memset(ref, 0, sizeof *ref);
-	atomic_init(&ref->in, &ref->stub);
+	atomic_init(&ref->in, stub_of(ref));
 	atomic_init(&ref->count, 0);
 	atomic_init(&ref->refs, 1);
 	atomic_init(&ref->stop.wanted, false);
 	atomic_init(&ref->stop_now.wanted, false);
 	ref->mailbox_max = mailbox_max < REF_COUNT ? mailbox_max : REF_COUNT;
-	ref->out = &ref->stub;
+	ref->out = stub_of(ref);
 	return ref;
 }
 
@@ -101,7 +105,7 @@ struct sm_msg *actor__pop(struct sm_ref *ref)
 		return actor__lanes_pop(ref, false);
 	struct sm_msg *msg = ref->out;
 	struct sm_msg *next = link_load(msg);
-	if (msg == &ref->stub) {
+	if (msg == stub_of(ref)) {
 		if (!next)
 			return NULL;
 		ref->out = msg = next;
@@ -111,7 +115,7 @@ struct sm_msg *actor__pop(struct sm_ref *ref)
 		/* The last one: the stub goes behind it, so that it can be taken. Not the last pushed: its successor is on the way. */
 		if (msg != atomic_load_explicit(&ref->in, memory_order_acquire))
 			return NULL;
-		link_in(ref, &ref->stub);
+		link_in(ref, stub_of(ref));
 		next = link_load(msg);
 		if (!next)
 			return NULL;

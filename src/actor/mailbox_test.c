@@ -71,7 +71,7 @@ static void messages_of_each_sender_arrive_in_order_and_once(void **unused)
 	eventually(atomic_load(&c.seen) == 80000);
 	assert_int_equal(atomic_load(&c.out_of_order), 0);
 	sm_unref(ref);
-	assert_int_equal(sm_system_stop(system, 5000), SM_OK);
+	assert_int_equal(sm_system_stop(system, DEADLINE_MS), SM_OK);
 	assert_int_equal(atomic_load(&testing_live), 0);
 }
 
@@ -97,7 +97,7 @@ static void a_full_mailbox_refuses_and_the_sender_keeps_the_message(void **unuse
 	eventually(atomic_load(&c.seen) == sent);
 	assert_int_equal(atomic_load(&c.out_of_order), 0);
 	sm_unref(ref);
-	assert_int_equal(sm_system_stop(system, 5000), SM_OK);
+	assert_int_equal(sm_system_stop(system, DEADLINE_MS), SM_OK);
 	assert_int_equal(atomic_load(&testing_live), 0);
 }
 
@@ -120,7 +120,7 @@ static void after_the_end_sends_are_refused_and_what_was_queued_behind_the_stop_
 	sm_msg_free(late);
 	assert_int_equal(atomic_load(&c.seen), 5);
 	sm_unref(ref);
-	assert_int_equal(sm_system_stop(system, 5000), SM_OK);
+	assert_int_equal(sm_system_stop(system, DEADLINE_MS), SM_OK);
 	assert_int_equal(atomic_load(&testing_live), 0);
 }
 
@@ -162,7 +162,7 @@ static void an_embedded_message_may_be_freed_by_its_handler(void **unused)
 	eventually(atomic_load(&freed) == 10 && atomic_load(&testing_live) == 0);
 	sm_unref(ref);
 	sm_unref(keeper);
-	assert_int_equal(sm_system_stop(system, 5000), SM_OK);
+	assert_int_equal(sm_system_stop(system, DEADLINE_MS), SM_OK);
 }
 
 int main(void)

@@ -45,7 +45,7 @@ static void work_runs_and_answers_by_message(void **unused)
 		assert_int_equal(sm_pool_run(system, &job_new(&ran, &back, i % 2 ? ref : NULL, NULL)->work), SM_OK);
 	eventually(ran == 1000 && back == 500); /* answers pass the mailbox's bound */
 	sm_unref(ref);
-	assert_int_equal(sm_system_stop(system, 5000), SM_OK);
+	assert_int_equal(sm_system_stop(system, DEADLINE_MS), SM_OK);
 }
 
 static void a_full_queue_refuses(void **unused)
@@ -63,7 +63,7 @@ static void a_full_queue_refuses(void **unused)
 	assert_in_range(taken, 3, 4);
 	atomic_store(&gate, true);
 	eventually(ran == taken);
-	assert_int_equal(sm_system_stop(system, 5000), SM_OK);
+	assert_int_equal(sm_system_stop(system, DEADLINE_MS), SM_OK);
 }
 
 static void a_stop_waits_for_the_work_under_way(void **unused)
@@ -72,7 +72,7 @@ static void a_stop_waits_for_the_work_under_way(void **unused)
 	atomic_int ran = 0;
 	for (int i = 0; i < 100; i++)
 		assert_int_equal(sm_pool_run(system, &job_new(&ran, NULL, NULL, NULL)->work), SM_OK);
-	assert_int_equal(sm_system_stop(system, 5000), SM_OK);
+	assert_int_equal(sm_system_stop(system, DEADLINE_MS), SM_OK);
 	assert_int_equal(ran, 100);
 }
 
@@ -105,7 +105,7 @@ static void work_that_waits_for_work_leaves_threads_for_it(void **unused)
 		assert_int_equal(sm_pool_run(system, &all[i].work), SM_OK);
 	}
 	eventually(ran == 8);
-	assert_int_equal(sm_system_stop(system, 5000), SM_OK);
+	assert_int_equal(sm_system_stop(system, DEADLINE_MS), SM_OK);
 }
 
 int main(void)

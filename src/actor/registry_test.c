@@ -277,7 +277,7 @@ SIM_TEST(a_group_router_routes_what_was_sent_before_its_start)
 	send_number(worker, REGISTER);
 	sim_settle(system);
 	assert_int_equal(sm_spawn_router(system, NULL, &props, &router), SM_OK);
-	send_number(router, 50);
+	assert_int_equal(sm_send(router, typed(&event_type, 50)), SM_OK);
 	sim_settle(system);
 	TRACE_IS(&a, 50);
 	assert_int_equal(sm_dead_letters(system), 0);

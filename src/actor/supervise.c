@@ -18,11 +18,40 @@ static uint64_t random_below(struct sm_system *system, uint64_t n)
 	return state % n;
 }
 
+/* Made at the first failure. */
+struct actor_restarts {
+	struct sm_actor *actor;
+	struct timer_node backoff;
+	uint64_t window_start_ns;
+	uint64_t delay_ns; /* of the restart that is under way */
+	uint32_t in_window;
+};
+
+static struct actor_restarts *restarts_of(struct sm_actor *a)
+{
+	if (!a->restarts && (a->restarts = calloc(1, sizeof *a->restarts)))
+		a->restarts->actor = a;
+	return a->restarts;
+}
+
+void actor__backoff_clear(struct sm_actor *a)
+{
+	if (a->restarts)
+		actor__timer_unset(a->dispatcher, &a->restarts->backoff);
+}
+
+void actor__restarts_done(struct sm_actor *a)
+{
+	actor__backoff_clear(a);
+	free(a->restarts);
+	a->restarts = NULL;
+}
+
 static uint64_t delay_ns(struct sm_actor *a)
 {
-	const struct sm_supervision *s = &a->props.supervision;
+	const struct sm_supervision *s = &a->props->supervision;
 	uint64_t ms = s->backoff_min_ms, max = s->backoff_max_ms > s->backoff_min_ms ? s->backoff_max_ms : s->backoff_min_ms;
-	for (uint32_t i = 1; i < a->restarts && ms < max; i++)
+	for (uint32_t i = 1; i < a->restarts->in_window && ms < max; i++)
 		ms *= 2;
 	uint64_t ns = (ms < max ? ms : max) * 1000000;
 	uint64_t most = ns / 100 * (s->jitter_percent < 100 ? s->jitter_percent : 100);
@@ -33,12 +62,12 @@ static uint64_t delay_ns(struct sm_actor *a)
 
 static void restart(struct timer_node *node)
 {
-	struct sm_actor *a = CONTAINER(node, struct sm_actor, backoff);
+	struct sm_actor *a = CONTAINER(node, struct actor_restarts, backoff)->actor;
 	a->incarnation++;
 	atomic_fetch_add_explicit(&a->restarts_total, 1, memory_order_relaxed);
-	memset(a->state, 0, a->props.state_size);
+	memset(a->state, 0, a->props->state_size);
 	a->at = ACTOR_RUNNING;
-	enum sm_err err = a->props.init ? a->props.init(a, a->state, a->props.arg) : SM_OK;
+	enum sm_err err = a->props->init ? a->props->init(a, a->state, a->arg) : SM_OK;
 	if (err) {
 		actor__fail(a, err);
 		return;
@@ -49,24 +78,30 @@ static void restart(struct timer_node *node)
 
 static void wait_for_restart(struct sm_actor *a)
 {
-	if (a->has_state && a->props.done)
-		a->props.done(a, a->state);
+	if (a->has_state && a->props->done)
+		a->props->done(a, a->state);
 	a->has_state = false;
 	actor__behaviour_clear(a); /* also what done has started */
 	actor__timers_clear(a);
 	actor__asks_clear(a);
 	actor__watches_clear(a);
 	a->at = ACTOR_BACKOFF;
-	a->backoff.fire = restart;
-	enum sm_err err = actor__timer_set(a->dispatcher, &a->backoff, actor__now_ns(a->system) + a->delay_ns);
+	struct actor_restarts *r = a->restarts;
+	r->backoff.fire = restart;
+	enum sm_err err = actor__timer_set(a->dispatcher, &r->backoff, actor__now_ns(a->system) + r->delay_ns);
 	if (err)
 		actor__end(a, err);
 }
 
 static void begin_restart(struct sm_actor *a, uint64_t delay)
 {
+	struct actor_restarts *r = restarts_of(a);
+	if (!r) {
+		actor__end(a, SM_NO_MEMORY);
+		return;
+	}
 	a->at = ACTOR_RESTARTING;
-	a->delay_ns = delay;
+	r->delay_ns = delay;
 	actor__behaviour_clear(a);
 	actor__timers_clear(a);
 	actor__asks_clear(a);
@@ -77,24 +112,27 @@ static void begin_restart(struct sm_actor *a, uint64_t delay)
 
 /* ---- failure ---- */
 
-/* Counts this failure; false: there have been too many in the window. */
+/* Counts this failure; false: there have been too many in the window, or there is no memory to count it. */
 static bool may_restart(struct sm_actor *a)
 {
-	const struct sm_supervision *s = &a->props.supervision;
+	const struct sm_supervision *s = &a->props->supervision;
+	struct actor_restarts *r = s->restarts_max ? restarts_of(a) : NULL;
 	uint64_t now = actor__now_ns(a->system);
-	if (a->restarts == 0 || (s->window_ms && now - a->window_start_ns > (uint64_t)s->window_ms * 1000000)) {
-		a->restarts = 0;
-		a->window_start_ns = now;
-	}
-	if (a->restarts >= s->restarts_max)
+	if (!r)
 		return false;
-	a->restarts++;
+	if (r->in_window == 0 || (s->window_ms && now - r->window_start_ns > (uint64_t)s->window_ms * 1000000)) {
+		r->in_window = 0;
+		r->window_start_ns = now;
+	}
+	if (r->in_window >= s->restarts_max)
+		return false;
+	r->in_window++;
 	return true;
 }
 
 static void end_by_failure(struct sm_actor *a, enum sm_err why, bool escalate)
 {
-	const struct sm_supervision *s = &a->props.supervision;
+	const struct sm_supervision *s = &a->props->supervision;
 	if (escalate && a->parent)
 		LOG_WARN("actor", "%s failed: %s; its parent fails too", sm_actor_path(a), sm_err_text(why));
 	else if (s->restarts_max || s->decide)
@@ -107,7 +145,7 @@ static void end_by_failure(struct sm_actor *a, enum sm_err why, bool escalate)
 
 void actor__fail(struct sm_actor *a, enum sm_err why)
 {
-	const struct sm_supervision *s = &a->props.supervision;
+	const struct sm_supervision *s = &a->props->supervision;
 	enum sm_directive directive = s->decide ? s->decide(why) : SM_DIRECTIVE_RESTART;
 	if (directive == SM_DIRECTIVE_RESUME && a->has_state) {
 		LOG_WARN("actor", "%s failed: %s; it goes on", sm_actor_path(a), sm_err_text(why));
@@ -122,7 +160,7 @@ void actor__fail(struct sm_actor *a, enum sm_err why)
 		return;
 	}
 	uint64_t delay = delay_ns(a);
-	LOG_WARN("actor", "%s failed: %s; restart %u in %llu ms", sm_actor_path(a), sm_err_text(why), a->restarts,
+	LOG_WARN("actor", "%s failed: %s; restart %u in %llu ms", sm_actor_path(a), sm_err_text(why), a->restarts->in_window,
 		 (unsigned long long)(delay / 1000000));
 	if (s->all_for_one)
 		actor__group_tell(a, why, false, delay);

@@ -64,7 +64,7 @@ static void timers_come_once_or_repeat_and_stopped_ones_do_not(void **unused)
 	assert_int_equal(sm_spawn(system, NULL, &props, NULL), SM_OK);
 	eventually(t.many == 100 && t.beats == 10 && t.once == 1 && t.moved == 1);
 	assert_true(t.once_ns - t.started_ns >= 20000000);
-	assert_int_equal(sm_system_stop(system, 5000), SM_OK);
+	assert_int_equal(sm_system_stop(system, DEADLINE_MS), SM_OK);
 	assert_int_equal(t.beats, 10);
 	assert_int_equal(t.stopped, 0);
 	assert_int_equal(t.wrong, 0);
@@ -114,7 +114,7 @@ static void a_stopped_timer_does_not_come_even_if_its_message_is_queued(void **u
 	eventually(r.turns == 1 && r.moved_came == 1);
 	assert_int_equal(r.stopped_came, 0);
 	sm_unref(ref);
-	assert_int_equal(sm_system_stop(system, 5000), SM_OK);
+	assert_int_equal(sm_system_stop(system, DEADLINE_MS), SM_OK);
 	assert_int_equal(atomic_load(&testing_live), 0);
 }
 
@@ -141,7 +141,7 @@ static void a_timer_that_is_due_before_the_dispatcher_sleeps_wakes_it(void **unu
 	struct sm_props props = {.state_size = sizeof(void *), .init = short_start, .receive = short_came, .arg = &count, .dispatcher = -1};
 	assert_int_equal(sm_spawn(system, NULL, &props, NULL), SM_OK);
 	eventually(atomic_load(&count) > SHORT_TIMERS);
-	assert_int_equal(sm_system_stop(system, 5000), SM_OK);
+	assert_int_equal(sm_system_stop(system, DEADLINE_MS), SM_OK);
 }
 
 int main(void)

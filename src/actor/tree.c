@@ -10,22 +10,34 @@ static struct sm_actor **youngest_of(struct sm_system *system, struct sm_actor *
 
 static struct map *names_of(struct sm_system *system, struct sm_actor *parent)
 {
-	return parent ? &parent->child_names : &system->child_names;
+	return parent ? parent->child_names : &system->child_names;
+}
+
+static enum sm_err name_add(struct sm_actor *a)
+{
+	struct sm_actor *parent = a->parent;
+	if (parent && !parent->child_names) {
+		if (!(parent->child_names = calloc(1, sizeof *parent->child_names)))
+			return SM_NO_MEMORY;
+		map_init(parent->child_names);
+	}
+	struct map *names = names_of(a->system, parent);
+	return map_get(names, bytes_str(a->name)) ? SM_EXISTS : map_put(names, bytes_str(a->name), a, NULL);
 }
 
 /* Under the lock. */
-static enum sm_err tree_add(struct sm_actor *a)
+static enum sm_err tree_add(struct sm_actor *a, const struct sm_props *props)
 {
 	struct sm_system *system = a->system;
 	if (system->stopping)
 		return SM_CLOSED;
-	if (a->name[0]) {
-		struct map *names = names_of(system, a->parent);
-		if (map_get(names, bytes_str(a->name)))
-			return SM_EXISTS;
-		enum sm_err err = map_put(names, bytes_str(a->name), a, NULL);
-		if (err)
-			return err;
+	uint32_t mailbox_max = props->mailbox_max ? props->mailbox_max : system->options.mailbox_max;
+	if (!(a->props = actor__props_take(system, props, props->stash_max ? props->stash_max : mailbox_max)))
+		return SM_NO_MEMORY;
+	enum sm_err err = a->name[0] ? name_add(a) : SM_OK;
+	if (err) {
+		actor__props_give(system, a->props);
+		return err;
 	}
 	struct sm_actor **youngest = youngest_of(system, a->parent);
 	a->number = ++system->actor_number;
@@ -58,8 +70,11 @@ void actor__tree_remove(struct sm_actor *a)
 		actor__pinned_give(a->dispatcher);
 	if (!parent && system->stopping)
 		pthread_cond_broadcast(&system->tree_changed);
+	actor__props_give(system, a->props);
 	pthread_mutex_unlock(&system->tree_lock);
-	map_done(&a->child_names);
+	if (a->child_names)
+		map_done(a->child_names);
+	free(a->child_names);
 	if (tell)
 		actor__post(parent->dispatcher, &parent->children_task);
 }
@@ -97,7 +112,7 @@ void actor__group_tell(struct sm_actor *a, enum sm_err why, bool stops, uint64_t
 	struct sm_system *system = a->system;
 	pthread_mutex_lock(&system->tree_lock);
 	for (struct sm_actor *s = *youngest_of(system, a->parent); s; s = s->older) {
-		if (s == a || s->leaves || !s->props.supervision.all_for_one)
+		if (s == a || s->leaves || !s->props->supervision.all_for_one)
 			continue;
 		s->group_failed = why;
 		s->group_stops |= stops;
@@ -138,12 +153,8 @@ static struct sm_actor *actor_new(struct sm_system *system, struct dispatcher *d
 	a->receive = props->receive;
 	a->state = (char *)a + state_at;
 	memcpy(a->name, props->name ? props->name : "", name_size + 1);
-	a->props = *props;
-	a->props.name = a->name;
-	if (!a->props.stash_max)
-		a->props.stash_max = mailbox_max;
+	a->arg = props->arg;
 	a->children_task.run = actor__children_task;
-	map_init(&a->child_names);
 	a->ref = ref;
 	ref->actor = a;
 	ref->dispatcher = a->dispatcher;
@@ -191,11 +202,10 @@ enum sm_err sm_spawn(struct sm_system *system, struct sm_actor *parent, const st
 	if (ret_ref)
 		sm_ref_get(ref);
 	pthread_mutex_lock(&system->tree_lock);
-	err = tree_add(a);
+	err = tree_add(a, props);
 	pthread_mutex_unlock(&system->tree_lock);
 	if (err) {
 		give_back(system, dispatcher);
-		map_done(&a->child_names);
 		free(a);
 		if (ret_ref)
 			sm_unref(ref);

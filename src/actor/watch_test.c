@@ -74,7 +74,7 @@ static void finish(struct sm_system *system, struct watcher *w, struct sm_ref **
 		sm_unref(w->mortals[i]);
 	for (int i = 0; i < count; i++)
 		sm_unref(watchers[i]);
-	assert_int_equal(sm_system_stop(system, 5000), SM_OK);
+	assert_int_equal(sm_system_stop(system, DEADLINE_MS), SM_OK);
 	assert_int_equal(atomic_load(&testing_live), 0);
 }
 

@@ -1,0 +1,55 @@
+/* What actors of one kind have in common, kept once: thousands of them are spawned with the same props. */
+#include "actor/actor_internal.h"
+#include <stdlib.h>
+
+#define LOOKED_AT 16 /* kinds that are compared with at a spawn: those that came last */
+
+struct actor_kind {
+	struct sm_props props; /* first: actors have its address */
+	struct actor_kind *next, *prev;
+	uint64_t actors;
+};
+
+static struct actor_kind *kind_find(struct sm_system *system, const struct sm_props *props)
+{
+	struct actor_kind *k = system->kinds;
+	for (uint32_t n = 0; k && n < LOOKED_AT; n++, k = k->next)
+		if (memcmp(&k->props, props, sizeof *props) == 0)
+			return k;
+	return NULL;
+}
+
+/* Equal props that differ in their padding are two kinds, which only costs their memory. */
+const struct sm_props *actor__props_take(struct sm_system *system, const struct sm_props *given, uint32_t stash_max)
+{
+	struct sm_props props = *given;
+	props.name = NULL; /* each actor's own */
+	props.arg = NULL;
+	props.stash_max = stash_max;
+	struct actor_kind *k = kind_find(system, &props);
+	if (!k) {
+		if (!(k = calloc(1, sizeof *k)))
+			return NULL;
+		memcpy(&k->props, &props, sizeof props);
+		k->next = system->kinds;
+		if (k->next)
+			k->next->prev = k;
+		system->kinds = k;
+	}
+	k->actors++;
+	return &k->props;
+}
+
+void actor__props_give(struct sm_system *system, const struct sm_props *props)
+{
+	struct actor_kind *k = (struct actor_kind *)(uintptr_t)props;
+	if (--k->actors)
+		return;
+	if (k->prev)
+		k->prev->next = k->next;
+	else
+		system->kinds = k->next;
+	if (k->next)
+		k->next->prev = k->prev;
+	free(k);
+}
