@@ -167,7 +167,9 @@ void actor__run(struct actor_task *task)
 	budget = most = most < d->check_every ? most : d->check_every;
 	if (a->at == ACTOR_NEW) {
 		start(a);
-		left = uncount(ref); /* the count that it was spawned with */
+		if (a->at == ACTOR_RUNNING && atomic_load_explicit(&ref->stop_now.wanted, memory_order_relaxed))
+			actor__end(a, SM_OK); /* its task waits for the start */
+		left = uncount(ref);          /* the count that it was spawned with */
 	}
 	while (left && a->at == ACTOR_RUNNING) {
 		struct sm_msg *msg = budget-- ? UNLIKELY(a->extra != NULL) ? actor__next(a) : actor__pop(ref) : NULL;

@@ -159,6 +159,24 @@ SIM_TEST(a_life_that_is_over_spawns_no_children)
 	sim_end(system);
 }
 
+/* ---- stops before the start ---- */
+
+SIM_TEST(who_is_stopped_at_once_before_its_start_reads_nothing)
+{
+	struct sm_system *system = sim_new();
+	struct trace trace = {0};
+	struct sm_props props = trace_props(&trace);
+	struct sm_ref *ref = sim_spawn(system, &props);
+	for (uint64_t n = 1; n <= 3; n++)
+		send_number(ref, n);
+	sm_stop_now(ref);
+	sim_settle(system);
+	assert_int_equal(trace.count, 0);
+	assert_int_equal(sm_dead_letters(system), 3);
+	sm_unref(ref);
+	sim_end(system);
+}
+
 /* ---- with threads ---- */
 
 /* One fails and takes its siblings with it while these end by themselves. */
@@ -247,6 +265,7 @@ int main(void)
 		cmocka_unit_test(an_actor_that_never_rests_does_not_hold_up_a_wait_for_ever),
 		cmocka_unit_test(restarts_without_delay_leave_others_their_turns),
 		cmocka_unit_test(a_life_that_is_over_spawns_no_children),
+		cmocka_unit_test(who_is_stopped_at_once_before_its_start_reads_nothing),
 		cmocka_unit_test(siblings_that_end_while_one_fails_end_once),
 		cmocka_unit_test(threads_that_send_while_a_system_ends_touch_nothing_freed),
 	};
