@@ -10,16 +10,25 @@ struct actor_kind {
 	uint64_t actors;
 };
 
+static bool is_same(const struct sm_props *a, const struct sm_props *b)
+{
+	const struct sm_supervision *s = &a->supervision, *t = &b->supervision;
+	return a->state_size == b->state_size && a->init == b->init && a->receive == b->receive && a->done == b->done &&
+	       a->mailbox_max == b->mailbox_max && a->dispatcher == b->dispatcher && a->overflow == b->overflow && a->lanes == b->lanes &&
+	       a->stash_max == b->stash_max && s->restarts_max == t->restarts_max && s->window_ms == t->window_ms &&
+	       s->backoff_min_ms == t->backoff_min_ms && s->backoff_max_ms == t->backoff_max_ms && s->jitter_percent == t->jitter_percent &&
+	       s->all_for_one == t->all_for_one && s->escalate_at_limit == t->escalate_at_limit && s->decide == t->decide;
+}
+
 static struct actor_kind *kind_find(struct sm_system *system, const struct sm_props *props)
 {
 	struct actor_kind *k = system->kinds;
 	for (uint32_t n = 0; k && n < LOOKED_AT; n++, k = k->next)
-		if (memcmp(&k->props, props, sizeof *props) == 0)
+		if (is_same(&k->props, props))
 			return k;
 	return NULL;
 }
 
-/* Equal props that differ in their padding are two kinds, which only costs their memory. */
 const struct sm_props *actor__props_take(struct sm_system *system, const struct sm_props *given, uint32_t stash_max)
 {
 	struct sm_props props = *given;
@@ -30,7 +39,7 @@ const struct sm_props *actor__props_take(struct sm_system *system, const struct 
 	if (!k) {
 		if (!(k = calloc(1, sizeof *k)))
 			return NULL;
-		memcpy(&k->props, &props, sizeof props);
+		k->props = props;
 		k->next = system->kinds;
 		if (k->next)
 			k->next->prev = k;

@@ -229,7 +229,7 @@ static inline enum sm_err savina_philosophers(struct sm_system *system, const st
 	return savina_run_with(system, savina_arbiter_receive, savina_table_done, sizeof(struct savina_table), 3 * p->m, p, ret);
 }
 
-/* ---- logistic map: m series of n terms each; a series asks its computer for each term and reads nothing else until it is there. The
+/* ---- logistic map: m series of n terms each; a series asks its computer for each term and goes on when it is there. The
  * result's value is the sum of the last terms. ---- */
 
 static inline double savina_rate(uint64_t series)
@@ -244,6 +244,8 @@ static inline double savina_next_term(double term, double rate)
 struct savina_series {
 	struct savina_worker worker;
 	double term;
+	uint64_t wanted; /* terms */
+	bool waits, asked;
 };
 struct savina_map {
 	struct savina_main main; /* refs: the series, then their computers */
@@ -259,33 +261,36 @@ static inline enum sm_err savina_tell_value(struct sm_ref *to, enum savina_kind 
 		sm_msg_free(msg);
 	return err;
 }
-static inline enum sm_err savina_series_waits(struct sm_actor *self, void *state, struct sm_msg *msg)
+/* What comes while it waits is counted: with a stash, each of the n terms would stash all that are left. */
+static inline enum sm_err savina_series_next(struct savina_series *s)
 {
-	struct savina_series *s = state;
-	if (savina_of(msg)->kind != SAVINA_DONE)
-		return sm_stash(self);
-	s->term = savina_of(msg)->value;
-	sm_become(self, NULL);
-	sm_unstash_all(self);
-	return SM_OK;
+	const struct savina_worker *w = &s->worker;
+	if (s->waits)
+		return SM_OK;
+	if (s->wanted) {
+		s->wanted--;
+		s->waits = true;
+		return savina_tell_value(w->main->refs[w->main->params->m + w->index], SAVINA_TAKE, w->index, s->term);
+	}
+	return s->asked ? savina_tell_value(w->main_ref, SAVINA_DONE, w->index, s->term) : SM_OK;
 }
 /* A series, or the computer of one: by its index. */
 static inline enum sm_err savina_series_receive(struct sm_actor *self, void *state, struct sm_msg *msg)
 {
 	struct savina_series *s = state;
-	const struct savina_worker *w = &s->worker;
-	const uint32_t m = (uint32_t)w->main->params->m;
-	const struct savina_msg *asked = savina_of(msg);
-	switch (asked->kind) {
-	case SAVINA_START: s->term = (w->index + 1) * 0.0025; return SM_OK;
-	case SAVINA_GET: return savina_tell_value(w->main_ref, SAVINA_DONE, w->index, s->term);
+	const struct savina_msg *m = savina_of(msg);
+	switch (m->kind) {
+	case SAVINA_START: s->term = (s->worker.index + 1) * 0.0025; return SM_OK;
 	case SAVINA_TAKE:
-		return savina_tell_value(w->main->refs[asked->from], SAVINA_DONE, 0,
-					 savina_next_term(asked->value, savina_rate(asked->from)));
-	default:
-		sm_become(self, savina_series_waits);
-		return savina_tell_value(w->main->refs[m + w->index], SAVINA_TAKE, w->index, s->term);
+		return savina_tell_value(s->worker.main->refs[m->from], SAVINA_DONE, 0, savina_next_term(m->value, savina_rate(m->from)));
+	case SAVINA_DONE:
+		s->waits = false;
+		s->term = m->value;
+		break;
+	case SAVINA_GET: s->asked = true; break;
+	default: s->wanted++;
 	}
+	return savina_series_next(s);
 }
 static inline enum sm_err savina_map_receive(struct sm_actor *self, void *state, struct sm_msg *msg)
 {
