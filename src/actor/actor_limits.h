@@ -24,5 +24,6 @@
 #define ACTOR_SLOW_MS_DEFAULT 200 /* a handler that takes longer is logged, if time is measured */
 #define ACTOR_SLOW_LOG_MS 1000    /* at most one such line a dispatcher in this time */
 #define ACTOR_SIM_DISPATCHERS_DEFAULT 16
+#define ACTOR_SIM_STEPS_WAITED_MAX 100000 /* of a wait in which the clock does not move on */
 
 #endif

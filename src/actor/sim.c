@@ -4,8 +4,7 @@
 #include <stdlib.h>
 
 #define STEPS_DEFAULT 1000000
-#define STEPS_WAITED_MAX 100000 /* without the clock's moving on */
-#define BUDGET_MAX 4            /* messages that an actor handles before another one may come between */
+#define BUDGET_MAX 4 /* messages that an actor handles before another one may come between */
 
 struct sim {
 	uint64_t random;
@@ -162,7 +161,7 @@ bool sm_sim_advance(struct sm_system *system, uint64_t ms)
 bool actor__sim_wait(struct sm_system *system, uint64_t deadline_ns, uint64_t *steps)
 {
 	struct sim *sim = system->sim;
-	if (++*steps > STEPS_WAITED_MAX) { /* of actors that never rest, in no time */
+	if (++*steps > ACTOR_SIM_STEPS_WAITED_MAX) { /* of actors that never rest, in no time */
 		sim->now_ns = deadline_ns;
 		return false;
 	}

@@ -195,7 +195,7 @@ enum sm_err sm_system_stop(struct sm_system *system, uint32_t timeout_ms)
 	bool pool_idle = !system->pool || actor__pool_stop(system->pool, deadline);
 	uint64_t now = actor__now_ns(system);
 	if (system->sim)
-		sm_sim_run(system, 0); /* the pool's work */
+		sm_sim_run(system, ACTOR_SIM_STEPS_WAITED_MAX); /* the pool's work */
 	bool threads_ended = stop_dispatchers(system, (now > deadline ? now : deadline) + LAST_CHANCE_NS);
 	/* A thread that hangs in somebody's code still has our memory in its hands: better leaked than freed under it. */
 	if (!threads_ended || !pool_idle)
