@@ -126,7 +126,7 @@ void http__advance(struct http__conn *c)
 	}
 	if (!c->first && c->stopped && !c->reading_body)
 		net_conn_finish(c->net);
-	if (c->paused && c->count <= HTTP_PIPELINE_MAX / 2 && !net_conn_write_full(c->net)) {
+	if (c->paused && !c->checking && c->count <= HTTP_PIPELINE_MAX / 2 && !net_conn_write_full(c->net)) {
 		c->paused = false;
 		net_conn_resume(c->net);
 	}
@@ -137,6 +137,17 @@ void http__advance(struct http__conn *c)
 }
 
 /* ---- a request's beginning ---- */
+
+/* Handlers take a parameter that cannot be decoded for one that is absent. */
+static bool take_query(struct http__request *r, struct bytes query)
+{
+	size_t size;
+	r->public.query = query;
+	if (!query.size || !memchr(query.data, '%', query.size))
+		return true;
+	uint8_t *decoded = arena_alloc_raw(&r->arena, query.size, 1);
+	return decoded && http__decode(query, true, decoded, &size);
+}
 
 static int route_request(struct http__conn *c, struct http__request *r, const struct http__head *head, const char **ret_why)
 {
@@ -150,8 +161,10 @@ static int route_request(struct http__conn *c, struct http__request *r, const st
 		return 400;
 	}
 	r->public.path = bytes_of(path, size);
-	if (mark)
-		r->public.query = bytes_of(mark + 1, head->target.size - (size_t)(mark + 1 - head->target.data));
+	if (mark && !take_query(r, bytes_of(mark + 1, head->target.size - (size_t)(mark + 1 - head->target.data)))) {
+		*ret_why = "the query has a broken percent-encoding";
+		return 400;
+	}
 	unsigned allowed;
 	r->route = http__routes_find(&c->server->routes, head->method, r->public.path, r->public.params, &allowed);
 	if (r->route && (r->route->outside || !c->listener->outside))
@@ -174,10 +187,7 @@ static int guard(struct http__conn *c, struct http__request *r, const struct htt
 		*ret_why = "Host does not name this server";
 		return 403;
 	}
-	/* Who is not known learns nothing of what is there. */
-	int status = c->listener->outside ? http__login_begin(r, ret_why) : 0;
-	if (!status)
-		status = route_request(c, r, head, ret_why);
+	int status = route_request(c, r, head, ret_why);
 	if (status)
 		return status;
 	if (head->has_origin && ((head->method & changing) || has_body) &&
@@ -199,10 +209,7 @@ static void dispatch(struct http__conn *c, struct http__request *r)
 	r->under_way = true;
 	if (r->close)
 		c->stopped = true;
-	if (r->login)
-		http__login_check(r);
-	else
-		r->route->handle(&r->public);
+	r->route->handle(&r->public);
 }
 
 /* Refused with its body still to come: a short one is read over, for a long one the connection ends. */
@@ -244,16 +251,13 @@ static void begin_body(struct http__conn *c, struct http__request *r, const stru
 	}
 }
 
-static void begin_request(struct http__conn *c, struct http__request *r, const struct http__head *head, struct bytes rest, size_t *used)
+/* Who sends it is known. status: 0, or why that is refused. rest: what has come behind the head, from *used on. */
+static void take_request(struct http__conn *c, struct http__request *r, const struct http__head *head, int status, const char *why,
+			 struct bytes rest, size_t *used)
 {
-	r->minor = head->minor;
-	r->keep_alive_10 = head->minor == 0 && (head->flags & HEAD_KEEP_ALIVE);
-	r->close = (head->flags & HEAD_CLOSE) || (head->minor == 0 && !r->keep_alive_10);
-	r->public.method = head->method;
-	r->public.header_count = head->header_count;
-	const char *why = NULL;
 	int body_status = http__body_begin(&c->body, head);
-	int status = guard(c, r, head, &why);
+	if (!status)
+		status = guard(c, r, head, &why);
 	if (!status && body_status == 415) {
 		http_reply_header(&r->public, "Accept-Encoding", "gzip, zstd, identity");
 		why = "Content-Encoding is gzip or zstd, once";
@@ -265,6 +269,51 @@ static void begin_request(struct http__conn *c, struct http__request *r, const s
 		dispatch(c, r);
 	else
 		begin_body(c, r, head, rest, used);
+}
+
+static void begin_request(struct http__conn *c, struct http__request *r, const struct http__head *head, struct bytes rest, size_t *used)
+{
+	r->minor = head->minor;
+	r->keep_alive_10 = head->minor == 0 && (head->flags & HEAD_KEEP_ALIVE);
+	r->close = (head->flags & HEAD_CLOSE) || (head->minor == 0 && !r->keep_alive_10);
+	r->public.method = head->method;
+	r->public.header_count = head->header_count;
+	const char *why = NULL;
+	int status = c->listener->outside ? http__login_begin(r, &why) : 0;
+	if (!status && r->login) {
+		/* Who is not known learns nothing of what is there, has no body taken from, and later requests wait their turn. */
+		if ((r->head = arena_copy(&r->arena, head, sizeof *head))) {
+			c->checking = r;
+			http__login_check(r);
+			return;
+		}
+		status = 500;
+	}
+	take_request(c, r, head, status, why, rest, used);
+}
+
+/* The peer has ended its side within a body. */
+static void drop_unfinished(struct http__conn *c)
+{
+	if (c->reading_body && c->reading)
+		drop_last(c);
+	c->reading = NULL;
+	c->reading_body = false;
+	if (!c->first)
+		net_conn_finish(c->net);
+}
+
+void http__login_over(struct http__request *r, int status, const char *why)
+{
+	struct http__conn *c = r->conn;
+	size_t used = 0;
+	c->checking = NULL;
+	c->now_ns = uv_hrtime();
+	take_request(c, r, r->head, status, why, (struct bytes){0}, &used);
+	if (c->ended)
+		drop_unfinished(c);
+	http__advance(c);
+	arm(c);
 }
 
 /* ---- bytes ---- */
@@ -345,7 +394,7 @@ static bool read_body(struct http__conn *c, struct bytes rest, size_t *ret_used)
 
 static bool has_room(struct http__conn *c)
 {
-	if (c->count < HTTP_PIPELINE_MAX && !net_conn_write_full(c->net))
+	if (!c->checking && c->count < HTTP_PIPELINE_MAX && !net_conn_write_full(c->net))
 		return true;
 	c->paused = true;
 	net_conn_pause(c->net);
@@ -435,13 +484,8 @@ static void on_drained(struct net_conn *net, void *state)
 static void on_eof(struct net_conn *net, void *state)
 {
 	struct http__conn *c = state;
-	c->stopped = true;
-	if (c->reading_body && c->reading)
-		drop_last(c);
-	c->reading = NULL;
-	c->reading_body = false;
-	if (!c->first)
-		net_conn_finish(net);
+	c->stopped = c->ended = true;
+	drop_unfinished(c);
 }
 
 static void on_drain(struct net_conn *net, void *state)

@@ -27,8 +27,9 @@ struct http__request {
 	const struct http_route *route;
 	struct http_events *events; /* counted: an event stream that begins when its turn comes */
 	void (*release_events)(struct http_events *events);
-	const char *principal; /* from outside: who sends it */
-	struct login *login;   /* that is to be checked before it is handled */
+	const char *principal;         /* from outside: who sends it */
+	struct login *login;           /* that is to be checked before more of it is read */
+	const struct http__head *head; /* while that is done */
 	uint8_t minor;
 	bool answered;
 	bool close;         /* the connection ends after the answer */
@@ -126,8 +127,10 @@ enum sm_err http__logins_init(struct http__logins *logins);
 void http__logins_done(struct http__logins *logins);
 /* With the head: 0 (principal or login is set), or a status and why. */
 int http__login_begin(struct http__request *request, const char **ret_why);
-/* The request is whole and has a login: it is handled or refused when that is known. */
+/* The request has a login: http__login_over is called when it is checked, at the earliest at once. */
 void http__login_check(struct http__request *request);
+/* http_conn.c: the request goes on (status 0), or is refused. */
+void http__login_over(struct http__request *request, int status, const char *why);
 void http__login_free(struct login *login);
 
 /* ---- the server ---- */
@@ -160,6 +163,8 @@ struct http__conn {
 	struct http__scan scan;
 	struct http__body body;
 	struct http__events_link *stream; /* the connection is an event stream now */
+	struct http__request *checking;   /* the last, whose sender is not known yet: nothing is read meanwhile */
+	bool ended;                       /* the peer's side */
 	bool stopped;                     /* nothing more is read */
 	bool paused;
 	bool in_data;

@@ -1,7 +1,8 @@
 /* Who sends a request that came from outside: Basic credentials (RFC 7617), or the certificate of the connection.
  *
  * A password is checked on the pool, since that hashes for milliseconds; what was right is remembered for a moment, under a hash of the
- * whole header, so that a client that sends many requests is not checked each time. The request's body is read meanwhile. */
+ * whole header, so that a client that sends many requests is not checked each time. The connection is not read meanwhile: who is not known
+ * has no memory for a body, and requests of one connection keep their order. */
 #include "net/http_internal.h"
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -146,13 +147,13 @@ static void login_done(struct http_request *request, void *arg)
 	struct login *login = arg;
 	if (request) {
 		struct http__request *r = http__request_of(request);
-		if (login->fits && (r->principal = arena_string(&r->arena, login->principal, strlen(login->principal)))) {
-			r->route->handle(request);
-		} else {
-			const char *why;
-			int status = refuse_unknown(r, &why);
-			http__refuse(r, status, why, false);
-		}
+		const char *why = NULL;
+		int status = 0;
+		if (!login->fits)
+			status = refuse_unknown(r, &why);
+		else if (!(r->principal = arena_string(&r->arena, login->principal, strlen(login->principal))))
+			status = 500;
+		http__login_over(r, status, why);
 	}
 	http__login_free(login);
 }
@@ -180,7 +181,8 @@ void http__login_check(struct http__request *r)
 	struct login *login = r->login;
 	struct http__logins *l = &r->conn->server->logins;
 	r->login = NULL;
-	login->work = (struct sm_work){.run = login_run};
+	/* Syncs and reads of others go on beside it. */
+	login->work = (struct sm_work){.run = login_run, .waits = true};
 	pthread_mutex_lock(&l->lock);
 	bool room = l->under_way < HTTP_LOGINS_MAX;
 	l->under_way += room;
@@ -195,5 +197,5 @@ void http__login_check(struct http__request *r)
 	pthread_mutex_unlock(&l->lock);
 	http__login_free(login);
 	http_reply_header(&r->public, "Retry-After", "1");
-	http__refuse(r, 503, "too many logins at a time: send the request again", false);
+	http__login_over(r, 503, "too many logins at a time: send the request again");
 }

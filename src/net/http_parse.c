@@ -9,11 +9,12 @@ enum { TOKEN = 1, VALUE = 2, TARGET = 4, DIGIT = 8, HEX = 16 };
 #define H (T | HEX)
 #define P (VALUE | TARGET)
 #define V VALUE
+#define F (TOKEN | VALUE) /* '#' begins a fragment, which no target has */
 /* clang-format off */
 static const uint8_t kinds[256] = {
 	0, 0, 0, 0, 0, 0, 0, 0, 0, V, 0, 0, 0, 0, 0, 0,
 	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-	V, T, P, V, T, T, T, T, P, P, T, T, P, T, T, P,
+	V, T, P, F, T, T, T, T, P, P, T, T, P, T, T, P,
 	D, D, D, D, D, D, D, D, D, D, P, P, P, P, P, P,
 	P, H, H, H, H, H, H, T, T, T, T, T, T, T, T, T,
 	T, T, T, T, T, T, T, T, T, T, T, P, P, P, T, T,
@@ -34,6 +35,7 @@ static const uint8_t kinds[256] = {
 #undef H
 #undef P
 #undef V
+#undef F
 
 static uint8_t lower(uint8_t c)
 {
@@ -197,9 +199,12 @@ static int parse_target(const uint8_t *p, const uint8_t *end, struct http__head 
 	head->target = bytes_of(p, (size_t)(end - p));
 	if (*p == '/' || (end - p == 1 && *p == '*' && head->method == HTTP_OPTIONS))
 		return 0;
-	if (end - p < 8 || !http__same(bytes_of(p, 7), "http://"))
+	size_t scheme = end - p > 7 && http__same(bytes_of(p, 7), "http://")    ? 7
+			: end - p > 8 && http__same(bytes_of(p, 8), "https://") ? 8
+										: 0;
+	if (!scheme)
 		return bad(head, 400, "the target must begin with /");
-	const uint8_t *host = p + 7, *c = host;
+	const uint8_t *host = p + scheme, *c = host;
 	while (c < end && *c != '/' && *c != '?')
 		c++;
 	if (c == host || memchr(host, '@', (size_t)(c - host)))
@@ -327,6 +332,13 @@ static int note_header(struct http__head *head, const struct http_header *h, str
 	case 12:
 		if (named(h, "content-type"))
 			return set_once(head, &head->has_content_type, &head->content_type, h->value, "Content-Type is given twice");
+		break;
+	case 13:
+		if (named(h, "authorization")) {
+			if (head->flags & HEAD_AUTHORIZATION)
+				return bad(head, 400, "Authorization is given twice");
+			head->flags |= HEAD_AUTHORIZATION;
+		}
 		break;
 	case 14:
 		if (named(h, "content-length"))

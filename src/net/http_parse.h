@@ -29,6 +29,7 @@ enum http__head_flag {
 	HEAD_GZIP = 32,
 	HEAD_CODING_UNKNOWN = 64, /* a Content-Encoding that is not known, or two: 415 */
 	HEAD_ZSTD = 128,
+	HEAD_AUTHORIZATION = 256,
 };
 struct http__head {
 	enum http_method method;

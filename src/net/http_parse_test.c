@@ -77,6 +77,10 @@ static const struct {
 	{"GET http:// HTTP/1.1\r\n" HOST "\r\n", 400},
 	{"GET http://a@localhost/ HTTP/1.1\r\n" HOST "\r\n", 400},
 	{"GET ftp://localhost/ HTTP/1.1\r\n" HOST "\r\n", 400},
+	{"GET https:// HTTP/1.1\r\n" HOST "\r\n", 400},
+	{"GET https://localhost/ HTTP/1.1\r\n" HOST "\r\n", 0},
+	{"GET / HTTP/1.1\r\n" HOST "x#!y: z\r\n\r\n", 0},
+	{"GET / HTTP/1.1\r\n" HOST "Authorization: a\r\nAuthorization: a\r\n\r\n", 400},
 	/* headers */
 	{"GET / HTTP/1.1\r\n" HOST "Name : x\r\n\r\n", 400},
 	{"GET / HTTP/1.1\r\n" HOST ": x\r\n\r\n", 400},

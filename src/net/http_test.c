@@ -260,6 +260,9 @@ static void what_is_wrong_has_its_status(void **state)
 	check("GET / HTTP/3.0\r\n%H\r\n", 505, NULL, true);
 	check("GET / HTTP/1.1\n%H\r\n", 400, NULL, true);
 	check("GET /%zz HTTP/1.1\r\n%H\r\n", 400, "percent", false);
+	check("GET /name/a?q=%zz HTTP/1.1\r\n%H\r\n", 400, "query", false);
+	check("GET /name/a?r=1&q=%4 HTTP/1.1\r\n%H\r\n", 400, "query", false);
+	check("GET /name/a?q=%00 HTTP/1.1\r\n%H\r\n", 400, "query", false);
 	check("GET / HTTP/1.1\r\n\r\n", 400, "Host is missing", true);
 	check("GET /refuse HTTP/1.1\r\n%H\r\n", 429, "the \\\"log\\\" is behind", false);
 	check("POST /echo HTTP/1.1\r\n%HContent-Type: application/json\r\nExpect: wonders\r\nContent-Length: 1\r\n\r\n", 417, NULL, true);
