@@ -144,6 +144,14 @@ static size_t utf8_length(const uint8_t *p, size_t left)
 	return n;
 }
 
+bool bytes_are_utf8(struct bytes text)
+{
+	for (size_t i = 0, n; i < text.size; i += n)
+		if (!(n = utf8_length(text.data + i, text.size - i)))
+			return false;
+	return true;
+}
+
 void buf_json_string(struct buf *b, struct bytes text)
 {
 	buf_u8(b, '"');

@@ -46,6 +46,8 @@ void buf_be64(struct buf *b, uint64_t v);
 void buf_uvarint(struct buf *b, uint64_t v);
 void buf_varint(struct buf *b, int64_t v);
 void buf_printf(struct buf *b, const char *fmt, ...) SM_PRINTF(2, 3);
+/* RFC 3629. */
+bool bytes_are_utf8(struct bytes text);
 /* text as a JSON string with its quotes; bytes that are not UTF-8 become U+FFFD. */
 void buf_json_string(struct buf *b, struct bytes text);
 void buf_consume(struct buf *b, size_t size);

@@ -8,6 +8,7 @@ struct attributes {
 	struct record_header headers[INGEST_ATTRIBUTES_MAX];
 	uint32_t count;
 	bool id, source, type, version; /* the required ones */
+	bool content_type;
 	struct bytes key;
 };
 
@@ -50,6 +51,9 @@ static const char *put(struct attributes *a, struct bytes name, struct bytes val
 	for (uint32_t i = 0; i < a->count; i++)
 		if (a->headers[i].key.size == name.size + 3 && memcmp(a->headers[i].key.data + 3, name.data, name.size) == 0)
 			return "error.path.duplicate";
+	if (is(name, "datacontenttype") && a->content_type)
+		return "error.path.duplicate";
+	a->content_type |= is(name, "datacontenttype");
 	a->id |= is(name, "id") && value.size;
 	a->source |= is(name, "source") && value.size;
 	a->type |= is(name, "type") && value.size;
@@ -185,7 +189,7 @@ static bool decode(struct bytes in, struct arena *arena, struct bytes *ret)
 		i += 2;
 	}
 	*ret = bytes_of(out, n);
-	return out != NULL;
+	return out && bytes_are_utf8(*ret);
 }
 
 enum sm_err ingest__cloudevent_binary(struct job *job, struct bytes body)

@@ -125,6 +125,11 @@ static enum sm_err take_row(struct table *t, struct buf *out, uint32_t count, ui
 		ingest__wrong(job, "obj", "error.csv.columns", line);
 		return SM_OK;
 	}
+	for (uint32_t i = 0; i < count; i++)
+		if (!bytes_are_utf8(t->cells[i].text)) {
+			ingest__wrong(job, "obj", "error.expected.utf8", line);
+			return SM_OK;
+		}
 	buf_clear(out);
 	buf_u8(out, '{');
 	for (uint32_t i = 0; i < count; i++) {
@@ -160,7 +165,7 @@ static enum sm_err read_names(struct table *t, struct csv_reader *reader)
 		char *name = arena_string(arena, (const char *)t->names[i].text.data, t->names[i].text.size);
 		if (!name)
 			return arena_error(arena);
-		if (!*name || strlen(name) != t->names[i].text.size)
+		if (!*name || strlen(name) != t->names[i].text.size || !bytes_are_utf8(t->names[i].text))
 			return SM_INVALID;
 		for (uint32_t j = 0; j < i; j++)
 			if (bytes_equal(t->names[j].text, t->names[i].text))

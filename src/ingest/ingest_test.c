@@ -361,6 +361,14 @@ static void large_requests_are_split_and_large_events_refused(void **state)
 	assert_int_equal(r.status, 413);
 	assert_non_null(strstr((const char *)buf_bytes(&r.body).data, "line 2"));
 	http_response_done(&r);
+	/* the first of an array has the number 0 */
+	body.start += strlen(GOOD "\n") - 1;
+	body.data[body.start] = '[';
+	body.data[body.end - 1] = ']';
+	r = post("raw_events", JSON, buf_bytes(&body), NULL);
+	assert_int_equal(r.status, 413);
+	assert_non_null(strstr((const char *)buf_bytes(&r.body).data, "line 0"));
+	http_response_done(&r);
 	assert_int_equal(fake.records, 12000);
 	buf_done(&body);
 }

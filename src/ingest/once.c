@@ -56,13 +56,21 @@ struct once *ingest__once(struct job *job, bool *ret_ok)
 		return NULL;
 	}
 	struct once *once = arena_alloc(request->arena, sizeof *once);
+	uint32_t parts = 3;
 	uint8_t content[32];
 	/* One user's key says nothing of another's. */
 	const char *principal = http_principal(request);
 	struct bytes of_key[] = {key, bytes_str(principal ? principal : "")};
-	struct bytes of_content[] = {http_header(request, "content-type"), request->query, request->body};
+	struct bytes of_content[3 + 2 * HTTP_HEADERS_MAX] = {http_header(request, "content-type"), request->query, request->body};
+	for (uint32_t i = 0; i < request->header_count; i++) {
+		const struct http_header *h = &request->headers[i];
+		if (h->name.size < 4 || memcmp(h->name.data, "ce-", 3) != 0)
+			continue;
+		of_content[parts++] = h->name; /* of a CloudEvent in binary mode */
+		of_content[parts++] = h->value;
+	}
 	if (!once || !(once->open = arena_alloc(request->arena, (size_t)job->entry->partitions * sizeof *once->open)) ||
-	    !digest(of_key, 2, once->key) || !digest(of_content, 3, content)) {
+	    !digest(of_key, 2, once->key) || !digest(of_content, parts, content)) {
 		*ret_ok = false;
 		ingest__refuse(request, SM_NO_MEMORY, job->entry->name);
 		return NULL;

@@ -136,7 +136,7 @@ enum sm_err ingest__check(struct job *job, const struct line *from, uint32_t num
 	const char *reason = NULL;
 	if (job->good == INGEST_LINES_MAX)
 		return SM_TOO_LARGE;
-	job->too_large = number;
+	job->too_large = number + 1;
 	if (is_too_large(from))
 		return SM_TOO_LARGE;
 	job->too_large = 0;
@@ -158,7 +158,7 @@ enum sm_err ingest__check(struct job *job, const struct line *from, uint32_t num
 		return SM_OK;
 	}
 	if (is_too_large(line)) {
-		job->too_large = number;
+		job->too_large = number + 1;
 		return SM_TOO_LARGE;
 	}
 	job->good++;
@@ -250,7 +250,7 @@ static void refuse_large(struct job *job)
 {
 	char why[160];
 	if (job->too_large)
-		snprintf(why, sizeof why, "event or line %u is larger than a record batch may be (%u bytes)", job->too_large,
+		snprintf(why, sizeof why, "event or line %u is larger than a record batch may be (%u bytes)", job->too_large - 1,
 			 LOG_BATCH_BYTES_MAX);
 	else
 		snprintf(why, sizeof why, "a request may have %u events and what their checking needs: send it in parts", INGEST_LINES_MAX);

@@ -57,6 +57,9 @@ def rows_under_a_header(server):
     for header in ('', 'id,id', 'id,', 'i"d'):
         status, answer, _ = server.post('/ingest/csv', header + '\n1,2\n', CSV)
         equal((status, answer), (400, {'lines': {'1': {'obj': ['error.csv.header']}}}), 'header %r' % header)
+    status, answer, _ = server.post('/ingest/csv', 'id,n,note\nk1,1,caf\u00e9\nk2,2,x\n'.encode('latin-1'), CSV)
+    equal((status, answer), (400, {'lines': {'2': {'obj': ['error.expected.utf8']}}}), 'another encoding')
+    equal(server.post('/ingest/csv', 'id,n,\u00e9\nk1,1,x\n'.encode('latin-1'), CSV)[0], 400, 'another encoding of a name')
     equal(len(server.values('csv')), 4, 'stored at last')
 
 
@@ -79,6 +82,10 @@ def cloudevents(server):
                                  ({'data_base64': 'e30='}, 'obj.data_base64', 'error.cloudevent.data_base64'),
                                  ({'datacontenttype': 'text/xml'}, 'obj.datacontenttype', 'error.cloudevent.datacontenttype')):
         equal(server.post('/ingest/events', json.dumps({**one, **change}), EVENT)[:2], (400, {path: [reason]}), 'changed %r' % change)
+    for wrong, reason in (({'ce-type': '%ff'}, 'error.cloudevent.encoding'), ({'ce-type': '%e'}, 'error.cloudevent.encoding'),
+                          ({'ce-datacontenttype': 'application/json'}, 'error.path.duplicate')):
+        status, answer, _ = server.post('/ingest/events', json.dumps(event(4)), headers={**headers, **wrong})
+        equal((status, answer), (400, {list(wrong)[0]: [reason]}), 'binary with %r' % wrong)
     equal(server.post('/ingest/any', json.dumps(one), EVENT)[0], 202, 'a topic without a schema')
     equal(server.records('any')[0][1], b'p', 'its key is the partition key')
 
@@ -129,6 +136,9 @@ def stored_once(server):
     status, answer, _ = server.post('/ingest/once', body.replace('k2', 'k3'), NDJSON, {'Idempotency-Key': 'order-1'})
     equal((status, 'Idempotency-Key' in answer['message']), (422, True), 'other content')
     equal(server.post('/ingest/once', body, NDJSON, {'Idempotency-Key': 'order-2'})[0], 202, 'another key')
+    attributes = {'Idempotency-Key': 'event', 'ce-specversion': '1.0', 'ce-id': 'e1', 'ce-source': '/s', 'ce-type': 't'}
+    for expected, extra in ((202, {}), (202, {}), (422, {'ce-id': 'e2'})):
+        equal(server.post('/ingest/events', '{"id":"once","n":1}', headers={**attributes, **extra})[0], expected, 'attributes are content')
     equal(len(server.values('once')), 60, 'stored')
     for wrong in ('', 'x' * 256):
         equal(server.post('/ingest/once', body, NDJSON, {'Idempotency-Key': wrong})[0], 400, 'a key of %d' % len(wrong))
