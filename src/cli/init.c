@@ -32,6 +32,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	return 0;
 }
 
+/* Keyspaces of the system's own. */
+static bool is_system(const char *name)
+{
+	return strncmp(name, "system", 6) == 0 || strncmp(name, "smack", 5) == 0;
+}
+
 /* A name that is one everywhere: topic, keyspace, table in SQL. */
 static void topic_name(const char *sample, char *out, size_t size)
 {
@@ -40,14 +46,14 @@ static void topic_name(const char *sample, char *out, size_t size)
 	for (const char *c = slash ? slash + 1 : sample; *c && *c != '.' && n + 1 < size && n < 40; c++)
 		out[n++] = isalnum((unsigned char)*c) ? (char)tolower((unsigned char)*c) : '_';
 	out[n] = 0;
-	if (!isalpha((unsigned char)*out))
+	if (!isalpha((unsigned char)*out) || is_system(out))
 		snprintf(out, size, "events");
 }
 
 static bool name_ok(const char *name)
 {
 	size_t n = strlen(name);
-	if (!islower((unsigned char)*name) || n > 40)
+	if (!islower((unsigned char)*name) || n > 40 || is_system(name))
 		return false;
 	return strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == n;
 }
@@ -78,9 +84,9 @@ static void put_tables(struct project *p)
 							      : "text";
 	buf_printf(&p->tables,
 		   "-- Run at each start: what is there already stays as it is.\n"
-		   "CREATE KEYSPACE IF NOT EXISTS %s WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1};\n\n",
+		   "CREATE KEYSPACE IF NOT EXISTS \"%s\" WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1};\n\n",
 		   p->topic);
-	buf_printf(&p->tables, "-- How many events there were%s%s%s (UTC).\nCREATE TABLE IF NOT EXISTS %s.counts (\n  what %s,\n",
+	buf_printf(&p->tables, "-- How many events there were%s%s%s (UTC).\nCREATE TABLE IF NOT EXISTS \"%s\".counts (\n  what %s,\n",
 		   p->group ? " of each " : "", p->group ? p->group->name : "", p->time ? ", by day" : "", p->topic, type);
 	buf_append_str(&p->tables,
 		       p->time ? "  year int,\n  month int,\n  day int,\n  events bigint,\n  PRIMARY KEY (what, year, month, day)\n);\n"
@@ -105,26 +111,24 @@ static void put_counts(struct project *p)
 {
 	buf_append_str(&p->counts, "-- The micro-batch job: each event counts once");
 	buf_printf(&p->counts, p->identity ? ", also one that is sent again (dedup in smack.conf).\n" : ".\n");
-	buf_printf(&p->counts, "INSERT INTO %s.counts\nSELECT ", p->topic);
+	buf_printf(&p->counts, "INSERT INTO `%s`.counts\nSELECT ", p->topic);
 	put_columns(p, &p->counts, true);
 	buf_append_str(&p->counts, ", count(*) AS events\nFROM ");
 	put_name(&p->counts, p->topic);
 	buf_append_str(&p->counts, "\nGROUP BY ");
 	put_columns(p, &p->counts, false);
 	buf_append_str(&p->counts, ";\n");
-	buf_printf(
-		&p->chart,
-		"-- The dashboard's chart: a name, then numbers.\nSELECT what, sum(events) AS events FROM %s.counts GROUP BY what ORDER BY "
-		"events DESC LIMIT 20;\n",
-		p->topic);
+	buf_printf(&p->chart,
+		   "-- The dashboard's chart: a name, then numbers.\nSELECT what, sum(events) AS events FROM `%s`.counts GROUP BY what "
+		   "ORDER BY "
+		   "events DESC LIMIT 20;\n",
+		   p->topic);
 }
 
-static void put_config(struct project *p, const char *sample)
+static void put_config(struct project *p)
 {
-	buf_printf(
-		&p->config,
-		"# Made by `smack init` from %s. Every key with its default: smack up --print-config. Files are relative to this one.\n\n",
-		sample);
+	buf_append_str(&p->config,
+		       "# Made by `smack init`. Every key with its default: smack up --print-config. Files are relative to this one.\n\n");
 	buf_append_str(&p->config, "store.tables = tables.cql\nweb.report = chart.sql\nbatch.interval = 2s\n\n");
 	buf_printf(&p->config, "[topic %s]\npartitions = 3\nschema = schema.json\n", p->topic);
 	if (p->group)
@@ -177,7 +181,7 @@ static void tell(const struct project *p, const struct sample *s, const struct a
 	printf("%s/ has smack.conf, schema.json, tables.cql, counts.sql and chart.sql: look through them, then\n", a->dir);
 	printf("  smack up --config %s/smack.conf\n", a->dir);
 	printf("  curl -H 'Content-Type: application/x-ndjson' --data-binary @%s http://127.0.0.1:8080/ingest/%s\n", a->sample, p->topic);
-	printf("  smack sql -e 'SELECT * FROM %s.counts'\n", p->topic);
+	printf("  smack sql -e 'SELECT * FROM `%s`.counts'\n", p->topic);
 }
 
 static enum sm_err make(struct project *p, const struct sample *s, const struct arguments *a, struct sm_error *reterr)
@@ -193,7 +197,7 @@ static enum sm_err make(struct project *p, const struct sample *s, const struct 
 	schema_free(schema);
 	put_tables(p);
 	put_counts(p);
-	put_config(p, a->sample);
+	put_config(p);
 	return write_all(p, a->dir, reterr);
 }
 
@@ -224,9 +228,11 @@ int command_init(int argc, char **argv)
 	topic_name(a.sample, topic, sizeof topic);
 	p.topic = a.topic ? a.topic : topic;
 	a.dir = a.dir ? a.dir : p.topic;
-	enum sm_err err = name_ok(p.topic) ? SM_OK
-					   : sm_fail(&error, SM_INVALID,
-						     "--topic %s: give a small letter, then small letters, digits and _", p.topic);
+	enum sm_err err =
+		name_ok(p.topic) ? SM_OK
+				 : sm_fail(&error, SM_INVALID,
+					   "--topic %s: give a small letter, then small letters, digits and _; not system..., not smack...",
+					   p.topic);
 	if (!err)
 		err = io_read_file(&io_system, a.sample, SAMPLE_BYTES_MAX, &text, &size, &error);
 	if (!err) {

@@ -75,7 +75,7 @@ static enum sm_err note_value(struct sample *s, struct sample_field *f, const js
 	} else {
 		f->all_times &= type == SAMPLE_NULL;
 	}
-	if (type == SAMPLE_NULL || type == SAMPLE_OBJECT || type == SAMPLE_ARRAY || f->different >= SAMPLE_VALUES_MAX)
+	if (type == SAMPLE_NULL || type == SAMPLE_OBJECT || type == SAMPLE_ARRAY || f->different == SAMPLE_VALUES_MAX)
 		return SM_OK;
 	buf_init(&text);
 	json_t *list = json_pack("[O]", value);
@@ -93,6 +93,16 @@ static enum sm_err note_value(struct sample *s, struct sample_field *f, const js
 	return err;
 }
 
+/* The configuration has one line a key, cuts values at " ;" and takes quotes around them away. */
+static bool is_speakable(const char *name)
+{
+	size_t n = strlen(name);
+	bool ok = n > 0 && n <= SAMPLE_NAME_MAX && *name != ' ' && name[n - 1] != ' ' && *name != '"' && !strchr(name, ';');
+	for (size_t i = 0; i < n && ok; i++)
+		ok = (unsigned char)name[i] >= ' ' && name[i] != 127;
+	return ok;
+}
+
 static struct sample_field *field_of(struct sample *s, const char *name)
 {
 	for (uint32_t i = 0; i < s->field_count; i++)
@@ -101,7 +111,7 @@ static struct sample_field *field_of(struct sample *s, const char *name)
 	if (s->field_count == SAMPLE_FIELDS_MAX)
 		return NULL;
 	struct sample_field *f = &s->fields[s->field_count++];
-	*f = (struct sample_field){.name = arena_string(&s->arena, name, strlen(name)), .all_times = true};
+	*f = (struct sample_field){.name = arena_string(&s->arena, name, strlen(name)), .speakable = is_speakable(name), .all_times = true};
 	map_init(&f->values);
 	return f->name ? f : NULL;
 }
@@ -171,7 +181,7 @@ void sample_done(struct sample *s)
 
 static bool always_there(const struct sample *s, const struct sample_field *f)
 {
-	return f->count == s->lines && !f->nulls;
+	return f->count == s->lines && !f->nulls && f->speakable;
 }
 
 static bool is_scalar(enum sample_type type)
@@ -211,7 +221,7 @@ const struct sample_field *sample_identity(const struct sample *s)
 	/* A few lines prove nothing, unless it is a UUID. */
 	for (uint32_t i = 0; i < s->field_count && !found; i++) {
 		const struct sample_field *f = &s->fields[i];
-		bool unique = always_there(s, f) && (f->different == s->lines || f->different == SAMPLE_VALUES_MAX);
+		bool unique = always_there(s, f) && f->different == s->lines;
 		bool named = strcmp(f->name, "id") == 0 || strcmp(f->name, "event_id") == 0 || strcmp(f->name, "eventId") == 0;
 		if (unique && ((f->type == SAMPLE_UUID && s->lines > 1) || (named && is_scalar(f->type))))
 			found = f;

@@ -10,7 +10,8 @@
 #define SAMPLE_LINES_MAX 10000 /* that are looked at */
 #define SAMPLE_BYTES_MAX (64u << 20)
 #define SAMPLE_FIELDS_MAX 128
-#define SAMPLE_VALUES_MAX 4096 /* different values of a field that are told apart */
+#define SAMPLE_NAME_MAX 128                /* bytes of a member's name that the configuration may mention */
+#define SAMPLE_VALUES_MAX SAMPLE_LINES_MAX /* different values of a field that are told apart: all */
 
 enum sample_type {
 	SAMPLE_NULL, /* nothing else was seen */
@@ -31,6 +32,7 @@ struct sample_field {
 	uint32_t nulls;
 	struct map values; /* of scalars */
 	uint32_t different;
+	bool speakable; /* its name can stand in a line of the configuration and in SQL */
 	bool all_times; /* integers that could be milliseconds since 1970, of this century */
 };
 struct sample {
@@ -43,7 +45,8 @@ struct sample {
  * sample_done, also after an error. */
 SM_MUST_CHECK enum sm_err sample_read(struct sample *sample, struct bytes text, struct sm_error *reterr);
 void sample_done(struct sample *sample);
-/* By which events are counted: of few values, each in several lines; NULL: none. */
+/* Of the following, none is given whose name is not speakable.
+ * By which events are counted: of few values, each in several lines; NULL: none. */
 const struct sample_field *sample_group(const struct sample *sample);
 /* When an event was; NULL: none. */
 const struct sample_field *sample_time(const struct sample *sample);

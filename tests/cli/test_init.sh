@@ -54,6 +54,36 @@ sum() { "$SMACK" sql --data "$dir/data" -e 'SELECT sum(events) AS n FROM plain.c
 poll 60 sum
 stop_server
 
+# Names that are words or statements elsewhere: nothing of a sample becomes more than a name.
+i=0
+while [ $i -lt 24 ]; do
+	printf '{"a\\nDROP KEYSPACE shop":"%s","end ;":"%s","":"%s"," x":"%s","select `from` \\"x\\" -- größe":"%s","null":%s}\n' \
+		$((i % 8)) $((i % 7)) $((i % 8)) $((i % 8)) $((i % 3)) "$([ $((i % 2)) -eq 0 ] && echo null || echo 1)"
+	i=$((i + 1))
+done >order.ndjson
+run 0 "$SMACK" init order.ndjson
+says '24 events with 6 members'
+says 'counted by  select `from` "x" -- größe'
+rm -rf "$dir/data"
+start_server --config order/smack.conf
+curl -sS --max-time 60 -H 'Content-Type: application/x-ndjson' --data-binary @order.ndjson "$URL/ingest/order" >out
+says '"accepted":24'
+ordered() { "$SMACK" sql --data "$dir/data" -e 'SELECT what, events FROM `order`.counts' | grep -c ' 8' | grep -q 3; }
+poll 60 ordered
+stop_server
+
+# Many different values are no identity as long as some come again.
+awk 'BEGIN { for (i = 0; i < 9000; i++) printf "{\"user\":\"c0ffee00-1234-4abc-8def-%012d\"}\n", i % 5000 }' >visits.ndjson
+run 0 "$SMACK" init visits.ndjson
+says 'each once   not told'
+
+# The system's own names are not taken.
+printf '{"a":1}\n' >system_auth.ndjson
+run 0 "$SMACK" init system_auth.ndjson
+[ -s events/smack.conf ] || fail 'a topic of another name'
+run 1 "$SMACK" init odd.ndjson --topic smack_system
+one_line
+
 for wrong in 'no json' '[1]' ''; do
 	printf '%s\n' "$wrong" >wrong.ndjson
 	run 1 "$SMACK" init wrong.ndjson
