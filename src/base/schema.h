@@ -87,4 +87,11 @@ SM_MUST_CHECK enum sm_err event_scan(const struct schema *schema, struct bytes t
 /* {"obj.ts":["error.expected.jsnumber"],...}, appended. */
 void event_problems_json(const struct event_problems *problems, struct buf *out);
 
+/* Whether every event that fits narrow fits wide too, as far as it can be shown from the schemas: what cannot be shown counts as a problem.
+ * So evolution is checked: the new schema must take the old one's events (backward), or the old one the new one's (forward).
+ * wide_name, narrow_name: what they are called in reasons ("new", "old"). Each problem has the path of a member and a reason in words; both
+ * live in the arena. Returns SM_OK, SM_INVALID (problems filled), the arena's. */
+SM_MUST_CHECK enum sm_err schema_takes_all(const struct schema *wide, const char *wide_name, const struct schema *narrow,
+					   const char *narrow_name, struct arena *arena, struct event_problems *problems);
+
 #endif

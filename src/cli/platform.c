@@ -160,14 +160,40 @@ static const struct platform_topic *find_topic(struct platform *p, const char *n
 
 static const struct schema *topic_schema(void *arg, const char *name)
 {
-	const struct platform_topic *topic = find_topic(arg, name);
-	return topic ? topic->schema : NULL;
+	struct platform *p = arg;
+	const struct platform_topic *topic = find_topic(p, name);
+	return topic && topic->schema ? topic->schema : schemas_keep(p->schemas, name);
 }
 
 static void topic_info(void *arg, const char *name, struct ingest_topic *ret)
 {
+	struct platform *p = arg;
+	const struct platform_topic *topic = find_topic(p, name);
+	struct topic_schema *hold = topic && topic->schema ? NULL : schemas_get(p->schemas, name);
+	if (hold)
+		*ret = (struct ingest_topic){.schema = hold->schema, .key = hold->key, .hold = hold};
+	else
+		*ret = (struct ingest_topic){.schema = topic ? topic->schema : NULL, .key = topic ? topic->key : NULL};
+}
+
+static uint64_t topic_changes(void *arg)
+{
+	return schemas_changes(((struct platform *)arg)->schemas);
+}
+
+static void configured_schema(void *arg, const char *name, const char **ret_document, const char **ret_key)
+{
 	const struct platform_topic *topic = find_topic(arg, name);
-	*ret = (struct ingest_topic){.schema = topic ? topic->schema : NULL, .key = topic ? topic->key : NULL};
+	*ret_document = topic ? topic->schema_text : NULL;
+	*ret_key = topic ? topic->key : NULL;
+}
+
+static enum sm_err open_schemas(struct platform *p, struct sm_error *reterr)
+{
+	char dir[4096];
+	struct schemas_options options = {.system = p->system, .log = p->log, .configured = configured_schema, .arg = p};
+	options.dir = in_data(p, "schemas", dir, sizeof dir);
+	return schemas_open(&options, &p->schemas, reterr);
 }
 
 /* ---- servers ---- */
@@ -187,14 +213,21 @@ static bool may_ingest(void *arg, const char *principal, const char *host, struc
 static enum sm_err make_http(struct platform *p, struct sm_error *reterr)
 {
 	struct http_server_options options = {.system = p->system, .host = p->config->listen, .port = p->config->http_port};
-	struct ingest_options ingest = {
-		.system = p->system, .log = p->log, .topic = topic_info, .arg = p, .may = may_ingest, .no_once = p->outgrown};
+	struct ingest_options ingest = {.system = p->system,
+					.log = p->log,
+					.topic = topic_info,
+					.topic_changes = topic_changes,
+					.arg = p,
+					.may = may_ingest,
+					.no_once = p->outgrown};
 	struct web_options web = {.system = p->system, .status = dashboard_status, .report = dashboard_report, .arg = p};
 	enum sm_err err = http_server_new(&options, &p->http, reterr);
 	if (!err && (err = ingest_new(&ingest, &p->ingest)))
 		sm_fail(reterr, err, "ingest: %s", sm_err_text(err));
 	if (!err && (err = ingest_routes(p->ingest, p->http)))
 		sm_fail(reterr, err, "ingest: %s", sm_err_text(err));
+	if (!err && (err = schemas_routes(p->schemas, p->http)))
+		sm_fail(reterr, err, "schemas: %s", sm_err_text(err));
 	if (!err && (err = cluster_routes(p->cluster, p->http)))
 		sm_fail(reterr, err, "cluster: %s", sm_err_text(err));
 	if (!err)
@@ -473,6 +506,8 @@ enum sm_err platform_start(struct config *config, struct platform **ret_platform
 	if (!err)
 		err = make_topics(p, reterr);
 	if (!err)
+		err = open_schemas(p, reterr);
+	if (!err)
 		err = start_cluster(p, reterr);
 	if (!err)
 		err = start_servers(p, reterr);
@@ -534,6 +569,7 @@ enum sm_err platform_stop(struct platform *p, struct sm_error *reterr)
 	if (p->store)
 		err2 = p->store->ops->close(p->store, err ? NULL : reterr);
 	signals_ending("threads");
+	schemas_free(p->schemas);
 	if (p->system)
 		sm_system_stop(p->system, 1000);
 	signals_ending("the process");

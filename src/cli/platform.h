@@ -39,6 +39,7 @@ struct platform {
 	struct sm_store *store;
 	struct platform_topic *topics;
 	uint32_t topic_count;
+	struct schemas *schemas; /* of topics for which the configuration has none */
 	struct compute_env env;
 	struct compute_env *passing; /* platform_jobs.c */
 	struct http_server *http;

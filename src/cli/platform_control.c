@@ -226,7 +226,8 @@ static enum sm_err command_topic_schema(void *arg, struct bytes request, struct 
 		for (uint32_t i = 0; i < p->topic_count; i++)
 			if (strcmp(p->topics[i].name, name) == 0 && p->topics[i].schema_text)
 				text = p->topics[i].schema_text;
-		buf_append_str(answer, text);
+		if (strcmp(text, "null") != 0 || !schemas_document(p->schemas, name, answer))
+			buf_append_str(answer, text);
 	}
 	json_decref(json);
 	return err;

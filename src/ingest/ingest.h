@@ -17,6 +17,7 @@
 
 #include "base/schema.h"
 #include "ingest/ingest_limits.h"
+#include "ingest/schemas.h"
 #include "log/log.h"
 #include "net/http.h"
 
@@ -24,13 +25,15 @@ struct ingest;
 struct ingest_topic {
 	const struct schema *schema; /* NULL: any JSON */
 	const char *key;             /* the schema's field; NULL: records have no key */
+	struct topic_schema *hold;   /* both are of this one, whose reference is given away; NULL: they live as long as the ingest does */
 };
 struct ingest_options {
 	struct sm_system *system;
 	struct sm_log *log;
-	/* Find what is known of a topic by name; all NULL if nothing is. What it points to lives as long as the ingest does. Thread: any.
-	 */
+	/* Find what is known of a topic by name; all NULL if nothing is. Thread: any. */
 	void (*topic)(void *arg, const char *name, struct ingest_topic *ret_topic);
+	/* Another number after each change of what topic tells; NULL: it never changes. Thread: any. */
+	uint64_t (*topic_changes)(void *arg);
 	void *arg;
 	/* May the principal, who comes from host, write to the topic? NULL: everybody may. Asked of requests from outside. Thread: any. */
 	bool (*may)(void *arg, const char *principal, const char *host, struct bytes topic);

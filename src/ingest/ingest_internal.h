@@ -20,6 +20,8 @@ struct topic_entry {
 	struct uuid id;
 	int32_t partitions;
 	const struct schema *schema; /* never NULL: a topic without one gets the schema of any object */
+	struct topic_schema *hold;   /* NULL, or what the schema is of */
+	uint64_t changes;            /* when it was looked up */
 	bool any;                    /* it has none, and other JSON than objects is taken too */
 	int key;                     /* index of the key field, or -1 */
 	int32_t keyless;             /* the partition of records without key, this turn */
@@ -74,6 +76,7 @@ struct worker {
 	struct ingest *ingest;
 	struct sm_ref *ref;              /* the actor that gets the log's answers */
 	const struct log_topics *topics; /* this turn's picture; NULL: not yet asked for */
+	uint64_t changes;                /* of schemas, as of this turn */
 	struct map entries;
 	struct open_batch *open;
 	struct open_batch *spare;
@@ -107,7 +110,7 @@ struct job {
 	bool by_pointer;          /* ?key=/json/pointer */
 	struct json_pointer pointer;
 	uint32_t good, bad;
-	uint32_t too_large; /* number of the event that is; 0: there are too many */
+	uint32_t too_large; /* 1 + number of the event that is; 0: there are too many */
 	struct buf report;  /* of the numbered: ,"lines":{... without the last brace */
 	struct event_problems problems;
 };

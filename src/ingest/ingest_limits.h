@@ -11,4 +11,11 @@
 #define INGEST_SPARE_BYTES 65536     /* the memory of one that is kept */
 #define INGEST_STOP_MS 5000          /* ingest_free waits so long for appends under way */
 
+#define SCHEMAS_DOCUMENT_BYTES_MAX (256u << 10) /* of one schema; above: 413 */
+#define SCHEMAS_VERSIONS_MAX 1000               /* of one topic; above: 409 */
+#define SCHEMAS_BYTES_MAX (64u << 20)           /* of all versions of all topics; above: 507 */
+#define SCHEMAS_TOPIC_BYTES_MAX 246             /* of its name, since files are named after it; above: 400 */
+#define SCHEMAS_CHANGES_MAX 64                  /* that wait; above: 429 */
+#define SCHEMAS_COMPARE_BYTES_MAX (16u << 20)   /* that the comparison of two may need; above: 413 */
+
 #endif

@@ -7,6 +7,7 @@ void ingest__entry_unref(struct topic_entry *entry)
 {
 	if (--entry->refs)
 		return;
+	topic_schema_unref(entry->hold);
 	free(entry->values);
 	free(entry);
 }
@@ -23,20 +24,23 @@ static struct topic_entry *entry_new(struct worker *worker, const struct log_top
 	entry->turn = worker->turn - 1;
 	entry->id = topic->id;
 	entry->partitions = topic->partitions;
+	entry->hold = known.hold;
+	entry->changes = worker->changes;
 	entry->any = !known.schema;
 	entry->schema = known.schema ? known.schema : worker->ingest->any;
 	entry->key = known.schema && known.key ? schema_find(known.schema, known.key) : -1;
 	entry->values = calloc(entry->schema->field_count + 1, sizeof *entry->values);
 	if (!entry->values) {
-		free(entry);
+		ingest__entry_unref(entry);
 		return NULL;
 	}
 	return entry;
 }
 
-static bool is_current(const struct topic_entry *entry, const struct log_topic *topic)
+static bool is_current(const struct worker *worker, const struct topic_entry *entry, const struct log_topic *topic)
 {
-	return memcmp(&entry->id, &topic->id, sizeof entry->id) == 0 && entry->partitions == topic->partitions;
+	return entry->changes == worker->changes && memcmp(&entry->id, &topic->id, sizeof entry->id) == 0 &&
+	       entry->partitions == topic->partitions;
 }
 
 struct topic_entry *ingest__topic(struct worker *worker, struct bytes name, enum sm_err *ret_err)
@@ -48,13 +52,16 @@ struct topic_entry *ingest__topic(struct worker *worker, struct bytes name, enum
 		return NULL;
 	memcpy(text, name.data, name.size);
 	text[name.size] = 0;
-	if (!worker->topics)
+	if (!worker->topics) {
+		const struct ingest_options *o = &worker->ingest->options;
 		worker->topics = log->ops->topics(log);
+		worker->changes = o->topic_changes ? o->topic_changes(o->arg) : 0;
+	}
 	const struct log_topic *topic = worker->topics ? log_topics_find(worker->topics, text) : NULL;
 	if (!topic || topic->internal || topic->partitions <= 0)
 		return NULL;
 	struct topic_entry *entry = map_get(&worker->entries, name);
-	if (!entry || !is_current(entry, topic)) {
+	if (!entry || !is_current(worker, entry, topic)) {
 		void *old = NULL;
 		struct topic_entry *fresh = entry_new(worker, topic);
 		if (!fresh || map_put(&worker->entries, name, fresh, &old)) {

@@ -81,7 +81,7 @@ static int refuse_unknown(struct http__request *r, const char **ret_why)
 /* "Basic dXNlcjpwYXNz" to "user:pass" in out. */
 static bool basic_credentials(struct bytes header, uint8_t *out, size_t *ret_size)
 {
-	if (header.size < 7 || !http__same(bytes_of(header.data, 6), "basic "))
+	if (!header.data || header.size < 7 || !http__same(bytes_of(header.data, 6), "basic "))
 		return false;
 	struct bytes text = bytes_of(header.data + 6, header.size - 6);
 	while (text.size && *text.data == ' ')
