@@ -106,8 +106,12 @@ void ingest__pending_release(struct worker *worker, struct pending *p)
 	if (p->request) {
 		p->request->gone = NULL;
 		metric_observe_us(METRIC_INGEST_US, (clock_monotonic_ns(&clock_system) - p->request->arrived_ns) / 1000);
-		answer(p);
+		if (p->placed)
+			ingest__produced(p);
+		else
+			answer(p);
 	}
+	free(p->placed);
 	buf_done(&p->report);
 	ingest__entry_unref(p->entry);
 	p->next = worker->spare_pending;
@@ -175,6 +179,7 @@ static void on_append(void *arg, const struct log_append_result *result)
 {
 	struct open_batch *b = arg;
 	b->err = result->err;
+	b->base_offset = result->base_offset;
 	if (sm_send_reply(b->worker->ref, &b->msg))
 		sm_msg_free(&b->msg);
 }
@@ -196,11 +201,24 @@ static void batch_send(struct open_batch *b)
 		log->ops->append(log, b->entry->name, b->partition, b->data.data + b->data.start, buf_size(&b->data), 0, on_append, b);
 }
 
+static void note_offsets(struct pending *p, const struct open_batch *b)
+{
+	for (uint32_t i = 0; p->placed && i < p->accepted; i++) {
+		struct placed *at = &p->placed[i];
+		if (at->batch != b)
+			continue;
+		at->batch = NULL;
+		at->err = b->err;
+		at->offset = b->base_offset + at->index;
+	}
+}
+
 void ingest__appended(struct worker *worker, struct open_batch *b)
 {
 	struct ingest *ingest = worker->ingest;
 	for (uint32_t i = 0; i < b->waiting_count; i++) {
 		struct pending *p = b->waiting[i];
+		note_offsets(p, b);
 		if (b->err && !p->err)
 			p->err = b->err;
 		ingest__pending_release(worker, p);
@@ -278,7 +296,9 @@ void ingest__add(struct worker *worker, struct pending *p, const struct once *on
 {
 	struct topic_entry *entry = p->entry;
 	int32_t keyless = once ? once->partition : entry->keyless;
-	int32_t partition = line->has_key ? log_partition_of(line->key, entry->partitions) : keyless;
+	int32_t partition = line->partition ? line->partition - 1
+			    : line->has_key ? log_partition_of(line->key, entry->partitions)
+					    : keyless;
 	struct open_batch *b = once ? once->open[partition] : entry->open[partition];
 	/* A full batch stays in the worker's list and leaves when the turn ends. */
 	if (!b || batch_size(&b->builder) + line->key.size + line->text.size + headers_size(line) + RECORD_OVERHEAD > LOG_BATCH_BYTES_MAX)
@@ -287,7 +307,10 @@ void ingest__add(struct worker *worker, struct pending *p, const struct once *on
 		p->err = SM_NO_MEMORY;
 		return;
 	}
-	struct record record = {.timestamp_ms = now_ms, .key = line->key, .value = line->text, .key_null = !line->has_key};
+	struct record record = {
+		.timestamp_ms = now_ms, .key = line->key, .value = line->text, .key_null = !line->has_key, .value_null = line->null};
+	if (p->placed)
+		p->placed[p->accepted] = (struct placed){.batch = b, .index = (uint32_t)b->builder.count, .partition = partition};
 	batch_add(&b->builder, &record, line->headers, line->header_count);
 	p->accepted++;
 }

@@ -127,14 +127,22 @@ enum sm_err ingest_new(const struct ingest_options *options, struct ingest **ret
 
 enum sm_err ingest_routes(struct ingest *ingest, struct http_server *server)
 {
-	struct http_route route = {
-		.methods = HTTP_POST,
-		.pattern = "/ingest/{topic}",
-		.handle = ingest__handle,
-		.outside = true,
-		.arg = ingest,
-		.media_types =
-			"application/json,application/x-ndjson,text/csv,application/cloudevents+json,application/cloudevents-batch+json",
+	static const char produce[] = "application/vnd.kafka.json.v2+json,application/vnd.kafka.binary.v2+json";
+	const struct http_route routes[] = {
+		{.pattern = "/ingest/{topic}",
+		 .handle = ingest__handle,
+		 .media_types =
+			 "application/json,application/x-ndjson,text/csv,application/cloudevents+json,application/cloudevents-batch+json"},
+		{.pattern = "/topics/{topic}", .handle = ingest__produce, .media_types = produce},
+		{.pattern = "/topics/{topic}/partitions/{partition}", .handle = ingest__produce, .media_types = produce},
 	};
-	return http_server_route(server, &route);
+	enum sm_err err = SM_OK;
+	for (size_t i = 0; i < sizeof routes / sizeof *routes && !err; i++) {
+		struct http_route route = routes[i];
+		route.methods = HTTP_POST;
+		route.outside = true;
+		route.arg = ingest;
+		err = http_server_route(server, &route);
+	}
+	return err;
 }

@@ -33,6 +33,10 @@ struct topic_entry {
 struct line {
 	struct bytes text, key;
 	bool has_key;
+	bool key_given;    /* goes before the schema's */
+	bool null;         /* no value at all; the text is for the check */
+	bool any_bytes;    /* need not be JSON, unless a schema says so */
+	int32_t partition; /* 1 + the one that it must go to; 0: by key */
 	uint32_t header_count;
 	const struct record_header *headers; /* in the request's arena */
 };
@@ -51,8 +55,17 @@ struct pending {
 	struct topic_entry *entry;
 	uint32_t left; /* batches that have not come back, and 1 while events are added */
 	uint32_t accepted;
-	enum sm_err err;   /* the first that failed */
-	struct buf report; /* further members of the answer: ,"lines":{...}; empty: none */
+	enum sm_err err;       /* the first that failed */
+	struct buf report;     /* further members of the answer: ,"lines":{...}; empty: none */
+	struct placed *placed; /* where each event went, in its order; NULL: that is not asked for */
+};
+/* produce.c: an event of a request whose answer tells where it is. */
+struct placed {
+	struct open_batch *batch; /* until it has come back */
+	uint32_t index;           /* in it */
+	int32_t partition;
+	enum sm_err err;
+	int64_t offset;
 };
 
 /* A record batch that grows during a turn, then is under way to the log. */
@@ -68,6 +81,7 @@ struct open_batch {
 	uint32_t waiting_count, waiting_cap;
 	uint32_t ordinal; /* of a request that is stored once: its batches in this partition so far */
 	enum sm_err err;
+	int64_t base_offset;
 };
 
 /* Everything of one dispatcher. */
@@ -147,6 +161,18 @@ enum sm_err ingest__cloudevent(struct job *job, struct bytes text, uint32_t numb
 enum sm_err ingest__cloudevents(struct job *job, struct bytes body);
 /* The attributes are headers of the request, the body is the data. */
 enum sm_err ingest__cloudevent_binary(struct job *job, struct bytes body);
+
+/* request.c */
+/* Whose worker, which topic. False: there is none or it may not be written to; err tells. */
+bool ingest__job_begin(struct job *job, struct http_request *request, enum sm_err *ret_err);
+void ingest__job_done(struct job *job);
+/* Close the report; then it is ,"events":{...} or empty. */
+void ingest__end_report(struct job *job);
+
+/* produce.c: /topics/{topic} as Confluent's REST Proxy has it */
+void ingest__produce(struct http_request *request);
+/* All its batches have come back. */
+void ingest__produced(struct pending *pending);
 
 /* once.c */
 /* Idempotency-Key. Returns NULL if there is none; *ret_ok is false when it is not one or memory is out (the request is answered). */

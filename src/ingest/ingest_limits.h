@@ -11,6 +11,7 @@
 #define INGEST_SPARE_BYTES 65536     /* the memory of one that is kept */
 #define INGEST_STOP_MS 5000          /* ingest_free waits so long for appends under way */
 
+#define PRODUCE_RECORDS_MAX 10000               /* of one request to /topics; above: 413 */
 #define SCHEMAS_DOCUMENT_BYTES_MAX (256u << 10) /* of one schema; above: 413 */
 #define SCHEMAS_VERSIONS_MAX 1000               /* of one topic; above: 409 */
 #define SCHEMAS_BYTES_MAX (64u << 20)           /* of all versions of all topics; above: 507 */

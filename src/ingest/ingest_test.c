@@ -181,7 +181,7 @@ static struct http_response post(const char *path, const char *type, struct byte
 	snprintf(header, sizeof header, "Content-Type: %s", type);
 	const char *headers[] = {header, encoding, NULL};
 	assert_int_equal(http_client_new(&client), SM_OK);
-	if (http_client_do(client, "POST", url, headers, body, 10000, &response, &error))
+	if (http_client_do(client, "POST", url, headers, body, 60000, &response, &error))
 		fail_msg("%s", error.text);
 	http_client_free(client);
 	buf_u8(&response.body, 0);

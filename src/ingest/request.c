@@ -47,7 +47,7 @@ struct bytes ingest__one_line(struct http_request *request, struct bytes text)
 static void take_schema_key(struct job *job, struct line *line)
 {
 	struct topic_entry *entry = job->entry;
-	if (entry->key < 0 || !entry->values[entry->key].present)
+	if (line->key_given || entry->key < 0 || !entry->values[entry->key].present)
 		return;
 	line->has_key = true;
 	const struct event_value *value = &entry->values[entry->key];
@@ -140,7 +140,8 @@ enum sm_err ingest__check(struct job *job, const struct line *from, uint32_t num
 	if (is_too_large(from))
 		return SM_TOO_LARGE;
 	job->too_large = 0;
-	enum sm_err err = event_scan(entry->schema, from->text, entry->values, job->request->arena, &job->problems);
+	bool scan = !entry->any || !from->any_bytes;
+	enum sm_err err = !scan ? SM_OK : event_scan(entry->schema, from->text, entry->values, job->request->arena, &job->problems);
 	if (err == SM_INVALID && is_other_json(job))
 		err = SM_OK;
 	if (err == SM_INVALID) {
@@ -222,7 +223,7 @@ static enum sm_err check_lines(struct job *job, struct bytes body)
 
 /* ---- the request ---- */
 
-static void end_report(struct job *job)
+void ingest__end_report(struct job *job)
 {
 	if (!buf_size(&job->report))
 		return;
@@ -321,30 +322,35 @@ static enum sm_err check_body(struct job *job)
 	return check_document(job, request->body);
 }
 
-static bool job_begin(struct job *job, struct http_request *request)
+bool ingest__job_begin(struct job *job, struct http_request *request, enum sm_err *ret_err)
 {
 	struct ingest *ingest = request->arg;
-	enum sm_err err;
 	*job = (struct job){.worker = &ingest->workers[actor_current_dispatcher()], .request = request};
 	buf_init(&job->report);
 	actor_at_turn_end(net_conn_actor(request->conn), &job->worker->hook);
 	const char *principal = http_principal(request);
 	if (principal && ingest->options.may &&
 	    !ingest->options.may(ingest->options.arg, principal, http_peer_host(request), request->params[0])) {
-		ingest__reply_message(request, 403, "you may not write to this topic");
+		*ret_err = SM_DENIED;
 		return false;
 	}
-	job->entry = ingest__topic(job->worker, request->params[0], &err);
-	if (job->entry)
-		return true;
+	job->entry = ingest__topic(job->worker, request->params[0], ret_err);
+	return job->entry != NULL;
+}
+
+static void refuse_topic(struct http_request *request, enum sm_err err)
+{
+	if (err == SM_DENIED) {
+		ingest__reply_message(request, 403, "you may not write to this topic");
+		return;
+	}
 	char name[64];
 	snprintf(name, sizeof name, "%.*s", (int)(request->params[0].size < 60 ? request->params[0].size : 60),
 		 (const char *)request->params[0].data);
 	ingest__refuse(request, err, name);
-	return false;
 }
 
-static void job_done(struct job *job)
+void ingest__job_done(struct job *job)
 {
 	struct worker *worker = job->worker;
 	buf_done(&job->report);
@@ -359,17 +365,20 @@ static void job_done(struct job *job)
 void ingest__handle(struct http_request *request)
 {
 	struct job job;
-	if (!job_begin(&job, request))
+	enum sm_err err;
+	if (!ingest__job_begin(&job, request, &err)) {
+		refuse_topic(request, err);
 		return;
+	}
 	const char *wrong = read_options(&job);
 	if (wrong) {
 		ingest__reply_message(request, 400, wrong);
 		return;
 	}
-	enum sm_err err = check_body(&job);
+	err = check_body(&job);
 	if (job.bad)
 		metric_add(METRIC_INGEST_INVALID, job.bad);
-	end_report(&job);
+	ingest__end_report(&job);
 	if (err == SM_TOO_LARGE)
 		refuse_large(&job);
 	else if (err)
@@ -378,5 +387,5 @@ void ingest__handle(struct http_request *request)
 		refuse_bad(&job);
 	else
 		store(&job);
-	job_done(&job);
+	ingest__job_done(&job);
 }

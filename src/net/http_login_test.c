@@ -24,7 +24,8 @@ static bool password_fits(void *arg, struct bytes user, struct bytes password)
 /* The body is written down in the order of the handling. */
 static void note(struct http_request *request)
 {
-	strncat(order, (const char *)request->body.data, request->body.size < 8 ? request->body.size : 8);
+	if (request->body.size)
+		strncat(order, (const char *)request->body.data, request->body.size < 8 ? request->body.size : 8);
 	atomic_fetch_add(&handled, 1);
 	http_reply(request, 200, "text/plain", bytes_str(http_principal(request)));
 }
