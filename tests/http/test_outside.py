@@ -108,6 +108,13 @@ def who_is_not_is_refused(server):
 
 def only_ingest_is_there(server):
     equal(server.curl('outside', '/healthz', '-u', 'alice:alice'), (200, 'ok\n'), 'healthz')
+    records = ('-H', 'Content-Type: application/vnd.kafka.json.v2+json', '-d', '{"records":[{"value":{"n":1}}]}')
+    equal(server.curl('outside', '/topics/open', '-u', 'alice:alice', *records)[0], 200, "a producer of the REST Proxy's")
+    for topic in ('closed', 'none'):
+        status, answer = server.curl('outside', '/topics/' + topic, '-u', 'alice:alice', *records)
+        equal((status, '40301' in answer), (403, True), 'the same to %s' % topic)
+    equal(server.curl('outside', '/topics/open', '-u', 'alice:wrong', *records)[0], 401, 'the same with a wrong password')
+    equal(server.curl('outside', '/schemas', '-u', 'alice:alice')[0], 404, 'schemas')
     for path in ('/', '/v2/apps', '/metrics', '/scheduler/jobs', '/smack/logs/app/x', '/none'):
         equal(server.curl('outside', path, '-u', 'alice:alice')[0], 404, path)
     equal(server.curl('outside', '/v2/apps', '-u', 'alice:alice', *SEND)[0], 404, 'an app')
