@@ -8,7 +8,7 @@ static struct sm_system *sys;
 static struct http_server *server;
 static uint16_t port;
 static sem_t go;
-static bool hold;
+static atomic_bool hold;
 static atomic_int asked, handled;
 static char order[64];
 
