@@ -1,5 +1,6 @@
 /* The server: its routes and its listener. */
 #include "net/http_internal.h"
+#include "net/net_internal.h"
 #include "net/tls.h"
 #include <assert.h>
 #include <stdlib.h>
@@ -94,9 +95,12 @@ void http_server_free(struct http_server *server, uint32_t drain_ms)
 	/* None accepts while others drain. */
 	for (uint32_t i = 0; i < server->more_count; i++)
 		net_listener_stop(server->more[i]->net);
-	net_listener_free(server->first.net, drain_ms);
+	bool gone = net__listener_free(server->first.net, drain_ms);
 	for (uint32_t i = 0; i < server->more_count; i++)
-		net_listener_free(server->more[i]->net, drain_ms);
+		gone &= net__listener_free(server->more[i]->net, drain_ms);
+	/* A connection whose handler blocks its dispatcher still has the server: it is rather leaked, as its listener is. */
+	if (!gone)
+		return;
 	http__logins_done(&server->logins);
 	for (uint32_t i = 0; i < server->more_count; i++)
 		free(server->more[i]);

@@ -48,6 +48,15 @@ static void stream(struct http_request *request)
 {
 	http_events_subscribe(events, request);
 }
+static atomic_bool blocked;
+static void block(struct http_request *request)
+{
+	atomic_store(&blocked, true);
+	atomic_fetch_add(&handled, 1);
+	while (atomic_load(&blocked))
+		nanosleep(&(struct timespec){0, 1000000}, NULL);
+	http_reply(request, 200, "text/plain", BYTES("late"));
+}
 static void json(struct http_request *request)
 {
 	http_reply_json(request, 202, json_pack("{s:i}", "n", 3));
@@ -115,6 +124,7 @@ static int set_up_with(struct http_server_options options)
 	route(HTTP_GET, "/stream", stream, NULL);
 	route(HTTP_GET, "/json", json, NULL);
 	route(HTTP_GET, "/refuse", refuse, NULL);
+	route(HTTP_GET, "/block", block, NULL);
 	if (http_server_start(server, &error))
 		fail_msg("%s", error.text);
 	port = http_server_port(server);
@@ -623,6 +633,22 @@ static void stopping_finishes_what_has_begun(void **state)
 	close(quiet);
 }
 
+/* What a handler that blocks still uses stays: the pointer keeps it reachable. */
+static struct http_server *left_behind;
+
+static void a_handler_that_blocks_keeps_its_server(void **state)
+{
+	int fd = client_connect(port);
+	say(fd, "GET /block HTTP/1.1\r\n%H\r\n");
+	eventually(atomic_load(&handled) == 1);
+	left_behind = server;
+	http_server_free(server, 10);
+	server = NULL;
+	atomic_store(&blocked, false);
+	free(client_read_all(fd, NULL));
+	close(fd);
+}
+
 static void events_reach_every_subscriber(void **state)
 {
 	int a = client_connect(port), b = client_connect(port);
@@ -723,6 +749,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(slow_peers_are_told_and_closed, set_up_short, tear_down),
 		cmocka_unit_test_setup_teardown(a_body_that_drips_ends_some_time, set_up_short, tear_down),
 		TEST(stopping_finishes_what_has_begun),
+		TEST(a_handler_that_blocks_keeps_its_server),
 		TEST(events_reach_every_subscriber),
 		TEST(a_subscriber_that_is_behind_loses_events_not_the_server),
 		TEST(the_client_speaks_to_the_server),

@@ -394,10 +394,10 @@ void net_listener_stop(struct net_listener *listener)
 	send_plain(listener->acceptor, &msg_stop);
 }
 
-void net_listener_free(struct net_listener *listener, uint32_t drain_ms)
+bool net__listener_free(struct net_listener *listener, uint32_t drain_ms)
 {
 	if (!listener)
-		return;
+		return true;
 	net_listener_stop(listener);
 	pthread_mutex_lock(&listener->lock);
 	listener->stopping = true;
@@ -413,6 +413,12 @@ void net_listener_free(struct net_listener *listener, uint32_t drain_ms)
 	/* A handler that blocks its dispatcher still holds the listener: rather leak it than pull it away. */
 	if (none)
 		listener_done(listener);
+	return none;
+}
+
+void net_listener_free(struct net_listener *listener, uint32_t drain_ms)
+{
+	(void)net__listener_free(listener, drain_ms);
 }
 
 uint16_t net_listener_port(const struct net_listener *listener)

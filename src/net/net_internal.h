@@ -1,4 +1,4 @@
-/* Connections inside: nobody outside net/conn.c, out.c, turn.c and listen.c includes this. */
+/* Connections inside: nobody outside net/conn.c, out.c, turn.c, listen.c and http_server.c (for its end) includes this. */
 #ifndef NET_INTERNAL_H
 #define NET_INTERNAL_H
 
@@ -128,6 +128,8 @@ void net__conn_start(struct net_listener *listener, struct sm_actor *acceptor, i
 void net__conn_turn_end(struct net_conn *conn);
 /* Returns whether it is to drain at once. */
 bool net__listener_add(struct net_listener *listener, struct net_conn *conn);
+/* net_listener_free; false: a connection's handler blocks its dispatcher, so what the listener was given is still in use. */
+bool net__listener_free(struct net_listener *listener, uint32_t drain_ms);
 /* conn NULL: one that was counted but never came to be. */
 void net__listener_remove(struct net_listener *listener, struct net_conn *conn);
 /* "127.0.0.1:8080", "[::1]:8080", "unix". */
