@@ -80,7 +80,7 @@ SEND = ('-H', 'Content-Type: application/json', '-d', '{"n":1}')
 
 
 def rules(server):
-    admin = KafkaAdminClient(bootstrap_servers=server.kafka)
+    admin = KafkaAdminClient(bootstrap_servers=server.kafka, api_version_auto_timeout_ms=60000)
     admin.create_acls([ACL(principal, '*', ACLOperation.WRITE, ACLPermissionType.ALLOW, ResourcePattern(ResourceType.TOPIC, 'open'))
                        for principal in ('User:alice', 'User:CN=carol,O=Example')])
     admin.close()

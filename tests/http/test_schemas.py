@@ -121,7 +121,7 @@ def deleted_is_gone(server):
     equal(ask(server, 'DELETE', '/schemas/orders'), (200, [1, 2, 3]), 'deleted')
     equal(ask(server, 'GET', '/schemas/orders')[0], 404, 'gone')
     equal(server.post('/ingest/orders', '{"anything":2}')[0], 202, 'any JSON again')
-    server.stop()
+    server.kill()
     server.start()
     equal([s['topic'] for s in ask(server, 'GET', '/schemas')[1]], ['other'], 'gone after a restart')
     equal(ask(server, 'PUT', '/schemas/orders', FIRST), (201, {'topic': 'orders', 'version': 1}), 'from 1 again')
@@ -136,7 +136,7 @@ def the_configuration_goes_first(server):
 
 
 def a_broken_file_ends_the_start(server):
-    server.stop()
+    server.kill()
     path = os.path.join(server.data, 'schemas', 'other.json')
     with open(path, encoding='utf-8') as f:
         text = f.read()
