@@ -634,7 +634,7 @@ static void stopping_finishes_what_has_begun(void **state)
 }
 
 /* What a handler that blocks still uses stays: the pointer keeps it reachable. */
-static struct http_server *left_behind;
+static struct http_server *volatile left_behind;
 
 static void a_handler_that_blocks_keeps_its_server(void **state)
 {
