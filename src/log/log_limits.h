@@ -28,9 +28,9 @@
 #define LOG_BULK_PIECE (1088u << 10)      /* of such groups, in memory: a batch of the usual greatest size fits */
 #define LOG_BULK_WRITTEN_BYTES (6u << 20) /* of them that stay in memory for those who read the log's end */
 #define LOG_BULK_READ_BYTES (8u << 20)    /* and of what was read of them, or ahead of their readers */
-#define LOG_BULK_HELD_BYTES (96u << 20)   /* of all of them, those that are being sent included; beyond it reads go through the page cache \
-					   */
-#define LOG_OFFSETS_METADATA_MAX 4096     /* bytes of a committed offset's metadata, Kafka's offset.metadata.max.bytes */
+#define LOG_BULK_HELD_BYTES (96u << 20)   /* of all, those that are being sent included; beyond it reads go through the page cache */
+* /
+#define LOG_OFFSETS_METADATA_MAX 4096        /* bytes of a committed offset's metadata, Kafka's offset.metadata.max.bytes */
 #define LOG_OFFSETS_SEGMENT_BYTES (4u << 20) /* of __consumer_offsets */
 #define LOG_OFFSETS_PARTITIONS 8             /* of __consumer_offsets */
 
