@@ -15,21 +15,20 @@
 #define LOG_SCRUB_FIRST_MS 600000         /* after the start it begins its first pass */
 #define LOG_PARTITIONS_MAX 10000          /* of one topic */
 #define LOG_TOPICS_MAX 10000
-#define LOG_CONFIG_VALUE_MAX 1024         /* bytes of one config's value */
-#define LOG_DECOMPRESSED_MAX (64u << 20)  /* one batch, decompressed */
-#define LOG_REFUSED_RECORDS_MAX 16        /* records of one batch that an answer names as refused */
-#define LOG_COMPACT_KEYS_MAX 1500000      /* that one pass of a compaction remembers, in 48 MiB; more take more passes */
-#define LOG_PRODUCER_BATCHES 5            /* remembered per producer and partition, as in Kafka */
-#define LOG_PRODUCERS_MAX 20000           /* of one partition; the one that was silent longest is forgotten first */
-#define LOG_PRODUCER_EXPIRE_MS 86400000   /* a producer that is silent so long is forgotten, as in Kafka */
-#define LOG_META_PENDING_MAX 1024         /* topic changes and producer ids that wait; above: SM_FULL */
-#define LOG_READ_VERIFY_MAX (2u << 20)    /* bytes checked and handed out by one read of data that was not checked yet */
-#define LOG_GROUP_NAME_MAX 32767          /* bytes of a group id, a topic's name or metadata in __consumer_offsets */
-#define LOG_BULK_PIECE (1088u << 10)      /* of such groups, in memory: a batch of the usual greatest size fits */
-#define LOG_BULK_WRITTEN_BYTES (6u << 20) /* of them that stay in memory for those who read the log's end */
-#define LOG_BULK_READ_BYTES (8u << 20)    /* and of what was read of them, or ahead of their readers */
-#define LOG_BULK_HELD_BYTES (96u << 20)   /* of all, those that are being sent included; beyond it reads go through the page cache */
-* /
+#define LOG_CONFIG_VALUE_MAX 1024            /* bytes of one config's value */
+#define LOG_DECOMPRESSED_MAX (64u << 20)     /* one batch, decompressed */
+#define LOG_REFUSED_RECORDS_MAX 16           /* records of one batch that an answer names as refused */
+#define LOG_COMPACT_KEYS_MAX 1500000         /* that one pass of a compaction remembers, in 48 MiB; more take more passes */
+#define LOG_PRODUCER_BATCHES 5               /* remembered per producer and partition, as in Kafka */
+#define LOG_PRODUCERS_MAX 20000              /* of one partition; the one that was silent longest is forgotten first */
+#define LOG_PRODUCER_EXPIRE_MS 86400000      /* a producer that is silent so long is forgotten, as in Kafka */
+#define LOG_META_PENDING_MAX 1024            /* topic changes and producer ids that wait; above: SM_FULL */
+#define LOG_READ_VERIFY_MAX (2u << 20)       /* bytes checked and handed out by one read of data that was not checked yet */
+#define LOG_GROUP_NAME_MAX 32767             /* bytes of a group id, a topic's name or metadata in __consumer_offsets */
+#define LOG_BULK_PIECE (1088u << 10)         /* of such groups, in memory: a batch of the usual greatest size fits */
+#define LOG_BULK_WRITTEN_BYTES (6u << 20)    /* of them that stay in memory for those who read the log's end */
+#define LOG_BULK_READ_BYTES (8u << 20)       /* and of what was read of them, or ahead of their readers */
+#define LOG_BULK_HELD_BYTES (96u << 20)      /* of all, those that are being sent included; beyond it reads go through the page cache */
 #define LOG_OFFSETS_METADATA_MAX 4096        /* bytes of a committed offset's metadata, Kafka's offset.metadata.max.bytes */
 #define LOG_OFFSETS_SEGMENT_BYTES (4u << 20) /* of __consumer_offsets */
 #define LOG_OFFSETS_PARTITIONS 8             /* of __consumer_offsets */
