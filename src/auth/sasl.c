@@ -116,6 +116,7 @@ static enum auth_step plain(struct auth_sasl *s, struct bytes in)
 {
 	struct bytes parts[3] = {{0}};
 	size_t count = 0, from = 0;
+	assert(in.data || !in.size);
 	for (size_t i = 0; i <= in.size; i++) {
 		if (i < in.size && in.data[i])
 			continue;

@@ -70,7 +70,7 @@ void block_free(void *block)
 	*(newest ? &newest->newer : &oldest) = k;
 	newest = k;
 	kept_bytes += size;
-	while (kept_bytes > BLOCK_KEPT_MAX) {
+	while (oldest && kept_bytes > BLOCK_KEPT_MAX) {
 		struct kept *last = oldest;
 		kept_remove(last);
 		last->older = gone;

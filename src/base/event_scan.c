@@ -57,11 +57,12 @@ static void problem(struct event_problems *problems, const char *path, const cha
 /* "obj.a.b[2]" of the innermost container. Returns its size; out NULL: only that. */
 static size_t frame_path(const struct frame *frame, char *out)
 {
+	static const char root[] = {'o', 'b', 'j'};
 	char item[16];
 	if (!frame) {
 		if (out)
-			memcpy(out, "obj", 3);
-		return 3;
+			memcpy(out, root, sizeof root);
+		return sizeof root;
 	}
 	size_t at = frame_path(frame->outer, out);
 	if (frame->name) {

@@ -13,6 +13,7 @@
  *  time index: 8 newest record time up to and with a batch, 4 that batch's offset less the base offset. Ascending. */
 #include "base/hash.h"
 #include "log/log_internal.h"
+#include <assert.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,6 +65,7 @@ enum sm_err log__index_add(struct segment_index *index, int64_t base_offset, con
 
 static void path_of(const char *segment_path, const char *suffix, char *out, size_t size)
 {
+	assert(segment_path);
 	snprintf(out, size, "%.*s%s", (int)(strlen(segment_path) - strlen(".log")), segment_path, suffix);
 }
 
