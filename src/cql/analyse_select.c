@@ -375,9 +375,6 @@ static enum sm_err analyse_group_by(struct cql_analysis *a, const struct cql_sel
 		if (col->kind > STORE_CLUSTERING)
 			return cql__fail(a->c->err, CQL_INVALID,
 					 "Group by is currently only supported on the columns of the PRIMARY KEY, got %s", col->name);
-		if (plan->distinct && col->kind == STORE_CLUSTERING)
-			return cql__fail(a->c->err, CQL_INVALID,
-					 "Grouping on clustering columns is not allowed for SELECT DISTINCT queries");
 		/* Columns restricted by = may be left out. */
 		while (next < at) {
 			const struct store_column *skipped = &t->columns[next];
@@ -392,6 +389,9 @@ static enum sm_err analyse_group_by(struct cql_analysis *a, const struct cql_sel
 			return cql__fail(
 				a->c->err, CQL_INVALID,
 				"Group by currently only support groups of columns following their declared order in the PRIMARY KEY");
+		if (plan->distinct && col->kind == STORE_CLUSTERING)
+			return cql__fail(a->c->err, CQL_INVALID,
+					 "Grouping on clustering columns is not allowed for SELECT DISTINCT queries");
 		next++;
 	}
 	if (next && next < t->partition_key_count)
