@@ -234,7 +234,7 @@ static void number_look(struct checking *c, uint32_t number)
 	be32_put(to, number + 1);
 	buf_init(&last);
 	buf_append(&last, from, 4);
-	rocksdb_readoptions_t *options = rocksdb_readoptions_create();
+	rocksdb_readoptions_t *options = store__read_options();
 	rocksdb_readoptions_set_fill_cache(options, 0);
 	rocksdb_readoptions_set_readahead_size(options, 256u << 10);
 	rocksdb_readoptions_set_iterate_upper_bound(options, (const char *)to, 4);

@@ -403,7 +403,6 @@ static enum sm_err take_clustering(struct store_cursor *c, struct bytes encoded)
 static enum sm_err point_next(struct store_cursor *c)
 {
 	c->end = true;
-	store__rocks_thread();
 	char *text = NULL;
 	const struct store__rocks *r = &c->engine->rocks;
 	c->pinned = rocksdb_get_pinned(r->db, c->cached_only ? r->get_cached : r->get, (const char *)c->lower.data, c->lower.end, &text);
@@ -441,7 +440,7 @@ static enum sm_err point_next(struct store_cursor *c)
 
 static void open_iterator(struct store_cursor *c, const struct buf *lower, const struct buf *upper)
 {
-	c->options = rocksdb_readoptions_create();
+	c->options = store__read_options();
 	rocksdb_readoptions_set_iterate_lower_bound(c->options, (const char *)lower->data, lower->end);
 	rocksdb_readoptions_set_iterate_upper_bound(c->options, (const char *)upper->data, upper->end);
 	if (c->cached_only)
@@ -478,7 +477,6 @@ static enum sm_err begin(struct store_cursor *c)
 	if (store__damage_hits(c->engine->damage, buf_bytes(&c->lower), buf_bytes(&c->upper)))
 		return SM_CORRUPT;
 	c->begun = true;
-	store__rocks_thread();
 	bool rows_only = !c->whole_tokens && !c->table->public.static_count && !atomic_load(&c->now->state->deletions);
 	if (rows_only) {
 		set_slice_bounds(c);

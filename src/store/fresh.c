@@ -9,88 +9,10 @@
 #include "store/store_internal.h"
 #include "base/hash.h"
 #include <rocksdb/c.h>
-#include <stdlib.h>
 
-#define SLOTS_FIRST 256
-#define SLOTS_KEPT_MAX 65536 /* of a large write; the next one begins with few again */
-#define OLD_MAX 16           /* what a table's score counts up to */
-#define OLD_MANY 8           /* from here on few are looked for */
+#define OLD_MAX 16 /* what a table's score counts up to */
+#define OLD_MANY 8 /* from here on few are looked for */
 #define ONE_IN 32
-
-struct store__fresh {
-	const struct store__rocks *rocks;
-	uint64_t *slots; /* hashes of the rows that the write holds; 0: empty */
-	size_t count, cap;
-	bool all; /* memory was out: any may be there */
-};
-
-struct store__fresh *store__fresh_new(const struct store__rocks *rocks)
-{
-	struct store__fresh *f = calloc(1, sizeof *f);
-	if (f)
-		f->rocks = rocks;
-	return f;
-}
-
-void store__fresh_free(struct store__fresh *f)
-{
-	if (f)
-		free(f->slots);
-	free(f);
-}
-
-void store__fresh_clear(struct store__fresh *f)
-{
-	if (f->cap > SLOTS_KEPT_MAX) {
-		free(f->slots);
-		f->slots = NULL;
-		f->cap = 0;
-	} else if (f->count) {
-		memset(f->slots, 0, f->cap * sizeof *f->slots);
-	}
-	f->count = 0;
-	f->all = false;
-}
-
-static size_t slot_of(const struct store__fresh *f, uint64_t hash)
-{
-	size_t at = hash & (f->cap - 1);
-	while (f->slots[at] && f->slots[at] != hash)
-		at = (at + 1) & (f->cap - 1);
-	return at;
-}
-
-static bool grow(struct store__fresh *f)
-{
-	if ((f->count + 1) * 2 <= f->cap)
-		return true;
-	struct store__fresh more = {.cap = f->cap ? f->cap * 2 : SLOTS_FIRST};
-	if (!(more.slots = calloc(more.cap, sizeof *more.slots)))
-		return false;
-	for (size_t i = 0; i < f->cap; i++)
-		if (f->slots[i])
-			more.slots[slot_of(&more, f->slots[i])] = f->slots[i];
-	free(f->slots);
-	f->slots = more.slots;
-	f->cap = more.cap;
-	return true;
-}
-
-/* Note the key; true: it was not there. Two keys with one hash only cost a merge. */
-static bool first_in_write(struct store__fresh *f, struct bytes key)
-{
-	uint64_t hash = hash64(key.data, key.size);
-	if (f->all || !grow(f)) {
-		f->all = true;
-		return false;
-	}
-	size_t slot = slot_of(f, hash ? hash : 1);
-	if (f->slots[slot])
-		return false;
-	f->slots[slot] = hash ? hash : 1;
-	f->count++;
-	return true;
-}
 
 static bool is_row(struct bytes key)
 {
@@ -112,13 +34,14 @@ static bool absent(const struct store__rocks *rocks, struct bytes key)
 	return nothing;
 }
 
-bool store__fresh_row(struct store__fresh *f, struct store__table_state *state, struct bytes key)
+bool store__fresh_row(const struct store__rocks *rocks, struct number_set *in_write, struct store__table_state *state, struct bytes key)
 {
-	if (!is_row(key) || !first_in_write(f, key))
+	/* Two keys with one hash only cost a merge. */
+	if (!is_row(key) || !number_set_add(in_write, hash64(key.data, key.size)))
 		return false;
 	if (state->old_rows >= OLD_MANY && ++state->not_looked % ONE_IN)
 		return false;
-	bool fresh = absent(f->rocks, key);
+	bool fresh = absent(rocks, key);
 	if (!fresh && state->old_rows < OLD_MAX)
 		state->old_rows++;
 	else if (fresh && state->old_rows)

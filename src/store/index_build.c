@@ -219,7 +219,7 @@ static enum sm_err make_piece(struct store__builder *b, const struct store__tabl
 {
 	uint8_t end[4];
 	be32_put(end, t->public.number + 1);
-	rocksdb_readoptions_t *options = rocksdb_readoptions_create();
+	rocksdb_readoptions_t *options = store__read_options();
 	rocksdb_readoptions_set_fill_cache(options, 0);
 	rocksdb_readoptions_set_readahead_size(options, READAHEAD_BYTES);
 	rocksdb_readoptions_set_iterate_upper_bound(options, (const char *)end, 4);

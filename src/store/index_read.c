@@ -305,7 +305,7 @@ static enum sm_err begin(struct store__by_index *r)
 	const struct buf *first = r->without_order.end ? &r->without_order : &r->lower; /* those without an order lie before the others */
 	if (store__damage_hits(r->engine->damage, buf_bytes(first), buf_bytes(&r->upper)))
 		return SM_CORRUPT;
-	r->options = rocksdb_readoptions_create();
+	r->options = store__read_options();
 	if (r->read.cached_only)
 		rocksdb_readoptions_set_read_tier(r->options, STORE_READ_CACHE_ONLY);
 	r->it = rocksdb_create_iterator(r->engine->rocks.db, r->options);

@@ -120,7 +120,7 @@ static enum sm_err load_one(struct store__engine *engine, struct loading *l, str
 static enum sm_err load_keys(struct store__engine *engine, struct loading *l, struct buf *deletions, struct sm_error *reterr)
 {
 	static const char from[4] = {0, 0, 0, 0}, to[4] = {0, 0, 0, 1};
-	rocksdb_readoptions_t *options = rocksdb_readoptions_create();
+	rocksdb_readoptions_t *options = store__read_options();
 	rocksdb_readoptions_set_iterate_upper_bound(options, to, sizeof to);
 	rocksdb_iterator_t *it = rocksdb_create_iterator(engine->rocks.db, options);
 	enum sm_err err = SM_OK;

@@ -83,7 +83,7 @@ bool store__judge_looks(void)
 static void look_at(struct store__judge *j, struct store__look *l, const struct bytes *key)
 {
 	if (!l->it) {
-		j->options = j->options ? j->options : rocksdb_readoptions_create();
+		j->options = j->options ? j->options : store__read_options();
 		rocksdb_readoptions_set_fill_cache(j->options, 0);
 		l->it = rocksdb_create_iterator(j->db, j->options);
 	}
@@ -274,7 +274,7 @@ static bool is_stale_entry(struct store__judge *j, struct bytes key)
 	if (!j->entries_of || key.size < 4 || be32_get(key.data) < STORE_TABLE_NUMBER_MIN)
 		return false;
 	if (!l->it) {
-		j->options = j->options ? j->options : rocksdb_readoptions_create();
+		j->options = j->options ? j->options : store__read_options();
 		rocksdb_readoptions_set_fill_cache(j->options, 0);
 		l->it = rocksdb_create_iterator(j->db, j->options);
 	}

@@ -19,6 +19,7 @@
 enum sm_err store__enter(struct store__engine *engine, bool may_block, struct sm_error *reterr)
 {
 	struct store__gate *g = &engine->gate;
+	store__rocks_thread();
 	atomic_fetch_add(&g->users, 1);
 	if (atomic_load(&g->state) == STORE_GATE_OPEN)
 		return SM_OK;

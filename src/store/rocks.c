@@ -169,7 +169,7 @@ static void set_options(struct store__rocks *r, const struct store__rocks_option
 	rocksdb_options_set_memtable_prefix_bloom_size_ratio(o, 0.02);
 	rocksdb_options_set_max_total_wal_size(o, memtable * 4);
 	/* All files are opened with the database and stay open. RocksDB 7.8 steps over a file that it cannot open while it iterates,
-	 * without an error (a seek reports it): a scan would end too early, and a compaction would lose the file's rows for good. */
+	 * without an error (a seek reports it): a compaction would lose the file's rows for good. */
 	rocksdb_options_set_max_open_files(o, -1);
 	/* One thread writes: no waiting by spinning, no concurrent memtable, and pieces of a row are joined before they are many. */
 	rocksdb_options_set_allow_concurrent_memtable_write(o, 0);
@@ -187,6 +187,13 @@ static void set_options(struct store__rocks *r, const struct store__rocks_option
 	rocksdb_options_set_max_manifest_file_size(o, 4u << 20);
 	rocksdb_options_set_compression(o, rocksdb_lz4_compression);
 	set_table_options(r, options->block_cache_bytes ? options->block_cache_bytes : 16u << 20);
+}
+
+rocksdb_readoptions_t *store__read_options(void)
+{
+	rocksdb_readoptions_t *o = rocksdb_readoptions_create();
+	rocksdb_readoptions_set_ignore_range_deletions(o, 1);
+	return o;
 }
 
 static rocksdb_writeoptions_t *write_options(bool sync, bool wait)
@@ -216,8 +223,8 @@ enum sm_err store__rocks_open(const struct store__rocks_options *options, struct
 	r.write_nosync = write_options(false, false);
 	r.wait_sync = write_options(true, true);
 	r.wait_nosync = write_options(false, true);
-	r.get = rocksdb_readoptions_create();
-	r.get_cached = rocksdb_readoptions_create();
+	r.get = store__read_options();
+	r.get_cached = store__read_options();
 	rocksdb_readoptions_set_read_tier(r.get_cached, STORE_READ_CACHE_ONLY);
 	*ret_rocks = r;
 	return SM_OK;

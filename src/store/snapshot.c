@@ -218,7 +218,7 @@ static enum sm_err copy_keys(struct restoring *r)
 	uint8_t from[4], to[4];
 	be32_put(from, r->source->public.number);
 	be32_put(to, r->source->public.number + 1);
-	rocksdb_readoptions_t *options = rocksdb_readoptions_create();
+	rocksdb_readoptions_t *options = store__read_options();
 	rocksdb_readoptions_set_fill_cache(options, 0);
 	rocksdb_readoptions_set_iterate_upper_bound(options, (const char *)to, 4);
 	rocksdb_iterator_t *it = rocksdb_create_iterator(r->from->rocks.db, options);

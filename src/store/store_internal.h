@@ -3,6 +3,7 @@
 #define STORE_STORE_INTERNAL_H
 
 #include "base/buf.h"
+#include "base/number_set.h"
 #include "store/store.h"
 #include <pthread.h>
 #include <stdatomic.h>
@@ -287,6 +288,10 @@ struct store__rocks_options {
 	bool lenient;               /* read-only too, and damaged files of tables are found out when they are read */
 	struct store__purge *purge; /* what compactions leave out; NULL: nothing */
 };
+/* For every read of rows. Range deletions are not looked at: only tables and indexes that are gone have them, whose numbers nobody asks for
+ * again. And they must not be: where RocksDB 7.8 heeds them, an iterator that comes to the next file of a level and cannot read its first
+ * block (an error, or it is not in the cache where only the cache is asked) steps over the whole file and reports nothing. */
+struct rocksdb_readoptions_t *store__read_options(void);
 SM_MUST_CHECK enum sm_err store__rocks_open(const struct store__rocks_options *options, struct store__rocks *ret_rocks,
 					    struct sm_error *reterr);
 void store__rocks_close(struct store__rocks *rocks);
@@ -372,26 +377,14 @@ void store__transact(struct sm_store *store, const struct store_transaction *tra
 SM_MUST_CHECK enum sm_err store__transaction_run(struct store__engine *engine, struct store__table *now, struct store__write *write);
 
 /* Which partitions the writes of a group touch, by table and token: a transaction of one of them has to wait for the next group. */
-struct store__partitions {
-	uint64_t *slots;
-	size_t count, cap;
-	bool all; /* memory was out: any may be there */
-};
-void store__partitions_clear(struct store__partitions *partitions);
-void store__partitions_done(struct store__partitions *partitions);
-void store__partitions_add(struct store__partitions *partitions, const struct buf *ops);
-bool store__partitions_have(const struct store__partitions *partitions, uint32_t table, int64_t token);
+void store__partitions_add(struct number_set *partitions, const struct buf *ops);
+bool store__partitions_have(const struct number_set *partitions, uint32_t table, int64_t token);
 
 /* ---- rows that are new (fresh.c) ---- */
 
-/* What one write of RocksDB holds so far. Thread: the writer's. */
-struct store__fresh;
-struct store__fresh *store__fresh_new(const struct store__rocks *rocks); /* NULL: no memory. rocks stays where it is */
-void store__fresh_free(struct store__fresh *fresh);                      /* NULL is allowed */
-void store__fresh_clear(struct store__fresh *fresh);                     /* the write begins */
-/* A piece of this key comes next into the write. true: there is no other, in the write or in the database, so it can be put. state: of the
- * key's table. Does not read from disk. */
-bool store__fresh_row(struct store__fresh *fresh, struct store__table_state *state, struct bytes key);
+/* A piece of this key comes next into the write. true: there is no other, in the write or in the database, so it can be put. in_write: the
+ * rows of the write so far; state: of the key's table. Does not read from disk. Thread: the writer's. */
+bool store__fresh_row(const struct store__rocks *rocks, struct number_set *in_write, struct store__table_state *state, struct bytes key);
 
 struct store__writer;
 struct store__writer_options {

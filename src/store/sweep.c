@@ -72,7 +72,7 @@ static bool pays_for(struct store__engine *engine, struct store__schema *schema,
 	struct store__judge judge;
 	store__judge_init(&judge, engine->rocks.db, schema, (int64_t)(clock_wall_us(engine->clock) / 1000000), true);
 	judge.entries_of = engine;
-	rocksdb_readoptions_t *options = rocksdb_readoptions_create();
+	rocksdb_readoptions_t *options = rocksdb_readoptions_create(); /* what a dropped table left is to be gone, not to be judged */
 	rocksdb_readoptions_set_fill_cache(options, 0);
 	rocksdb_iterator_t *it = rocksdb_create_iterator(engine->rocks.db, options);
 	struct buf spot;

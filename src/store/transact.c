@@ -9,53 +9,14 @@
 
 /* ---- partitions of a group ---- */
 
-void store__partitions_clear(struct store__partitions *p)
-{
-	if (p->count)
-		memset(p->slots, 0, p->cap * sizeof *p->slots);
-	p->count = 0;
-	p->all = false;
-}
-
-void store__partitions_done(struct store__partitions *p)
-{
-	free(p->slots);
-	*p = (struct store__partitions){0};
-}
-
-/* Never 0, which is an empty slot. Two partitions that share a number only cost a group of its own. */
+/* Two partitions that share a number only cost a group of its own. */
 static uint64_t number_of(uint32_t table, int64_t token)
 {
 	uint64_t n = (uint64_t)token * 0x9e3779b97f4a7c15u + table;
-	n ^= n >> 29;
-	return n ? n : 1;
+	return n ^ n >> 29;
 }
 
-static size_t slot_of(const struct store__partitions *p, uint64_t number)
-{
-	size_t at = number & (p->cap - 1);
-	while (p->slots[at] && p->slots[at] != number)
-		at = (at + 1) & (p->cap - 1);
-	return at;
-}
-
-static bool grow(struct store__partitions *p)
-{
-	if ((p->count + 1) * 2 <= p->cap)
-		return true;
-	struct store__partitions more = {.cap = p->cap ? p->cap * 2 : 256};
-	if (!(more.slots = calloc(more.cap, sizeof *more.slots)))
-		return false;
-	for (size_t i = 0; i < p->cap; i++)
-		if (p->slots[i])
-			more.slots[slot_of(&more, p->slots[i])] = p->slots[i];
-	free(p->slots);
-	p->slots = more.slots;
-	p->cap = more.cap;
-	return true;
-}
-
-void store__partitions_add(struct store__partitions *p, const struct buf *ops)
+void store__partitions_add(struct number_set *partitions, const struct buf *ops)
 {
 	size_t at = 0;
 	enum store_op op;
@@ -63,20 +24,13 @@ void store__partitions_add(struct store__partitions *p, const struct buf *ops)
 	while (store__op_next(ops, &at, &op, &key, &value)) {
 		if (key.size < STORE_KEY_PARTITION_AT || be32_get(key.data) == 0)
 			continue;
-		if (!grow(p)) {
-			p->all = true;
-			return;
-		}
-		uint64_t number = number_of(be32_get(key.data), (int64_t)(be64_get(key.data + STORE_KEY_TOKEN_AT) ^ 1ull << 63));
-		size_t slot = slot_of(p, number);
-		p->count += !p->slots[slot];
-		p->slots[slot] = number;
+		number_set_add(partitions, number_of(be32_get(key.data), (int64_t)(be64_get(key.data + STORE_KEY_TOKEN_AT) ^ 1ull << 63)));
 	}
 }
 
-bool store__partitions_have(const struct store__partitions *p, uint32_t table, int64_t token)
+bool store__partitions_have(const struct number_set *partitions, uint32_t table, int64_t token)
 {
-	return p->all || (p->count && p->slots[slot_of(p, number_of(table, token))]);
+	return number_set_has(partitions, number_of(table, token));
 }
 
 /* ---- looking ---- */

@@ -35,9 +35,9 @@ struct store__writer {
 	pthread_t thread;
 	bool running;
 	rocksdb_writebatch_t *batch;
-	struct store__fresh *fresh;       /* of the batch */
-	struct store__partitions written; /* by the group, where transactions are in it */
-	struct map epochs;                /* job -> uint64_t, malloc'ed */
+	struct number_set rows;    /* of the batch */
+	struct number_set written; /* by the group, where transactions are in it */
+	struct map epochs;         /* job -> uint64_t, malloc'ed */
 	struct truncation *truncations;
 	uint32_t truncation_count;
 	struct store__counting *counting;
@@ -280,13 +280,19 @@ static enum sm_err admit(struct store__writer *writer, struct store__write *w)
 
 /* ---- writing ---- */
 
+static void batch_clear(struct store__writer *writer)
+{
+	rocksdb_writebatch_clear(writer->batch);
+	number_set_clear(&writer->rows);
+}
+
 /* Can the piece be put, as its row is new? table: of the op before, or NULL. */
 static bool is_new(struct store__writer *writer, struct bytes key, struct store__table **table)
 {
 	uint32_t number = be32_get(key.data);
 	if (!*table || (*table)->public.number != number)
 		*table = store__schema_table(writer->engine->schema, number);
-	return *table && store__fresh_row(writer->fresh, (*table)->state, key);
+	return *table && store__fresh_row(&writer->engine->rocks, &writer->rows, (*table)->state, key);
 }
 
 static void add_ops(struct store__writer *writer, const struct buf *ops)
@@ -437,8 +443,7 @@ static void end_part(struct store__writer *writer, struct part *part, struct sto
 		if (w->reterr)
 			*w->reterr = writer->failed;
 	}
-	rocksdb_writebatch_clear(writer->batch);
-	store__fresh_clear(writer->fresh);
+	batch_clear(writer);
 	store__counting_reset(writer->counting);
 	*part = (struct part){.first = end, .sync = part->sync};
 }
@@ -511,8 +516,7 @@ static void write_half(struct store__writer *writer, struct store__write *w)
 	struct buf first = {.data = w->ops.data, .end = half};
 	add_ops(writer, &first);
 	(void)write_synced(writer, true);
-	rocksdb_writebatch_clear(writer->batch);
-	store__fresh_clear(writer->fresh);
+	batch_clear(writer);
 }
 #endif
 
@@ -520,9 +524,8 @@ static void write_half(struct store__writer *writer, struct store__write *w)
 static struct store__write *gather(struct store__writer *writer, struct store__write *group, struct part *part)
 {
 	bool tracks = has_transaction(group->next);
-	rocksdb_writebatch_clear(writer->batch);
-	store__fresh_clear(writer->fresh);
-	store__partitions_clear(&writer->written);
+	batch_clear(writer);
+	number_set_clear(&writer->written);
 	for (struct store__write *w = group, *last = NULL; w; last = w, w = w->next) {
 		if (last && must_wait(writer, w)) {
 			last->next = NULL;
@@ -624,10 +627,7 @@ enum sm_err store__writer_new(const struct store__writer_options *options, struc
 	w->last = &w->first;
 	w->batch = rocksdb_writebatch_create();
 	w->counting = store__counting_new(options->engine);
-	w->fresh = store__fresh_new(&options->engine->rocks);
-	if (!w->counting || !w->fresh) {
-		store__counting_free(w->counting);
-		store__fresh_free(w->fresh);
+	if (!w->counting) {
 		rocksdb_writebatch_destroy(w->batch);
 		free(w);
 		return sm_fail(reterr, SM_NO_MEMORY, "out of memory");
@@ -684,10 +684,10 @@ enum sm_err store__writer_free(struct store__writer *writer, struct sm_error *re
 	while (map_next(&writer->epochs, &pos, &key, &value))
 		free(value);
 	map_done(&writer->epochs);
-	store__partitions_done(&writer->written);
+	number_set_done(&writer->written);
+	number_set_done(&writer->rows);
 	free(writer->truncations);
 	store__counting_free(writer->counting);
-	store__fresh_free(writer->fresh);
 	rocksdb_writebatch_destroy(writer->batch);
 	pthread_cond_destroy(&writer->arrived);
 	pthread_mutex_destroy(&writer->lock);
