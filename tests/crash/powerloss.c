@@ -728,7 +728,8 @@ EXPORT int renameat(int from_at, const char *from, int to_at, const char *to)
 		return (int)syscall(SYS_renameat, from_at, from, to_at, to);
 	if (!begin_change())
 		return -1;
-	note_rename(&a, &b);
+	if (find_place(from_at, from, &a) && a.there && find_place(to_at, to, &b)) /* as it is now: other threads unlink too */
+		note_rename(&a, &b);
 	int result = (int)syscall(SYS_renameat, from_at, from, to_at, to);
 	end_change();
 	return result;
@@ -792,7 +793,8 @@ EXPORT int unlinkat(int at, const char *path, int flags)
 		return (int)syscall(SYS_unlinkat, at, path, flags);
 	if (!begin_change())
 		return -1;
-	note_unlink(&p);
+	if (find_place(at, path, &p) && p.there) /* no other thread has unlinked it meanwhile */
+		note_unlink(&p);
 	int result = (int)syscall(SYS_unlinkat, at, path, flags);
 	end_change();
 	return result;
