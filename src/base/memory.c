@@ -1,9 +1,11 @@
 #include "base/memory.h"
 #include "base/clock.h"
 #include <fcntl.h>
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static atomic_size_t budget;
@@ -32,14 +34,29 @@ static bool read_text(const char *path, char *out, size_t size)
 	return n > 0;
 }
 
-size_t memory_used(void)
+/* Bytes. false: the system does not say. */
+static bool statm(size_t *ret_resident, size_t *ret_shared)
 {
 	char text[200];
 	unsigned long long size, resident, shared;
-	if (!read_text("/proc/self/statm", text, sizeof text) || sscanf(text, "%llu %llu %llu", &size, &resident, &shared) != 3 ||
-	    shared > resident)
-		return 0;
-	return (size_t)(resident - shared) * (size_t)sysconf(_SC_PAGESIZE);
+	if (!read_text("/proc/self/statm", text, sizeof text) || sscanf(text, "%llu %llu %llu", &size, &resident, &shared) != 3)
+		return false;
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	*ret_resident = (size_t)resident * page;
+	*ret_shared = (size_t)shared * page;
+	return true;
+}
+
+size_t memory_used(void)
+{
+	size_t resident, shared;
+	return statm(&resident, &shared) && shared < resident ? resident - shared : 0;
+}
+
+size_t memory_resident(void)
+{
+	size_t resident, shared;
+	return statm(&resident, &shared) ? resident : 0;
 }
 
 bool memory_tight(void)
@@ -53,18 +70,41 @@ bool memory_tight(void)
 	return atomic_load_explicit(&tight, memory_order_relaxed);
 }
 
+static void limit_read(const char *root, const char *group, const char *file, size_t *most)
+{
+	char path[PATH_MAX], text[64], *end;
+	if (snprintf(path, sizeof path, "%s%s/%s", root, group, file) >= (int)sizeof path || !read_text(path, text, sizeof text))
+		return;
+	unsigned long long limit = strtoull(text, &end, 10); /* "max": none */
+	if (end != text && limit && (!*most || limit < *most))
+		*most = (size_t)limit;
+}
+
+/* The group's limit and those of the groups around it. In a container the root is the container's own group. */
+static void limits_read(const char *root, char *group, const char *file, size_t *most)
+{
+	for (char *slash; (slash = strrchr(group, '/')); *slash = 0)
+		limit_read(root, group, file, most);
+	limit_read(root, "", file, most);
+}
+
 size_t memory_of_machine(void)
 {
-	static const char *const limits[] = {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
+	char groups[8192];
 	long pages = sysconf(_SC_PHYS_PAGES);
 	size_t most = pages > 0 ? (size_t)pages * (size_t)sysconf(_SC_PAGESIZE) : 0;
-	for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
-		char text[64], *end;
-		if (!read_text(limits[i], text, sizeof text))
+	if (!read_text("/proc/self/cgroup", groups, sizeof groups))
+		return most;
+	char *rest = groups, *line;
+	while ((line = strsep(&rest, "\n"))) { /* NUMBER:CONTROLLERS:PATH, of version 2 with no controllers */
+		strsep(&line, ":");
+		const char *controllers = strsep(&line, ":");
+		if (!controllers || !line)
 			continue;
-		unsigned long long limit = strtoull(text, &end, 10); /* "max": none */
-		if (end != text && limit && (!most || limit < most))
-			most = (size_t)limit;
+		if (!*controllers)
+			limits_read("/sys/fs/cgroup", line, "memory.max", &most);
+		else if (strcmp(controllers, "memory") == 0)
+			limits_read("/sys/fs/cgroup/memory", line, "memory.limit_in_bytes", &most);
 	}
 	return most;
 }

@@ -13,9 +13,11 @@ size_t memory_budget(void);
 /* Is more in use than the budget? As it was at most MEMORY_LOOK_MS ago. Cheap. */
 bool memory_tight(void);
 #define MEMORY_LOOK_MS 10
-/* Bytes of anonymous memory in use now; 0: the system does not say. */
+/* Bytes of anonymous memory in use now, and of all that is resident; 0: the system does not say. */
 size_t memory_used(void);
-/* What the machine has, or what the control group of this process may use if that is less. 0: the system does not say. */
+size_t memory_resident(void);
+/* What the machine has, or the least that the control groups of this process (version 1 or 2) may use. 0: the system does not say. Source:
+ * cgroups(7). */
 size_t memory_of_machine(void);
 
 #endif

@@ -1,5 +1,6 @@
 /* Prometheus text exposition format 0.0.4. */
 #include "base/metrics.h"
+#include "base/memory.h"
 #include "base/map.h"
 #include <pthread.h>
 #include <stdatomic.h>
@@ -208,14 +209,7 @@ void metrics_write(struct buf *out)
 
 uint64_t process_rss_bytes(void)
 {
-	unsigned long long total, resident = 0;
-	FILE *f = fopen("/proc/self/statm", "re");
-	if (!f)
-		return 0;
-	if (fscanf(f, "%llu %llu", &total, &resident) != 2)
-		resident = 0;
-	fclose(f);
-	return resident * (uint64_t)sysconf(_SC_PAGESIZE);
+	return memory_resident();
 }
 
 double process_cpu_seconds(void)

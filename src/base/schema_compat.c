@@ -108,10 +108,8 @@ static enum sm_err compare_fields(struct compare *c, const char *path, const str
 
 static const struct schema_field *named(const struct schema *schema, const char *name)
 {
-	for (uint32_t i = 0; i < schema->field_count; i++)
-		if (strcmp(schema->fields[i].name, name) == 0)
-			return &schema->fields[i];
-	return NULL;
+	int i = schema->field_count ? schema_find(schema, name) : -1;
+	return i < 0 ? NULL : &schema->fields[i];
 }
 
 static enum sm_err compare_member(struct compare *c, const char *path, const struct schema_field *f, const struct schema *narrow)

@@ -3,21 +3,6 @@
 #include "cli/command.h"
 #include <stdio.h>
 
-struct arguments {
-	const char *data;
-	bool json;
-};
-
-static error_t parse(int key, char *arg, struct argp_state *state)
-{
-	struct arguments *a = state->input;
-	switch (key) {
-	case 'd': a->data = arg; return 0;
-	case 'j': a->json = true; return 0;
-	default: return ARGP_ERR_UNKNOWN;
-	}
-}
-
 static void cell_number(struct text_table *table, const json_t *value)
 {
 	char shown[64];
@@ -64,28 +49,7 @@ static void print_actors(const json_t *answer)
 
 int command_actors(int argc, char **argv)
 {
-	static const struct argp_option options[] = {OPTION_DATA, {"json", 'j', NULL, 0, "print the whole as JSON", 0}, {0}};
-	static const struct argp argp = {
-		options, parse, NULL, "The tree of actors of a running server: messages waiting and handled, time in handlers, restarts.",
-		NULL,    NULL,  NULL};
-	struct arguments a = {0};
-	command_parse(&argp, argc, argv, &a);
-	struct sm_error error = {0};
-	struct sm_session *session = NULL;
-	struct buf answer;
-	json_t *actors = NULL;
-	buf_init(&answer);
-	enum sm_err err = sm_connect(a.data, &session, &error);
-	if (!err)
-		err = remote_call(session, "actors", BYTES("{}"), &answer, &error);
-	if (!err)
-		err = json_parse(buf_bytes(&answer), &actors, &error);
-	if (!err && a.json)
-		printf("%.*s\n", (int)buf_size(&answer), (const char *)buf_bytes(&answer).data);
-	else if (!err)
-		print_actors(actors);
-	json_decref(actors);
-	buf_done(&answer);
-	sm_disconnect(session);
-	return err ? command_failed(&error) : STATUS_OK;
+	return command_show(argc, argv, "actors",
+			    "The tree of actors of a running server: messages waiting and handled, time in handlers, restarts.",
+			    print_actors);
 }

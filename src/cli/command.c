@@ -109,3 +109,60 @@ enum sm_err command_text(const char *inline_text, const char *file, struct buf *
 		io_system.ops->close(&io_system, &f);
 	return err;
 }
+
+/* ---- what a server shows ---- */
+
+struct show {
+	const char *data;
+	bool json;
+};
+
+static error_t parse_show(int key, char *arg, struct argp_state *state)
+{
+	struct show *s = state->input;
+	switch (key) {
+	case 'd': s->data = arg; return 0;
+	case 'j': s->json = true; return 0;
+	default: return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static enum sm_err ask(const char *data, const char *what, json_t **ret_document, struct sm_error *reterr)
+{
+	struct sm_session *session = NULL;
+	struct buf answer;
+	buf_init(&answer);
+	enum sm_err err = sm_connect(data, &session, reterr);
+	if (!err)
+		err = remote_call(session, what, BYTES("{}"), &answer, reterr);
+	if (!err)
+		err = json_parse(buf_bytes(&answer), ret_document, reterr);
+	buf_done(&answer);
+	sm_disconnect(session);
+	return err;
+}
+
+static void print_json(const json_t *document)
+{
+	struct buf out;
+	buf_init(&out);
+	json_write_pretty(document, &out);
+	fwrite(buf_bytes(&out).data, 1, buf_size(&out), stdout);
+	putchar('\n');
+	buf_done(&out);
+}
+
+int command_show(int argc, char **argv, const char *what, const char *about, void (*print)(const json_t *document))
+{
+	static const struct argp_option options[] = {OPTION_DATA, {"json", 'j', NULL, 0, "print the whole as JSON", 0}, {0}};
+	const struct argp argp = {options, parse_show, NULL, about, NULL, NULL, NULL};
+	struct show s = {0};
+	struct sm_error error = {0};
+	json_t *document = NULL;
+	command_parse(&argp, argc, argv, &s);
+	if (ask(s.data, what, &document, &error))
+		return command_failed(&error);
+	(s.json ? print_json : print)(document);
+	json_decref(document);
+	return STATUS_OK;
+}

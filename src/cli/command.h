@@ -3,6 +3,7 @@
 #define CLI_COMMAND_H
 
 #include "base/buf.h"
+#include "base/json.h"
 #include "remote/remote.h"
 #include <argp.h>
 
@@ -59,6 +60,10 @@ error_t command_statements_parse(int key, char *arg, struct argp_state *state);
 SM_MUST_CHECK enum sm_err command_text(const char *inline_text, const char *file, struct buf *out, struct sm_error *reterr);
 
 /* ---- tables on a terminal: columns as wide as their widest value, numbers to the right ---- */
+/* A whole command: ask the running server for the document `what`, and print it, with --json as it is. about: for --help. Returns the
+ * status to end with. */
+int command_show(int argc, char **argv, const char *what, const char *about, void (*print)(const json_t *document));
+
 struct text_table;
 struct text_table *text_table_new(uint32_t columns);
 void text_table_free(struct text_table *t);

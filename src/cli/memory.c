@@ -49,7 +49,8 @@ static void tell(struct keeper *k)
 		return;
 	k->told_ns = now;
 	LOG_WARN("memory",
-		 "%zu MiB are in use, the budget is %zu MiB (memory.budget): large requests are read one at a time, producers slow down",
+		 "%zu MiB are in use, the budget is %zu MiB (memory.budget): large requests of Kafka and CQL are read one at a time, "
+		 "Kafka's producers slow down",
 		 memory_used() >> 20, memory_budget() >> 20);
 }
 

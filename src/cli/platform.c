@@ -449,6 +449,23 @@ static enum sm_err start_servers(struct platform *p, struct sm_error *reterr)
 	return remote_server_new(&remote, &p->remote, reterr);
 }
 
+bool platform_listener_port(const struct platform *p, uint32_t index, uint16_t *ret_port)
+{
+	const struct config_listener *all = p->config->listeners, *l = &all[index];
+	uint32_t before = 0; /* of the same protocol */
+	for (uint32_t i = 0; i < index; i++)
+		before += config_is_cql(&all[i]) == config_is_cql(l) && config_is_http(&all[i]) == config_is_http(l);
+	if (config_is_http(l))
+		*ret_port = http_server_listener_port(p->http, before);
+	else if (config_is_cql(l) && p->cql)
+		*ret_port = cql_server_port(p->cql, 1 + before); /* behind cql.port */
+	else if (config_is_kafka(l) && p->kafka)
+		*ret_port = kafka_server_port(p->kafka, 1 + before);
+	else
+		return false;
+	return *ret_port > 0;
+}
+
 /* What a process of the cluster finds in its environment. */
 static enum sm_err start_tasks(struct platform *p, struct sm_error *reterr)
 {

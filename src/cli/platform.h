@@ -98,6 +98,9 @@ const struct cluster_runner *platform_runner_table(struct platform_runner *runne
 /* Apps and jobs of the configuration, handed to the cluster. */
 SM_MUST_CHECK enum sm_err platform_jobs_put(struct platform *platform, struct sm_error *reterr);
 
+/* The port of the section config->listeners[index]. false: its protocol is not served here. */
+bool platform_listener_port(const struct platform *platform, uint32_t index, uint16_t *ret_port);
+
 /* ---- platform_control.c ---- */
 /* Commands of the Unix socket, and the routes /readyz, /healthz and /metrics. */
 extern const struct remote_command *platform_commands(struct platform *platform);

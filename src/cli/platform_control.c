@@ -131,28 +131,27 @@ static json_t *listener_status(const struct config_listener *l, const char *name
 	char address[HOST_BYTES_MAX + 20];
 	bool tls = strcmp(l->tls, "yes") == 0;
 	snprintf(address, sizeof address, strchr(l->address, ':') ? "[%s]:%u" : "%s:%u", l->address, port);
-	const char *login = config_is_cql(l) ? (strcmp(l->authenticator, "AllowAllAuthenticator") == 0 ? "" : l->authenticator) : l->sasl;
-	return json_pack("{s:s s:s s:s s:s s:b s:s s:s}", "name", name, "protocol", config_is_cql(l) ? "cql" : "kafka", "address", address,
-			 "advertised", l->advertise, "tls", (int)tls, "clientCertificates", tls ? l->client_auth : "none", "login", login);
+	const char *protocol = config_is_cql(l) ? "cql" : config_is_http(l) ? "http" : "kafka";
+	const char *login = config_is_kafka(l) ? l->sasl : strcmp(l->authenticator, "AllowAllAuthenticator") == 0 ? "" : l->authenticator;
+	return json_pack("{s:s s:s s:s s:s s:b s:s s:s}", "name", name, "protocol", protocol, "address", address, "advertised",
+			 l->advertise, "tls", (int)tls, "clientCertificates", tls ? l->client_auth : "none", "login", login);
 }
 
-/* Those of Kafka and CQL: the first of each, then the sections [listener NAME]. */
+/* The first of Kafka and of CQL, then the sections [listener NAME]. */
 static json_t *listeners_status(struct platform *p)
 {
 	const struct config *c = p->config;
 	json_t *list = json_array();
 	const struct config_listener kafka = config_first_listener(c), cql = config_first_cql_listener(c);
-	uint32_t kafkas = 0, cqls = 0;
+	uint16_t port;
 	if (p->kafka)
-		json_array_append_new(list, listener_status(&kafka, "kafka.port", kafka_server_port(p->kafka, kafkas++)));
+		json_array_append_new(list, listener_status(&kafka, "kafka.port", kafka_server_port(p->kafka, 0)));
 	if (p->cql)
-		json_array_append_new(list, listener_status(&cql, "cql.port", cql_server_port(p->cql, cqls++)));
+		json_array_append_new(list, listener_status(&cql, "cql.port", cql_server_port(p->cql, 0)));
 	for (uint32_t i = 0; i < c->listener_count; i++) {
 		const struct config_listener *l = &c->listeners[i];
-		if (config_is_cql(l) && p->cql)
-			json_array_append_new(list, listener_status(l, l->name, cql_server_port(p->cql, cqls++)));
-		else if (!config_is_cql(l) && p->kafka)
-			json_array_append_new(list, listener_status(l, l->name, kafka_server_port(p->kafka, kafkas++)));
+		if (platform_listener_port(p, i, &port))
+			json_array_append_new(list, listener_status(l, l->name, port));
 	}
 	return list;
 }

@@ -2,21 +2,6 @@
 #include "cli/command.h"
 #include <stdio.h>
 
-struct arguments {
-	const char *data;
-	bool json;
-};
-
-static error_t parse(int key, char *arg, struct argp_state *state)
-{
-	struct arguments *a = state->input;
-	switch (key) {
-	case 'd': a->data = arg; return 0;
-	case 'j': a->json = true; return 0;
-	default: return ARGP_ERR_UNKNOWN;
-	}
-}
-
 static long long number(const json_t *object, const char *name)
 {
 	const json_t *v = json_object_get(object, name);
@@ -133,33 +118,6 @@ static void print_status(const json_t *s)
 
 int command_status(int argc, char **argv)
 {
-	static const struct argp_option options[] = {OPTION_DATA, {"json", 'j', NULL, 0, "print the whole as JSON", 0}, {0}};
-	static const struct argp argp = {
-		options, parse, NULL, "What a running server does: addresses, memory, topics, streams, apps and jobs.", NULL, NULL, NULL};
-	struct arguments a = {0};
-	command_parse(&argp, argc, argv, &a);
-	struct sm_error error = {0};
-	struct sm_session *session = NULL;
-	struct buf answer;
-	json_t *status = NULL;
-	buf_init(&answer);
-	enum sm_err err = sm_connect(a.data, &session, &error);
-	if (!err)
-		err = remote_call(session, "status", BYTES("{}"), &answer, &error);
-	if (!err)
-		err = json_parse(buf_bytes(&answer), &status, &error);
-	if (!err && a.json) {
-		struct buf out;
-		buf_init(&out);
-		json_write_pretty(status, &out);
-		fwrite(buf_bytes(&out).data, 1, buf_size(&out), stdout);
-		putchar('\n');
-		buf_done(&out);
-	} else if (!err) {
-		print_status(status);
-	}
-	json_decref(status);
-	buf_done(&answer);
-	sm_disconnect(session);
-	return err ? command_failed(&error) : STATUS_OK;
+	return command_show(argc, argv, "status", "What a running server does: addresses, memory, topics, streams, apps and jobs.",
+			    print_status);
 }

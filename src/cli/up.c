@@ -36,14 +36,11 @@ int command_up(int argc, char **argv)
 	       (double)(platform->ready_ns - platform->started_ns) / 1e6, platform->url, platform->kafka_address,
 	       platform->outgrown ? " (a real Kafka keeps the topics; its port is not served here)" : "", platform->cql_host,
 	       platform->cql_port, platform->store_outgrown ? " (a real Cassandra keeps the tables; its port is not served here)" : "");
-	for (uint32_t i = 0, kafka = 1, cql = 1, http = 0; i < config.listener_count; i++) {
+	for (uint32_t i = 0; i < config.listener_count; i++) {
 		const struct config_listener *l = &config.listeners[i];
-		if (config_is_cql(l) ? !platform->cql : config_is_kafka(l) && !platform->kafka)
-			continue;
-		uint16_t port = config_is_cql(l)    ? cql_server_port(platform->cql, cql++)
-				: config_is_http(l) ? http_server_listener_port(platform->http, http++)
-						    : kafka_server_port(platform->kafka, kafka++);
-		printf(strchr(l->address, ':') ? "  listener %s  [%s]:%u\n" : "  listener %s  %s:%u\n", l->name, l->address, port);
+		uint16_t port;
+		if (platform_listener_port(platform, i, &port))
+			printf(strchr(l->address, ':') ? "  listener %s  [%s]:%u\n" : "  listener %s  %s:%u\n", l->name, l->address, port);
 	}
 	printf("  data   %s\n", config.data);
 	fflush(stdout);

@@ -137,9 +137,10 @@ int command_user(int argc, char **argv)
 		options,
 		parse,
 		"add USER\npassword USER\nremove USER\nlist",
-		"Users by whose names Kafka's clients log in. The password is asked for, or is one line of standard input; the file holds "
+		"Users by whose names clients of Kafka, and of HTTP from outside, log in. The password is asked for, or is one line of "
+		"standard input; the file holds "
 		"it salted and hashed, for SCRAM-SHA-256 and SCRAM-SHA-512 (and so for PLAIN). A running server sees the change at the "
-		"next login; connections that are logged in stay.",
+		"next login, HTTP within 10 s; connections that are logged in stay.",
 		NULL,
 		NULL,
 		NULL};

@@ -1,4 +1,5 @@
 #include "cluster/cluster_internal.h"
+#include "base/memory.h"
 #include "base/metrics.h"
 #include <errno.h>
 #include <stdio.h>
@@ -292,7 +293,7 @@ void cluster__agent_give(struct agent *a, double cpus, uint64_t memory_bytes)
 static void agent_init(struct agent *a, const struct cluster_options *o)
 {
 	a->cpus = o->cpus > 0 ? o->cpus : (double)sysconf(_SC_NPROCESSORS_ONLN);
-	a->memory_bytes = o->memory_bytes ? o->memory_bytes : (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 2;
+	a->memory_bytes = o->memory_bytes ? o->memory_bytes : memory_of_machine() / 2;
 }
 
 /* ---- start and end ---- */

@@ -51,7 +51,7 @@ struct cluster_options {
 	struct clock *clock;                        /* NULL: clock_system */
 	const char *dir;                            /* sandboxes lie here */
 	double cpus;                                /* offered by the agent; 0: what the machine has */
-	uint64_t memory_bytes;                      /* 0: half of what the machine has */
+	uint64_t memory_bytes;                      /* 0: half of memory_of_machine */
 	const struct cluster_runner *server_runner; /* jobs inside the server; NULL: documents that need it are refused */
 };
 /* Reads the documents from the store; nothing runs before cluster_start. */

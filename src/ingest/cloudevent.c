@@ -3,6 +3,7 @@
  * an attribute partitionkey is the key where the topic's schema has none.
  * Sources: CloudEvents 1.0.2, its JSON format, its HTTP and Kafka protocol bindings. */
 #include "ingest/ingest_internal.h"
+#include <strings.h>
 
 struct attributes {
 	struct record_header headers[INGEST_ATTRIBUTES_MAX];
@@ -33,8 +34,9 @@ static bool is_json_type(struct bytes type)
 	size_t size = end ? (size_t)(end - type.data) : type.size;
 	while (size && type.data[size - 1] == ' ')
 		size--;
-	struct bytes bare = bytes_of(type.data, size);
-	return is(bare, "application/json") || is(bare, "text/json") || (size > 5 && memcmp(bare.data + size - 5, "+json", 5) == 0);
+	const char *bare = (const char *)type.data; /* in any case: RFC 9110, 8.3.1 */
+	return (size == 16 && strncasecmp(bare, "application/json", 16) == 0) || (size == 9 && strncasecmp(bare, "text/json", 9) == 0) ||
+	       (size > 5 && strncasecmp(bare + size - 5, "+json", 5) == 0);
 }
 
 /* What is wrong, or NULL. */

@@ -353,6 +353,8 @@ static void refuse_topic(struct http_request *request, enum sm_err err)
 void ingest__job_done(struct job *job)
 {
 	struct worker *worker = job->worker;
+	if (job->bad)
+		metric_add(METRIC_INGEST_INVALID, job->bad);
 	buf_done(&job->report);
 	/* A request of many lines is an exception for most; its list is not kept. */
 	if (worker->line_cap > 4096) {
@@ -376,8 +378,6 @@ void ingest__handle(struct http_request *request)
 		return;
 	}
 	err = check_body(&job);
-	if (job.bad)
-		metric_add(METRIC_INGEST_INVALID, job.bad);
 	ingest__end_report(&job);
 	if (err == SM_TOO_LARGE)
 		refuse_large(&job);

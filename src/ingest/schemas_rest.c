@@ -275,7 +275,7 @@ static void change(struct http_request *request, enum schemas_verb verb)
 	else if (configured(s, topic, &key))
 		refuse(request, SM_CONFLICT, "the schema of this topic is in the configuration: change it there");
 	else if (verb == CHANGE_PUT && !topic_is_there(s, topic))
-		refuse(request, SM_NOT_FOUND, "there is no such topic: create it first");
+		refuse(request, SM_NOT_FOUND, "there is no such topic: make it with smack topic create NAME");
 	else
 		start(request, verb, topic);
 }

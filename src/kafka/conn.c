@@ -112,6 +112,11 @@ static bool is_produce(const struct kafka_conn *c, const struct kafka_request *r
 	return c->session.state == SESSION_OPEN && r->frame_size >= 2 && be16_get(r->frame) == KAFKA_PRODUCE;
 }
 
+static bool is_full(size_t bytes, size_t bytes_max)
+{
+	return bytes >= bytes_max || (bytes >= KAFKA_TIGHT_BYTES_MAX && memory_tight());
+}
+
 static bool may_begin(const struct kafka_conn *c)
 {
 	const struct kafka_request *r = c->waiting.first;
@@ -119,9 +124,8 @@ static bool may_begin(const struct kafka_conn *c)
 		return false;
 	if (!c->underway.first)
 		return true;
-	size_t bytes_max = memory_tight() ? KAFKA_TIGHT_BYTES_MAX : KAFKA_PRODUCES_BYTES_MAX;
 	return is_produce(c, r) && is_produce(c, c->underway.first) && c->underway.count < KAFKA_PRODUCES_MAX &&
-	       c->underway.bytes < bytes_max;
+	       !is_full(c->underway.bytes, KAFKA_PRODUCES_BYTES_MAX);
 }
 
 static void begin(struct kafka_conn *c)
@@ -153,10 +157,8 @@ static void begin(struct kafka_conn *c)
 
 static void set_pause(struct kafka_conn *c)
 {
-	size_t bytes_max = c->session.state != SESSION_OPEN ? KAFKA_LOGIN_FRAME_MAX
-			   : memory_tight()                 ? KAFKA_TIGHT_BYTES_MAX
-							    : KAFKA_WAITING_BYTES_MAX;
-	bool pause = c->waiting.count >= KAFKA_WAITING_MAX || c->waiting.bytes >= bytes_max || c->muted_ns;
+	size_t bytes_max = c->session.state == SESSION_OPEN ? KAFKA_WAITING_BYTES_MAX : KAFKA_LOGIN_FRAME_MAX;
+	bool pause = c->waiting.count >= KAFKA_WAITING_MAX || is_full(c->waiting.bytes, bytes_max) || c->muted_ns;
 	if (pause == c->paused)
 		return;
 	c->paused = pause;

@@ -52,8 +52,6 @@ static enum sm_err piece_load(struct segment *s, uint64_t position, uint64_t end
 	enum sm_err err = log__pieces_held() > LOG_BULK_HELD_BYTES ? SM_FULL : log__bulk_open(s, NULL);
 	for (bool again = true; !err; again = false) {
 		struct batch_info first;
-		if (want > LOG_BULK_PIECE)
-			want = LOG_BULK_PIECE;
 		if (want > end - position)
 			want = (size_t)(end - position);
 		if ((err = piece_read(s, position, want, &b, &got)))

@@ -30,5 +30,6 @@ bool net__intake_may(struct net_conn *conn)
 void net__intake_done(struct net_conn *conn)
 {
 	struct net_conn *expected = conn;
-	atomic_compare_exchange_strong(&holder, &expected, NULL);
+	if (atomic_load_explicit(&holder, memory_order_relaxed) == conn) /* mostly nobody has the turn */
+		atomic_compare_exchange_strong(&holder, &expected, NULL);
 }

@@ -1,4 +1,5 @@
-/* Connections inside: nobody outside net/conn.c, out.c, turn.c, listen.c and http_server.c (for its end) includes this. */
+/* Connections inside: nobody outside net/conn.c, out.c, turn.c, intake.c, listen.c, tls*.c and http_server.c (for its end) includes this.
+ */
 #ifndef NET_INTERNAL_H
 #define NET_INTERNAL_H
 

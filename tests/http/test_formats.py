@@ -4,7 +4,6 @@
 import gzip
 import json
 import os
-import shutil
 import subprocess
 import sys
 
@@ -112,8 +111,6 @@ def bodies_in_codings(server):
     equal(server.post('/ingest/zstd', text, headers={'Content-Encoding': 'zstd'})[0], 400, 'no zstd at all')
     zeros = b' ' * (64 << 20)
     equal(server.post('/ingest/zstd', gzip.compress(zeros), headers={'Content-Encoding': 'gzip'})[0], 413, 'a gzip bomb')
-    if not shutil.which('zstd'):
-        return
     packed = subprocess.run(['zstd', '-c'], input=text, stdout=subprocess.PIPE, check=True).stdout
     equal(server.post('/ingest/zstd', packed, headers={'Content-Encoding': 'zstd'})[0], 202, 'zstd')
     equal(server.post('/ingest/zstd', packed + packed, headers={'Content-Encoding': 'zstd'})[0], 400, 'two documents in two frames')
