@@ -148,9 +148,9 @@ enum sm_overflow {
 	SM_OVERFLOW_BLOCK,       /* sm_send waits for room; on a dispatcher's thread, which must not wait, it answers SM_FULL */
 };
 
-/* For props.dispatcher: a thread for this actor alone, which may block in its handlers. */
+/* For props.dispatcher. */
 #define SM_DISPATCHER_ANY (-1)
-#define SM_DISPATCHER_PINNED (-2)
+#define SM_DISPATCHER_PINNED (-2) /* a thread for this actor alone, which may block in its handlers */
 
 struct sm_props {
 	const char *name;  /* copied; unique among siblings or NULL; no slash */

@@ -159,10 +159,11 @@ enum sm_err sm_forward(struct sm_actor *self, struct sm_ref *to, struct sm_msg *
 	assert(msg == self->current);
 	if (msg->type == &sm_msg_idle)
 		return SM_INVALID;
+	bool kept = self->keep;
 	self->keep = true; /* before it is sent: from then on it is the receiver's */
 	enum sm_err err = sm_send(to, msg);
 	if (err)
-		self->keep = false;
+		self->keep = kept;
 	return err;
 }
 

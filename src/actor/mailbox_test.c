@@ -165,6 +165,42 @@ static void an_embedded_message_may_be_freed_by_its_handler(void **unused)
 	assert_int_equal(sm_system_stop(system, DEADLINE_MS), SM_OK);
 }
 
+static enum sm_err keep_then_forward(struct sm_actor *self, void *state, struct sm_msg *msg)
+{
+	sm_msg_keep(self);
+	if (sm_forward(self, *(struct sm_ref **)state, msg))
+		sm_msg_free(msg); /* still the handler's */
+	return SM_OK;
+}
+static enum sm_err forward_init(struct sm_actor *self, void *state, void *arg)
+{
+	*(struct sm_ref **)state = arg;
+	return SM_OK;
+}
+
+static void what_is_kept_stays_the_handler_s_when_it_cannot_be_forwarded(void **unused)
+{
+	struct sm_system *system = system_with(1);
+	atomic_bool gate = true;
+	struct collector c = {.gate = &gate};
+	struct sm_ref *gone = collector_spawn(system, &c, 4), *ref;
+	sm_stop(gone);
+	assert_int_equal(sm_stop_wait(system, gone, DEADLINE_MS, NULL), SM_OK);
+	struct sm_props props = {.receive = keep_then_forward,
+				 .init = forward_init,
+				 .arg = gone,
+				 .state_size = sizeof(struct sm_ref *),
+				 .dispatcher = SM_DISPATCHER_ANY};
+	assert_int_equal(sm_spawn(system, NULL, &props, &ref), SM_OK);
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(sm_send(ref, number_new(1)), SM_OK);
+	eventually(atomic_load(&testing_live) == 0);
+	sm_unref(ref);
+	sm_unref(gone);
+	assert_int_equal(sm_system_stop(system, DEADLINE_MS), SM_OK);
+	assert_int_equal(atomic_load(&testing_live), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -172,6 +208,7 @@ int main(void)
 		cmocka_unit_test(a_full_mailbox_refuses_and_the_sender_keeps_the_message),
 		cmocka_unit_test(after_the_end_sends_are_refused_and_what_was_queued_behind_the_stop_is_freed),
 		cmocka_unit_test(an_embedded_message_may_be_freed_by_its_handler),
+		cmocka_unit_test(what_is_kept_stays_the_handler_s_when_it_cannot_be_forwarded),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -125,6 +125,9 @@ static void pipe_run(struct sm_work *work)
 
 enum sm_err sm_pipe(struct sm_actor *self, void (*run)(struct sm_msg *msg), struct sm_msg *msg)
 {
+	if (msg->type == &sm_msg_idle)
+		return SM_INVALID;
+	bool kept = self->keep;
 	struct pipe *pipe = calloc(1, sizeof *pipe);
 	if (!pipe)
 		return SM_NO_MEMORY;
@@ -134,8 +137,7 @@ enum sm_err sm_pipe(struct sm_actor *self, void (*run)(struct sm_msg *msg), stru
 		self->keep = true;
 	enum sm_err err = sm_pool_run(self->system, &pipe->work);
 	if (err) {
-		if (msg == self->current)
-			self->keep = false;
+		self->keep = kept;
 		sm_unref(self->ref);
 		free(pipe);
 	}
