@@ -227,6 +227,16 @@ static bool passes(enum sm_err err)
 	return err == SM_UNAVAILABLE || err == SM_TIMEOUT || err == SM_FULL || err == SM_AGAIN;
 }
 
+/* Nothing was found to write: then both sides are the same, or it was said why not. */
+static void prove(struct range *range)
+{
+	const struct side_sum *here = &range->sides[0], *there = &range->sides[1];
+	if (range->differences || (here->rows == there->rows && memcmp(here->sum, there->sum, sizeof here->sum) == 0))
+		return;
+	range->differences++;
+	snprintf(range->first, sizeof range->first, "the checksums differ, and no row was found that does");
+}
+
 /* Looks at it until there is nothing to write. */
 static enum sm_err settle(struct ranging *r, struct range *range, struct sm_error *reterr)
 {
@@ -242,8 +252,10 @@ static enum sm_err settle(struct ranging *r, struct range *range, struct sm_erro
 				rest(settle_ms(r->m));
 			continue;
 		}
-		if (!range->written)
+		if (!range->written) {
+			prove(range);
 			break;
+		}
 		range->open = false;
 		if (++looks == MIGRATE_LOOKS_MAX) {
 			range->differences++;

@@ -71,6 +71,7 @@ static void differs_counter(struct migrate_writer *w, uint16_t i)
 	uint8_t *difference = arena_alloc(&w->scratch, 8);
 	if (s.size != 8 && t.size == 8)
 		w->why = "the target has a counter that the source has not: it cannot be taken back";
+	w->no_memory |= !difference;
 	if (s.size != 8 || cells_equal(s, t) || !difference)
 		return;
 	be64_put(difference, be64_get(s.data) - (t.size == 8 ? be64_get(t.data) : 0));

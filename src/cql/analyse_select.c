@@ -389,13 +389,12 @@ static enum sm_err analyse_group_by(struct cql_analysis *a, const struct cql_sel
 			return cql__fail(
 				a->c->err, CQL_INVALID,
 				"Group by currently only support groups of columns following their declared order in the PRIMARY KEY");
-		if (plan->distinct && col->kind == STORE_CLUSTERING)
-			return cql__fail(a->c->err, CQL_INVALID,
-					 "Grouping on clustering columns is not allowed for SELECT DISTINCT queries");
 		next++;
 	}
 	if (next && next < t->partition_key_count)
 		return cql__fail(a->c->err, CQL_INVALID, "Group by is not supported on only a part of the partition key");
+	if (plan->distinct && next > t->partition_key_count)
+		return cql__fail(a->c->err, CQL_INVALID, "Grouping on clustering columns is not allowed for SELECT DISTINCT queries");
 	plan->group_count = next;
 	return SM_OK;
 }

@@ -219,11 +219,8 @@ static void *keep(void *arg)
 			pthread_mutex_lock(&s->lock);
 			continue;
 		}
-		struct timespec until;
-		clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_sec += KEEPER_MS / 1000;
 		if (!s->changes && (stale || batches || (!s->stale && !s->batches_left)))
-			pthread_cond_timedwait(&s->changed, &s->lock, &until);
+			clock_cond_wait_until(&s->changed, &s->lock, clock_deadline_ns(KEEPER_MS));
 	}
 	pthread_mutex_unlock(&s->lock);
 	return NULL;
@@ -302,14 +299,7 @@ static enum sm_err connect_first(struct cassandra_store *s, uint32_t timeout_ms,
 	enum sm_err problem = SM_OK;
 	pthread_mutex_lock(&s->lock);
 	while (!(s->stale & CLIENT_READY) && clock_monotonic_ns(&clock_system) < end_ns) {
-		struct timespec until;
-		clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_nsec += 50000000;
-		if (until.tv_nsec >= 1000000000) {
-			until.tv_sec++;
-			until.tv_nsec -= 1000000000;
-		}
-		pthread_cond_timedwait(&s->changed, &s->lock, &until);
+		clock_cond_wait_until(&s->changed, &s->lock, clock_deadline_ns(50));
 		pthread_mutex_unlock(&s->lock);
 		problem = client__problem(s->client, why, sizeof why);
 		pthread_mutex_lock(&s->lock);
@@ -369,7 +359,6 @@ static enum sm_err start(struct cassandra_store *s, const struct store_cassandra
 enum sm_err store_cassandra_open(const struct store_cassandra_options *o, struct sm_store **ret_store, struct sm_error *reterr)
 {
 	struct cassandra_store *s = calloc(1, sizeof *s);
-	pthread_condattr_t monotonic;
 	struct sm_error none;
 	reterr = reterr ? reterr : &none;
 	if (!s)
@@ -381,10 +370,7 @@ enum sm_err store_cassandra_open(const struct store_cassandra_options *o, struct
 	s->changes_end = &s->changes;
 	map_init(&s->jobs);
 	pthread_mutex_init(&s->lock, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&s->changed, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	clock_cond_init(&s->changed);
 	enum sm_err err = start(s, o, reterr);
 	if (err)
 		close_store(&s->store, NULL);

@@ -223,56 +223,47 @@ static enum sm_err describe_keyspace(struct describe *d, const char *name, const
 	return SM_OK;
 }
 
-static enum sm_err describe_table(struct describe *d, const struct cql_table_name *name, bool internals, bool or_anything)
+static enum sm_err keyspace_of(struct describe *d, const char *named, const struct store_keyspace **ret)
 {
-	struct cql_context *c = d->c;
-	const char *keyspace = name->keyspace ? name->keyspace : c->keyspace;
+	const char *name = named ? named : d->c->keyspace;
 	bool system;
-	if (!keyspace)
-		return cql__fail(c->err, CQL_INVALID, "No keyspace specified and no current keyspace");
-	const struct store_keyspace *k = cql__find_keyspace(c, keyspace, &system);
-	if (!k)
-		return cql__fail(c->err, CQL_INVALID, "'%s' not found in keyspaces", keyspace);
-	for (uint32_t i = 0; i < k->table_count; i++)
-		if (strcmp(k->tables[i]->name, name->name) == 0 && (or_anything || !cql__view_base(k->tables[i]))) {
-			table_rows(d, k, k->tables[i], internals);
-			return SM_OK;
-		}
-	return cql__fail(c->err, CQL_INVALID, or_anything ? "'%s' not found in keyspace '%s'" : "Table '%s' not found in keyspace '%s'",
-			 name->name, keyspace);
+	if (!name)
+		return cql__fail(d->c->err, CQL_INVALID, "No keyspace specified and no current keyspace");
+	if (!(*ret = cql__find_keyspace(d->c, name, &system)))
+		return cql__fail(d->c->err, CQL_INVALID, "'%s' not found in keyspaces", name);
+	return SM_OK;
 }
 
-static enum sm_err describe_view(struct describe *d, const struct cql_table_name *name, bool internals)
+enum described { A_TABLE, A_VIEW, ANYTHING };
+
+static enum sm_err describe_table(struct describe *d, const struct cql_table_name *name, bool internals, enum described which)
 {
-	struct cql_context *c = d->c;
-	const char *keyspace = name->keyspace ? name->keyspace : c->keyspace;
-	bool system;
-	if (!keyspace)
-		return cql__fail(c->err, CQL_INVALID, "No keyspace specified and no current keyspace");
-	const struct store_keyspace *k = cql__find_keyspace(c, keyspace, &system);
-	if (!k)
-		return cql__fail(c->err, CQL_INVALID, "'%s' not found in keyspaces", keyspace);
-	for (uint32_t i = 0; i < k->table_count; i++)
-		if (strcmp(k->tables[i]->name, name->name) == 0 && cql__view_base(k->tables[i])) {
+	static const char *const missing[] = {[A_TABLE] = "Table '%s' not found in keyspace '%s'",
+					      [A_VIEW] = "Materialized view '%s' not found in keyspace '%s'",
+					      [ANYTHING] = "'%s' not found in keyspace '%s'"};
+	const struct store_keyspace *k;
+	enum sm_err err = keyspace_of(d, name->keyspace, &k);
+	if (err)
+		return err;
+	for (uint32_t i = 0; i < k->table_count; i++) {
+		bool is_view = cql__view_base(k->tables[i]) != NULL;
+		if (strcmp(k->tables[i]->name, name->name) == 0 && (which == ANYTHING || is_view == (which == A_VIEW))) {
 			table_rows(d, k, k->tables[i], internals);
 			return SM_OK;
 		}
-	return cql__fail(c->err, CQL_INVALID, "Materialized view '%s' not found in keyspace '%s'", name->name, keyspace);
+	}
+	return cql__fail(d->c->err, CQL_INVALID, missing[which], name->name, k->name);
 }
 
 static enum sm_err describe_type(struct describe *d, const struct cql_table_name *name)
 {
-	struct cql_context *c = d->c;
-	const char *keyspace = name->keyspace ? name->keyspace : c->keyspace;
-	bool system;
-	if (!keyspace)
-		return cql__fail(c->err, CQL_INVALID, "No keyspace specified and no current keyspace");
-	const struct store_keyspace *k = cql__find_keyspace(c, keyspace, &system);
-	const struct store_type *t = k ? store_find_type(k, name->name) : NULL;
-	if (!k)
-		return cql__fail(c->err, CQL_INVALID, "'%s' not found in keyspaces", keyspace);
+	const struct store_keyspace *k;
+	enum sm_err err = keyspace_of(d, name->keyspace, &k);
+	if (err)
+		return err;
+	const struct store_type *t = store_find_type(k, name->name);
 	if (!t)
-		return cql__fail(c->err, CQL_INVALID, "User defined type '%s' not found in '%s'", name->name, keyspace);
+		return cql__fail(d->c->err, CQL_INVALID, "User defined type '%s' not found in '%s'", name->name, k->name);
 	type_row(d, t);
 	return SM_OK;
 }
@@ -307,7 +298,7 @@ static enum sm_err describe_name(struct describe *d, const struct cql_describe *
 		return describe_keyspace(d, what->table.name, what);
 	if (!what->table.keyspace && !d->c->keyspace)
 		return cql__fail(d->c->err, CQL_INVALID, "'%s' not found in keyspaces", what->table.name);
-	return describe_table(d, &what->table, what->internals, true);
+	return describe_table(d, &what->table, what->internals, ANYTHING);
 }
 
 enum sm_err cql__run_describe(struct cql_context *c, const struct cql_describe *what, struct cql_result *result)
@@ -343,7 +334,7 @@ enum sm_err cql__run_describe(struct cql_context *c, const struct cql_describe *
 			keyspace_rows(&d, &c->schema->keyspaces[i], false, what->internals);
 		break;
 	case CQL_DESC_KEYSPACE: err = describe_keyspace(&d, what->table.keyspace ? what->table.keyspace : c->keyspace, what); break;
-	case CQL_DESC_TABLE: err = describe_table(&d, &what->table, what->internals, false); break;
+	case CQL_DESC_TABLE: err = describe_table(&d, &what->table, what->internals, A_TABLE); break;
 	case CQL_DESC_NAME: err = describe_name(&d, what); break;
 	case CQL_DESC_OTHER:
 		if (strcmp(what->other, "type") == 0) {
@@ -351,7 +342,7 @@ enum sm_err cql__run_describe(struct cql_context *c, const struct cql_describe *
 			break;
 		}
 		if (strcmp(what->other, "materialized") == 0) {
-			err = describe_view(&d, &what->table, what->internals);
+			err = describe_table(&d, &what->table, what->internals, A_VIEW);
 			break;
 		}
 		if (strcmp(what->other, "index") == 0) {

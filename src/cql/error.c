@@ -57,12 +57,12 @@ enum sm_err cql__fail_other(struct cql_error *err, enum sm_err code, const char 
 	if (code == SM_AGAIN)
 		return code;
 	if (code == SM_TOO_LARGE && (!detail || !detail[0]))
-		cql__fail(err, cql__code_of(code),
-			  "What is written is larger than a limit: %u bytes of a key or an element, %u of a batch, %u of what a batch puts "
-			  "into "
-			  "secondary indexes, where each element of a collection has the whole key with it. Write less at once, or drop an "
-			  "index",
-			  STORE_KEY_BYTES_MAX, STORE_BATCH_BYTES_MAX, STORE_INDEX_ENTRIES_BYTES_MAX);
+		cql__fail(
+			err, cql__code_of(code),
+			"What is written is larger than a limit: %u bytes of a key or an element, %u of a batch, %u rows of a conditional "
+			"batch, %u bytes of what a batch puts into secondary indexes, where each element of a collection has the whole key "
+			"with it. Write less at once; where it is the indexes, one of them may be dropped",
+			STORE_KEY_BYTES_MAX, STORE_BATCH_BYTES_MAX, STORE_LOOKS_MAX, STORE_INDEX_ENTRIES_BYTES_MAX);
 	else
 		cql__fail(err, cql__code_of(code), "%s", detail && detail[0] ? detail : sm_err_text(code));
 	return code;

@@ -333,7 +333,7 @@ enum sm_err cql_server_new(const struct cql_server_options *options, struct cql_
 	s->system = options->system;
 	s->connections_max = options->connections_max;
 	pthread_mutex_init(&s->lock, NULL);
-	pthread_cond_init(&s->idle, NULL);
+	clock_cond_init(&s->idle);
 	map_init(&s->prepared);
 	s->engine.traces = cql__traces_new();
 	if (!s->engine.traces)
@@ -371,13 +371,10 @@ static void end_listeners(struct cql_server *s, uint32_t drain_ms)
 /* Requests hold what the server owns: wait for the last one. False: some did not end in time. */
 static bool wait_for_requests(struct cql_server *s)
 {
-	struct timespec until;
-	int rc = 0;
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += REQUESTS_END_MS / 1000;
+	uint64_t deadline_ns = clock_deadline_ns(REQUESTS_END_MS);
 	pthread_mutex_lock(&s->lock);
-	while (s->requests && rc == 0)
-		rc = pthread_cond_timedwait(&s->idle, &s->lock, &until);
+	while (s->requests && clock_cond_wait_until(&s->idle, &s->lock, deadline_ns))
+		;
 	bool ended = s->requests == 0;
 	pthread_mutex_unlock(&s->lock);
 	return ended;

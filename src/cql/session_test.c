@@ -473,6 +473,9 @@ static void groups_and_orders_span_partitions(void **state)
 	gives("SELECT k, sum(v) FROM gr GROUP BY k", "1,36 0,30");
 	gives("SELECT k, c, max(v) FROM gr GROUP BY k, c PER PARTITION LIMIT 2", "1,0,1 1,1,3 0,0,0 0,1,2");
 	gives("SELECT k, c, max(v) FROM gr GROUP BY k, c PER PARTITION LIMIT 2 LIMIT 3", "1,0,1 1,1,3 0,0,0");
+	refused("SELECT DISTINCT k FROM gr GROUP BY k, c", "Grouping on clustering columns is not allowed for SELECT DISTINCT queries");
+	refused("SELECT DISTINCT k FROM gr GROUP BY k, c, v",
+		"Group by is currently only supported on the columns of the PRIMARY KEY, got v");
 }
 
 static void an_index_allows_what_is_asked_by_it(void **state)
