@@ -1,6 +1,7 @@
 /* What a running server tells of itself: /readyz, /healthz, /metrics, and the commands of the Unix socket. */
 #include "store/snapshot.h"
 #include "base/json.h"
+#include "base/memory.h"
 #include "base/metrics.h"
 #include "cli/platform.h"
 #include <stdio.h>
@@ -12,10 +13,16 @@
 static void ready(struct http_request *request)
 {
 	struct platform *p = request->arg;
-	if (atomic_load(&p->ready))
-		http_reply(request, 200, "text/plain; charset=utf-8", BYTES("ready\n"));
+	char why[200] = "ready";
+	bool fine = false;
+	if (!atomic_load(&p->ready))
+		snprintf(why, sizeof why, "starting or stopping");
+	else if (memory_tight())
+		snprintf(why, sizeof why, "memory is beyond memory.budget: large requests wait");
 	else
-		http_reply(request, 503, "text/plain; charset=utf-8", BYTES("starting or stopping\n"));
+		fine = !ingest_is_behind(p->ingest, why, sizeof why - 1);
+	strcat(why, "\n");
+	http_reply(request, fine ? 200 : 503, "text/plain; charset=utf-8", bytes_str(why));
 }
 
 static void healthy(struct http_request *request)

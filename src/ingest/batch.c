@@ -10,7 +10,7 @@
 
 /* ---- answers ---- */
 
-static int status_of(enum sm_err err)
+int ingest__status_of(enum sm_err err)
 {
 	switch (err) {
 	case SM_NOT_FOUND: return 404;
@@ -28,7 +28,7 @@ static int status_of(enum sm_err err)
 
 void ingest__refuse(struct http_request *request, enum sm_err err, const char *topic)
 {
-	int status = status_of(err);
+	int status = ingest__status_of(err);
 	struct buf text;
 	buf_init(&text);
 	buf_append_str(&text, "{\"message\":");
@@ -191,9 +191,7 @@ static void batch_send(struct open_batch *b)
 	struct sm_log *log = ingest->options.log;
 	if (b->entry->open[b->partition] == b)
 		b->entry->open[b->partition] = NULL;
-	pthread_mutex_lock(&ingest->lock);
-	ingest->under_way++;
-	pthread_mutex_unlock(&ingest->lock);
+	ingest__sent(ingest);
 	enum sm_err err = batch_end(&b->builder);
 	if (err)
 		on_append(b, &(struct log_append_result){.err = err});
@@ -223,11 +221,9 @@ void ingest__appended(struct worker *worker, struct open_batch *b)
 			p->err = b->err;
 		ingest__pending_release(worker, p);
 	}
+	enum sm_err err = b->err;
 	batch_recycle(worker, b);
-	pthread_mutex_lock(&ingest->lock);
-	if (--ingest->under_way == 0)
-		pthread_cond_broadcast(&ingest->changed);
-	pthread_mutex_unlock(&ingest->lock);
+	ingest__answered(ingest, err);
 }
 
 void ingest__turn_end(struct actor_turn_hook *hook)

@@ -37,11 +37,14 @@ struct ingest_options {
 	void *arg;
 	/* May the principal, who comes from host, write to the topic? NULL: everybody may. Asked of requests from outside. Thread: any. */
 	bool (*may)(void *arg, const char *principal, const char *host, struct bytes topic);
-	bool no_once; /* the log does not keep idempotent producers: an Idempotency-Key is refused (501) */
+	struct clock *clock; /* that of ingest_is_behind; NULL: the system's */
+	bool no_once;        /* the log does not keep idempotent producers: an Idempotency-Key is refused (501) */
 };
 /* Errors: SM_NO_MEMORY, and those of sm_spawn. */
 SM_MUST_CHECK enum sm_err ingest_new(const struct ingest_options *options, struct ingest **ret_ingest);
 SM_MUST_CHECK enum sm_err ingest_routes(struct ingest *ingest, struct http_server *server);
+/* Does the log refuse events, or leave them without an answer? text: why, if so. Thread: any. */
+bool ingest_is_behind(struct ingest *ingest, char *text, size_t size);
 /* After http_server_free, before the log is closed: waits for the appends under way. Thread: no dispatcher. */
 void ingest_free(struct ingest *ingest);
 

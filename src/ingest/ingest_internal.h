@@ -108,9 +108,17 @@ struct ingest {
 	struct worker *workers;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	uint32_t under_way; /* batches at the log */
+	uint32_t under_way;            /* batches at the log */
+	uint64_t moved_ms, refused_ms; /* the log's last answer, or when it was asked after having had nothing to do; its last refusal */
+	enum sm_err refusal;
 	uint32_t workers_live;
 };
+
+/* ---- does the log keep up? (behind.c) ---- */
+
+/* A batch goes to the log; the log has answered one. Thread: any. */
+void ingest__sent(struct ingest *ingest);
+void ingest__answered(struct ingest *ingest, enum sm_err err);
 
 /* ---- a request while its body is looked through ---- */
 
@@ -201,6 +209,7 @@ void ingest__batches_done(struct worker *worker);
 extern const struct sm_msg_type ingest__msg_appended;
 void ingest__appended(struct worker *worker, struct open_batch *batch);
 /* The log's errors as answers. */
+int ingest__status_of(enum sm_err err);
 void ingest__refuse(struct http_request *request, enum sm_err err, const char *topic);
 
 #endif

@@ -9,6 +9,7 @@
 #define INGEST_ONCE_KEY_MAX 255      /* bytes of an Idempotency-Key; above: 400 */
 #define INGEST_SPARE_BATCHES 64      /* that a dispatcher keeps */
 #define INGEST_SPARE_BYTES 65536     /* the memory of one that is kept */
+#define INGEST_BEHIND_MS 2000        /* without an answer of the log, or since it refused: it is behind */
 #define INGEST_STOP_MS 5000          /* ingest_free waits so long for appends under way */
 
 #define PRODUCE_RECORDS_MAX 10000               /* of one request to /topics; above: 413 */

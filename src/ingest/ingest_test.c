@@ -117,6 +117,7 @@ static struct http_server *server;
 static struct ingest *ingest;
 static struct schema *schema;
 static uint16_t port;
+static struct clock_manual now;
 
 static void find_topic(void *arg, const char *name, struct ingest_topic *ret)
 {
@@ -126,8 +127,9 @@ static void find_topic(void *arg, const char *name, struct ingest_topic *ret)
 static void start(struct sm_log *log)
 {
 	struct sm_error error = {0};
+	clock_manual_init(&now, 1700000000000000u);
 	struct http_server_options http = {.system = sys, .host = "127.0.0.1"};
-	struct ingest_options options = {.system = sys, .log = log, .topic = find_topic};
+	struct ingest_options options = {.system = sys, .log = log, .topic = find_topic, .clock = &now.clock};
 	if (http_server_new(&http, &server, &error) || ingest_new(&options, &ingest) || ingest_routes(ingest, server) ||
 	    http_server_start(server, &error))
 		fail_msg("start: %s", error.text);
@@ -449,6 +451,41 @@ static void nothing_is_answered_before_the_log_has_it(void **state)
 	close(fd);
 }
 
+static void assert_behind(const char *expected)
+{
+	char text[200] = "";
+	assert_int_equal(ingest_is_behind(ingest, text, sizeof text), expected != NULL);
+	assert_string_equal(text, expected ? expected : "");
+}
+
+static void a_log_that_refuses_or_is_silent_is_behind(void **state)
+{
+	assert_behind(NULL);
+	fake.err = SM_FULL;
+	expect("raw_events", JSON, GOOD, 429, NULL);
+	assert_behind("the log refuses events: it is behind");
+	fake.err = SM_OK;
+	expect("raw_events", JSON, GOOD, 202, NULL);
+	assert_behind("the log refuses events: it is behind");
+	now.now_us += INGEST_BEHIND_MS * 1000;
+	assert_behind(NULL);
+	fake.err = SM_CORRUPT; /* our own fault */
+	expect("raw_events", JSON, GOOD, 500, NULL);
+	assert_behind(NULL);
+	fake.err = SM_OK;
+	fake.hold = true;
+	int fd = connect_raw();
+	send_events(fd, 1);
+	wait_until(&fake.held_count, 1);
+	assert_behind(NULL);
+	now.now_us += INGEST_BEHIND_MS * 1000;
+	assert_behind("the log has answered none of 1 batches for 2000 ms");
+	release_held();
+	assert_int_equal(count_answers(fd, 1), 1);
+	assert_behind(NULL);
+	close(fd);
+}
+
 static void a_client_that_goes_leaves_nothing_behind(void **state)
 {
 	int fd = connect_raw();
@@ -514,6 +551,7 @@ static void the_real_log_has_what_was_accepted(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(a_log_that_refuses_or_is_silent_is_behind),
 		TEST(one_document_is_stored_as_it_came),
 		TEST(a_document_over_several_lines_becomes_one),
 		TEST(lines_go_to_the_partitions_of_their_keys),
