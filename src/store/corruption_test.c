@@ -1,5 +1,6 @@
 /* Damaged files of tables, of the manifest, of the directory: nothing is lost or changed without a word, and what is whole is served. */
 #include "store/check.h"
+#include "base/hash.h"
 #include "store/testing.h"
 #include <dirent.h>
 #include <fcntl.h>
@@ -435,6 +436,72 @@ static void newer_format_and_second_process_are_refused(void **state)
 	assert_non_null(strstr(error.text, "has format 4"));
 }
 
+/* ---- the manifest's end ---- */
+
+/* Behind the good records one of 700 bytes, whole and right. Returns where it begins. */
+static size_t append_record(const char *path)
+{
+	uint8_t record[707];
+	struct stat st;
+	assert_int_equal(stat(path, &st), 0);
+	memset(record, 'x', sizeof record);
+	record[4] = 700 & 255;
+	record[5] = 700 >> 8;
+	record[6] = 1;
+	uint32_t crc = crc32c(0, record + 6, 701);
+	crc = (crc >> 15 | crc << 17) + 0xa282ead8u;
+	for (int i = 0; i < 4; i++)
+		record[i] = (uint8_t)(crc >> 8 * i);
+	FILE *f = fopen(path, "a");
+	assert_int_equal(fwrite(record, 1, sizeof record, f), sizeof record);
+	fclose(f);
+	return (size_t)st.st_size;
+}
+
+static void zero(const char *path, size_t from, size_t to)
+{
+	static const uint8_t zeros[1024];
+	int fd = open(path, O_RDWR);
+	assert_true(to - from <= sizeof zeros);
+	assert_int_equal(pwrite(fd, zeros, to - from, (off_t)from), to - from);
+	close(fd);
+}
+
+static void half_written_last_record_of_the_manifest_is_cut_off(void **state)
+{
+	struct place *p = *state;
+	char path[400];
+	struct outcome o;
+	for (int which = 0; which < 3; which++) {
+		fresh_copy(p, "MANIFEST", path);
+		size_t at = append_record(path), sector = at - at % 512 + 512;
+		if (which == 0)
+			zero(path, at, sector); /* what its first sector has of it */
+		else if (which == 1)
+			zero(path, sector, sector + (at + 707 - sector < 512 ? at + 707 - sector : 512));
+		else
+			zero(path, (at + 706) - (at + 706) % 512, at + 707);
+		look(p, &o);
+		if (o.opened)
+			fail_msg("%d: %s", which, o.error.text);
+		assert_int_equal(o.fine, ROWS);
+		assert_true(o.scanned == SM_END && o.rows == ROWS);
+	}
+}
+
+/* A record of which every sector was written was synced, and something may have been deleted since that only it knew to be done with. */
+static void damaged_last_record_of_the_manifest_is_told(void **state)
+{
+	struct place *p = *state;
+	char path[400];
+	struct outcome o;
+	fresh_copy(p, "MANIFEST", path);
+	flip(path, append_record(path) + 300);
+	look(p, &o);
+	assert_err(o.opened, SM_CORRUPT);
+	assert_non_null(strstr(o.error.text, "MANIFEST"));
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, place_setup, place_teardown)
@@ -443,6 +510,8 @@ int main(void)
 		T(table_file_that_rocksdb_refuses_makes_the_store_read_only),
 		T(damaged_file_of_entries_without_an_order_refuses_a_range_each_time),
 		T(damaged_manifest_is_refused),
+		T(half_written_last_record_of_the_manifest_is_cut_off),
+		T(damaged_last_record_of_the_manifest_is_told),
 		T(newer_format_and_second_process_are_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

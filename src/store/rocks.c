@@ -204,19 +204,32 @@ static rocksdb_writeoptions_t *write_options(bool sync, bool wait)
 	return o;
 }
 
+static enum sm_err open_db(const struct store__rocks_options *options, struct store__rocks *r, struct sm_error *reterr)
+{
+	char *text = NULL, doing[300];
+	*r = (struct store__rocks){.options = rocksdb_options_create(), .purge = options->purge};
+	set_options(r, options);
+	rocksdb_t *db = options->read_only || options->lenient ? rocksdb_open_for_read_only(r->options, options->dir, 0, &text)
+							       : rocksdb_open(r->options, options->dir, &text);
+	if (!text) {
+		r->db = db;
+		return SM_OK;
+	}
+	store__rocks_close(r);
+	snprintf(doing, sizeof doing, "cannot open the store in %s", options->dir);
+	return store__rocks_error(text, reterr, doing);
+}
+
 enum sm_err store__rocks_open(const struct store__rocks_options *options, struct store__rocks *ret_rocks, struct sm_error *reterr)
 {
-	struct store__rocks r = {.options = rocksdb_options_create(), .purge = options->purge};
-	set_options(&r, options);
-	char *text = NULL;
-	r.db = options->read_only || options->lenient ? rocksdb_open_for_read_only(r.options, options->dir, 0, &text)
-						      : rocksdb_open(r.options, options->dir, &text);
-	if (text) {
-		char doing[300];
-		snprintf(doing, sizeof doing, "cannot open the store in %s", options->dir);
-		enum sm_err err = store__rocks_error(text, reterr, doing);
-		r.db = NULL;
-		store__rocks_close(&r);
+	struct store__rocks r;
+	struct sm_error error = {0};
+	enum sm_err err = open_db(options, &r, &error);
+	if (err == SM_CORRUPT && strstr(error.text, "MANIFEST") && !options->lenient && store__manifest_cut(options->dir))
+		err = open_db(options, &r, &error);
+	if (err) {
+		if (reterr)
+			*reterr = error;
 		return err;
 	}
 	r.write_sync = write_options(true, false);

@@ -307,6 +307,8 @@ enum sm_err store__rocks_error(char *text, struct sm_error *reterr, const char *
 SM_MUST_CHECK enum sm_err store__wal_check(const char *dir, struct sm_error *reterr);
 /* The same for the manifest. A directory without one is fine. */
 SM_MUST_CHECK enum sm_err store__manifest_check(const char *dir, struct sm_error *reterr);
+/* Cut off a last record of the manifest that a loss of power left half written; false: there is none, or it cannot be. */
+bool store__manifest_cut(const char *dir);
 
 /* ---- the engine (engine.c), its writer (writer.c), mutations (mutation.c), cursors (cursor.c) ---- */
 

@@ -20,7 +20,8 @@
  *
  * The manifest, which lists the files of tables, has the same format (its records are RocksDB's version edits), is synced with each record,
  * and RocksDB takes a size that leads behind its end for a torn end, too: it would forget, and delete, the files named behind it.
- * So it is checked the same way. */
+ * So it is checked the same way. But where its last record has its whole length and lacks some of its sectors, since a loss of power came
+ * before the sync that would have covered it, RocksDB does not open at all: such a record is cut off. */
 #include "store/store_internal.h"
 #include "base/hash.h"
 #include "base/io.h"
@@ -29,6 +30,7 @@
 #include <stdlib.h>
 
 #define BLOCK 32768u
+#define SECTOR 512u /* a disk writes each by itself */
 #define HEAD 7u
 #define MASK 0xa282ead8u
 #define WAL_BYTES_MAX (1u << 30)
@@ -279,11 +281,21 @@ static enum sm_err manifest_path(const char *dir, char path[4096], struct sm_err
 	return err;
 }
 
+/* Where the good fragments end. */
+static size_t good_end(struct bytes log)
+{
+	size_t at = 0;
+	struct bytes payload;
+	while ((at = skip_trailer(at)) < log.size && fragment_at(log, at, &payload) != FRAGMENT_NONE)
+		at += HEAD + payload.size;
+	return at;
+}
+
 enum sm_err store__manifest_check(const char *dir, struct sm_error *reterr)
 {
 	char path[4096];
 	uint8_t *data = NULL;
-	size_t size, at = 0, begin;
+	size_t size, at, begin;
 	enum sm_err err = manifest_path(dir, path, reterr);
 	if (err)
 		return err == SM_NOT_FOUND ? SM_OK : err; /* a new directory */
@@ -294,9 +306,8 @@ enum sm_err store__manifest_check(const char *dir, struct sm_error *reterr)
 					 "the store's CURRENT is damaged, or a file is missing: it names %s, which is not there; "
 					 "restore the store from a backup or snapshot",
 					 path);
-	struct bytes log = bytes_of(data, size), payload;
-	while ((at = skip_trailer(at)) < log.size && fragment_at(log, at, &payload) != FRAGMENT_NONE)
-		at += HEAD + payload.size;
+	struct bytes log = bytes_of(data, size);
+	at = good_end(log);
 	if (at < log.size && !zeros(log, at) && find_beginning(log, at, &begin))
 		err = sm_fail(
 			reterr, SM_CORRUPT,
@@ -305,4 +316,38 @@ enum sm_err store__manifest_check(const char *dir, struct sm_error *reterr)
 			path, at);
 	free(data);
 	return err;
+}
+
+static bool lacks_a_sector(struct bytes log, size_t at)
+{
+	for (size_t from = at, to; from < log.size; from = to) {
+		to = from - from % SECTOR + SECTOR < log.size ? from - from % SECTOR + SECTOR : log.size;
+		if (zeros(bytes_of(log.data, to), from))
+			return true;
+	}
+	return false;
+}
+
+static bool cut(const char *path, size_t size)
+{
+	struct io_file file;
+	if (io_system.ops->open(&io_system, path, IO_WRITE, &file, NULL))
+		return false;
+	bool fine = !io_system.ops->truncate(&io_system, &file, size, NULL) && !io_system.ops->fdatasync(&io_system, &file, NULL);
+	io_system.ops->close(&io_system, &file);
+	return fine;
+}
+
+bool store__manifest_cut(const char *dir)
+{
+	char path[4096];
+	uint8_t *data;
+	size_t size, begin;
+	if (manifest_path(dir, path, NULL) || io_read_file(&io_system, path, WAL_BYTES_MAX, &data, &size, NULL))
+		return false;
+	struct bytes log = bytes_of(data, size);
+	size_t at = good_end(log);
+	bool torn = at > 0 && at < size && lacks_a_sector(log, at) && !find_beginning(log, at, &begin);
+	free(data);
+	return torn && cut(path, at);
 }
