@@ -36,7 +36,13 @@ SM_MUST_CHECK enum sm_err auth_user_put(const char *path, const char *name, stru
 					struct sm_error *reterr);
 /* Errors: SM_NOT_FOUND. */
 SM_MUST_CHECK enum sm_err auth_user_remove(const char *path, const char *name, struct sm_error *reterr);
-/* "NAME MECHANISM ITERATIONS" a line, in the order of the file, appended to out. */
+/* A new token for the user, who may have a password too, or not be there yet. The file keeps a hash of it: nobody can show it again.
+ * Errors: SM_INVALID (name), those of auth_users_open. */
+SM_MUST_CHECK enum sm_err auth_token_make(const char *path, const char *name, char ret_token[AUTH_API_TOKEN_BYTES + 1],
+					  struct sm_error *reterr);
+/* id: as auth_users_list shows it. Errors: SM_NOT_FOUND. */
+SM_MUST_CHECK enum sm_err auth_token_revoke(const char *path, const char *id, struct sm_error *reterr);
+/* "NAME MECHANISM ITERATIONS" or "NAME TOKEN ID" a line, in the order of the file, appended to out. */
 SM_MUST_CHECK enum sm_err auth_users_list(const char *path, struct buf *out, struct sm_error *reterr);
 
 /* What Kafka's admin clients do to it. */
@@ -83,6 +89,8 @@ void auth_sasl_free(struct auth_sasl *sasl);
 enum auth_step auth_sasl_step(struct auth_sasl *sasl, struct bytes in, struct buf *out);
 /* A login in one step: is this the user's password? Blocks (file, hashing). */
 bool auth_password_login(struct auth_users *users, struct bytes user, struct bytes password);
+/* Whose token is it? false: nobody's. May block (a file that has changed is read). */
+bool auth_token_login(struct auth_users *users, struct bytes token, char ret_name[AUTH_NAME_MAX + 1]);
 enum auth_mechanism auth_sasl_mechanism(const struct auth_sasl *sasl);
 /* After AUTH_COMPLETE. Lives as long as sasl. */
 const char *auth_sasl_user(const struct auth_sasl *sasl);

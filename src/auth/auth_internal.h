@@ -3,6 +3,9 @@
 #define AUTH_INTERNAL_H
 
 #include "auth/auth.h"
+#include "base/map.h"
+#include <pthread.h>
+#include <sys/stat.h>
 
 /* ---- scram.c: RFC 5802, section 3 ---- */
 
@@ -54,6 +57,48 @@ bool auth__users_keys(struct auth_users *users, struct bytes name, enum auth_has
 bool auth__users_any_keys(struct auth_users *users, struct bytes name, enum auth_hash *ret_hash, struct auth_keys *ret_keys);
 /* 1 to AUTH_NAME_MAX bytes of printable UTF-8 without blanks. */
 bool auth__name_ok(struct bytes name);
+
+/* ---- token.c ---- */
+
+#define AUTH_TOKEN_ID_BYTES 16
+#define AUTH_TOKEN_HASH_BYTES 32
+bool auth__token_id_ok(struct bytes id);
+void auth__token_new(char out[AUTH_API_TOKEN_BYTES + 1]);
+/* Within the token's text; without data: it is none. */
+struct bytes auth__token_id(struct bytes token);
+/* false: OpenSSL refuses (memory). */
+SM_MUST_CHECK bool auth__token_hash(struct bytes token, uint8_t out[AUTH_TOKEN_HASH_BYTES]);
+
+/* ---- users.c, for users_change.c ---- */
+
+#define AUTH_USERS_FIRST_LINE "smack users 1"
+extern const char *const auth__hash_names[AUTH_HASHES];
+/* Of one of SCRAM's. */
+enum auth_hash auth__hash_of(enum auth_mechanism mechanism);
+struct auth_known {
+	struct map users;  /* by name */
+	struct map tokens; /* by id */
+};
+struct auth_users {
+	char *path;
+	uint8_t secret[32]; /* of what is invented for users that are not there */
+	pthread_mutex_t lock;
+	struct auth_known known;
+	struct stat seen; /* the file that was read last, well or not */
+};
+/* If the file has changed. Under the lock. Blocks. */
+void auth__users_look_again(struct auth_users *users);
+/* Is the file right? Blocks. */
+SM_MUST_CHECK enum sm_err auth__users_check(const char *path, struct sm_error *reterr);
+/* What is in it, if nobody else may read it; given to auth__text_free, which wipes it. Blocks. */
+SM_MUST_CHECK enum sm_err auth__users_text(const char *path, struct stat *ret_st, uint8_t **ret_text, size_t *ret_size,
+					   struct sm_error *reterr);
+void auth__text_free(uint8_t *text, size_t size);
+bool auth__next_line(struct bytes *text, struct bytes *ret_line);
+/* Without data at the end. */
+struct bytes auth__next_word(struct bytes *line);
+/* Is the line one of the user's (without data: anybody's) with this second word (NULL: any)? Then *ret_rest is what follows. */
+bool auth__line_of(struct bytes line, struct bytes name, const char *second, struct bytes *ret_rest);
 
 /* ---- sasl.c ---- */
 

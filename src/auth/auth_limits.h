@@ -5,6 +5,7 @@
 #define AUTH_NAME_MAX 255               /* bytes of a user's name */
 #define AUTH_PASSWORD_MAX 1024          /* bytes of a password */
 #define AUTH_TOKEN_MAX 4096             /* bytes of one message of a login */
+#define AUTH_API_TOKEN_BYTES 66         /* of a token for HTTP */
 #define AUTH_ITERATIONS_MIN 4096        /* RFC 7677 asks for so many, and Kafka's clients */
 #define AUTH_ITERATIONS_MAX 65536       /* a PLAIN login computes them on the server */
 #define AUTH_ITERATIONS 8192            /* unless `smack user add` is told otherwise */

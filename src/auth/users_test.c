@@ -79,6 +79,58 @@ static void users_are_put_listed_and_removed(void **state)
 }
 
 /* The file's first line begins with that word. */
+static bool lists(const char *expected)
+{
+	struct sm_error error;
+	struct buf out;
+	buf_init(&out);
+	assert_int_equal(auth_users_list(path, &out, &error), SM_OK);
+	bool same = bytes_equal(buf_bytes(&out), bytes_str(expected));
+	buf_done(&out);
+	return same;
+}
+
+static void tokens_are_made_and_revoked(void **state)
+{
+	struct sm_error error;
+	struct auth_users *users;
+	char first[AUTH_API_TOKEN_BYTES + 1], second[AUTH_API_TOKEN_BYTES + 1], name[AUTH_NAME_MAX + 1], text[300], id[17] = "";
+	put("alice", "wonderland", false);
+	assert_int_equal(auth_token_make(path, "alice", first, &error), SM_OK);
+	assert_int_equal(auth_token_make(path, "robot", second, &error), SM_OK);
+	assert_int_equal(auth_token_make(path, "a b", text, &error), SM_INVALID);
+	assert_int_equal(strlen(first), AUTH_API_TOKEN_BYTES);
+	memcpy(id, first + 6, 16);
+	snprintf(text, sizeof text, "alice SCRAM-SHA-256 4096\nalice SCRAM-SHA-512 4096\nalice TOKEN %s\nrobot TOKEN %.16s\n", id,
+		 second + 6);
+	assert_true(lists(text));
+	assert_int_equal(auth_users_open(path, &users, &error), SM_OK);
+	assert_true(auth_token_login(users, bytes_str(first), name));
+	assert_string_equal(name, "alice");
+	assert_true(auth_token_login(users, bytes_str(second), name));
+	assert_string_equal(name, "robot");
+	for (size_t at = 0; at < AUTH_API_TOKEN_BYTES; at++) {
+		memcpy(text, first, sizeof first);
+		text[at] ^= 1;
+		assert_false(auth_token_login(users, bytes_str(text), name));
+		assert_false(auth_token_login(users, bytes_of(first, at), name));
+	}
+	assert_false(logs_in(users, "robot", ""));
+	assert_false(logs_in(users, "robot", second));
+	put("alice", "another", true); /* a new password ends no token */
+	put("robot", "password", false);
+	assert_true(auth_token_login(users, bytes_str(first), name) && auth_token_login(users, bytes_str(second), name));
+	assert_true(logs_in(users, "robot", "password"));
+	assert_int_equal(auth_token_revoke(path, "0123456789abcdef", &error), SM_NOT_FOUND);
+	assert_int_equal(auth_token_revoke(path, id, &error), SM_OK);
+	assert_false(auth_token_login(users, bytes_str(first), name));
+	assert_true(logs_in(users, "alice", "another"));
+	assert_int_equal(auth_user_remove(path, "robot", &error), SM_OK);
+	assert_false(auth_token_login(users, bytes_str(second), name));
+	assert_true(lists("alice SCRAM-SHA-256 4096\nalice SCRAM-SHA-512 4096\n"));
+	auth_users_free(users);
+}
+
 static void a_user_may_be_called_smack(void **state)
 {
 	struct sm_error error;
@@ -194,13 +246,10 @@ static void a_name_and_a_password_are_bounded(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(users_are_put_listed_and_removed),
-		TEST(the_password_is_not_in_the_file),
-		TEST(a_changed_file_counts_at_once),
-		TEST(comments_and_other_users_stay),
-		TEST(a_wrong_file_is_refused_with_its_line),
-		TEST(a_name_and_a_password_are_bounded),
-		TEST(a_user_may_be_called_smack),
+		TEST(users_are_put_listed_and_removed),      TEST(the_password_is_not_in_the_file),
+		TEST(a_changed_file_counts_at_once),         TEST(comments_and_other_users_stay),
+		TEST(a_wrong_file_is_refused_with_its_line), TEST(a_name_and_a_password_are_bounded),
+		TEST(tokens_are_made_and_revoked),           TEST(a_user_may_be_called_smack),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -317,10 +317,13 @@ static enum sm_err open_users(struct platform *p, struct sm_error *reterr)
 	return err ? err : open_acls(p, reterr);
 }
 
-static bool http_login(void *arg, struct bytes user, struct bytes password)
+static bool http_login(void *arg, struct bytes user, struct bytes secret, char **ret_user)
 {
 	struct platform *p = arg;
-	return auth_password_login(p->users, user, password);
+	char name[AUTH_NAME_MAX + 1];
+	if (!user.data)
+		return auth_token_login(p->users, secret, name) && (*ret_user = strdup(name));
+	return auth_password_login(p->users, user, secret) && (*ret_user = strndup((const char *)user.data, user.size));
 }
 
 static bool may_ingest(void *arg, const char *principal, const char *host, struct bytes topic)

@@ -18,7 +18,7 @@ enum { KEY_ITERATIONS = 256 };
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
-	static const char *const actions[] = {"add", "password", "remove", "list", NULL};
+	static const char *const actions[] = {"add", "password", "remove", "list", "token", "revoke", NULL};
 	struct arguments *a = state->input;
 	char *end;
 	switch (key) {
@@ -37,9 +37,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		break;
 	case ARGP_KEY_END:
 		if (!a->word_count || !command_is_one_of(a->words[0], actions))
-			argp_error(state, "say what to do: add, password, remove or list");
+			argp_error(state, "say what to do: add, password, remove, list, token or revoke");
 		if ((a->word_count == 1) != (strcmp(a->words[0], "list") == 0))
-			argp_error(state, "%s", a->word_count == 1 ? "name the user" : "list takes no user");
+			argp_error(state, "%s",
+				   a->word_count != 1                   ? "list takes no user"
+				   : strcmp(a->words[0], "revoke") == 0 ? "name the token by its ID, as list shows it"
+									: "name the user");
 		if (!a->file == !a->config)
 			argp_error(state, "say where the users are: --file FILE, or the --config FILE that names it as security.users");
 		break;
@@ -126,6 +129,16 @@ static enum sm_err list(const char *path, struct sm_error *reterr)
 	return err;
 }
 
+static enum sm_err token(const char *path, const char *user, struct sm_error *reterr)
+{
+	char text[AUTH_API_TOKEN_BYTES + 1];
+	enum sm_err err = auth_token_make(path, user, text, reterr);
+	if (!err)
+		puts(text);
+	explicit_bzero(text, sizeof text);
+	return err;
+}
+
 int command_user(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
@@ -136,11 +149,14 @@ int command_user(int argc, char **argv)
 	static const struct argp argp = {
 		options,
 		parse,
-		"add USER\npassword USER\nremove USER\nlist",
+		"add USER\npassword USER\nremove USER\nlist\ntoken USER\nrevoke ID",
 		"Users by whose names clients of Kafka, and of HTTP from outside, log in. The password is asked for, or is one line of "
 		"standard input; the file holds "
 		"it salted and hashed, for SCRAM-SHA-256 and SCRAM-SHA-512 (and so for PLAIN). A running server sees the change at the "
-		"next login, HTTP within 10 s; connections that are logged in stay.",
+		"next login, HTTP within 10 s; connections that are logged in stay.\n\n"
+		"token prints a new token, with which a program sends events over HTTP in the user's name (Authorization: Bearer TOKEN); "
+		"it "
+		"cannot be shown again. revoke ends it; remove ends a user's tokens, too.",
 		NULL,
 		NULL,
 		NULL};
@@ -154,6 +170,10 @@ int command_user(int argc, char **argv)
 		return command_failed(&error);
 	if (strcmp(action, "list") == 0)
 		err = list(path, &error);
+	else if (strcmp(action, "token") == 0)
+		err = token(path, a.words[1], &error);
+	else if (strcmp(action, "revoke") == 0)
+		err = auth_token_revoke(path, a.words[1], &error);
 	else if (strcmp(action, "remove") == 0)
 		err = auth_user_remove(path, a.words[1], &error);
 	else

@@ -64,14 +64,15 @@ uint16_t http_server_port(const struct http_server *server);
 
 /* ---- further listeners, for clients elsewhere ---- */
 
-/* Only routes with `outside` are there, for others it is 404. Each request says who sends it, by Basic credentials or the connection's
- * certificate, else it is 401. Host may be any; a request with a foreign Origin changes nothing here either. */
+/* Only routes with `outside` are there, for others it is 404. Each request says who sends it, by Basic credentials, a Bearer token or
+ * the connection's certificate, else it is 401. Host may be any; a request with a foreign Origin changes nothing here either. */
 struct http_listen_options {
 	const char *host;
 	uint16_t port;
 	struct net_tls *tls; /* outlives the server; NULL: plain */
-	/* Whether this is the user's password. NULL: certificates alone count, so tls asks for them. Thread: the pool's; may block. */
-	bool (*login)(void *arg, struct bytes user, struct bytes password);
+	/* Whether this is the user's password, or (user without data) whose token it is; *ret_user: the name, which is freed. NULL:
+	 * certificates alone count, so tls asks for them. Thread: the pool's; may block. */
+	bool (*login)(void *arg, struct bytes user, struct bytes secret, char **ret_user);
 	void *arg;
 };
 /* After http_server_start. Errors: as net_listen, SM_TOO_LARGE (HTTP_LISTENERS_MAX). */

@@ -1,8 +1,9 @@
-/* Who sends a request that came from outside: Basic credentials (RFC 7617), or the certificate of the connection.
+/* Who sends a request that came from outside: Basic credentials (RFC 7617), a Bearer token (RFC 6750), or the certificate of the
+ * connection.
  *
- * A password is checked on the pool, since that hashes for milliseconds; what was right is remembered for a moment, under a hash of the
- * whole header, so that a client that sends many requests is not checked each time. The connection is not read meanwhile: who is not known
- * has no memory for a body, and requests of one connection keep their order. */
+ * A password or token is checked on the pool, since that hashes for milliseconds; what was right is remembered for a moment, under a hash
+ * of the whole header, so that a client that sends many requests is not checked each time. The connection is not read meanwhile: who is not
+ * known has no memory for a body, and requests of one connection keep their order. */
 #include "net/http_internal.h"
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -15,9 +16,9 @@ struct login {
 	struct http_ticket *ticket;
 	uint8_t key[32];
 	bool fits;
-	char *principal; /* "User:alice" */
-	size_t user_size, password_size;
-	uint8_t credentials[]; /* user, password */
+	char *principal;                          /* "User:alice" */
+	size_t user_size, secret_at, secret_size; /* secret_at 0: a token, of no user yet */
+	uint8_t credentials[];                    /* user:password, or the token */
 };
 
 enum sm_err http__logins_init(struct http__logins *l)
@@ -74,7 +75,8 @@ static void remember(struct http__logins *l, const uint8_t key[32], const char *
 static int refuse_unknown(struct http__request *r, const char **ret_why)
 {
 	http_reply_header(&r->public, "WWW-Authenticate", "Basic realm=\"smack\", charset=\"UTF-8\"");
-	*ret_why = "say who you are: Authorization: Basic, with a user of security.users";
+	http_reply_header(&r->public, "WWW-Authenticate", "Bearer realm=\"smack\"");
+	*ret_why = "say who you are: Authorization: Basic, with a user of security.users, or Bearer, with a token";
 	return 401;
 }
 
@@ -97,6 +99,18 @@ static bool basic_credentials(struct bytes header, uint8_t *out, size_t *ret_siz
 	return !memchr(out, 0, size) && memchr(out, ':', size) != NULL;
 }
 
+/* "Bearer smack_..." to the token. A colon is no part of one, so none is "user:pass". */
+static bool bearer_token(struct bytes header, uint8_t *out, size_t *ret_size)
+{
+	if (!header.data || header.size < 8 || !http__same(bytes_of(header.data, 7), "bearer "))
+		return false;
+	*ret_size = header.size - 7;
+	if (*ret_size > HTTP_CREDENTIALS_MAX || memchr(header.data + 7, ':', *ret_size))
+		return false;
+	memcpy(out, header.data + 7, *ret_size);
+	return true;
+}
+
 int http__login_begin(struct http__request *r, const char **ret_why)
 {
 	struct http__conn *c = r->conn;
@@ -111,7 +125,8 @@ int http__login_begin(struct http__request *r, const char **ret_why)
 	}
 	uint8_t credentials[HTTP_CREDENTIALS_MAX + 4];
 	size_t size = 0;
-	if (!basic_credentials(header, credentials, &size))
+	bool token = bearer_token(header, credentials, &size);
+	if (!token && !basic_credentials(header, credentials, &size))
 		return refuse_unknown(r, ret_why);
 	struct login *login = calloc(1, sizeof *login + size + 1);
 	if (!login || EVP_Digest(credentials, size, login->key, NULL, EVP_sha256(), NULL) != 1) {
@@ -124,8 +139,11 @@ int http__login_begin(struct http__request *r, const char **ret_why)
 		return 0;
 	}
 	login->listener = c->listener;
-	login->user_size = (size_t)((uint8_t *)memchr(credentials, ':', size) - credentials);
-	login->password_size = size - login->user_size - 1;
+	if (!token) {
+		login->user_size = (size_t)((uint8_t *)memchr(credentials, ':', size) - credentials);
+		login->secret_at = login->user_size + 1;
+	}
+	login->secret_size = size - login->secret_at;
 	memcpy(login->credentials, credentials, size);
 	OPENSSL_cleanse(credentials, sizeof credentials);
 	r->login = login;
@@ -136,7 +154,7 @@ void http__login_free(struct login *login)
 {
 	if (!login)
 		return;
-	OPENSSL_cleanse(login->credentials, login->user_size + 1 + login->password_size);
+	OPENSSL_cleanse(login->credentials, login->secret_at + login->secret_size);
 	free(login->principal);
 	free(login);
 }
@@ -163,10 +181,11 @@ static void login_run(struct sm_work *work)
 	struct login *login = (struct login *)work;
 	const struct http_listen_options *o = &login->listener->options;
 	struct http__logins *l = &login->listener->server->logins;
-	struct bytes user = bytes_of(login->credentials, login->user_size);
-	struct bytes password = bytes_of(login->credentials + login->user_size + 1, login->password_size);
-	login->fits = o->login(o->arg, user, password) &&
-		      asprintf(&login->principal, "User:%.*s", (int)user.size, (const char *)user.data) > 0;
+	struct bytes user = login->secret_at ? bytes_of(login->credentials, login->user_size) : (struct bytes){0};
+	struct bytes secret = bytes_of(login->credentials + login->secret_at, login->secret_size);
+	char *name = NULL;
+	login->fits = o->login(o->arg, user, secret, &name) && asprintf(&login->principal, "User:%s", name) > 0;
+	free(name);
 	if (login->fits)
 		remember(l, login->key, login->principal);
 	http_ticket_post(login->ticket, login_done, login);

@@ -12,13 +12,15 @@ static atomic_bool hold;
 static atomic_int asked, handled;
 static char order[64];
 
-static bool password_fits(void *arg, struct bytes user, struct bytes password)
+static bool is_known(void *arg, struct bytes user, struct bytes secret, char **ret_user)
 {
 	atomic_fetch_add(&asked, 1);
 	if (hold)
 		while (sem_wait(&go))
 			;
-	return bytes_equal(user, BYTES("ann")) && bytes_equal(password, BYTES("pw"));
+	if (!user.data)
+		return bytes_equal(secret, BYTES("token-of-bob")) && (*ret_user = strdup("bob"));
+	return bytes_equal(user, BYTES("ann")) && bytes_equal(secret, BYTES("pw")) && (*ret_user = strdup("ann"));
 }
 
 /* The body is written down in the order of the handling. */
@@ -47,7 +49,7 @@ static int set_up(void **state)
 	sem_init(&go, 0, 0);
 	sys = test_system(2);
 	struct http_server_options options = {.system = sys, .host = "127.0.0.1"};
-	struct http_listen_options outside = {.host = "127.0.0.1", .login = password_fits};
+	struct http_listen_options outside = {.host = "127.0.0.1", .login = is_known};
 	if (http_server_new(&options, &server, &error))
 		fail_msg("%s", error.text);
 	for (size_t i = 0; i < sizeof routes / sizeof *routes; i++)
@@ -102,6 +104,22 @@ static void requests_of_one_connection_keep_their_order(void **state)
 	expect(fd, 401, NULL);
 	expect(fd, 200, "User:ann");
 	assert_string_equal(order, "13");
+	close(fd);
+}
+
+static void tokens_say_who_it_is(void **state)
+{
+	int fd = client_connect(port);
+	client_send_str(fd, POST_NOTE "Authorization: Bearer token-of-bob\r\nContent-Length: 1\r\n\r\n1" POST_NOTE
+				      "authorization: bearer token-of-bob\r\nContent-Length: 1\r\n\r\n2" POST_NOTE
+				      "Authorization: Bearer token-of-eve\r\nContent-Length: 1\r\n\r\n3" POST_NOTE
+				      "Authorization: Bearer ann:pw\r\nContent-Length: 1\r\n\r\n4" POST_NOTE
+				      "Authorization: Bearer \r\nContent-Length: 1\r\n\r\n5");
+	expect(fd, 200, "User:bob");
+	expect(fd, 200, "User:bob");
+	for (int i = 0; i < 3; i++)
+		expect(fd, 401, NULL);
+	assert_string_equal(order, "12");
 	close(fd);
 }
 
@@ -226,13 +244,10 @@ static void a_client_that_goes_meanwhile_leaves_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(requests_of_one_connection_keep_their_order),
-		TEST(no_body_is_taken_from_the_unknown),
-		TEST(who_waits_to_send_is_told_first),
-		TEST(the_unknown_learn_nothing_of_routes),
-		TEST(a_side_that_ended_meanwhile),
-		TEST(a_known_one_without_its_body_is_dropped),
-		TEST(a_client_that_goes_meanwhile_leaves_nothing),
+		TEST(requests_of_one_connection_keep_their_order), TEST(tokens_say_who_it_is),
+		TEST(no_body_is_taken_from_the_unknown),           TEST(who_waits_to_send_is_told_first),
+		TEST(the_unknown_learn_nothing_of_routes),         TEST(a_side_that_ended_meanwhile),
+		TEST(a_known_one_without_its_body_is_dropped),     TEST(a_client_that_goes_meanwhile_leaves_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

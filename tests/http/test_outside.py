@@ -7,6 +7,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 import warnings
 
 from kafka.admin import ACL, ACLOperation, ACLPermissionType, KafkaAdminClient, ResourcePattern, ResourceType
@@ -61,8 +62,12 @@ class Outside(Ingest):
                 self.set_password(name, name, 'add')
         super().start()
 
+    def user(self, *words, text=''):
+        return subprocess.run([SMACK, 'user', *words, '--config', self.config], input=text, stdout=subprocess.PIPE, text=True, check=True,
+                              timeout=60).stdout
+
     def set_password(self, name, password, action='password'):
-        subprocess.run([SMACK, 'user', action, name, '--config', self.config], input=password, text=True, check=True, timeout=60)
+        self.user(action, name, text=password)
 
     def file(self, name):
         return os.path.join(self.dir, name)
@@ -97,6 +102,24 @@ def who_is_known_may_what_rules_say(server):
         equal(server.curl(listener, '/ingest/open', '-u', 'bob:bob', *SEND, scheme=scheme)[0], 403, 'bob, for whom there is no rule')
     equal(server.values('open'), [b'{"n":1}'] * 6, 'stored')
     equal(server.values('closed'), [], 'stored in the other')
+
+
+def who_has_a_token_is_its_user(server):
+    token, other = (server.user('token', name).strip() for name in ('alice', 'robot'))
+    bearer = ('-H', 'Authorization: Bearer ' + token)
+    equal(server.curl('outside', '/ingest/open', *bearer, *SEND), (202, '{"topic":"open","accepted":1}'), 'with a token of alice')
+    equal(server.curl('outside', '/ingest/closed', *bearer, *SEND)[0], 403, 'to a topic that is closed to her')
+    equal(server.curl('outside', '/ingest/open', '-H', 'Authorization: Bearer ' + other, *SEND)[0], 403, 'one for whom there is no rule')
+    equal(server.curl('outside', '/ingest/open', *bearer[:1], bearer[1][:-1] + '!', *SEND)[0], 401, 'with another secret')
+    lines = server.user('list').splitlines()
+    ids = [line.split()[2] for line in lines if line.split()[:2] == ['alice', 'TOKEN']]
+    equal(ids, [token.split('_')[1]], 'what the list shows')
+    expect(token not in ''.join(lines), 'the list shows a token')
+    server.user('revoke', ids[0])
+    deadline = time.monotonic() + 60
+    while server.curl('outside', '/ingest/open', *bearer, *SEND)[0] != 401:
+        expect(time.monotonic() < deadline, 'a revoked token is taken after a minute')
+        time.sleep(0.2)
 
 
 def who_is_not_is_refused(server):
@@ -189,5 +212,5 @@ def a_new_password_counts_after_a_restart_at_the_latest(server):
 
 
 if __name__ == '__main__':
-    run([rules, the_status_names_them, who_is_known_may_what_rules_say, who_is_not_is_refused, only_ingest_is_there, a_certificate_says_who,
-         tls_says_what_is_spoken, logins_are_pipelined_and_survive_a_client_that_goes, a_new_password_counts_after_a_restart_at_the_latest], Outside(CONFIG, {}))
+    run([rules, the_status_names_them, who_is_known_may_what_rules_say, who_is_not_is_refused, who_has_a_token_is_its_user, only_ingest_is_there,
+         a_certificate_says_who, tls_says_what_is_spoken, logins_are_pipelined_and_survive_a_client_that_goes, a_new_password_counts_after_a_restart_at_the_latest], Outside(CONFIG, {}))
