@@ -194,6 +194,7 @@ static void expect(const char *path, const char *type, const char *body, int sta
 {
 	struct http_response r = post(path, type, bytes_str(body), NULL);
 	const char *text = (const char *)buf_bytes(&r.body).data;
+	assert_non_null(text); /* post() has put a zero byte there */
 	if (r.status != status || (answer && strcmp(text, answer) != 0))
 		fail_msg("%d %s in place of %d %s", r.status, text, status, answer ? answer : "");
 	if (status == 429)
