@@ -209,6 +209,7 @@ static json_t *dashboard_report(void *arg)
 }
 
 static bool may_ingest(void *arg, const char *principal, const char *host, struct bytes topic);
+static uint32_t count_ingested(void *arg, const char *principal, size_t bytes);
 
 static enum sm_err make_http(struct platform *p, struct sm_error *reterr)
 {
@@ -219,6 +220,7 @@ static enum sm_err make_http(struct platform *p, struct sm_error *reterr)
 					.topic_changes = topic_changes,
 					.arg = p,
 					.may = may_ingest,
+					.count = count_ingested,
 					.no_once = p->outgrown};
 	struct web_options web = {.system = p->system, .status = dashboard_status, .report = dashboard_report, .arg = p};
 	enum sm_err err = http_server_new(&options, &p->http, reterr);
@@ -330,6 +332,12 @@ static bool may_ingest(void *arg, const char *principal, const char *host, struc
 {
 	struct platform *p = arg;
 	return !p->acls || auth_may(p->acls, principal, host, AUTH_OPERATION_WRITE, AUTH_RESOURCE_TOPIC, topic);
+}
+
+static uint32_t count_ingested(void *arg, const char *principal, size_t bytes)
+{
+	struct platform *p = arg;
+	return p->kafka ? kafka_server_count(p->kafka, principal, bytes) : 0;
 }
 
 static enum sm_err listen_http(struct platform *p, struct sm_error *reterr)

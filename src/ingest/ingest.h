@@ -9,9 +9,10 @@
  * 400, nothing of the request is stored: the flat map from path to reasons, {"obj.ts":["error.expected.jsnumber"]}; for NDJSON and CSV
  * one such map a bad line under its number, {"lines":{"17":{...}}}, for arrays {"events":{"0":{...}}} by index. With ?on_error=skip
  * the good ones are stored and the bad ones reported: 202 with "lines" or "events" beside the counts.
- * 404 no such topic, 413, 415, 429 with Retry-After when the log is behind, 503 when it cannot write. After these the client sends
- * the request again; a part of it may have been stored, so a job that counts declares its dedup key, or the client sends an
- * Idempotency-Key (once.c): then what is there is not stored again, also after a restart; other content under the same key is 422. */
+ * 404 no such topic, 413, 415, 429 with Retry-After when the log is behind or the sender's quota is used up, 503 when it cannot write.
+ * After these the client sends the request again; a part of it may have been stored, so a job that counts declares its dedup key, or the
+ * client sends an Idempotency-Key (once.c): then what is there is not stored again, also after a restart; other content under the same key
+ * is 422. */
 #ifndef INGEST_INGEST_H
 #define INGEST_INGEST_H
 
@@ -37,6 +38,9 @@ struct ingest_options {
 	void *arg;
 	/* May the principal, who comes from host, write to the topic? NULL: everybody may. Asked of requests from outside. Thread: any. */
 	bool (*may)(void *arg, const char *principal, const char *host, struct bytes topic);
+	/* The principal sends so many bytes of events, or (0) would like to: for how many ms must it be quiet, so that it is within its
+	 * quota? Else its request is refused (429). NULL: there are no quotas. Asked of requests from outside. Thread: any. */
+	uint32_t (*count)(void *arg, const char *principal, size_t bytes);
 	struct clock *clock; /* that of ingest_is_behind; NULL: the system's */
 	bool no_once;        /* the log does not keep idempotent producers: an Idempotency-Key is refused (501) */
 };

@@ -25,8 +25,6 @@ static void refuse(struct http_request *request, int status, int code, const cha
 	if (more)
 		buf_append_bytes(&out, buf_bytes(more));
 	buf_append_str(&out, "}");
-	if (status == 429)
-		http_reply_header(request, "Retry-After", "1");
 	http_reply(request, out.failed ? 503 : status, TYPE, buf_bytes(&out));
 	buf_done(&out);
 }
@@ -37,7 +35,10 @@ static void refuse_err(struct http_request *request, enum sm_err err)
 	case SM_NOT_FOUND: refuse(request, 404, 40401, "Topic not found.", NULL); break;
 	case SM_DENIED: refuse(request, 403, 40301, "you may not write to this topic", NULL); break;
 	case SM_FULL:
-	case SM_AGAIN: refuse(request, 429, 429, "the log is behind: send the request again later", NULL); break;
+	case SM_AGAIN:
+		http_reply_header(request, "Retry-After", "1");
+		refuse(request, 429, 429, "the log is behind: send the request again later", NULL);
+		break;
 	case SM_TOO_LARGE:
 		refuse(request, 413, 413, "a record, or the request, is too large: a request has at most 10000 records", NULL);
 		break;
@@ -246,7 +247,11 @@ void ingest__produce(struct http_request *request)
 	struct produce p = {0};
 	enum sm_err err;
 	if (!ingest__job_begin(&p.job, request, &err)) {
-		refuse_err(request, err);
+		const char *quota = ingest__quota_used_up(&p.job);
+		if (quota)
+			refuse(request, 429, 429, quota, NULL);
+		else
+			refuse_err(request, err);
 		return;
 	}
 	err = take_request(&p);

@@ -335,7 +335,25 @@ bool ingest__job_begin(struct job *job, struct http_request *request, enum sm_er
 		return false;
 	}
 	job->entry = ingest__topic(job->worker, request->params[0], ret_err);
-	return job->entry != NULL;
+	if (!job->entry || !principal || !ingest->options.count)
+		return job->entry != NULL;
+	/* As with Kafka, the request that goes beyond the quota is still taken. */
+	if ((job->quiet_ms = ingest->options.count(ingest->options.arg, principal, 0))) {
+		*ret_err = SM_FULL;
+		return false;
+	}
+	(void)ingest->options.count(ingest->options.arg, principal, request->body.size);
+	return true;
+}
+
+const char *ingest__quota_used_up(const struct job *job)
+{
+	char seconds[16];
+	if (!job->quiet_ms)
+		return NULL;
+	snprintf(seconds, sizeof seconds, "%u", (job->quiet_ms + 999) / 1000);
+	http_reply_header(job->request, "Retry-After", seconds);
+	return "your quota (producer_byte_rate) is used up: send the request again later";
 }
 
 static void refuse_topic(struct http_request *request, enum sm_err err)
@@ -369,7 +387,11 @@ void ingest__handle(struct http_request *request)
 	struct job job;
 	enum sm_err err;
 	if (!ingest__job_begin(&job, request, &err)) {
-		refuse_topic(request, err);
+		const char *quota = ingest__quota_used_up(&job);
+		if (quota)
+			ingest__reply_message(request, 429, quota);
+		else
+			refuse_topic(request, err);
 		return;
 	}
 	const char *wrong = read_options(&job);

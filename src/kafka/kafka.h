@@ -50,6 +50,9 @@ SM_MUST_CHECK enum sm_err kafka_server_new(const struct kafka_server_options *op
 					   struct sm_error *reterr);
 /* Of a listener, in the order of the options. */
 uint16_t kafka_server_port(const struct kafka_server *server, uint32_t listener);
+/* Count bytes that the principal ("User:alice") has sent by another way against its producer_byte_rate. Returns for how many ms it must be
+ * quiet so that its rate is its quota again; 0: it is within it, or has none. Thread: any. */
+uint32_t kafka_server_count(struct kafka_server *server, const char *principal, size_t bytes);
 /* Stop accepting, let requests that have begun be answered for at most drain_ms, close all connections, end the groups'
  * coordinators, free. Thread: no dispatcher. NULL is allowed. */
 void kafka_server_free(struct kafka_server *server, uint32_t drain_ms);

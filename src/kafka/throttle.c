@@ -12,10 +12,22 @@ static uint64_t now_ms(void)
 	return clock_monotonic_ns(&clock_system) / 1000000;
 }
 
+static struct bytes user_in(const char *principal)
+{
+	const char *colon = strchr(principal, ':');
+	return bytes_str(colon ? colon + 1 : principal);
+}
+
 static struct bytes user_of(struct kafka_request *r)
 {
-	const char *name = kafka__session(r)->principal->name, *colon = strchr(name, ':');
-	return bytes_str(colon ? colon + 1 : name);
+	return user_in(kafka__session(r)->principal->name);
+}
+
+uint32_t kafka_server_count(struct kafka_server *server, const char *principal, size_t bytes)
+{
+	if (!kafka__quotas_any(server->quotas, QUOTA_PRODUCE))
+		return 0;
+	return kafka__quota_count(server->quotas, QUOTA_PRODUCE, user_in(principal), BYTES(""), (double)bytes, now_ms());
 }
 
 void kafka__turn_begin(struct kafka_request *r)

@@ -13,7 +13,10 @@ import warnings
 from kafka.admin import ACL, ACLOperation, ACLPermissionType, KafkaAdminClient, ResourcePattern, ResourceType
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'kafka', 'differential'))
+from client import Connection  # noqa: E402
 from ingest_server import SMACK, Ingest, equal, expect, read_to_end, run  # noqa: E402
+from layouts import APIS  # noqa: E402
 
 CONFIG = '''
 security.users = users
@@ -122,6 +125,31 @@ def who_has_a_token_is_its_user(server):
         time.sleep(0.2)
 
 
+def set_quota(server, user, bytes_a_second):
+    """None: there is none any more."""
+    host, port = server.kafka.rsplit(':', 1)
+    connection = Connection((host, int(port)))
+    connection.send(APIS['alter_client_quotas'], 1, {'entries': [{
+        'entity': [{'entity_type': 'user', 'entity_name': user}],
+        'ops': [{'key': 'producer_byte_rate', 'value': bytes_a_second or 0.0, 'remove': bytes_a_second is None}]}]})
+    equal([entry['error_code'] for entry in connection.receive()['entries']], [0], 'a quota of %s' % user)
+    connection.close()
+
+
+def a_quota_that_is_used_up_is_told(server):
+    alice = ('-u', 'alice:alice', '-H', 'Content-Type: application/x-ndjson', '--data-binary', '{"n":1}\n' * 5000)
+    records = ('-u', 'alice:alice', '-H', 'Content-Type: application/vnd.kafka.json.v2+json', '-d', '{"records":[{"value":{"n":1}}]}')
+    set_quota(server, 'alice', 10.0)
+    equal(server.curl('outside', '/ingest/open', *alice)[0], 202, 'the first')
+    status, answer = server.curl('outside', '/ingest/open', *alice, '-D', '-')
+    expect(status == 429 and 'producer_byte_rate' in answer, 'the second: %d %s' % (status, answer))
+    expect(int(answer.lower().split('retry-after: ')[1].split()[0]) > 1, 'when to come again: %s' % answer)
+    equal(server.curl('outside', '/topics/open', *records)[0], 429, "a producer of the REST Proxy's")
+    equal(server.curl('outside', '/ingest/open', '-u', 'bob:bob', *SEND)[0], 403, 'bob, who has none')
+    set_quota(server, 'alice', None)
+    equal(server.curl('outside', '/ingest/open', '-u', 'alice:alice', *SEND)[0], 202, 'without a quota')
+
+
 def who_is_not_is_refused(server):
     for words in ((), ('-u', 'alice:wrong'), ('-u', 'alice:'), ('-u', ':alice'), ('-u', 'nobody:x'), ('-H', 'Authorization: Basic !!!!'),
                   ('-H', 'Authorization: Basic ' + base64.b64encode(b'alice').decode()), ('-H', 'Authorization: Bearer alice')):
@@ -212,5 +240,5 @@ def a_new_password_counts_after_a_restart_at_the_latest(server):
 
 
 if __name__ == '__main__':
-    run([rules, the_status_names_them, who_is_known_may_what_rules_say, who_is_not_is_refused, who_has_a_token_is_its_user, only_ingest_is_there,
-         a_certificate_says_who, tls_says_what_is_spoken, logins_are_pipelined_and_survive_a_client_that_goes, a_new_password_counts_after_a_restart_at_the_latest], Outside(CONFIG, {}))
+    run([rules, the_status_names_them, who_is_known_may_what_rules_say, who_is_not_is_refused, who_has_a_token_is_its_user,
+         a_quota_that_is_used_up_is_told, only_ingest_is_there, a_certificate_says_who, tls_says_what_is_spoken, logins_are_pipelined_and_survive_a_client_that_goes, a_new_password_counts_after_a_restart_at_the_latest], Outside(CONFIG, {}))
