@@ -3,6 +3,7 @@
 #define AUTH_INTERNAL_H
 
 #include "auth/auth.h"
+#include "base/base64.h"
 #include "base/map.h"
 #include <pthread.h>
 #include <sys/stat.h>
@@ -27,10 +28,6 @@ void auth__hmac(enum auth_hash hash, struct bytes key, struct bytes data, uint8_
 bool auth__scram_proof_ok(enum auth_hash hash, const struct auth_keys *keys, struct bytes auth_message, struct bytes proof);
 /* ServerSignature. */
 void auth__scram_signature(enum auth_hash hash, const struct auth_keys *keys, struct bytes auth_message, uint8_t out[AUTH_HASH_MAX]);
-
-void auth__base64(struct buf *out, struct bytes data);
-/* Strict: whole groups of four, nothing else. size_max: room in out. false: it is none, or too long. */
-bool auth__base64_decode(struct bytes text, uint8_t *out, size_t size_max, size_t *ret_size);
 
 /* ---- scram_text.c: the messages ---- */
 
@@ -63,7 +60,8 @@ bool auth__name_ok(struct bytes name);
 #define AUTH_TOKEN_ID_BYTES 16
 #define AUTH_TOKEN_HASH_BYTES 32
 bool auth__token_id_ok(struct bytes id);
-void auth__token_new(char out[AUTH_API_TOKEN_BYTES + 1]);
+/* false: no memory. */
+SM_MUST_CHECK bool auth__token_new(char out[AUTH_API_TOKEN_BYTES + 1]);
 /* Within the token's text; without data: it is none. */
 struct bytes auth__token_id(struct bytes token);
 /* false: OpenSSL refuses (memory). */

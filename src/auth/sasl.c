@@ -163,7 +163,7 @@ static void append_nonce(struct auth_sasl *s)
 		return;
 	}
 	random_bytes(random, sizeof random);
-	auth__base64(&s->nonce, bytes_of(random, sizeof random));
+	base64_append(&s->nonce, bytes_of(random, sizeof random));
 }
 
 static enum auth_step scram_first(struct auth_sasl *s, struct bytes in, struct buf *out)
@@ -185,7 +185,7 @@ static enum auth_step scram_first(struct auth_sasl *s, struct bytes in, struct b
 	buf_append_str(&first, "r=");
 	buf_append_bytes(&first, buf_bytes(&s->nonce));
 	buf_append_str(&first, ",s=");
-	auth__base64(&first, bytes_of(s->keys.salt, s->keys.salt_size));
+	base64_append(&first, bytes_of(s->keys.salt, s->keys.salt_size));
 	buf_printf(&first, ",i=%u", s->keys.iterations);
 	buf_append_bytes(&s->message, q.bare);
 	buf_u8(&s->message, ',');
@@ -216,8 +216,8 @@ static enum auth_step scram_final(struct auth_sasl *s, struct bytes in, struct b
 	struct auth_client_final q;
 	uint8_t proof[AUTH_HASH_MAX], binding[AUTH_TOKEN_MAX], signature[AUTH_HASH_MAX];
 	size_t proof_size, binding_size;
-	if (auth__client_final(in, &q) || !auth__base64_decode(q.proof, proof, sizeof proof, &proof_size) ||
-	    !auth__base64_decode(q.binding, binding, sizeof binding, &binding_size) ||
+	if (auth__client_final(in, &q) || !base64_decode(q.proof, proof, sizeof proof, &proof_size) ||
+	    !base64_decode(q.binding, binding, sizeof binding, &binding_size) ||
 	    !bytes_equal(bytes_of(binding, binding_size), buf_bytes(&s->gs2)) || !nonce_ok(s, q.nonce))
 		return fail(s, NULL);
 	buf_append_bytes(&s->message, q.without_proof);
@@ -229,7 +229,7 @@ static enum auth_step scram_final(struct auth_sasl *s, struct bytes in, struct b
 		return fail(s, NULL);
 	auth__scram_signature(s->hash, &s->keys, message, signature);
 	buf_append_str(out, "v=");
-	auth__base64(out, bytes_of(signature, auth__hash_size(s->hash)));
+	base64_append(out, bytes_of(signature, auth__hash_size(s->hash)));
 	OPENSSL_cleanse(&s->keys, sizeof s->keys);
 	s->state = ENDED;
 	return AUTH_COMPLETE;

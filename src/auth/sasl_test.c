@@ -259,22 +259,6 @@ static void mechanisms_are_a_list_of_words(void **state)
 	assert_non_null(strstr(error.text, "'GSSAPI' is no SASL mechanism here"));
 }
 
-static void base64_is_read_strictly(void **state)
-{
-	uint8_t out[8];
-	size_t size;
-	assert_true(auth__base64_decode(BYTES("Zm9v"), out, 8, &size));
-	assert_int_equal(size, 3);
-	assert_true(auth__base64_decode(BYTES("Zg=="), out, 8, &size));
-	assert_int_equal(size, 1);
-	assert_false(auth__base64_decode(BYTES("Zg="), out, 8, &size));
-	assert_false(auth__base64_decode(BYTES("Z==="), out, 8, &size));
-	assert_false(auth__base64_decode(BYTES(" Zg="), out, 8, &size));
-	assert_false(auth__base64_decode(BYTES("Zm9v\n"), out, 8, &size));
-	assert_false(auth__base64_decode(BYTES("Zm9vZm9vZm9v"), out, 8, &size)); /* 9 bytes */
-	assert_false(auth__base64_decode(BYTES(""), out, 8, &size));
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 int main(void)
 {
@@ -288,7 +272,6 @@ int main(void)
 		TEST(a_user_that_is_not_there_is_challenged_always_alike),
 		TEST(plain_takes_the_password_alone),
 		cmocka_unit_test(mechanisms_are_a_list_of_words),
-		cmocka_unit_test(base64_is_read_strictly),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -71,32 +71,3 @@ void auth__scram_signature(enum auth_hash hash, const struct auth_keys *keys, st
 {
 	auth__hmac(hash, bytes_of(keys->server, auth__hash_size(hash)), auth_message, out);
 }
-
-void auth__base64(struct buf *out, struct bytes data)
-{
-	uint8_t *p = buf_reserve(out, (data.size + 2) / 3 * 4 + 1);
-	if (p)
-		buf_commit(out, (size_t)EVP_EncodeBlock(p, data.data, (int)data.size));
-}
-
-bool auth__base64_decode(struct bytes text, uint8_t *out, size_t size_max, size_t *ret_size)
-{
-	uint8_t decoded[AUTH_TOKEN_MAX];
-	size_t padding = 0;
-	if (!text.size || text.size % 4 || text.size > sizeof decoded)
-		return false;
-	while (padding < 2 && text.data[text.size - 1 - padding] == '=')
-		padding++;
-	/* OpenSSL's reader forgives blanks. */
-	for (size_t i = 0; i < text.size - padding; i++) {
-		uint8_t c = text.data[i];
-		if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' || c == '/'))
-			return false;
-	}
-	int n = EVP_DecodeBlock(decoded, text.data, (int)text.size);
-	if (n < 0 || (size_t)n - padding > size_max)
-		return false;
-	*ret_size = (size_t)n - padding;
-	memcpy(out, decoded, *ret_size);
-	return true;
-}

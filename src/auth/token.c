@@ -19,27 +19,27 @@ bool auth__token_id_ok(struct bytes id)
 	return id.size == AUTH_TOKEN_ID_BYTES;
 }
 
-void auth__token_new(char out[AUTH_API_TOKEN_BYTES + 1])
+bool auth__token_new(char out[AUTH_API_TOKEN_BYTES + 1])
 {
 	uint8_t id[AUTH_TOKEN_ID_BYTES / 2], secret[32];
 	struct buf text;
 	random_bytes(id, sizeof id);
 	random_bytes(secret, sizeof secret);
 	buf_init(&text);
-	auth__base64(&text, bytes_of(secret, sizeof secret));
+	base64url_append(&text, bytes_of(secret, sizeof secret));
 	int at = snprintf(out, AUTH_API_TOKEN_BYTES + 1, PREFIX);
 	for (size_t i = 0; i < sizeof id; i++)
 		at += snprintf(out + at, 3, "%02x", id[i]);
 	out[at++] = '_';
-	for (size_t i = 0; i < SECRET_BYTES; i++) {
-		char c = text.failed ? '-' : (char)text.data[i];
-		out[at++] = c == '+' ? '-' : c == '/' ? '_' : c;
-	}
-	out[at] = 0;
+	bool failed = text.failed;
+	if (!failed)
+		memcpy(out + at, text.data, SECRET_BYTES);
+	out[at + SECRET_BYTES] = 0;
 	OPENSSL_cleanse(secret, sizeof secret);
 	if (text.data)
 		OPENSSL_cleanse(text.data, text.cap);
 	buf_done(&text);
+	return !failed;
 }
 
 struct bytes auth__token_id(struct bytes token)

@@ -100,11 +100,11 @@ static const char *parse_line(struct bytes line, struct bytes *ret_name, enum au
 	*ret_hash = (enum auth_hash)hash;
 	if (!number_of(iterations, &keys->iterations) || keys->iterations < AUTH_ITERATIONS_MIN || keys->iterations > AUTH_ITERATIONS_MAX)
 		return "the third word must be the iterations, from 4096 to 65536";
-	if (!auth__base64_decode(salt, keys->salt, sizeof keys->salt, &keys->salt_size) || !keys->salt_size)
+	if (!base64_decode(salt, keys->salt, sizeof keys->salt, &keys->salt_size) || !keys->salt_size)
 		return "the fourth word must be the salt in Base64";
 	size_t want = auth__hash_size(*ret_hash);
-	if (!auth__base64_decode(stored, keys->stored, want, &size) || size != want ||
-	    !auth__base64_decode(server, keys->server, want, &size) || size != want || auth__next_word(&line).size)
+	if (!base64_decode(stored, keys->stored, want, &size) || size != want || !base64_decode(server, keys->server, want, &size) ||
+	    size != want || auth__next_word(&line).size)
 		return "the fifth and the last word must be the stored key and the server key in Base64";
 	return NULL;
 }
@@ -135,8 +135,7 @@ static enum sm_err take_token(struct map *tokens, struct bytes line, struct byte
 		wrong = "the name must have 1 to 255 bytes, none of them a blank or a control character";
 	else if (!auth__token_id_ok(id) || map_get(tokens, id))
 		wrong = "the third word must be 16 hexadecimal digits, which no other token has";
-	else if (!auth__base64_decode(hash, token->hash, sizeof token->hash, &size) || size != sizeof token->hash ||
-		 auth__next_word(&rest).size)
+	else if (!base64_decode(hash, token->hash, sizeof token->hash, &size) || size != sizeof token->hash || auth__next_word(&rest).size)
 		wrong = "the last word must be a SHA-256 in Base64";
 	if (wrong) {
 		free(token);

@@ -57,11 +57,11 @@ static enum sm_err write_back(const char *path, struct buf *out, struct sm_error
 static void append_line(struct buf *out, const char *name, enum auth_hash hash, const struct auth_keys *keys)
 {
 	buf_printf(out, "%s %s %u ", name, auth__hash_names[hash], keys->iterations);
-	auth__base64(out, bytes_of(keys->salt, keys->salt_size));
+	base64_append(out, bytes_of(keys->salt, keys->salt_size));
 	buf_u8(out, ' ');
-	auth__base64(out, bytes_of(keys->stored, auth__hash_size(hash)));
+	base64_append(out, bytes_of(keys->stored, auth__hash_size(hash)));
 	buf_u8(out, ' ');
-	auth__base64(out, bytes_of(keys->server, auth__hash_size(hash)));
+	base64_append(out, bytes_of(keys->server, auth__hash_size(hash)));
 	buf_u8(out, '\n');
 }
 
@@ -167,15 +167,16 @@ enum sm_err auth_token_make(const char *path, const char *name, char ret_token[A
 	enum sm_err err = check_name(name, reterr);
 	if (err || (err = read_or_begin(path, &text, &size, reterr)))
 		return err;
-	auth__token_new(ret_token);
 	buf_init(&out);
+	if (!auth__token_new(ret_token))
+		out.failed = true;
 	buf_append_bytes(&out, bytes_of(text, size));
 	if (size && text[size - 1] != '\n')
 		buf_u8(&out, '\n');
 	buf_printf(&out, "%s TOKEN %.*s ", name, AUTH_TOKEN_ID_BYTES, (const char *)auth__token_id(bytes_str(ret_token)).data);
 	if (!auth__token_hash(bytes_str(ret_token), hash))
 		out.failed = true;
-	auth__base64(&out, bytes_of(hash, sizeof hash));
+	base64_append(&out, bytes_of(hash, sizeof hash));
 	buf_u8(&out, '\n');
 	err = write_back(path, &out, reterr);
 	buf_done(&out);

@@ -9,6 +9,7 @@
  *
  * What the original would store in part is refused as a whole where that is known before: a partition that is not there, base64 that is
  * none, a value that does not fit the topic's schema (422 with "events" beside the message, as /ingest describes them). */
+#include "base/base64.h"
 #include "ingest/ingest_internal.h"
 #include <stdlib.h>
 #include <string.h>
@@ -46,43 +47,6 @@ static void refuse_err(struct http_request *request, enum sm_err err)
 	}
 }
 
-/* ---- base64 (RFC 4648, section 4), with padding ---- */
-
-static int digit(uint8_t c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-/* SM_SYNTAX: it is none. */
-static enum sm_err decode(struct bytes text, struct arena *arena, struct bytes *ret)
-{
-	size_t size = text.size, n = 0;
-	uint32_t bits = 0;
-	if (size % 4)
-		return SM_SYNTAX;
-	while (size && text.size - size < 2 && text.data[size - 1] == '=')
-		size--;
-	uint8_t *out = arena_alloc_raw(arena, size + 1, 1);
-	if (!out)
-		return arena_error(arena);
-	for (size_t i = 0; i < size; i++) {
-		int d = digit(text.data[i]);
-		if (d < 0)
-			return SM_SYNTAX;
-		bits = bits << 6 | (uint32_t)d;
-		if (i % 4)
-			out[n++] = (uint8_t)(bits >> (6 - 2 * (i % 4)));
-	}
-	*ret = bytes_of(out, n);
-	return SM_OK;
-}
-
 /* ---- records ---- */
 
 struct produce {
@@ -112,8 +76,15 @@ static enum sm_err take_text(struct produce *p, struct bytes value, struct bytes
 	if (*ret_null || !p->binary)
 		return SM_OK;
 	enum sm_err err = json_string_text(value, arena, &text);
-	if (!err)
-		err = decode(text, arena, ret);
+	if (!err) {
+		size_t size = BASE64_DECODED(text.size);
+		uint8_t *out = arena_alloc_raw(arena, size + 1, 1);
+		if (!out)
+			return arena_error(arena);
+		if (!base64_decode(text, out, size, &size))
+			err = SM_SYNTAX;
+		*ret = bytes_of(out, size);
+	}
 	return err == SM_TYPE || err == SM_SYNTAX ? wrong(p, 422, 422, "keys and values are base64 in strings") : err;
 }
 

@@ -4,6 +4,7 @@
  * A password or token is checked on the pool, since that hashes for milliseconds; what was right is remembered for a moment, under a hash
  * of the whole header, so that a client that sends many requests is not checked each time. The connection is not read meanwhile: who is not
  * known has no memory for a body, and requests of one connection keep their order. */
+#include "base/base64.h"
 #include "net/http_internal.h"
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -88,15 +89,8 @@ static bool basic_credentials(struct bytes header, uint8_t *out, size_t *ret_siz
 	struct bytes text = bytes_of(header.data + 6, header.size - 6);
 	while (text.size && *text.data == ' ')
 		text = bytes_of(text.data + 1, text.size - 1);
-	if (!text.size || text.size % 4 || text.size > HTTP_CREDENTIALS_MAX / 3 * 4)
-		return false;
-	int n = EVP_DecodeBlock(out, text.data, (int)text.size);
-	if (n < 0)
-		return false;
-	/* Padding is decoded to zero bytes. */
-	size_t size = (size_t)n - (text.data[text.size - 1] == '=') - (text.data[text.size - 2] == '=');
-	*ret_size = size;
-	return !memchr(out, 0, size) && memchr(out, ':', size) != NULL;
+	return base64_decode(text, out, HTTP_CREDENTIALS_MAX, ret_size) && !memchr(out, 0, *ret_size) &&
+	       memchr(out, ':', *ret_size) != NULL;
 }
 
 /* "Bearer smack_..." to the token. A colon is no part of one, so none is "user:pass". */
@@ -123,7 +117,7 @@ int http__login_begin(struct http__request *r, const char **ret_why)
 		r->principal = arena_printf(&r->arena, "User:%s", subject);
 		return r->principal ? 0 : 500;
 	}
-	uint8_t credentials[HTTP_CREDENTIALS_MAX + 4];
+	uint8_t credentials[HTTP_CREDENTIALS_MAX];
 	size_t size = 0;
 	bool token = bearer_token(header, credentials, &size);
 	if (!token && !basic_credentials(header, credentials, &size))
