@@ -489,6 +489,37 @@ static void half_written_last_record_of_the_manifest_is_cut_off(void **state)
 	}
 }
 
+/* A group of records is synced once: the second may be there without the first. */
+static void records_that_lack_one_before_them_are_cut_off(void **state)
+{
+	struct place *p = *state;
+	char path[400];
+	struct outcome o;
+	for (int which = 0; which < 2; which++) {
+		fresh_copy(p, "MANIFEST", path);
+		size_t at = append_record(path), sector = at - at % 512 + 512;
+		append_record(path);
+		if (which == 0)
+			zero(path, at, sector);
+		else
+			zero(path, sector, sector + 512 < at + 707 ? sector + 512 : at + 707);
+		look(p, &o);
+		if (sector + 512 > at + 707 && which == 1) { /* what the next record has of the sector is there */
+			assert_err(o.opened, SM_CORRUPT);
+			continue;
+		}
+		if (o.opened)
+			fail_msg("%d: %s", which, o.error.text);
+		assert_int_equal(o.fine, ROWS);
+	}
+	fresh_copy(p, "MANIFEST", path);
+	size_t at = append_record(path);
+	append_record(path);
+	flip(path, at + 300);
+	look(p, &o);
+	assert_err(o.opened, SM_CORRUPT);
+}
+
 /* A record of which every sector was written was synced, and something may have been deleted since that only it knew to be done with. */
 static void damaged_last_record_of_the_manifest_is_told(void **state)
 {
@@ -511,6 +542,7 @@ int main(void)
 		T(damaged_file_of_entries_without_an_order_refuses_a_range_each_time),
 		T(damaged_manifest_is_refused),
 		T(half_written_last_record_of_the_manifest_is_cut_off),
+		T(records_that_lack_one_before_them_are_cut_off),
 		T(damaged_last_record_of_the_manifest_is_told),
 		T(newer_format_and_second_process_are_refused),
 	};

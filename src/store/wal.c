@@ -18,10 +18,10 @@
  *   7   n   payload; the record begins with its sequence number (8 bytes) and count of changes (4), little-endian
  * Fewer than 7 bytes at the end of a block are left empty.
  *
- * The manifest, which lists the files of tables, has the same format (its records are RocksDB's version edits), is synced with each record,
- * and RocksDB takes a size that leads behind its end for a torn end, too: it would forget, and delete, the files named behind it.
- * So it is checked the same way. But where its last record has its whole length and lacks some of its sectors, since a loss of power came
- * before the sync that would have covered it, RocksDB does not open at all: such a record is cut off. */
+ * The manifest, which lists the files of tables, has the same format (its records are RocksDB's version edits), is synced with each group
+ * of records, and RocksDB takes a size that leads behind its end for a torn end, too: it would forget, and delete, the files named behind
+ * it. So it is checked the same way. But where its last record has its whole length and lacks some of its sectors, since a loss of power
+ * came before the sync that would have covered it, RocksDB does not open at all: such a record is cut off. */
 #include "store/store_internal.h"
 #include "base/hash.h"
 #include "base/io.h"
@@ -291,6 +291,22 @@ static size_t good_end(struct bytes log)
 	return at;
 }
 
+/* Were the bytes from `at` on never written in full? A sector that has none of them is one that no sync has covered. */
+static bool lacks_a_sector(struct bytes log, size_t at)
+{
+	size_t end, next;
+	if (!find_beginning(log, at, &end))
+		end = log.size;
+	for (size_t from = at; from < end; from = next) {
+		next = from - from % SECTOR + SECTOR;
+		if (next > end && end < log.size)
+			return false; /* it has what begins there */
+		if (zeros(bytes_of(log.data, next < end ? next : end), from))
+			return true;
+	}
+	return false;
+}
+
 enum sm_err store__manifest_check(const char *dir, struct sm_error *reterr)
 {
 	char path[4096];
@@ -308,7 +324,7 @@ enum sm_err store__manifest_check(const char *dir, struct sm_error *reterr)
 					 path);
 	struct bytes log = bytes_of(data, size);
 	at = good_end(log);
-	if (at < log.size && !zeros(log, at) && find_beginning(log, at, &begin))
+	if (at < log.size && !zeros(log, at) && find_beginning(log, at, &begin) && !lacks_a_sector(log, at))
 		err = sm_fail(
 			reterr, SM_CORRUPT,
 			"the store's manifest %s is damaged at byte %zu, and later entries follow: the files that they name would be lost; "
@@ -316,16 +332,6 @@ enum sm_err store__manifest_check(const char *dir, struct sm_error *reterr)
 			path, at);
 	free(data);
 	return err;
-}
-
-static bool lacks_a_sector(struct bytes log, size_t at)
-{
-	for (size_t from = at, to; from < log.size; from = to) {
-		to = from - from % SECTOR + SECTOR < log.size ? from - from % SECTOR + SECTOR : log.size;
-		if (zeros(bytes_of(log.data, to), from))
-			return true;
-	}
-	return false;
 }
 
 static bool cut(const char *path, size_t size)
@@ -342,12 +348,12 @@ bool store__manifest_cut(const char *dir)
 {
 	char path[4096];
 	uint8_t *data;
-	size_t size, begin;
+	size_t size;
 	if (manifest_path(dir, path, NULL) || io_read_file(&io_system, path, WAL_BYTES_MAX, &data, &size, NULL))
 		return false;
 	struct bytes log = bytes_of(data, size);
 	size_t at = good_end(log);
-	bool torn = at > 0 && at < size && lacks_a_sector(log, at) && !find_beginning(log, at, &begin);
+	bool torn = at > 0 && at < size && lacks_a_sector(log, at);
 	free(data);
 	return torn && cut(path, at);
 }
