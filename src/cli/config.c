@@ -3,7 +3,7 @@
 #include "base/io.h"
 #include "kafka/kafka_limits.h"
 #include "kafka/log_kafka.h"
-#include "cql/store_cassandra.h"
+#include "cassandra/cassandra.h"
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>

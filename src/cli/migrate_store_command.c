@@ -2,7 +2,7 @@
 #include "backup/migrate_store.h"
 #include "cli/migrate_command.h"
 #include "cql/cql.h"
-#include "cql/store_cassandra.h"
+#include "cassandra/cassandra.h"
 #include <stdio.h>
 
 struct side {

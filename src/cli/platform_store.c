@@ -1,7 +1,7 @@
 /* The store's engine, by the address in the configuration. */
 #include "base/logging.h"
 #include "cli/platform.h"
-#include "cql/store_cassandra.h"
+#include "cassandra/cassandra.h"
 #include <stdio.h>
 #include <stdlib.h>
 

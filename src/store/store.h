@@ -1,7 +1,7 @@
 /* The wide-column store: keyspaces, tables, rows of cells with a write time.
  *
  * struct sm_store is an engine behind a table of calls: the embedded one on RocksDB (store_embedded_open), the one on
- * the data directory's socket (remote/), a real Cassandra (cql/store_cassandra.h). Code above sees only this file.
+ * the data directory's socket (remote/), a real Cassandra (cassandra/cassandra.h). Code above sees only this file.
  *
  * Values travel in CQL's serialized form (native protocol v4, section 6): an int is 4 bytes big-endian, a text its UTF-8.
  * A cell with size -1 is null. Within one row the last write time wins, cell by cell; at equal times a tombstone wins over a

@@ -1,5 +1,5 @@
 /* Requests as frames, and answers taken apart. */
-#include "cql/client_internal.h"
+#include "cassandra/client_internal.h"
 #include <stdio.h>
 
 /* ---- out ---- */

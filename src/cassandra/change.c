@@ -1,5 +1,5 @@
 /* A change of the schema as the statements that make it on a real Cassandra. */
-#include "cql/cassandra_internal.h"
+#include "cassandra/cassandra_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>

@@ -2,7 +2,7 @@
  *
  * Two threads: the client's (client_loop.c) has the connections and runs batches; the keeper changes and reads the schema, looks at who is
  * in the cluster when its hosts say that this has changed, and finishes large batches that were cut short. */
-#include "cql/cassandra_internal.h"
+#include "cassandra/cassandra_internal.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

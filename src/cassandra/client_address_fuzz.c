@@ -1,5 +1,5 @@
 /* Any text as the address of a real Cassandra: it is taken, or refused with a reason. */
-#include "cql/client.h"
+#include "cassandra/client.h"
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -1,16 +1,16 @@
-/* The engine of store_cassandra.h, inside. cassandra_engine.c tells of its threads, cassandra_commit.c of how a batch is atomic. */
+/* The engine of cassandra.h, inside. engine.c tells of its threads, commit.c of how a batch is atomic. */
 #ifndef CQL_CASSANDRA_INTERNAL_H
 #define CQL_CASSANDRA_INTERNAL_H
 
 #include "base/map.h"
-#include "cql/client.h"
-#include "cql/store_cassandra.h"
+#include "cassandra/client.h"
+#include "cassandra/cassandra.h"
 #include <pthread.h>
 #include <stdatomic.h>
 
 #define CASSANDRA_KEYSPACE "smack_system"
 
-/* ---- the schema (cassandra_schema.c) ---- */
+/* ---- the schema (schema.c) ---- */
 
 struct cassandra_picture {
 	struct store_schema schema; /* first: what callers hold */
@@ -22,14 +22,14 @@ struct cassandra_picture {
 SM_MUST_CHECK enum sm_err cassandra__schema_read(struct client *client, struct cassandra_picture **ret_picture, struct sm_error *reterr);
 void cassandra__picture_unref(struct cassandra_picture *picture);
 
-/* ---- changes of it (cassandra_change.c) ---- */
+/* ---- changes of it (change.c) ---- */
 
 /* The statements that make a change, in the arena. replication_factor: of keyspaces that ask for SimpleStrategy; 0: as they ask. */
 SM_MUST_CHECK enum sm_err cassandra__change_text(const struct store_schema *now, const struct store_change *change,
 						 uint32_t replication_factor, struct arena *arena, const char ***ret_texts,
 						 uint32_t *ret_count, struct sm_error *reterr);
 
-/* ---- writes as statements (cassandra_statement.c) ---- */
+/* ---- writes as statements (statement.c) ---- */
 
 /* A batch's mutations as the statements that make them: entries as client__batch takes them, one after the other, and what is known of
  * them. */
@@ -57,7 +57,7 @@ bool cassandra__journal_chunk(const struct cassandra_program *program, struct cl
 /* And back. Errors: SM_CORRUPT, SM_NO_MEMORY. */
 SM_MUST_CHECK enum sm_err cassandra__journal_read(struct cassandra_program *program, struct client *client, struct bytes chunk);
 
-/* Ranges of clusterings as CQL can say them (cassandra_slice.c): the columns before the last are given, the last lies between two bounds.
+/* Ranges of clusterings as CQL can say them (slice.c): the columns before the last are given, the last lies between two bounds.
  */
 struct cassandra_slice {
 	uint16_t equals;                    /* columns that are given; 0: from the first on */
@@ -120,7 +120,7 @@ SM_MUST_CHECK enum sm_err cassandra__run_changes(struct cassandra_store *s, cons
 SM_MUST_CHECK enum sm_err cassandra__await_agreement(struct cassandra_store *s, struct sm_error *reterr);
 uint32_t cassandra__replication(struct cassandra_store *s); /* of our own keyspace */
 
-/* cassandra_commit.c */
+/* commit.c */
 void cassandra__apply(struct sm_store *store, const struct store_batch *batch, void (*done)(void *arg, enum sm_err err), void *arg);
 /* Write what the entries say, all of them, but for what is about tables or columns that are no longer there; repeatable ones only. Blocks.
  * Errors: SM_INVALID (the server refuses a statement for another reason), those of requests. */
@@ -132,13 +132,13 @@ SM_MUST_CHECK enum sm_err cassandra__replay(struct cassandra_store *s, struct ca
 /* The name under which a large batch lies in the journal. */
 void cassandra__batch_name(const struct uuid *id, char out[64]);
 
-/* cassandra_job.c */
+/* job.c */
 enum sm_err cassandra__job_epoch(struct sm_store *store, const char *job, uint64_t *ret_epoch, struct sm_error *reterr);
 /* What large batches left in the journal. Blocks. */
 SM_MUST_CHECK enum sm_err cassandra__recover_batches(struct cassandra_store *s, struct sm_error *reterr);
 /* Make smack_system.store_job, store_journal, store_batch where they are not. Blocks. */
 SM_MUST_CHECK enum sm_err cassandra__own_tables(struct cassandra_store *s, struct sm_error *reterr);
-/* cassandra_read.c */
+/* read.c */
 enum sm_err cassandra__open(struct sm_store *store, const struct store_read *read, struct store_cursor **ret_cursor,
 			    struct sm_error *reterr);
 enum sm_err cassandra__next(struct store_cursor *cursor, const struct store_row **ret_row);

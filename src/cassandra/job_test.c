@@ -1,5 +1,5 @@
 /* Batches of jobs on a real Cassandra: fenced by epochs, all or nothing whenever the server or we are gone. */
-#include "cql/cassandra_testing.h"
+#include "cassandra/testing.h"
 
 static uint64_t epoch_of(struct sm_store *store, const char *job)
 {

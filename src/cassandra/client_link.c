@@ -1,6 +1,6 @@
 /* One connection to one host: connecting, the handshake (version 5, or 4 where that is not known), frames in and out, the statements that
  * are prepared on it. */
-#include "cql/client_internal.h"
+#include "cassandra/client_internal.h"
 #include "cql/segment.h"
 #include <errno.h>
 #include <netinet/in.h>

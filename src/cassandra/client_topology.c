@@ -1,5 +1,5 @@
 /* Who is in the cluster, and which tokens each host has: asked of one host, system.local of itself and system.peers_v2 of the others. */
-#include "cql/client_internal.h"
+#include "cassandra/client_internal.h"
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <stdio.h>

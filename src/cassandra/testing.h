@@ -5,7 +5,7 @@
 
 #include "base/io.h"
 #include "cql/cql.h"
-#include "cql/store_cassandra.h"
+#include "cassandra/cassandra.h"
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>

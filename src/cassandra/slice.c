@@ -1,7 +1,7 @@
 /* Ranges of clusterings in CQL's words. A range of our own lies between two prefixes, in the table's order; CQL can say: the first columns
  * are these, and the next one lies between these values. So a range is cut into at most two slices for each column and one in the middle:
  * from (1, 5) to (3), exclusive, of columns a, b is  a = 1 AND b > 5,  a > 1 AND a < 3. */
-#include "cql/cassandra_internal.h"
+#include "cassandra/cassandra_internal.h"
 
 /* The next column's bounds are in the table's order; CQL's are in the values'. */
 static void put_slice(const struct store_table *t, struct cassandra_slice *s, const struct store_cell *prefix, uint16_t equals,

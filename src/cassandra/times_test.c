@@ -1,6 +1,6 @@
 /* The engine on a real Cassandra: times that the caller names, elements' own times, statements in CQL's own words. */
-#include "cql/cassandra_internal.h"
-#include "cql/cassandra_testing.h"
+#include "cassandra/cassandra_internal.h"
+#include "cassandra/testing.h"
 
 struct held {
 	const struct store_schema *schema;

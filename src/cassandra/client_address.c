@@ -1,7 +1,7 @@
 /* cassandra://HOST:PORT,HOST:PORT?name=value&name=value, and settings beside it. */
 #include "base/address.h"
-#include "cql/client.h"
-#include "cql/store_cassandra.h"
+#include "cassandra/client.h"
+#include "cassandra/cassandra.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>

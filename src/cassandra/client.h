@@ -5,7 +5,7 @@
 #ifndef CQL_CLIENT_H
 #define CQL_CLIENT_H
 
-#include "cql/client_limits.h"
+#include "cassandra/cassandra_limits.h"
 #include "cql/wire.h"
 
 /* ---- where the cluster is (client_address.c) ---- */

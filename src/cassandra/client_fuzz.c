@@ -1,6 +1,6 @@
 /* Answers of a Cassandra as our client takes them apart: [opcode][flags][version, two bits][body]. Whatever a host says: no crash, no hang,
  * and an error is one. */
-#include "cql/client_internal.h"
+#include "cassandra/client_internal.h"
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -1,9 +1,9 @@
-/* Epochs of jobs, and what batches that were cut short have left: see cassandra_commit.c.
+/* Epochs of jobs, and what batches that were cut short have left: see commit.c.
  *
  *   store_job      job -> epoch; committed, chunks: its last batch that was decided; applied: its last batch that was written
  *   store_journal  job, number, chunk -> statements
  *   store_batch    bucket (always 0), id -> chunks: batches of no job that are decided and not written */
-#include "cql/cassandra_internal.h"
+#include "cassandra/cassandra_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -1,7 +1,7 @@
 /* Batches of jobs while connections are cut, answers are lost, requests are late, and instances take over from each other: a fault at the
  * first request, the second ..., until a run meets none. */
-#include "cql/cassandra_proxy_testing.h"
-#include "cql/client_limits.h"
+#include "cassandra/proxy_testing.h"
+#include "cassandra/cassandra_limits.h"
 #include <stdatomic.h>
 
 enum { REQUESTS_MAX = 500 };

@@ -1,5 +1,5 @@
 /* Mutations as statements with markers, and as the bytes that lie in the journal. */
-#include "cql/cassandra_internal.h"
+#include "cassandra/cassandra_internal.h"
 #include <stdlib.h>
 
 #define TEXTS_MAX 64 /* different ones that a chunk of the journal remembers */

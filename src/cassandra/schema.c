@@ -1,6 +1,6 @@
 /* system_schema of a real Cassandra as a picture of the store's schema. What the picture cannot say (views, indexes, columns of custom
  * types) is left out, a table with such a column as a whole. */
-#include "cql/cassandra_internal.h"
+#include "cassandra/cassandra_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -1,9 +1,9 @@
 /* Reads: a cursor is a list of SELECTs, one after the other, read page by page; the next page is fetched while one is being read.
  *
- * A partition's slice is as many SELECTs as cassandra_slice.c makes of it. A range of tokens is one; one that is resumed behind a row has
+ * A partition's slice is as many SELECTs as slice.c makes of it. A range of tokens is one; one that is resumed behind a row has
  * first the rest of that row's partition, then other partitions of the same token, then the tokens behind. */
 #include "base/metrics.h"
-#include "cql/cassandra_internal.h"
+#include "cassandra/cassandra_internal.h"
 #include <stdlib.h>
 
 #define STEPS_MAX 64

@@ -4,7 +4,7 @@
 #ifndef CQL_CASSANDRA_PROXY_TESTING_H
 #define CQL_CASSANDRA_PROXY_TESTING_H
 
-#include "cql/cassandra_testing.h"
+#include "cassandra/testing.h"
 #include <arpa/inet.h>
 #include <poll.h>
 #include <sys/socket.h>

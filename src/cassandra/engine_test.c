@@ -1,6 +1,6 @@
 /* The engine on a real Cassandra: schema, writes and reads as the store's table has them. */
-#include "cql/cassandra_internal.h"
-#include "cql/cassandra_testing.h"
+#include "cassandra/cassandra_internal.h"
+#include "cassandra/testing.h"
 
 static void addresses_are_checked(void **state)
 {

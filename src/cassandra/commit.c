@@ -13,14 +13,14 @@
  *   4. applied   store_job.applied = ID; then the journal's rows are deleted.
  *
  * Who is lost before 2 has changed nothing. Who is lost behind it is finished by the next one that comes: a job's new instance, when it
- * takes its epoch (cassandra_job.c), before it reads anything; a server that opens the store, of other batches. The same statements with
+ * takes its epoch (job.c), before it reads anything; a server that opens the store, of other batches. The same statements with
  * the same write times make the same rows, whatever part of them was there, and whatever newer writes came in between win.
  *
  * An instance that is too old but does not know it yet can only repeat writes of a batch that was decided, with their own write times.
  * The journal's own write times are IDs, not times of any clock: what a new epoch deletes cannot cover what it writes itself.
  *
  * All stages run on the client's thread. */
-#include "cql/cassandra_internal.h"
+#include "cassandra/cassandra_internal.h"
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>

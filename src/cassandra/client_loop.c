@@ -1,5 +1,5 @@
 /* The client's thread: which host a request goes to, when it is tried again, when it is given up. */
-#include "cql/client_internal.h"
+#include "cassandra/client_internal.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
 #define CQL_CLIENT_INTERNAL_H
 
 #include "base/map.h"
-#include "cql/client.h"
+#include "cassandra/client.h"
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/socket.h>
