@@ -4,12 +4,12 @@
  * so that they see what was written. A batch is atomic: after a failure it is all there in the end, or nothing of it; readers may see a
  * part of it meanwhile (doc/design.md says how, and how a job's batches are fenced). A cursor sees each page as it is when it is fetched,
  * not one state. What this engine cannot do is SM_UNSUPPORTED: transact (conditional statements: ask that Cassandra itself), checkpoint. */
-#ifndef CQL_STORE_CASSANDRA_H
-#define CQL_STORE_CASSANDRA_H
+#ifndef CASSANDRA_CASSANDRA_H
+#define CASSANDRA_CASSANDRA_H
 
 #include "store/store.h"
 
-struct store_cassandra_options {
+struct cassandra_options {
 	/* cassandra://HOST[:PORT],HOST[:PORT]?name=value&name=value; values may be percent-encoded. Names: user, password, password.file (a
 	 * file that nobody else may read), consistency (QUORUM, LOCAL_QUORUM, ONE, ...), local.dc, replication.factor (copies, in each data
 	 * center, of keyspaces that are made with SimpleStrategy; smack_system's are at most 3 without it). */
@@ -26,28 +26,27 @@ struct store_cassandra_options {
 };
 /* Waits for a host to answer. Errors: SM_INVALID (address, settings), SM_UNAVAILABLE (nobody answers), SM_DENIED (the login), SM_NO_MEMORY.
  */
-SM_MUST_CHECK enum sm_err store_cassandra_open(const struct store_cassandra_options *options, struct sm_store **ret_store,
-					       struct sm_error *reterr);
+SM_MUST_CHECK enum sm_err cassandra_open(const struct cassandra_options *options, struct sm_store **ret_store, struct sm_error *reterr);
 
 /* The end is near: what waits for a host that does not answer gives up. close follows. */
-void store_cassandra_ending(struct sm_store *store);
+void cassandra_ending(struct sm_store *store);
 /* False while no host answers. */
-bool store_cassandra_answers(struct sm_store *store);
+bool cassandra_answers(struct sm_store *store);
 
 /* Run one statement as it is, there. row: of each row, values as cqlsh prints them, NULL is null; may be NULL, an error of it ends the
  * call. Where the statement changes the schema, all hosts know it then, and later pictures do. Blocks. Errors: the server's, in its words;
  * those of requests. */
-SM_MUST_CHECK enum sm_err store_cassandra_run(struct sm_store *store, const char *text,
-					      enum sm_err (*row)(void *arg, const char *const *values, uint32_t count), void *arg,
-					      struct sm_error *reterr);
+SM_MUST_CHECK enum sm_err cassandra_run(struct sm_store *store, const char *text,
+					enum sm_err (*row)(void *arg, const char *const *values, uint32_t count), void *arg,
+					struct sm_error *reterr);
 
 /* The address names a Cassandra (its scheme is cassandra://). */
-bool store_cassandra_is_address(const char *address);
-/* Is the address one that store_cassandra_open would take? Reads no file and asks nobody. Errors: SM_INVALID. */
-SM_MUST_CHECK enum sm_err store_cassandra_check(const char *address, struct sm_error *reterr);
+bool cassandra_is_address(const char *address);
+/* Is the address one that cassandra_open would take? Reads no file and asks nobody. Errors: SM_INVALID. */
+SM_MUST_CHECK enum sm_err cassandra_check(const char *address, struct sm_error *reterr);
 /* What may be shown of an address: without its settings, which may hold a password. */
-void store_cassandra_shown(const char *address, char *out, size_t size);
+void cassandra_shown(const char *address, char *out, size_t size);
 /* Its first host and port, as CQL's drivers take them. */
-void store_cassandra_first(const char *address, char host[256], uint16_t *ret_port);
+void cassandra_first(const char *address, char host[256], uint16_t *ret_port);
 
 #endif

@@ -1,10 +1,10 @@
 /* The engine of cassandra.h, inside. engine.c tells of its threads, commit.c of how a batch is atomic. */
-#ifndef CQL_CASSANDRA_INTERNAL_H
-#define CQL_CASSANDRA_INTERNAL_H
+#ifndef CASSANDRA_INTERNAL_H
+#define CASSANDRA_INTERNAL_H
 
 #include "base/map.h"
-#include "cassandra/client.h"
 #include "cassandra/cassandra.h"
+#include "cassandra/client.h"
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -139,9 +139,9 @@ SM_MUST_CHECK enum sm_err cassandra__recover_batches(struct cassandra_store *s, 
 /* Make smack_system.store_job, store_journal, store_batch where they are not. Blocks. */
 SM_MUST_CHECK enum sm_err cassandra__own_tables(struct cassandra_store *s, struct sm_error *reterr);
 /* read.c */
-enum sm_err cassandra__open(struct sm_store *store, const struct store_read *read, struct store_cursor **ret_cursor,
-			    struct sm_error *reterr);
-enum sm_err cassandra__next(struct store_cursor *cursor, const struct store_row **ret_row);
+enum sm_err cassandra__open_cursor(struct sm_store *store, const struct store_read *read, struct store_cursor **ret_cursor,
+				   struct sm_error *reterr);
+enum sm_err cassandra__next_row(struct store_cursor *cursor, const struct store_row **ret_row);
 void cassandra__close_cursor(struct store_cursor *cursor);
 
 #endif

@@ -1,6 +1,6 @@
 /* Limits of the engine on a real Cassandra; what exceeds one gets an error that names it. */
-#ifndef CQL_CLIENT_LIMITS_H
-#define CQL_CLIENT_LIMITS_H
+#ifndef CASSANDRA_LIMITS_H
+#define CASSANDRA_LIMITS_H
 
 #define CLIENT_ADDRESS_MAX 4096              /* bytes of cassandra://... with its settings */
 #define CLIENT_POINTS_MAX 32                 /* hosts in an address */
@@ -22,7 +22,7 @@
 #define CLIENT_BACKOFF_MAX_MS 4000
 #define CLIENT_AGREEMENT_MS 15000 /* until all hosts know a change of the schema */
 
-#define CASSANDRA_RUN_MS 60000 /* a statement of store_cassandra_run, a change of the schema */
+#define CASSANDRA_RUN_MS 60000 /* a statement of cassandra_run, a change of the schema */
 #define CASSANDRA_PAGE_ROWS 1000
 #define CASSANDRA_JOURNAL_CHUNK (512u << 10)     /* bytes of a row of smack_system.store_journal */
 #define CASSANDRA_LOGGED_BYTES_MAX (30u << 10)   /* a batch that is larger goes through the journal: below batch_size_fail_threshold */

@@ -2,8 +2,8 @@
  *
  * One thread (client_loop.c) has all connections. Requests come from any thread; their callbacks run on that thread and must not block, but
  * may make requests. Source: doc/native_protocol_v4.spec and _v5.spec of Apache Cassandra. */
-#ifndef CQL_CLIENT_H
-#define CQL_CLIENT_H
+#ifndef CASSANDRA_CLIENT_H
+#define CASSANDRA_CLIENT_H
 
 #include "cassandra/cassandra_limits.h"
 #include "cql/wire.h"

@@ -1,7 +1,7 @@
 /* cassandra://HOST:PORT,HOST:PORT?name=value&name=value, and settings beside it. */
 #include "base/address.h"
-#include "cassandra/client.h"
 #include "cassandra/cassandra.h"
+#include "cassandra/client.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -9,7 +9,7 @@
 #define SCHEME "cassandra://"
 #define PORT 9042
 
-bool store_cassandra_is_address(const char *address)
+bool cassandra_is_address(const char *address)
 {
 	return strncasecmp(address, SCHEME, strlen(SCHEME)) == 0;
 }
@@ -19,7 +19,7 @@ static size_t hosts_size(const char *address)
 	return strcspn(address + strlen(SCHEME), "/?");
 }
 
-void store_cassandra_shown(const char *address, char *out, size_t size)
+void cassandra_shown(const char *address, char *out, size_t size)
 {
 	snprintf(out, size, "%.*s", (int)(strlen(SCHEME) + hosts_size(address)), address);
 }
@@ -33,7 +33,7 @@ uint16_t client__serial(uint16_t consistency)
 
 static enum sm_err take_points(const char *address, struct client_target *t, struct sm_error *reterr)
 {
-	if (!store_cassandra_is_address(address))
+	if (!cassandra_is_address(address))
 		return sm_fail(reterr, SM_INVALID, "'%.60s' is no address of a Cassandra: write cassandra://HOST:PORT,HOST:PORT", address);
 	if (strlen(address) > CLIENT_ADDRESS_MAX)
 		return sm_fail(reterr, SM_INVALID, "the address is longer than %d bytes", CLIENT_ADDRESS_MAX);
@@ -131,7 +131,7 @@ enum sm_err client__target_parse(const char *address, const struct client_settin
 	return err ? err : take_address(t, files, address, reterr);
 }
 
-enum sm_err store_cassandra_check(const char *address, struct sm_error *reterr)
+enum sm_err cassandra_check(const char *address, struct sm_error *reterr)
 {
 	struct client_target target;
 	enum sm_err err = client__target_parse(address, NULL, 0, false, &target, reterr);
@@ -139,7 +139,7 @@ enum sm_err store_cassandra_check(const char *address, struct sm_error *reterr)
 	return err;
 }
 
-void store_cassandra_first(const char *address, char host[256], uint16_t *ret_port)
+void cassandra_first(const char *address, char host[256], uint16_t *ret_port)
 {
 	struct client_target target;
 	bool ok = client__target_parse(address, NULL, 0, false, &target, NULL) == SM_OK;

@@ -1,6 +1,6 @@
 /* The client of client.h, inside. What is not said to be another's belongs to the client's thread. */
-#ifndef CQL_CLIENT_INTERNAL_H
-#define CQL_CLIENT_INTERNAL_H
+#ifndef CASSANDRA_CLIENT_INTERNAL_H
+#define CASSANDRA_CLIENT_INTERNAL_H
 
 #include "base/map.h"
 #include "cassandra/client.h"

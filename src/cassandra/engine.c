@@ -272,20 +272,20 @@ static const struct store_ops ops = {
 	.change = change,
 	.apply = cassandra__apply,
 	.transact = transact,
-	.open = cassandra__open,
-	.next = cassandra__next,
+	.open = cassandra__open_cursor,
+	.next = cassandra__next_row,
 	.close_cursor = cassandra__close_cursor,
 	.job_epoch = cassandra__job_epoch,
 	.checkpoint = checkpoint,
 	.close = close_store,
 };
 
-void store_cassandra_ending(struct sm_store *store)
+void cassandra_ending(struct sm_store *store)
 {
 	client__ending(cassandra__of(store)->client);
 }
 
-bool store_cassandra_answers(struct sm_store *store)
+bool cassandra_answers(struct sm_store *store)
 {
 	return client__answers(cassandra__of(store)->client);
 }
@@ -330,7 +330,7 @@ static enum sm_err learn(struct cassandra_store *s, struct sm_error *reterr)
 	return cassandra__recover_batches(s, reterr);
 }
 
-static enum sm_err start(struct cassandra_store *s, const struct store_cassandra_options *o, struct sm_error *reterr)
+static enum sm_err start(struct cassandra_store *s, const struct cassandra_options *o, struct sm_error *reterr)
 {
 	struct client_target target;
 	struct client_setting *settings = calloc(o->setting_count + 1, sizeof *settings);
@@ -342,7 +342,7 @@ static enum sm_err start(struct cassandra_store *s, const struct store_cassandra
 	free(settings);
 	if (err)
 		return err;
-	store_cassandra_shown(o->address, s->shown, sizeof s->shown);
+	cassandra_shown(o->address, s->shown, sizeof s->shown);
 	const struct client_options options = {
 		.target = &target, .shown = s->shown, .event = client_event, .notice = client_notice, .arg = s};
 	err = client__new(&options, &s->client, reterr);
@@ -356,7 +356,7 @@ static enum sm_err start(struct cassandra_store *s, const struct store_cassandra
 	return SM_OK;
 }
 
-enum sm_err store_cassandra_open(const struct store_cassandra_options *o, struct sm_store **ret_store, struct sm_error *reterr)
+enum sm_err cassandra_open(const struct cassandra_options *o, struct sm_store **ret_store, struct sm_error *reterr)
 {
 	struct cassandra_store *s = calloc(1, sizeof *s);
 	struct sm_error none;

@@ -7,11 +7,11 @@ static void addresses_are_checked(void **state)
 	struct sm_error error;
 	char host[256];
 	uint16_t port;
-	assert_int_equal(store_cassandra_check("cassandra://a,b:9043/?consistency=local_quorum&user=x%20y&local.dc=dc1", &error), SM_OK);
-	store_cassandra_first("cassandra://[::1]:7000,b", host, &port);
+	assert_int_equal(cassandra_check("cassandra://a,b:9043/?consistency=local_quorum&user=x%20y&local.dc=dc1", &error), SM_OK);
+	cassandra_first("cassandra://[::1]:7000,b", host, &port);
 	assert_string_equal(host, "::1");
 	assert_int_equal(port, 7000);
-	store_cassandra_first("cassandra://db-1.example", host, &port);
+	cassandra_first("cassandra://db-1.example", host, &port);
 	assert_string_equal(host, "db-1.example");
 	assert_int_equal(port, 9042);
 	const char *const bad[][2] = {
@@ -29,12 +29,12 @@ static void addresses_are_checked(void **state)
 		{"cassandra://a?replication.factor=0", "from 1 to 100"},
 	};
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-		assert_int_equal(store_cassandra_check(bad[i][0], &error), SM_INVALID);
+		assert_int_equal(cassandra_check(bad[i][0], &error), SM_INVALID);
 		if (!strstr(error.text, bad[i][1]))
 			fail_msg("%s: %s", bad[i][0], error.text);
 	}
 	char shown[200];
-	store_cassandra_shown("cassandra://a,b?user=x&password=secret", shown, sizeof shown);
+	cassandra_shown("cassandra://a,b?user=x&password=secret", shown, sizeof shown);
 	assert_string_equal(shown, "cassandra://a,b");
 }
 

@@ -1,7 +1,7 @@
 /* Batches of jobs while connections are cut, answers are lost, requests are late, and instances take over from each other: a fault at the
  * first request, the second ..., until a run meets none. */
-#include "cassandra/proxy_testing.h"
 #include "cassandra/cassandra_limits.h"
+#include "cassandra/proxy_testing.h"
 #include <stdatomic.h>
 
 enum { REQUESTS_MAX = 500 };
@@ -28,8 +28,8 @@ static struct instance *instance_new(struct peer *x)
 	i->proxy = proxy_new(x->port);
 	i->x = *x;
 	snprintf(address, sizeof address, "cassandra://127.0.0.1:%u", i->proxy->port);
-	struct store_cassandra_options options = {.address = address, .open_timeout_ms = 20000};
-	if (store_cassandra_open(&options, &i->x.store, &i->error))
+	struct cassandra_options options = {.address = address, .open_timeout_ms = 20000};
+	if (cassandra_open(&options, &i->x.store, &i->error))
 		fail_msg("%s", i->error.text);
 	i->many = many_begin(&i->x);
 	snprintf(i->job, sizeof i->job, "faults");

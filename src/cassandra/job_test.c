@@ -104,7 +104,7 @@ static void one_round(struct peer *x, const char *job, int round, char *was)
 	nanosleep(&(struct timespec){0, round * 3000000}, NULL); /* a place, whichever it is */
 	if (round % 4 != 3)
 		peer_stop(x);
-	store_cassandra_ending(x->store);
+	cassandra_ending(x->store);
 	pthread_join(thread, NULL);
 	x->store->ops->schema_release(x->store, m.schema);
 	assert_int_equal(x->store->ops->close(x->store, &error), SM_OK);

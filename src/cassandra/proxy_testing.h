@@ -1,8 +1,8 @@
 /* A proxy between the client and a Cassandra, for tests: it meets the N-th request from the moment on when it was told to, and cuts the
  * connection before or behind it, or holds it and all that follows, until it is told to go on. Requests are counted over all connections,
  * without those of the handshake; they are whole segments of version 5, as the client sends each request in one of its own. */
-#ifndef CQL_CASSANDRA_PROXY_TESTING_H
-#define CQL_CASSANDRA_PROXY_TESTING_H
+#ifndef CASSANDRA_PROXY_TESTING_H
+#define CASSANDRA_PROXY_TESTING_H
 
 #include "cassandra/testing.h"
 #include <arpa/inet.h>

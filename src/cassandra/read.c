@@ -443,8 +443,8 @@ static enum sm_err plan(struct store_cursor *c, struct sm_error *reterr)
 	return err ? sm_fail(reterr, err, "reading %s.%s: %s", c->table->keyspace, c->table->name, sm_err_text(err)) : SM_OK;
 }
 
-enum sm_err cassandra__open(struct sm_store *store, const struct store_read *read, struct store_cursor **ret_cursor,
-			    struct sm_error *reterr)
+enum sm_err cassandra__open_cursor(struct sm_store *store, const struct store_read *read, struct store_cursor **ret_cursor,
+				   struct sm_error *reterr)
 {
 	size_t n = read->table->column_count;
 	struct sm_error none;
@@ -607,7 +607,7 @@ static bool passes(const struct store_cursor *c)
 	return (low > 0 || (low == 0 && from->kind == STORE_INCLUSIVE)) && (high < 0 || (high == 0 && to->kind == STORE_INCLUSIVE));
 }
 
-enum sm_err cassandra__next(struct store_cursor *c, const struct store_row **ret_row)
+enum sm_err cassandra__next_row(struct store_cursor *c, const struct store_row **ret_row)
 {
 	if (c->cached_only)
 		return SM_AGAIN;

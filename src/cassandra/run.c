@@ -26,9 +26,8 @@ static enum sm_err give_rows(const struct client_answer *a, enum sm_err (*row)(v
 	return err ? sm_fail(reterr, err, "the rows of an answer: %s", sm_err_text(err)) : SM_OK;
 }
 
-enum sm_err store_cassandra_run(struct sm_store *store, const char *text,
-				enum sm_err (*row)(void *arg, const char *const *values, uint32_t count), void *arg,
-				struct sm_error *reterr)
+enum sm_err cassandra_run(struct sm_store *store, const char *text,
+			  enum sm_err (*row)(void *arg, const char *const *values, uint32_t count), void *arg, struct sm_error *reterr)
 {
 	struct cassandra_store *s = cassandra__of(store);
 	struct client_answer a;

@@ -1,11 +1,11 @@
 /* What the tests of the engine on a real Cassandra share. The Cassandra is a smack in the same process, or the one that the environment's
  * SMACK_TEST_CASSANDRA names (HOST:PORT): then its keyspaces have names of this run. */
-#ifndef CQL_CASSANDRA_TESTING_H
-#define CQL_CASSANDRA_TESTING_H
+#ifndef CASSANDRA_TESTING_H
+#define CASSANDRA_TESTING_H
 
 #include "base/io.h"
-#include "cql/cql.h"
 #include "cassandra/cassandra.h"
+#include "cql/cql.h"
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -65,8 +65,8 @@ static inline void peer_stop(struct peer *x)
 
 static inline enum sm_err peer_try(struct peer *x, const char *address, struct sm_store **ret_store, struct sm_error *error)
 {
-	struct store_cassandra_options options = {.address = address, .notice = peer_notice, .notice_arg = x, .open_timeout_ms = 20000};
-	return store_cassandra_open(&options, ret_store, error);
+	struct cassandra_options options = {.address = address, .notice = peer_notice, .notice_arg = x, .open_timeout_ms = 20000};
+	return cassandra_open(&options, ret_store, error);
 }
 
 static inline void peer_open(struct peer *x)

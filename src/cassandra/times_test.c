@@ -96,15 +96,15 @@ static void statements_run_as_they_are(void **state)
 	struct sm_error error;
 	char text[200], said[200];
 	snprintf(text, sizeof text, "CREATE TABLE %s.w (k int PRIMARY KEY, v int)", x->keyspace);
-	assert_int_equal(store_cassandra_run(x->store, text, NULL, NULL, &error), SM_OK);
+	assert_int_equal(cassandra_run(x->store, text, NULL, NULL, &error), SM_OK);
 	struct held h = table_of(x, "w"); /* the picture has it at once */
 	x->store->ops->schema_release(x->store, h.schema);
 	snprintf(text, sizeof text, "CREATE INDEX i ON %s.w (v)", x->keyspace);
-	assert_int_equal(store_cassandra_run(x->store, text, NULL, NULL, &error), SM_OK);
+	assert_int_equal(cassandra_run(x->store, text, NULL, NULL, &error), SM_OK);
 	snprintf(text, sizeof text, "DESCRIBE TABLE %s.w", x->keyspace);
-	assert_int_equal(store_cassandra_run(x->store, text, note_row, said, &error), SM_END);
+	assert_int_equal(cassandra_run(x->store, text, note_row, said, &error), SM_END);
 	assert_non_null(strstr(said, "index CREATE INDEX i ON"));
-	assert_int_equal(store_cassandra_run(x->store, "CREATE SOMETHING", NULL, NULL, &error), SM_SYNTAX);
+	assert_int_equal(cassandra_run(x->store, "CREATE SOMETHING", NULL, NULL, &error), SM_SYNTAX);
 	assert_true(*error.text);
 }
 

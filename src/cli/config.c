@@ -1,9 +1,9 @@
 #include "cli/config.h"
 #include "auth/auth.h"
 #include "base/io.h"
+#include "cassandra/cassandra.h"
 #include "kafka/kafka_limits.h"
 #include "kafka/log_kafka.h"
-#include "cassandra/cassandra.h"
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
@@ -666,7 +666,7 @@ static enum sm_err check_jobs(const struct config *c, const char *name, struct s
 static enum sm_err check_cassandra(const struct config *c, const char *name, struct sm_error *reterr)
 {
 	struct sm_error why;
-	enum sm_err err = store_cassandra_check(c->store_address, &why);
+	enum sm_err err = cassandra_check(c->store_address, &why);
 	if (err)
 		return sm_fail(reterr, err, "%s: store: %s", name, why.text);
 	uint32_t listeners = 0;
@@ -691,7 +691,7 @@ static enum sm_err check_cassandra(const struct config *c, const char *name, str
 
 static enum sm_err check_store(const struct config *c, const char *name, struct sm_error *reterr)
 {
-	if (store_cassandra_is_address(c->store_address))
+	if (cassandra_is_address(c->store_address))
 		return check_cassandra(c, name, reterr);
 	if (strcmp(c->store_address, "embedded") != 0)
 		return sm_fail(reterr, SM_INVALID, "%s: store = %s: embedded, or cassandra://HOST:PORT,HOST:PORT", name, c->store_address);

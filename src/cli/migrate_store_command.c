@@ -1,8 +1,8 @@
 /* `smack migrate store`: tables from a store to another engine's, and back. */
 #include "backup/migrate_store.h"
+#include "cassandra/cassandra.h"
 #include "cli/migrate_command.h"
 #include "cql/cql.h"
-#include "cassandra/cassandra.h"
 #include <stdio.h>
 
 struct side {
@@ -17,7 +17,7 @@ static enum sm_err run_there(void *arg, const char *text, enum sm_err (*row)(voi
 			     void *row_arg, struct sm_error *reterr)
 {
 	const struct side *s = arg;
-	return store_cassandra_run(s->cassandra, text, row, row_arg, reterr);
+	return cassandra_run(s->cassandra, text, row, row_arg, reterr);
 }
 
 static enum sm_err run_here(void *arg, const char *text, enum sm_err (*row)(void *row_arg, const char *const *values, uint32_t count),
@@ -37,22 +37,22 @@ static void notice(void *arg, const char *text)
 /* Everybody on the machine sees the arguments of a process. */
 static enum sm_err check_address(const char *address, struct sm_error *reterr)
 {
-	if (address && store_cassandra_is_address(address) && (strstr(address, "?password=") || strstr(address, "&password=")))
+	if (address && cassandra_is_address(address) && (strstr(address, "?password=") || strstr(address, "&password=")))
 		return sm_fail(reterr, SM_INVALID,
 			       "a password on the command line is seen by everybody on this machine: write it to a file that only you may "
 			       "read, and say ?user=NAME&password.file=FILE");
 	return SM_OK;
 }
 
-static enum sm_err cassandra_open(struct side *s, const char *address, struct sm_error *reterr)
+static enum sm_err open_cassandra(struct side *s, const char *address, struct sm_error *reterr)
 {
-	const struct store_cassandra_options options = {.address = address, .guest = true, .notice = notice};
+	const struct cassandra_options options = {.address = address, .guest = true, .notice = notice};
 	char host[256];
 	uint16_t port;
-	store_cassandra_shown(address, s->place.name, sizeof s->place.name);
-	store_cassandra_first(address, host, &port);
+	cassandra_shown(address, s->place.name, sizeof s->place.name);
+	cassandra_first(address, host, &port);
 	snprintf(s->cql, sizeof s->cql, "%.50s:%u", host, port);
-	enum sm_err err = store_cassandra_open(&options, &s->cassandra, reterr);
+	enum sm_err err = cassandra_open(&options, &s->cassandra, reterr);
 	if (!err)
 		s->store = s->cassandra;
 	return err;
@@ -62,8 +62,8 @@ static enum sm_err cassandra_open(struct side *s, const char *address, struct sm
 static enum sm_err side_open(struct side *s, const char *address, struct sm_error *reterr)
 {
 	struct server_info info;
-	if (address && store_cassandra_is_address(address))
-		return cassandra_open(s, address, reterr);
+	if (address && cassandra_is_address(address))
+		return open_cassandra(s, address, reterr);
 	if (address && strstr(address, "://"))
 		return sm_fail(reterr, SM_INVALID, "%s: the address of a store is cassandra://HOST:PORT or a data directory", address);
 	enum sm_err err = sm_connect(address, &s->session, reterr);
@@ -81,7 +81,7 @@ static void side_close(struct side *s)
 {
 	cql_session_free(s->statements);
 	if (s->cassandra) {
-		store_cassandra_ending(s->cassandra);
+		cassandra_ending(s->cassandra);
 		(void)!s->cassandra->ops->close(s->cassandra, NULL);
 	}
 	if (s->session)

@@ -1,7 +1,7 @@
 /* The store's engine, by the address in the configuration. */
 #include "base/logging.h"
-#include "cli/platform.h"
 #include "cassandra/cassandra.h"
+#include "cli/platform.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -42,29 +42,29 @@ static enum sm_err open_cassandra(struct platform *p, struct sm_error *reterr)
 		{"local.dc", c->store_local_dc},
 		{"replication.factor", c->store_replication_factor},
 	};
-	struct store_cassandra_options store = {.address = c->store_address,
-						.settings = settings,
-						.setting_count = sizeof settings / sizeof *settings,
-						.notice = store_notice};
+	struct cassandra_options store = {.address = c->store_address,
+					  .settings = settings,
+					  .setting_count = sizeof settings / sizeof *settings,
+					  .notice = store_notice};
 	p->store_outgrown = true;
-	store_cassandra_shown(c->store_address, p->store_shown, sizeof p->store_shown);
-	store_cassandra_first(c->store_address, p->cql_host, &port);
+	cassandra_shown(c->store_address, p->store_shown, sizeof p->store_shown);
+	cassandra_first(c->store_address, p->cql_host, &port);
 	snprintf(p->cql_port, sizeof p->cql_port, "%u", port);
-	return store_cassandra_open(&store, &p->store, reterr);
+	return cassandra_open(&store, &p->store, reterr);
 }
 
 enum sm_err platform_store_open(struct platform *p, struct sm_error *reterr)
 {
-	return store_cassandra_is_address(p->config->store_address) ? open_cassandra(p, reterr) : open_embedded(p, reterr);
+	return cassandra_is_address(p->config->store_address) ? open_cassandra(p, reterr) : open_embedded(p, reterr);
 }
 
 void platform_store_ending(struct platform *p)
 {
 	if (p->store && p->store_outgrown)
-		store_cassandra_ending(p->store);
+		cassandra_ending(p->store);
 }
 
 bool platform_store_answers(const struct platform *p)
 {
-	return !p->store_outgrown || store_cassandra_answers(p->store);
+	return !p->store_outgrown || cassandra_answers(p->store);
 }
