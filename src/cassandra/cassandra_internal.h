@@ -5,6 +5,7 @@
 #include "base/map.h"
 #include "cassandra/cassandra.h"
 #include "cassandra/client.h"
+#include "cql/text.h"
 #include <pthread.h>
 #include <stdatomic.h>
 

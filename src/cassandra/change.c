@@ -14,13 +14,19 @@ struct writing {
 
 static const char *quoted(struct writing *w, const char *name)
 {
-	return cql__quote_name(name, w->arena);
+	return cql_quote_name(name, w->arena);
 }
 
 /* The text is a statement. */
 static enum sm_err end_statement(struct writing *w)
 {
-	const char **texts = cql__grow(w->arena, w->texts, w->count, &w->cap, sizeof *texts);
+	const char **texts = w->texts;
+	if (w->count == w->cap) {
+		texts = arena_alloc(w->arena, (w->cap * 2 + 8) * sizeof *texts);
+		if (texts && w->count)
+			memcpy(texts, w->texts, w->count * sizeof *texts);
+		w->cap = w->cap * 2 + 8;
+	}
 	const char *text = texts && !w->text.failed ? arena_string(w->arena, (const char *)buf_bytes(&w->text).data, buf_size(&w->text))
 						    : NULL;
 	if (!text)
@@ -79,7 +85,7 @@ static void put_table(struct writing *w, const char *verb, const struct store_ch
 
 static void put_column(struct writing *w, const struct store_column *c)
 {
-	buf_printf(&w->text, "%s %s%s", quoted(w, c->name), cql__type_text(&c->type, w->arena), c->kind == STORE_STATIC ? " static" : "");
+	buf_printf(&w->text, "%s %s%s", quoted(w, c->name), cql_type_text(&c->type, w->arena), c->kind == STORE_STATIC ? " static" : "");
 }
 
 static const char *option_of(const struct store_table *t, const char *name)
@@ -125,10 +131,11 @@ static enum sm_err check_options(struct writing *w, const struct store_table *t)
 			       "a real Cassandra keeps the tables: make views and indexes there, with cqlsh (index %.60s of %s.%s)",
 			       t->indexes[0].name, t->keyspace, t->name);
 	for (uint32_t i = 0; i < t->option_count; i++) {
-		uint32_t k = 0;
-		while (k < cql__table_option_count && strcmp(cql__table_options[k].name, t->options[i].name) != 0)
-			k++;
-		if (k == cql__table_option_count)
+		const char *known;
+		for (uint32_t k = 0; (known = cql_table_option_name(k)); k++)
+			if (strcmp(known, t->options[i].name) == 0)
+				break;
+		if (!known)
 			return sm_fail(w->reterr, SM_UNSUPPORTED,
 				       "a real Cassandra keeps the tables: make views and indexes there, with cqlsh (%.60s of %s.%s)",
 				       t->options[i].name, t->keyspace, t->name);
@@ -227,7 +234,7 @@ static enum sm_err create_type(struct writing *w, const struct store_change *c)
 	const struct store_type *t = c->new_type;
 	buf_printf(&w->text, "CREATE TYPE %s.%s (", quoted(w, c->keyspace), quoted(w, c->type));
 	for (uint16_t i = 0; i < t->element_count; i++)
-		buf_printf(&w->text, "%s%s %s", i ? ", " : "", quoted(w, t->fields[i]), cql__type_text(&t->elements[i], w->arena));
+		buf_printf(&w->text, "%s%s %s", i ? ", " : "", quoted(w, t->fields[i]), cql_type_text(&t->elements[i], w->arena));
 	buf_append_str(&w->text, ")");
 	return end_statement(w);
 }
@@ -246,7 +253,7 @@ static enum sm_err alter_type(struct writing *w, const struct store_schema *now,
 		if (i < before->element_count)
 			buf_printf(&w->text, "RENAME %s TO %s", quoted(w, before->fields[i]), quoted(w, t->fields[i]));
 		else
-			buf_printf(&w->text, "ADD %s %s", quoted(w, t->fields[i]), cql__type_text(&t->elements[i], w->arena));
+			buf_printf(&w->text, "ADD %s %s", quoted(w, t->fields[i]), cql_type_text(&t->elements[i], w->arena));
 		err = end_statement(w);
 	}
 	return err;

@@ -6,7 +6,9 @@
 #define CASSANDRA_CLIENT_H
 
 #include "cassandra/cassandra_limits.h"
-#include "cql/wire.h"
+#include "base/arena.h"
+#include "cql/protocol.h"
+#include "store/store.h"
 
 /* ---- where the cluster is (client_address.c) ---- */
 
@@ -106,6 +108,10 @@ void client__execute(struct client *client, struct bytes encoded, const struct c
 /* done is called on the client's thread, with SM_OK, or SM_CLOSED. */
 void client__later(struct client *client, client_done done, void *arg);
 void client__put_value(struct buf *out, struct store_cell value);
+static inline struct store_cell client__null(void)
+{
+	return (struct store_cell){NULL, -1};
+}
 
 /* ---- answers taken apart (client_message.c) ---- */
 

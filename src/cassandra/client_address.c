@@ -77,7 +77,7 @@ static enum sm_err take_setting(struct client_target *t, bool files, const char 
 	if (strcmp(name, "consistency") == 0) { /* with fewer copies a read need not see what was written */
 		static const uint16_t levels[] = {CQL_QUORUM, CQL_LOCAL_QUORUM, CQL_EACH_QUORUM, CQL_ALL};
 		for (size_t i = 0; i < sizeof levels / sizeof *levels; i++)
-			if (strcasecmp(value, cql__consistency_name(levels[i])) == 0) {
+			if (strcasecmp(value, cql_consistency_name(levels[i])) == 0) {
 				t->consistency = levels[i];
 				return SM_OK;
 			}

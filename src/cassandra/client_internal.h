@@ -41,7 +41,7 @@ struct client_call {
 
 /* ---- frames (client_message.c) ---- */
 
-size_t client__frame_begin(struct buf *out);
+/* What was appended since cql_header_begin is a request. */
 void client__frame_end(struct buf *out, size_t start, uint8_t version, uint8_t opcode, int16_t stream);
 struct client_prepared {
 	enum { PREPARED_NOT, PREPARED_ASKED, PREPARED_READY } state;

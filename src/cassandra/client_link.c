@@ -98,7 +98,7 @@ static void flush(struct client_link *l)
 static bool write_frames(struct client_link *l, struct buf *frames)
 {
 	if (!frames->failed && l->segments)
-		cql__segments_put(&l->out, false, buf_bytes(frames));
+		cql_segments_put(&l->out, false, buf_bytes(frames));
 	else if (!frames->failed)
 		buf_append_bytes(&l->out, buf_bytes(frames));
 	bool ok = !frames->failed && !l->out.failed;
@@ -114,12 +114,12 @@ static void write_startup(struct client_link *l)
 {
 	struct buf out;
 	buf_init(&out);
-	size_t start = client__frame_begin(&out);
+	size_t start = cql_header_begin(&out);
 	buf_be16(&out, 2);
-	cql__put_string(&out, "CQL_VERSION");
-	cql__put_string(&out, "3.0.0");
-	cql__put_string(&out, "DRIVER_NAME");
-	cql__put_string(&out, "smack");
+	cql_put_string(&out, "CQL_VERSION");
+	cql_put_string(&out, "3.0.0");
+	cql_put_string(&out, "DRIVER_NAME");
+	cql_put_string(&out, "smack");
 	client__frame_end(&out, start, l->version, CQL_OP_STARTUP, 0);
 	l->state = LINK_STARTUP;
 	(void)write_frames(l, &out);
@@ -130,7 +130,7 @@ static void write_login(struct client_link *l)
 	const struct client_target *t = &l->client->target;
 	struct buf out;
 	buf_init(&out);
-	size_t start = client__frame_begin(&out);
+	size_t start = cql_header_begin(&out);
 	buf_be32(&out, (uint32_t)(strlen(t->user) + strlen(t->password) + 2));
 	buf_u8(&out, 0);
 	buf_append_str(&out, t->user);
@@ -150,10 +150,10 @@ void client__link_register(struct client_link *l)
 	buf_init(&out);
 	l->registering = true;
 	uint16_t stream = slot_take(l, SLOT_REGISTER, clock_monotonic_ns(&clock_system));
-	size_t start = client__frame_begin(&out);
+	size_t start = cql_header_begin(&out);
 	buf_be16(&out, 3);
 	for (size_t i = 0; i < 3; i++)
-		cql__put_string(&out, events[i]);
+		cql_put_string(&out, events[i]);
 	client__frame_end(&out, start, l->version, CQL_OP_REGISTER, (int16_t)stream);
 	(void)write_frames(l, &out);
 }
@@ -183,7 +183,7 @@ static bool write_prepare(struct client_link *l, int32_t statement)
 	uint16_t stream = slot_take(l, SLOT_PREPARE, clock_monotonic_ns(&clock_system));
 	l->slots[stream].statement = statement;
 	const char *text = l->client->statement_texts[statement];
-	size_t start = client__frame_begin(&out);
+	size_t start = cql_header_begin(&out);
 	buf_be32(&out, (uint32_t)strlen(text));
 	buf_append_str(&out, text);
 	if (l->version >= 5)
@@ -284,7 +284,7 @@ static void take_prepare(struct client_link *l, int32_t statement, const struct 
 	p->state = ok ? PREPARED_READY : PREPARED_NOT;
 	if (!ok) {
 		if (!client__take_answer(h, body, name_of(l), &a) || a.error.code == SM_OK)
-			a.code = 0x000A, sm_fail(&a.error, SM_INVALID, "%s: the answer to PREPARE makes no sense", name_of(l));
+			a.code = CQL_PROTOCOL_ERROR, sm_fail(&a.error, SM_INVALID, "%s: the answer to PREPARE makes no sense", name_of(l));
 		prepare_failed(l, statement, &a);
 	}
 	preparing_again(l);
@@ -331,7 +331,7 @@ static void take_call(struct client_link *l, struct client_call *call, const str
 static void take_event(struct client_link *l, struct bytes body)
 {
 	struct byte_reader in = byte_reader(body);
-	struct bytes type = cql__read_string(&in);
+	struct bytes type = cql_read_string(&in);
 	unsigned events = bytes_equal(type, BYTES("SCHEMA_CHANGE")) ? CLIENT_SCHEMA : CLIENT_TOPOLOGY;
 	struct client *c = l->client;
 	/* a host that is said to be up is tried at once */
@@ -427,7 +427,7 @@ static size_t take_frames(struct client_link *l, struct bytes in)
 	int fd = l->fd;
 	bool segments = l->segments;
 	while (l->fd == fd && l->segments == segments && in.size - at >= CQL_HEADER_BYTES) {
-		struct cql_header h = cql__header(in.data + at);
+		struct cql_header h = cql_header_read(in.data + at);
 		if (!h.from_server || h.length > CLIENT_FRAME_MAX) {
 			client__link_close(l, SM_INVALID, "%s: what answers there does not speak CQL's protocol", name_of(l));
 			return at;
@@ -447,7 +447,7 @@ static void take_segments(struct client_link *l)
 	while (l->fd == fd && buf_size(&l->in)) {
 		struct cql_segment s;
 		const char *text;
-		enum sm_err err = cql__segment_read(buf_bytes(&l->in), false, &l->scratch, &s, &text);
+		enum sm_err err = cql_segment_read(buf_bytes(&l->in), false, &l->scratch, &s, &text);
 		if (err == SM_AGAIN)
 			return;
 		if (err) {
@@ -633,7 +633,7 @@ static void heartbeat(struct client_link *l, uint64_t now)
 	buf_init(&out);
 	l->asked = true;
 	uint16_t stream = slot_take(l, SLOT_HEARTBEAT, now);
-	size_t start = client__frame_begin(&out);
+	size_t start = cql_header_begin(&out);
 	client__frame_end(&out, start, l->version, CQL_OP_OPTIONS, (int16_t)stream);
 	(void)write_frames(l, &out);
 }

@@ -1,27 +1,13 @@
 /* Requests as frames, and answers taken apart. */
 #include "cassandra/client_internal.h"
+#include "cql/cql_limits.h"
 #include <stdio.h>
 
 /* ---- out ---- */
 
-size_t client__frame_begin(struct buf *out)
-{
-	static const uint8_t header[CQL_HEADER_BYTES];
-	size_t start = buf_size(out);
-	buf_append(out, header, sizeof header);
-	return start;
-}
-
 void client__frame_end(struct buf *out, size_t start, uint8_t version, uint8_t opcode, int16_t stream)
 {
-	if (out->failed)
-		return;
-	uint8_t *p = out->data + out->start + start;
-	p[0] = version;
-	p[1] = 0;
-	be16_put(p + 2, (uint16_t)stream);
-	p[4] = opcode;
-	be32_put(p + 5, (uint32_t)(buf_size(out) - start - CQL_HEADER_BYTES));
+	cql_header_end(out, start, &(struct cql_header){.version = version, .opcode = opcode, .stream = stream});
 }
 
 void client__put_value(struct buf *out, struct store_cell value)
@@ -39,15 +25,6 @@ static void put_flags(struct buf *out, uint8_t version, uint32_t flags)
 		buf_u8(out, (uint8_t)flags);
 }
 
-enum {
-	FLAG_VALUES = 0x01,
-	FLAG_SKIP_METADATA = 0x02,
-	FLAG_PAGE_SIZE = 0x04,
-	FLAG_PAGING_STATE = 0x08,
-	FLAG_SERIAL = 0x10,
-	FLAG_NOW = 0x100
-};
-
 static bool has_now(const struct client_call *call, uint8_t version)
 {
 	return call->now_s && version >= 5;
@@ -58,8 +35,8 @@ static void put_parameters(struct buf *out, const struct client_call *call, uint
 	bool values = buf_size(&call->body) > 2;
 	buf_be16(out, call->consistency);
 	put_flags(out, version,
-		  (values ? FLAG_VALUES : 0) | (call->metadata ? 0 : FLAG_SKIP_METADATA) | (call->page_size ? FLAG_PAGE_SIZE : 0) |
-			  (call->paging_state ? FLAG_PAGING_STATE : 0) | FLAG_SERIAL | (has_now(call, version) ? FLAG_NOW : 0));
+		  (values ? CQL_HAS_VALUES : 0) | (call->metadata ? 0 : CQL_SKIP_METADATA) | (call->page_size ? CQL_HAS_PAGE_SIZE : 0) |
+			  (call->paging_state ? CQL_HAS_PAGING_STATE : 0) | CQL_HAS_SERIAL | (has_now(call, version) ? CQL_HAS_NOW : 0));
 	if (values)
 		buf_append_bytes(out, buf_bytes(&call->body));
 	if (call->page_size)
@@ -71,12 +48,6 @@ static void put_parameters(struct buf *out, const struct client_call *call, uint
 	buf_be16(out, call->serial);
 	if (has_now(call, version))
 		buf_be32(out, (uint32_t)call->now_s);
-}
-
-static void put_short(struct buf *out, const uint8_t *bytes, uint8_t size)
-{
-	buf_be16(out, size);
-	buf_append(out, bytes, size);
 }
 
 /* An entry: its statement, and its values with their number. */
@@ -104,11 +75,11 @@ static void put_batch(struct buf *out, const struct client_call *call, uint8_t v
 	buf_be16(out, (uint16_t)call->entry_count);
 	while (next_entry(&in, &statement, &values)) {
 		buf_u8(out, 1);
-		put_short(out, prepared[statement].id, prepared[statement].id_size);
+		cql_put_short_bytes(out, prepared[statement].id, prepared[statement].id_size);
 		buf_append_bytes(out, values);
 	}
 	buf_be16(out, call->consistency);
-	put_flags(out, version, FLAG_SERIAL | (has_now(call, version) ? FLAG_NOW : 0));
+	put_flags(out, version, CQL_HAS_SERIAL | (has_now(call, version) ? CQL_HAS_NOW : 0));
 	buf_be16(out, call->serial);
 	if (has_now(call, version))
 		buf_be32(out, (uint32_t)call->now_s);
@@ -119,7 +90,7 @@ void client__put_call(struct buf *out, const struct client_call *call, uint8_t v
 {
 	static const uint8_t opcodes[] = {
 		[CALL_QUERY] = CQL_OP_QUERY, [CALL_EXECUTE] = CQL_OP_EXECUTE, [CALL_BATCH] = CQL_OP_BATCH, [CALL_LATER] = 0};
-	size_t start = client__frame_begin(out);
+	size_t start = cql_header_begin(out);
 	switch (call->kind) {
 	case CALL_QUERY:
 		buf_be32(out, (uint32_t)strlen(call->text));
@@ -128,9 +99,9 @@ void client__put_call(struct buf *out, const struct client_call *call, uint8_t v
 		break;
 	case CALL_EXECUTE: {
 		const struct client_prepared *p = &prepared[call->statement];
-		put_short(out, p->id, p->id_size);
+		cql_put_short_bytes(out, p->id, p->id_size);
 		if (version >= 5)
-			put_short(out, p->result, p->result_size);
+			cql_put_short_bytes(out, p->result, p->result_size);
 		put_parameters(out, call, version);
 		break;
 	}
@@ -162,26 +133,26 @@ static const struct {
 	const char *name;
 	struct client_verdict verdict;
 } codes[] = {
-	{0x0000, "SERVER_ERROR", {SM_UNAVAILABLE, true, true}},
-	{0x000A, "PROTOCOL_ERROR", {SM_INVALID, false, false}},
-	{0x0100, "BAD_CREDENTIALS", {SM_DENIED, false, false}},
-	{0x1000, "UNAVAILABLE", {SM_UNAVAILABLE, false, true}},
-	{0x1001, "OVERLOADED", {SM_FULL, false, true}},
-	{0x1002, "IS_BOOTSTRAPPING", {SM_UNAVAILABLE, false, true}},
-	{0x1003, "TRUNCATE_ERROR", {SM_TIMEOUT, true, true}},
-	{0x1100, "WRITE_TIMEOUT", {SM_TIMEOUT, true, true}},
-	{0x1200, "READ_TIMEOUT", {SM_TIMEOUT, true, true}},
-	{0x1300, "READ_FAILURE", {SM_UNAVAILABLE, true, true}},
-	{0x1400, "FUNCTION_FAILURE", {SM_INVALID, false, false}},
-	{0x1500, "WRITE_FAILURE", {SM_UNAVAILABLE, true, true}},
-	{0x1600, "CDC_WRITE_FAILURE", {SM_UNAVAILABLE, true, false}},
-	{0x1700, "CAS_WRITE_UNKNOWN", {SM_TIMEOUT, true, true}},
-	{0x2000, "SYNTAX_ERROR", {SM_SYNTAX, false, false}},
-	{0x2100, "UNAUTHORIZED", {SM_DENIED, false, false}},
-	{0x2200, "INVALID", {SM_INVALID, false, false}},
-	{0x2300, "CONFIG_ERROR", {SM_INVALID, false, false}},
-	{0x2400, "ALREADY_EXISTS", {SM_EXISTS, false, false}},
-	{0x2500, "UNPREPARED", {SM_NOT_FOUND, false, true}},
+	{CQL_SERVER_ERROR, "SERVER_ERROR", {SM_UNAVAILABLE, true, true}},
+	{CQL_PROTOCOL_ERROR, "PROTOCOL_ERROR", {SM_INVALID, false, false}},
+	{CQL_BAD_CREDENTIALS, "BAD_CREDENTIALS", {SM_DENIED, false, false}},
+	{CQL_UNAVAILABLE, "UNAVAILABLE", {SM_UNAVAILABLE, false, true}},
+	{CQL_OVERLOADED, "OVERLOADED", {SM_FULL, false, true}},
+	{CQL_IS_BOOTSTRAPPING, "IS_BOOTSTRAPPING", {SM_UNAVAILABLE, false, true}},
+	{CQL_TRUNCATE_ERROR, "TRUNCATE_ERROR", {SM_TIMEOUT, true, true}},
+	{CQL_WRITE_TIMEOUT, "WRITE_TIMEOUT", {SM_TIMEOUT, true, true}},
+	{CQL_READ_TIMEOUT, "READ_TIMEOUT", {SM_TIMEOUT, true, true}},
+	{CQL_READ_FAILURE, "READ_FAILURE", {SM_UNAVAILABLE, true, true}},
+	{CQL_FUNCTION_FAILURE, "FUNCTION_FAILURE", {SM_INVALID, false, false}},
+	{CQL_WRITE_FAILURE, "WRITE_FAILURE", {SM_UNAVAILABLE, true, true}},
+	{CQL_CDC_WRITE_FAILURE, "CDC_WRITE_FAILURE", {SM_UNAVAILABLE, true, false}},
+	{CQL_CAS_WRITE_UNKNOWN, "CAS_WRITE_UNKNOWN", {SM_TIMEOUT, true, true}},
+	{CQL_SYNTAX_ERROR, "SYNTAX_ERROR", {SM_SYNTAX, false, false}},
+	{CQL_UNAUTHORIZED, "UNAUTHORIZED", {SM_DENIED, false, false}},
+	{CQL_INVALID, "INVALID", {SM_INVALID, false, false}},
+	{CQL_CONFIG_ERROR, "CONFIG_ERROR", {SM_INVALID, false, false}},
+	{CQL_ALREADY_EXISTS, "ALREADY_EXISTS", {SM_EXISTS, false, false}},
+	{CQL_UNPREPARED, "UNPREPARED", {SM_NOT_FOUND, false, true}},
 };
 
 const char *client__code_name(uint32_t code)
@@ -209,69 +180,71 @@ static void skip_extras(const struct cql_header *h, struct byte_reader *in)
 		reader_take(in, 16);
 	if (h->flags & CQL_FLAG_WARNING)
 		for (uint16_t n = reader_be16(in); n && !in->failed; n--)
-			(void)cql__read_string(in);
+			(void)cql_read_string(in);
 	if (h->flags & CQL_FLAG_PAYLOAD)
 		for (uint16_t n = reader_be16(in); n && !in->failed; n--) {
-			(void)cql__read_string(in);
+			(void)cql_read_string(in);
 			int32_t size = (int32_t)reader_be32(in);
 			if (size > 0)
 				reader_take(in, (size_t)size);
 		}
 }
 
-static void skip_type(struct byte_reader *in, int depth)
+/* A column's type; without an arena it is passed over. */
+static bool take_type(struct byte_reader *in, struct arena *arena, int depth, struct store_type *ret)
 {
-	uint16_t id = reader_be16(in);
+	uint16_t id = reader_be16(in), count = 0;
 	if (depth > CQL_DEPTH_MAX)
 		in->failed = true;
-	if (in->failed)
-		return;
-	uint32_t elements = 0;
-	if (id == STORE_CUSTOM)
-		(void)cql__read_string(in);
-	else if (id == STORE_UDT) {
-		(void)cql__read_string(in);
-		(void)cql__read_string(in);
-	}
-	if (id == STORE_LIST || id == STORE_SET)
-		elements = 1;
-	else if (id == STORE_MAP)
-		elements = 2;
+	*ret = (struct store_type){.id = (enum store_type_id)id, .frozen = true};
+	if (id == STORE_CUSTOM || id == STORE_UDT)
+		(void)cql_read_string(in);
+	if (id == STORE_UDT)
+		(void)cql_read_string(in);
+	if (id == STORE_LIST || id == STORE_SET || id == STORE_MAP)
+		count = id == STORE_MAP ? 2 : 1;
 	else if (id == STORE_TUPLE || id == STORE_UDT)
-		elements = reader_be16(in);
-	for (uint32_t i = 0; i < elements && !in->failed; i++) {
+		count = reader_be16(in);
+	struct store_type *elements = arena && count && !in->failed ? arena_alloc(arena, count * sizeof *elements) : NULL, passed_over;
+	if (arena && count && !elements)
+		return false;
+	for (uint16_t i = 0; i < count && !in->failed; i++) {
 		if (id == STORE_UDT)
-			(void)cql__read_string(in);
-		skip_type(in, depth + 1);
+			(void)cql_read_string(in);
+		if (!take_type(in, arena, depth + 1, elements ? &elements[i] : &passed_over))
+			return false;
 	}
+	ret->elements = elements;
+	ret->element_count = count;
+	return !in->failed;
 }
-
-enum { META_GLOBAL = 1, META_MORE = 2, META_NONE = 4, META_CHANGED = 8 };
 
 static void take_rows(struct byte_reader *in, struct client_answer *a)
 {
 	uint32_t flags = a->metadata_flags = reader_be32(in);
 	a->column_count = reader_be32(in);
-	if (flags & META_MORE) {
+	if (flags & CQL_METADATA_MORE_PAGES) {
 		int32_t size = (int32_t)reader_be32(in);
 		const uint8_t *state = size > 0 ? reader_take(in, (size_t)size) : NULL;
 		a->paging_state = bytes_of(state, state ? (size_t)size : 0);
 	}
-	if (flags & META_CHANGED)
-		(void)cql__read_string(in);
+	if (flags & CQL_METADATA_CHANGED)
+		(void)cql_read_string(in);
 	const uint8_t *start = in->at;
-	if (!(flags & META_NONE)) {
-		if (flags & META_GLOBAL) {
-			(void)cql__read_string(in);
-			(void)cql__read_string(in);
+	if (!(flags & CQL_METADATA_NONE)) {
+		if (flags & CQL_METADATA_GLOBAL) {
+			(void)cql_read_string(in);
+			(void)cql_read_string(in);
 		}
 		for (uint32_t i = 0; i < a->column_count && !in->failed; i++) {
-			if (!(flags & META_GLOBAL)) {
-				(void)cql__read_string(in);
-				(void)cql__read_string(in);
+			if (!(flags & CQL_METADATA_GLOBAL)) {
+				(void)cql_read_string(in);
+				(void)cql_read_string(in);
 			}
-			(void)cql__read_string(in);
-			skip_type(in, 0);
+			(void)cql_read_string(in);
+			struct store_type passed_over;
+			if (!take_type(in, NULL, 0, &passed_over))
+				in->failed = true;
 		}
 		a->metadata = bytes_of(start, (size_t)(in->at - start));
 	}
@@ -285,32 +258,32 @@ static void take_rows(struct byte_reader *in, struct client_answer *a)
 static void take_error(struct byte_reader *in, const char *host, struct client_answer *a)
 {
 	a->code = reader_be32(in);
-	struct bytes text = cql__read_string(in);
+	struct bytes text = cql_read_string(in);
 	enum sm_err err = client__verdict(a->code).err;
 	int size = (int)(text.size < 300 ? text.size : 300);
 	const char *said = text.size ? (const char *)text.data : "";
 	switch (a->code) {
-	case 0x1000: {
+	case CQL_UNAVAILABLE: {
 		uint16_t consistency = reader_be16(in);
 		uint32_t required = reader_be32(in), alive = reader_be32(in);
-		sm_fail(&a->error, err, "%s: UNAVAILABLE: %s needs %u copies, %u are there", host, cql__consistency_name(consistency),
+		sm_fail(&a->error, err, "%s: UNAVAILABLE: %s needs %u copies, %u are there", host, cql_consistency_name(consistency),
 			required, alive);
 		break;
 	}
-	case 0x1100:
-	case 0x1200: {
+	case CQL_WRITE_TIMEOUT:
+	case CQL_READ_TIMEOUT: {
 		uint16_t consistency = reader_be16(in);
 		uint32_t received = reader_be32(in), required = reader_be32(in);
 		sm_fail(&a->error, err, "%s: %s: %u of %u copies answered in time (%s)", host, client__code_name(a->code), received,
-			required, cql__consistency_name(consistency));
+			required, cql_consistency_name(consistency));
 		break;
 	}
 	/* the words of statements that are wrong stand alone, as they would be Cassandra's own */
-	case 0x2000:
-	case 0x2100:
-	case 0x2200:
-	case 0x2300:
-	case 0x2400: sm_fail(&a->error, err, "%.*s", size ? size : 300, size ? said : client__code_name(a->code)); break;
+	case CQL_SYNTAX_ERROR:
+	case CQL_UNAUTHORIZED:
+	case CQL_INVALID:
+	case CQL_CONFIG_ERROR:
+	case CQL_ALREADY_EXISTS: sm_fail(&a->error, err, "%.*s", size ? size : 300, size ? said : client__code_name(a->code)); break;
 	default: sm_fail(&a->error, err, "%s: %s: %.*s", host, client__code_name(a->code), size, said);
 	}
 }
@@ -335,7 +308,7 @@ bool client__take_answer(const struct cql_header *h, struct bytes body, const ch
 
 static bool take_short(struct byte_reader *in, uint8_t *to, uint8_t *ret_size, size_t room)
 {
-	struct bytes b = cql__read_string(in);
+	struct bytes b = cql_read_string(in);
 	if (in->failed || b.size > room)
 		return false;
 	memcpy(to, b.data, b.size);
@@ -354,36 +327,10 @@ bool client__take_prepared(const struct cql_header *h, struct bytes body, struct
 
 /* ---- columns ---- */
 
-static bool take_type(struct byte_reader *in, struct arena *arena, int depth, struct store_type *ret)
-{
-	uint16_t id = reader_be16(in), count = 0;
-	if (depth > CQL_DEPTH_MAX)
-		in->failed = true;
-	*ret = (struct store_type){.id = (enum store_type_id)id, .frozen = true};
-	if (id == STORE_CUSTOM || id == STORE_UDT)
-		(void)cql__read_string(in);
-	if (id == STORE_UDT)
-		(void)cql__read_string(in);
-	if (id == STORE_LIST || id == STORE_SET || id == STORE_MAP)
-		count = id == STORE_MAP ? 2 : 1;
-	else if (id == STORE_TUPLE || id == STORE_UDT)
-		count = reader_be16(in);
-	struct store_type *elements = count && !in->failed ? arena_alloc(arena, count * sizeof *elements) : NULL;
-	for (uint16_t i = 0; elements && i < count && !in->failed; i++) {
-		if (id == STORE_UDT)
-			(void)cql__read_string(in);
-		if (!take_type(in, arena, depth + 1, &elements[i]))
-			return false;
-	}
-	ret->elements = elements;
-	ret->element_count = count;
-	return !in->failed && (!count || elements);
-}
-
 enum sm_err client__columns(const struct client_answer *a, struct arena *arena, struct client_column **ret_columns)
 {
 	struct byte_reader in = byte_reader(a->metadata);
-	bool global = a->metadata_flags & META_GLOBAL;
+	bool global = a->metadata_flags & CQL_METADATA_GLOBAL;
 	if (a->column_count > a->metadata.size)
 		return SM_CORRUPT;
 	struct client_column *columns = arena_alloc(arena, (a->column_count + 1) * sizeof *columns);
@@ -391,8 +338,8 @@ enum sm_err client__columns(const struct client_answer *a, struct arena *arena, 
 		return SM_NO_MEMORY;
 	for (uint32_t i = 0; i < a->column_count; i++) {
 		for (int skip = (i == 0 || !global) ? 2 : 0; skip; skip--)
-			(void)cql__read_string(&in);
-		struct bytes name = cql__read_string(&in);
+			(void)cql_read_string(&in);
+		struct bytes name = cql_read_string(&in);
 		columns[i].name = arena_string(arena, (const char *)name.data, name.size);
 		if (!columns[i].name || !take_type(&in, arena, 0, &columns[i].type))
 			return in.failed ? SM_CORRUPT : SM_NO_MEMORY;
@@ -405,5 +352,5 @@ struct store_cell client__value(struct byte_reader *rows)
 {
 	int32_t size = (int32_t)reader_be32(rows);
 	const uint8_t *data = size > 0 ? reader_take(rows, (size_t)size) : (const uint8_t *)"";
-	return size < 0 || rows->failed ? (struct store_cell){NULL, -1} : (struct store_cell){data, size};
+	return size < 0 || rows->failed ? client__null() : (struct store_cell){data, size};
 }

@@ -168,7 +168,7 @@ static enum sm_err take_peers(struct client *c, struct client_topology *t, struc
 	for (uint32_t i = 0; i < a.row_count && !err && t->count < CLIENT_HOSTS_MAX; i++) {
 		struct client_found *f = &t->hosts[t->count];
 		*f = (struct client_found){0};
-		struct store_cell dc = client__value(&in), tokens = client__value(&in), address = client__value(&in), port = {NULL, -1};
+		struct store_cell dc = client__value(&in), tokens = client__value(&in), address = client__value(&in), port = client__null();
 		if (ports)
 			port = client__value(&in);
 		if (in.failed)
@@ -248,7 +248,7 @@ enum sm_err client__schema_agreed(struct client *c, bool *ret_agreed, struct sm_
 	struct store_cell own = client__value(&in);
 	*ret_agreed = true;
 	for (uint32_t i = 0; i < peers.row_count && !err; i++) {
-		struct store_cell v = client__value(&others), address = client__value(&others), port = {NULL, -1};
+		struct store_cell v = client__value(&others), address = client__value(&others), port = client__null();
 		if (ports)
 			port = client__value(&others);
 		if (!others.failed && is_down(c, address, port))

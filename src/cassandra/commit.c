@@ -406,7 +406,7 @@ static void epoch_read(void *arg, struct client_answer *a)
 {
 	struct commit *c = arg;
 	struct byte_reader in = byte_reader(a->rows);
-	struct store_cell epoch = a->error.code ? cql__null() : client__value(&in);
+	struct store_cell epoch = a->error.code ? client__null() : client__value(&in);
 	if (a->error.code)
 		failed(c, a);
 	else if (a->row_count != 1 || epoch.size != 8 || be64_get(epoch.data) != c->epoch)

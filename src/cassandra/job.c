@@ -188,7 +188,7 @@ static enum sm_err raise_epoch(struct cassandra_store *s, const char *job, const
 					       .consistency = CLIENT_CONSISTENCY};
 	enum sm_err err = client__ask_wait(s->client, &request, &a);
 	struct byte_reader in = byte_reader(a.rows);
-	struct store_cell applied = err ? cql__null() : client__value(&in);
+	struct store_cell applied = err ? client__null() : client__value(&in);
 	*ret_raised = !err && applied.size == 1 && *applied.data;
 	if (err && a.maybe)
 		err = SM_OK; /* the next look tells: an epoch that nobody got does no harm */

@@ -168,7 +168,7 @@ static enum sm_err choose_columns(struct store_cursor *c)
 		const struct store_column *col = &t->columns[i];
 		if (!is_selected(c, col))
 			continue;
-		const char *name = cql__quote_name(col->name, &c->arena);
+		const char *name = cql_quote_name(col->name, &c->arena);
 		buf_printf(&text, "%s%s", c->selected_count ? ", " : "", name);
 		c->selected[c->selected_count++] = (struct selected){i, VALUE};
 		if (has_times(c, col)) {
@@ -238,7 +238,7 @@ static enum sm_err add_partition_select(struct store_cursor *c, const struct sto
 	}
 	if (c->read.reverse && t->clustering_count && !c->read.statics_only) {
 		const struct store_column *first = &t->columns[t->partition_key_count];
-		buf_printf(&text, " ORDER BY %s %s", cql__quote_name(first->name, &c->arena), first->descending ? "ASC" : "DESC");
+		buf_printf(&text, " ORDER BY %s %s", cql_quote_name(first->name, &c->arena), first->descending ? "ASC" : "DESC");
 	}
 	return end_select(c, &text, values, count, true, store_token(t, key));
 }
@@ -260,13 +260,17 @@ static void put_token(struct store_cursor *c, struct buf *text)
 {
 	buf_append_str(text, "token(");
 	for (uint16_t i = 0; i < c->table->partition_key_count; i++)
-		buf_printf(text, "%s%s", i ? ", " : "", cql__quote_name(c->table->columns[i].name, &c->arena));
+		buf_printf(text, "%s%s", i ? ", " : "", cql_quote_name(c->table->columns[i].name, &c->arena));
 	buf_append_str(text, ")");
 }
 
 static struct store_cell long_value(struct store_cursor *c, int64_t v)
 {
-	return cql__cell_long(&c->arena, v);
+	uint8_t *bytes = arena_alloc(&c->arena, 8);
+	if (!bytes)
+		return client__null();
+	be64_put(bytes, (uint64_t)v);
+	return (struct store_cell){bytes, 8};
 }
 
 static enum sm_err add_tokens(struct store_cursor *c, int64_t from, bool from_out, int64_t to)
@@ -336,7 +340,7 @@ static enum sm_err read_keys(struct store_cursor *c, int64_t token, const struct
 	buf_init(&text);
 	buf_append_str(&text, "SELECT DISTINCT ");
 	for (uint16_t i = 0; i < t->partition_key_count; i++)
-		buf_printf(&text, "%s%s", i ? ", " : "", cql__quote_name(t->columns[i].name, &c->arena));
+		buf_printf(&text, "%s%s", i ? ", " : "", cql_quote_name(t->columns[i].name, &c->arena));
 	buf_append_str(&text, " FROM ");
 	cassandra__table_name(t, &c->arena, &text);
 	buf_append_str(&text, " WHERE ");
@@ -552,11 +556,11 @@ static enum sm_err take_row(struct store_cursor *c)
 	const struct store_table *t = c->table;
 	arena_reset(&c->row_arena);
 	for (uint16_t i = 0; i < t->column_count; i++) {
-		c->cells[i] = cql__null();
+		c->cells[i] = client__null();
 		c->timestamps[i] = INT64_MIN;
 		c->ttls[i] = 0;
 		c->elements[i] = (struct store_elements){0};
-		c->element_times[i] = c->element_ttls[i] = cql__null();
+		c->element_times[i] = c->element_ttls[i] = client__null();
 	}
 	for (uint32_t i = 0; i < c->selected_count; i++) {
 		struct store_cell v = client__value(&c->in);

@@ -1,5 +1,6 @@
 /* One statement in CQL's own words: what the table of calls has no words for, as DESCRIBE, indexes and views. */
 #include "cassandra/cassandra_internal.h"
+#include "cql/cql.h"
 
 static enum sm_err give_rows(const struct client_answer *a, enum sm_err (*row)(void *arg, const char *const *values, uint32_t count),
 			     void *arg, struct sm_error *reterr)

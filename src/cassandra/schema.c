@@ -93,7 +93,7 @@ static struct store_cell cell(const struct rows *rows, const char *name)
 	for (uint32_t i = 0; i < rows->answer.column_count; i++)
 		if (strcmp(rows->columns[i].name, name) == 0)
 			return rows->cells[i];
-	return cql__null();
+	return client__null();
 }
 
 static int32_t int_of(struct store_cell c, int32_t otherwise)
@@ -194,12 +194,7 @@ static enum sm_err read_types(struct reading *r, struct rows *rows)
 /* The text of a type, with the user types that are known so far. */
 static enum sm_err resolve(struct reading *r, const char *keyspace, const char *text, struct store_type *ret)
 {
-	struct cql_engine none = {0};
-	struct cql_error why = {0};
-	struct cql_type_name *name;
-	struct cql_context c = {.engine = &none, .schema = &r->picture->schema, .keyspace = keyspace, .arena = r->arena, .err = &why};
-	enum sm_err err = cql__parse_type(bytes_str(text), r->arena, &name, &why);
-	return err ? err : cql__type_resolve(&c, keyspace, name, ret);
+	return cql_type_of_text(&r->picture->schema, keyspace, text, r->arena, ret);
 }
 
 static int type_order(const void *a, const void *b)
@@ -243,15 +238,16 @@ static void add_types(struct reading *r)
 
 static void read_options(struct reading *r, const struct rows *rows, struct store_table *t)
 {
-	struct store_option *options = arena_alloc(r->arena, (cql__table_option_count + 1) * sizeof *options);
-	for (uint32_t i = 0; options && i < cql__table_option_count; i++)
+	struct store_option *options = arena_alloc(r->arena, (rows->answer.column_count + 1) * sizeof *options);
+	const char *name;
+	for (uint32_t i = 0; options && (name = cql_table_option_name(i)); i++)
 		for (uint32_t k = 0; k < rows->answer.column_count; k++) {
 			const struct client_column *column = &rows->columns[k];
-			if (strcmp(column->name, cql__table_options[i].name) != 0 || rows->cells[k].size < 0)
+			if (strcmp(column->name, name) != 0 || rows->cells[k].size < 0)
 				continue;
-			const char *value = cql__render_literal(&column->type, rows->cells[k], r->arena);
+			const char *value = cql_literal_text(&column->type, rows->cells[k], r->arena);
 			if (value)
-				options[t->option_count++] = (struct store_option){cql__table_options[i].name, value};
+				options[t->option_count++] = (struct store_option){name, value};
 		}
 	t->options = options;
 }

@@ -24,7 +24,7 @@ static bool same(struct store_cell a, struct store_cell b)
 uint32_t cassandra__slices(const struct store_table *t, const struct store_bound *from, const struct store_bound *to,
 			   struct cassandra_slice *ret)
 {
-	const struct store_cell none = {NULL, -1};
+	const struct store_cell none = client__null();
 	uint16_t m = from->kind == STORE_UNBOUNDED ? 0 : from->count, n = to->kind == STORE_UNBOUNDED ? 0 : to->count, common = 0;
 	uint32_t count = 0;
 	bool from_out = m && from->kind == STORE_EXCLUSIVE, to_out = n && to->kind == STORE_EXCLUSIVE;
@@ -60,15 +60,15 @@ uint16_t cassandra__slice_where(const struct store_table *t, const struct cassan
 	const struct store_column *columns = t->columns + t->partition_key_count;
 	uint16_t n = 0;
 	for (uint16_t i = 0; i < s->equals; i++) {
-		buf_printf(text, " AND %s = ?", cql__quote_name(columns[i].name, arena));
+		buf_printf(text, " AND %s = ?", cql_quote_name(columns[i].name, arena));
 		values[n++] = s->prefix[i];
 	}
 	if (s->lower) {
-		buf_printf(text, " AND %s %s ?", cql__quote_name(columns[s->equals].name, arena), s->lower == STORE_INCLUSIVE ? ">=" : ">");
+		buf_printf(text, " AND %s %s ?", cql_quote_name(columns[s->equals].name, arena), s->lower == STORE_INCLUSIVE ? ">=" : ">");
 		values[n++] = s->low;
 	}
 	if (s->upper) {
-		buf_printf(text, " AND %s %s ?", cql__quote_name(columns[s->equals].name, arena), s->upper == STORE_INCLUSIVE ? "<=" : "<");
+		buf_printf(text, " AND %s %s ?", cql_quote_name(columns[s->equals].name, arena), s->upper == STORE_INCLUSIVE ? "<=" : "<");
 		values[n++] = s->high;
 	}
 	return n;

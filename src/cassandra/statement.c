@@ -51,7 +51,7 @@ static void bind_long(struct making *k, int64_t v)
 
 static const char *quoted(struct making *k, const char *name)
 {
-	return cql__quote_name(name, &k->arena);
+	return cql_quote_name(name, &k->arena);
 }
 
 static enum sm_err entry_room(struct cassandra_program *p)
@@ -101,13 +101,13 @@ static enum sm_err end_entry(struct making *k, size_t at)
 
 void cassandra__table_name(const struct store_table *t, struct arena *arena, struct buf *text)
 {
-	buf_printf(text, "%s.%s", cql__quote_name(t->keyspace, arena), cql__quote_name(t->name, arena));
+	buf_printf(text, "%s.%s", cql_quote_name(t->keyspace, arena), cql_quote_name(t->name, arena));
 }
 
 void cassandra__partition_where(const struct store_table *t, struct arena *arena, struct buf *text)
 {
 	for (uint16_t i = 0; i < t->partition_key_count; i++)
-		buf_printf(text, "%s%s = ?", i ? " AND " : "", cql__quote_name(t->columns[i].name, arena));
+		buf_printf(text, "%s%s = ?", i ? " AND " : "", cql_quote_name(t->columns[i].name, arena));
 }
 
 static uint16_t key_count(const struct making *k)

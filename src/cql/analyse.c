@@ -154,7 +154,7 @@ static enum sm_err term_call(struct cql_analysis *a, const struct cql_term *t, c
 				 t->name);
 	if (type && !cql__type_accepts(type->id, f->result))
 		return cql__fail(a->c->err, CQL_INVALID, "Type error: cannot assign result of function system.%s (type %s) to %s (type %s)",
-				 t->name, cql__type_text(cql__type(f->result), a->c->arena), name, cql__type_text(type, a->c->arena));
+				 t->name, cql_type_text(cql__type(f->result), a->c->arena), name, cql_type_text(type, a->c->arena));
 	struct cql_expr *x = new_expr(a, CQL_EXPR_CALL, cql__type(f->result), name);
 	if (!x || !(x->args = cql__new(a, sizeof *x->args * 2)))
 		return SM_NO_MEMORY;
@@ -235,7 +235,7 @@ enum sm_err cql__term(struct cql_analysis *a, const struct cql_term *t, const st
 		if (!cql__type_accepts(type->id, to.id) ||
 		    (store_type_fixed_size(type) < 0 && cql__type(type->id) == NULL && !same_shape(type, &to)))
 			return cql__fail(a->c->err, CQL_INVALID, "Cannot assign value %s to %s of type %s", cql__term_text(t, a->c->arena),
-					 name, cql__type_text(type, a->c->arena));
+					 name, cql_type_text(type, a->c->arena));
 		return cql__term(a, t->args[0], cql__type(to.id) ? cql__type(to.id) : type, name, ret_expr);
 	}
 	case CQL_TERM_OPERATION: return cql__value_arithmetic(a, t, type, name, ret_expr);

@@ -191,7 +191,7 @@ static enum sm_err cast_expr(struct cql_analysis *a, struct cql_select_plan *pla
 		return SM_OK;
 	const char *text = cql__term_text(t, a->c->arena);
 	*a->c->err = before;
-	return cql__fail(a->c->err, CQL_INVALID, "Cannot assign value %s to %s of type %s", text, text, cql__type_text(type, a->c->arena));
+	return cql__fail(a->c->err, CQL_INVALID, "Cannot assign value %s to %s of type %s", text, text, cql_type_text(type, a->c->arena));
 }
 
 static enum sm_err call_expr(struct cql_analysis *a, struct cql_select_plan *plan, const struct cql_term *t, bool inside,

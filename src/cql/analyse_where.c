@@ -242,7 +242,7 @@ static enum sm_err element_relation(struct where_analysis *w, const struct cql_r
 static enum sm_err check_comparable(struct where_analysis *w, const struct cql_relation *r, const struct store_column *column)
 {
 	struct cql_context *c = w->a->c;
-	const char *type = cql__type_text(&column->type, c->arena);
+	const char *type = cql_type_text(&column->type, c->arena);
 	if (!store_type_multi_cell(&column->type))
 		return SM_OK;
 	if (column->type.id == STORE_UDT)

@@ -142,8 +142,8 @@ static enum sm_err failed(const struct operation *o, const char *why)
 	struct arena *arena = o->e->context->arena;
 	snprintf(err->keyspace, sizeof err->keyspace, "system");
 	snprintf(err->table, sizeof err->table, "%c", o->x->op);
-	return cql__fail(err, CQL_FUNCTION_FAILURE, "the operation '%s %c %s' failed: %s", cql__type_text(o->x->args[0]->type, arena),
-			 o->x->op, cql__type_text(o->x->args[1]->type, arena), why);
+	return cql__fail(err, CQL_FUNCTION_FAILURE, "the operation '%s %c %s' failed: %s", cql_type_text(o->x->args[0]->type, arena),
+			 o->x->op, cql_type_text(o->x->args[1]->type, arena), why);
 }
 
 static enum sm_err whole(const struct operation *o, struct store_cell *ret)

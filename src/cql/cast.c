@@ -43,7 +43,7 @@ static enum sm_err no_signature(struct cql_analysis *a, const char *to, enum sto
 	for (size_t i = 0; known && i < sizeof froms / sizeof froms[0]; i++)
 		if (froms[i] != id && is_castable(froms[i], id))
 			known = arena_printf(arena, "%s%ssystem.cast_as_%s : (%s) -> %s", known, *known ? ", " : "", to,
-					     cql__type_text(cql__type(froms[i]), arena), to);
+					     cql_type_text(cql__type(froms[i]), arena), to);
 	return cql__fail(a->c->err, CQL_INVALID,
 			 "Invalid call to function system.cast_as_%s, none of its type signatures match (known type signatures: %s)", to,
 			 known ? known : "");

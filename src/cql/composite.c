@@ -134,14 +134,14 @@ static const char *part_name(struct cql_analysis *a, const char *part, const cha
 
 static enum sm_err wrong(struct cql_analysis *a, const char *what, const struct store_type *type, const char *name)
 {
-	return cql__fail(a->c->err, CQL_INVALID, "Invalid %s literal for %s of type %s", what, name, cql__type_text(type, a->c->arena));
+	return cql__fail(a->c->err, CQL_INVALID, "Invalid %s literal for %s of type %s", what, name, cql_type_text(type, a->c->arena));
 }
 
 static enum sm_err wrong_part(struct cql_analysis *a, const char *what, const char *name, const char *part, const struct cql_term *t,
 			      const struct store_type *type)
 {
 	return cql__fail(a->c->err, CQL_INVALID, "Invalid %s literal for %s: %s %s is not of type %s", what, name, part,
-			 cql__term_text(t, a->c->arena), cql__type_text(type, a->c->arena));
+			 cql__term_text(t, a->c->arena), cql_type_text(type, a->c->arena));
 }
 
 static bool has_marker(const struct cql_expr *x)
@@ -166,7 +166,7 @@ static enum sm_err check_part(struct cql_analysis *a, const struct cql_term *t, 
 	if (t->kind != CQL_TERM_LIST || type->id == STORE_LIST || type->id == STORE_VECTOR)
 		return SM_OK;
 	return cql__fail(a->c->err, CQL_INVALID, "Unexpected receiver type '%s'; only list and vector are expected",
-			 cql__type_text(type, a->c->arena));
+			 cql_type_text(type, a->c->arena));
 }
 
 static enum sm_err elements(struct cql_analysis *a, const struct cql_term *t, const struct store_type *type, const char *name,
@@ -183,7 +183,7 @@ static enum sm_err elements(struct cql_analysis *a, const struct cql_term *t, co
 		return wrong(a, what, type, name);
 	if (type->id == STORE_VECTOR && t->arg_count != type->dimension)
 		return cql__fail(a->c->err, CQL_INVALID, "Invalid vector literal for %s of type %s; expected %u elements, but given %u",
-				 name, cql__type_text(type, a->c->arena), type->dimension, t->arg_count);
+				 name, cql_type_text(type, a->c->arena), type->dimension, t->arg_count);
 	for (uint32_t i = 0; element && i < t->arg_count; i++) {
 		if ((failed = check_part(a, t->args[i], element)))
 			return failed;
@@ -247,7 +247,7 @@ static enum sm_err fields(struct cql_analysis *a, const struct cql_term *t, cons
 			return failed;
 		if (!cql__assignable(a, t->args[i + 1], &type->elements[at]))
 			return cql__fail(c->err, CQL_INVALID, "Invalid user type literal for %s: field %s is not of type %s", name,
-					 t->args[i]->name, cql__type_text(&type->elements[at], c->arena));
+					 t->args[i]->name, cql_type_text(&type->elements[at], c->arena));
 	}
 	for (uint32_t i = 0; i < t->arg_count; i += 2) {
 		int at = cql__field_of(type, t->args[i]->name);
@@ -272,13 +272,13 @@ static enum sm_err tuple(struct cql_analysis *a, const struct cql_term *t, const
 		if (i >= type->element_count)
 			return cql__fail(c->err, CQL_INVALID,
 					 "Invalid tuple literal for %s: too many elements. Type %s expects %u but got %u", name,
-					 cql__type_text(type, c->arena), type->element_count, t->arg_count);
+					 cql_type_text(type, c->arena), type->element_count, t->arg_count);
 		enum sm_err failed = check_part(a, t->args[i], &type->elements[i]);
 		if (failed)
 			return failed;
 		if (!cql__assignable(a, t->args[i], &type->elements[i]))
 			return cql__fail(c->err, CQL_INVALID, "Invalid tuple literal for %s: component %u is not of type %s", name, i,
-					 cql__type_text(&type->elements[i], c->arena));
+					 cql_type_text(&type->elements[i], c->arena));
 	}
 	struct cql_expr *x = new_composite(a, type, name, t->arg_count);
 	if (!x)
@@ -383,7 +383,7 @@ static enum sm_err vector_check(const struct store_type *type, struct store_cell
 	struct arena arena;
 	enum sm_err failed = SM_OK;
 	arena_init(&arena, 0);
-	const char *name = cql__type_text(type, &arena);
+	const char *name = cql_type_text(type, &arena);
 	if (value.size == 0)
 		failed = cql__fail(err, CQL_INVALID, "Invalid empty vector value");
 	while (!failed && store_value_next(&r, &element, &element_type))

@@ -51,7 +51,7 @@ void conn__write(struct conn *c, const struct buf *out)
 		return;
 	}
 	buf_init(&segments);
-	cql__segments_put(&segments, c->compression == CQL_LZ4, buf_bytes(out));
+	cql_segments_put(&segments, c->compression == CQL_LZ4, buf_bytes(out));
 	if (segments.failed)
 		net_conn_close(c->net);
 	else
@@ -229,7 +229,7 @@ static void refuse_old(struct conn *c, uint8_t version, const char *text)
 	buf_u8(&out, CQL_OP_ERROR);
 	buf_be32(&out, (uint32_t)strlen(text) + 6);
 	buf_be32(&out, CQL_PROTOCOL_ERROR);
-	cql__put_string(&out, text);
+	cql_put_string(&out, text);
 	conn__write(c, &out);
 	buf_done(&out);
 }
@@ -290,7 +290,7 @@ static size_t one_frame(struct conn *c, struct bytes in, size_t *ret_need)
 		return in.size; /* where the next one begins is not known: the client waits for our answer */
 	if (in.size < CQL_HEADER_BYTES)
 		return 0;
-	struct cql_header h = cql__header(in.data);
+	struct cql_header h = cql_header_read(in.data);
 	size_t size = CQL_HEADER_BYTES + (size_t)h.length;
 	if (h.length > frame_max(c)) {
 		c->discard = size;
@@ -314,7 +314,7 @@ static bool behind(const struct conn *c)
 static size_t frame_of_segment(struct conn *c, struct bytes in)
 {
 	struct cql_reply reply = {.version = c->version};
-	struct cql_header h = in.size < CQL_HEADER_BYTES ? (struct cql_header){0} : cql__header(in.data);
+	struct cql_header h = in.size < CQL_HEADER_BYTES ? (struct cql_header){0} : cql_header_read(in.data);
 	if (in.size < CQL_HEADER_BYTES || h.length > in.size - CQL_HEADER_BYTES) {
 		conn__protocol_error(c, &reply, false, "A self-contained segment ends within a frame");
 		return in.size;
@@ -341,7 +341,7 @@ static bool begin_large(struct conn *c, struct bytes part)
 		conn__protocol_error(c, &reply, true, "The first segment of a frame is shorter than the frame's header");
 		return false;
 	}
-	struct cql_header h = cql__header(part.data);
+	struct cql_header h = cql_header_read(part.data);
 	reply.stream = h.stream;
 	if ((int32_t)h.length < 0) {
 		conn__protocol_error(c, &reply, true, "Invalid value for envelope header body length field: %d", (int32_t)h.length);
@@ -384,7 +384,7 @@ static size_t one_segment(struct conn *c, struct bytes in, size_t *ret_need)
 	struct cql_segment s = {0};
 	struct cql_reply reply = {.version = c->version};
 	const char *text = "";
-	enum sm_err err = cql__segment_read(in, c->compression == CQL_LZ4, &c->scratch, &s, &text);
+	enum sm_err err = cql_segment_read(in, c->compression == CQL_LZ4, &c->scratch, &s, &text);
 	*ret_need = 0;
 	if (err == SM_AGAIN) {
 		*ret_need = s.size;

@@ -6,24 +6,11 @@
 #include "cql/ast.h"
 #include "cql/cql.h"
 #include "cql/cql_limits.h"
+#include "cql/protocol.h"
+#include "cql/text.h"
 
 /* ---- errors (error.c) ---- */
 
-enum cql_code {
-	CQL_SERVER_ERROR = 0x0000,
-	CQL_PROTOCOL_ERROR = 0x000A,
-	CQL_BAD_CREDENTIALS = 0x0100,
-	CQL_UNAVAILABLE = 0x1000,
-	CQL_OVERLOADED = 0x1001,
-	CQL_TRUNCATE_ERROR = 0x1003,
-	CQL_FUNCTION_FAILURE = 0x1400,
-	CQL_SYNTAX_ERROR = 0x2000,
-	CQL_UNAUTHORIZED = 0x2100,
-	CQL_INVALID = 0x2200,
-	CQL_CONFIG_ERROR = 0x2300,
-	CQL_ALREADY_EXISTS = 0x2400,
-	CQL_UNPREPARED = 0x2500,
-};
 /* The fields behind the text belong to one code each. */
 struct cql_error {
 	enum cql_code code;
@@ -94,8 +81,6 @@ void cql__lexer_init(struct cql_lexer *lexer, struct bytes text, struct arena *a
 struct cql_token cql__lex(struct cql_lexer *lexer);
 /* An unquoted name can't be this word. */
 bool cql__is_reserved(const char *name);
-/* The name as it must be written: in quotes where it needs them. */
-const char *cql__quote_name(const char *name, struct arena *arena);
 
 /* ---- parser (parse.c, parse_term.c, parse_dml.c, parse_ddl.c) ---- */
 
@@ -138,8 +123,6 @@ struct cql_problem {
 SM_MUST_CHECK enum sm_err cql__duration_of_text(struct bytes text, struct cql_duration *ret_duration, struct cql_problem *ret_why);
 struct store_cell cql__duration_cell(const struct cql_duration *duration, struct arena *arena);
 SM_MUST_CHECK enum sm_err cql__duration_of_cell(struct store_cell cell, struct cql_duration *ret_duration);
-/* As a CQL literal: 'it''s', 0xcafe, 3. */
-const char *cql__render_literal(const struct store_type *type, struct store_cell value, struct arena *arena);
 
 /* As Java writes them (java_text.c): 1.0E10, 2015-09-01T12:34:56.789Z; in JSON a blank stands for the T. No quotes. */
 const char *cql__java_text(const struct store_type *type, struct store_cell value, bool json, struct arena *arena);

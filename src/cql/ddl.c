@@ -38,7 +38,7 @@ static const char *term_string(struct cql_context *c, const struct cql_term *t)
 static const char *quoted(struct cql_context *c, const char *text)
 {
 	static const struct store_type type = {.id = STORE_TEXT};
-	return cql__render_literal(&type, (struct store_cell){(const uint8_t *)text, (int32_t)strlen(text)}, c->arena);
+	return cql_literal_text(&type, (struct store_cell){(const uint8_t *)text, (int32_t)strlen(text)}, c->arena);
 }
 
 /* A map of literals as a literal, keys in order. */
@@ -330,7 +330,7 @@ static enum sm_err key_column(struct cql_context *c, const struct cql_ddl *ddl, 
 				 type->keyspace, type->name, name);
 	if (store_type_multi_cell(type))
 		return cql__fail(c->err, CQL_INVALID, "Invalid non-frozen collection type %s for PRIMARY KEY column '%s'",
-				 cql__type_text(type, c->arena), name);
+				 cql_type_text(type, c->arena), name);
 	if (type->id == STORE_COUNTER || has_duration(type))
 		return cql__fail(c->err, CQL_INVALID, "%s type is not supported for PRIMARY KEY column '%s'",
 				 type->id == STORE_COUNTER ? "counter" : "duration", name);

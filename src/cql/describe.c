@@ -29,7 +29,7 @@ static void row(struct describe *d, const char *a, const char *b, const char *c,
 
 static void add_column(struct buf *out, const struct store_column *col, bool alone, struct arena *arena)
 {
-	buf_printf(out, "    %s %s%s%s", cql__quote_name(col->name, arena), cql__type_text(&col->type, arena),
+	buf_printf(out, "    %s %s%s%s", cql_quote_name(col->name, arena), cql_type_text(&col->type, arena),
 		   col->kind == STORE_STATIC ? " static" : "", alone ? " PRIMARY KEY" : "");
 }
 
@@ -39,11 +39,11 @@ static void primary_key(struct buf *out, const struct store_table *t, struct are
 	if (t->partition_key_count > 1)
 		buf_append_str(out, "(");
 	for (uint16_t i = 0; i < t->partition_key_count; i++)
-		buf_printf(out, "%s%s", i ? ", " : "", cql__quote_name(t->columns[i].name, arena));
+		buf_printf(out, "%s%s", i ? ", " : "", cql_quote_name(t->columns[i].name, arena));
 	if (t->partition_key_count > 1)
 		buf_append_str(out, ")");
 	for (uint16_t i = 0; i < t->clustering_count; i++)
-		buf_printf(out, ", %s", cql__quote_name(t->columns[t->partition_key_count + i].name, arena));
+		buf_printf(out, ", %s", cql_quote_name(t->columns[t->partition_key_count + i].name, arena));
 	buf_append_str(out, ")");
 }
 
@@ -58,7 +58,7 @@ const char *cql__describe_options(const struct store_table *t, bool internals, s
 	}
 	for (uint16_t i = 0; i < t->clustering_count; i++) {
 		const struct store_column *col = &t->columns[t->partition_key_count + i];
-		buf_printf(&out, "%s%s %s", i ? ", " : "CLUSTERING ORDER BY (", cql__quote_name(col->name, arena),
+		buf_printf(&out, "%s%s %s", i ? ", " : "CLUSTERING ORDER BY (", cql_quote_name(col->name, arena),
 			   col->descending ? "DESC" : "ASC");
 	}
 	if (t->clustering_count)
@@ -78,7 +78,7 @@ const char *cql__describe_table(const struct store_table *t, bool internals, str
 	struct buf out;
 	uint16_t keys = (uint16_t)(t->partition_key_count + t->clustering_count);
 	buf_init(&out);
-	buf_printf(&out, "CREATE TABLE %s.%s (\n", cql__quote_name(t->keyspace, arena), cql__quote_name(t->name, arena));
+	buf_printf(&out, "CREATE TABLE %s.%s (\n", cql_quote_name(t->keyspace, arena), cql_quote_name(t->name, arena));
 	/* of each kind first the columns that are one cell */
 	for (int kind = STORE_PARTITION_KEY, n = 0; kind <= STORE_REGULAR; kind++)
 		for (int elements = 0; elements < 2; elements++)
@@ -102,7 +102,7 @@ const char *cql__describe_keyspace(const struct store_keyspace *k, struct arena 
 	static const char prefix[] = "org.apache.cassandra.locator.";
 	struct buf out;
 	buf_init(&out);
-	buf_printf(&out, "CREATE KEYSPACE %s WITH replication = {", cql__quote_name(k->name, arena));
+	buf_printf(&out, "CREATE KEYSPACE %s WITH replication = {", cql_quote_name(k->name, arena));
 	for (uint32_t i = 0; i < k->replication_count; i++) {
 		const char *value = k->replication[i].value;
 		if (strncmp(value, prefix, sizeof prefix - 1) == 0)
@@ -119,10 +119,9 @@ const char *cql__describe_type(const struct store_type *t, struct arena *arena)
 {
 	struct buf out;
 	buf_init(&out);
-	buf_printf(&out, "CREATE TYPE %s.%s (", cql__quote_name(t->keyspace, arena), cql__quote_name(t->name, arena));
+	buf_printf(&out, "CREATE TYPE %s.%s (", cql_quote_name(t->keyspace, arena), cql_quote_name(t->name, arena));
 	for (uint16_t i = 0; i < t->element_count; i++)
-		buf_printf(&out, "%s\n    %s %s", i ? "," : "", cql__quote_name(t->fields[i], arena),
-			   cql__type_text(&t->elements[i], arena));
+		buf_printf(&out, "%s\n    %s %s", i ? "," : "", cql_quote_name(t->fields[i], arena), cql_type_text(&t->elements[i], arena));
 	buf_append_str(&out, "\n);");
 	const char *text = out.failed ? NULL : arena_string(arena, (const char *)out.data + out.start, buf_size(&out));
 	buf_done(&out);
@@ -132,7 +131,7 @@ const char *cql__describe_type(const struct store_type *t, struct arena *arena)
 static void type_row(struct describe *d, const struct store_type *t)
 {
 	struct arena *arena = d->c->arena;
-	row(d, cql__quote_name(t->keyspace, arena), "type", cql__quote_name(t->name, arena), cql__describe_type(t, arena));
+	row(d, cql_quote_name(t->keyspace, arena), "type", cql_quote_name(t->name, arena), cql__describe_type(t, arena));
 }
 
 /* A type after those that it is made of. */
@@ -152,14 +151,14 @@ static void table_rows(struct describe *d, const struct store_keyspace *k, const
 {
 	struct arena *arena = d->c->arena;
 	struct cql_index index;
-	const char *keyspace = cql__quote_name(t->keyspace, arena);
+	const char *keyspace = cql_quote_name(t->keyspace, arena);
 	if (cql__view_base(t)) {
-		row(d, keyspace, "materialized_view", cql__quote_name(t->name, arena), cql__describe_view(t, internals, arena));
+		row(d, keyspace, "materialized_view", cql_quote_name(t->name, arena), cql__describe_view(t, internals, arena));
 		return;
 	}
-	row(d, keyspace, "table", cql__quote_name(t->name, arena), cql__describe_table(t, internals, arena));
+	row(d, keyspace, "table", cql_quote_name(t->name, arena), cql__describe_table(t, internals, arena));
 	for (uint32_t n = 0; cql__index_at(t, n, arena, &index); n++)
-		row(d, keyspace, "index", cql__quote_name(index.name, arena), cql__describe_index(t, &index, arena));
+		row(d, keyspace, "index", cql_quote_name(index.name, arena), cql__describe_index(t, &index, arena));
 	for (uint32_t i = 0; i < k->table_count; i++) {
 		const char *base = cql__view_base(k->tables[i]);
 		if (base && strcmp(base, t->name) == 0)
@@ -180,15 +179,14 @@ static enum sm_err describe_index(struct describe *d, const struct cql_table_nam
 	const struct store_table *t = cql__index_table(k, name->name, c->arena, &index);
 	if (!t)
 		return cql__fail(c->err, CQL_INVALID, "Table for existing index '%s' not found in '%s'", name->name, keyspace);
-	row(d, cql__quote_name(keyspace, c->arena), "index", cql__quote_name(index.name, c->arena),
-	    cql__describe_index(t, &index, c->arena));
+	row(d, cql_quote_name(keyspace, c->arena), "index", cql_quote_name(index.name, c->arena), cql__describe_index(t, &index, c->arena));
 	return SM_OK;
 }
 
 static void keyspace_rows(struct describe *d, const struct store_keyspace *k, bool only, bool internals)
 {
 	struct arena *arena = d->c->arena;
-	const char *name = cql__quote_name(k->name, arena);
+	const char *name = cql_quote_name(k->name, arena);
 	row(d, name, "keyspace", name, cql__describe_keyspace(k, arena));
 	bool *done = arena_alloc(arena, k->type_count + 1);
 	for (uint32_t i = 0; done && i < k->type_count && !only; i++)
@@ -202,12 +200,12 @@ static void list(struct describe *d, const struct store_schema *schema, bool wan
 {
 	for (uint32_t i = 0; i < schema->keyspace_count; i++) {
 		const struct store_keyspace *k = &schema->keyspaces[i];
-		const char *name = cql__quote_name(k->name, d->c->arena);
+		const char *name = cql_quote_name(k->name, d->c->arena);
 		if (!want_tables)
 			row(d, name, "keyspace", name, NULL);
 		for (uint32_t n = 0; want_tables && n < k->table_count; n++)
 			if ((!keyspace || strcmp(keyspace, k->name) == 0) && !cql__view_base(k->tables[n]))
-				row(d, name, "table", cql__quote_name(k->tables[n]->name, d->c->arena), NULL);
+				row(d, name, "table", cql_quote_name(k->tables[n]->name, d->c->arena), NULL);
 	}
 }
 
@@ -286,7 +284,7 @@ static enum sm_err list_types(struct describe *d)
 		if (k->type_count)
 			qsort(types, k->type_count, sizeof *types, by_letters);
 		for (uint32_t n = 0; n < k->type_count; n++)
-			row(d, cql__quote_name(k->name, c->arena), "type", cql__quote_name(types[n].name, c->arena), NULL);
+			row(d, cql_quote_name(k->name, c->arena), "type", cql_quote_name(types[n].name, c->arena), NULL);
 	}
 	return SM_OK;
 }

@@ -18,7 +18,7 @@ static struct cql_expr *new_part(struct cql_analysis *a, enum cql_expr_kind kind
 static enum sm_err field(struct cql_analysis *a, const struct cql_term *t, struct cql_expr *base, const char *text,
 			 struct cql_expr **ret_expr)
 {
-	const char *type = cql__type_text(base->type, a->c->arena);
+	const char *type = cql_type_text(base->type, a->c->arena);
 	int at = base->type->id == STORE_UDT ? cql__field_of(base->type, t->name) : -1;
 	if (base->type->id != STORE_UDT)
 		return cql__fail(a->c->err, CQL_INVALID, "Invalid field selection: %s of type %s is not a user type", text, type);
@@ -35,7 +35,7 @@ static enum sm_err field(struct cql_analysis *a, const struct cql_term *t, struc
 enum sm_err cql__selected_part(struct cql_analysis *a, const struct cql_term *t, struct cql_expr *base, struct cql_expr **ret_expr)
 {
 	struct cql_error *err = a->c->err;
-	const char *text = cql__term_text(t->args[0], a->c->arena), *type = cql__type_text(base->type, a->c->arena);
+	const char *text = cql__term_text(t->args[0], a->c->arena), *type = cql_type_text(base->type, a->c->arena);
 	enum store_type_id id = base->type->id;
 	bool slice = t->kind == CQL_TERM_SLICE;
 	if (t->kind == CQL_TERM_FIELD)

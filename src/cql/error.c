@@ -37,7 +37,15 @@ enum sm_err cql__err_of(enum cql_code code)
 	case CQL_UNPREPARED: return SM_NOT_FOUND;
 	case CQL_UNAVAILABLE: return SM_UNAVAILABLE;
 	case CQL_SERVER_ERROR:
-	case CQL_TRUNCATE_ERROR: return SM_FAILED;
+	case CQL_TRUNCATE_ERROR:
+	/* what only a node with copies elsewhere answers */
+	case CQL_IS_BOOTSTRAPPING:
+	case CQL_WRITE_TIMEOUT:
+	case CQL_READ_TIMEOUT:
+	case CQL_READ_FAILURE:
+	case CQL_WRITE_FAILURE:
+	case CQL_CDC_WRITE_FAILURE:
+	case CQL_CAS_WRITE_UNKNOWN: return SM_FAILED;
 	}
 	return SM_FAILED;
 }

@@ -102,7 +102,7 @@ static enum sm_err call_as_is(struct cql_eval *e, const struct cql_function *f, 
 	return cql__fail(e->context->err, CQL_INVALID,
 			 "In call to function system.%s, value %s%s is not a valid binary representation for type %s", f->name,
 			 cql_render(cql__type(STORE_BLOB), shown, e->context->arena), args[0].size > 400 ? "..." : "",
-			 cql__type_text(cql__type(f->result), e->context->arena));
+			 cql_type_text(cql__type(f->result), e->context->arena));
 }
 
 static const struct cql_function functions[] = {
@@ -191,7 +191,7 @@ static enum sm_err no_signature(struct cql_context *c, const char *name)
 	struct buf known;
 	buf_init(&known);
 	for (size_t i = 0; cql__is_math(name) && i < sizeof numbers / sizeof *numbers; i++) {
-		const char *type = cql__type_text(cql__type(numbers[i]), c->arena);
+		const char *type = cql_type_text(cql__type(numbers[i]), c->arena);
 		buf_printf(&known, "%ssystem.%s : (%s) -> %s", i ? ", " : "", name, type, type);
 	}
 	for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++) {
@@ -200,8 +200,8 @@ static enum sm_err no_signature(struct cql_context *c, const char *name)
 			continue;
 		buf_printf(&known, "%ssystem.%s : (", buf_size(&known) ? ", " : "", name);
 		for (int k = 0; k < f->arg_count; k++)
-			buf_printf(&known, "%s%s", k ? ", " : "", cql__type_text(cql__type(f->args[k]), c->arena));
-		buf_printf(&known, ") -> %s", cql__type_text(cql__type(f->result), c->arena));
+			buf_printf(&known, "%s%s", k ? ", " : "", cql_type_text(cql__type(f->args[k]), c->arena));
+		buf_printf(&known, ") -> %s", cql_type_text(cql__type(f->result), c->arena));
 	}
 	enum sm_err err = cql__fail(c->err, CQL_INVALID,
 				    "Invalid call to function %s, none of its type signatures match (known type signatures: %.*s)", name,
@@ -229,10 +229,9 @@ static enum sm_err only_signature(struct cql_context *c, const char *name, const
 				 only->arg_count, count);
 	for (uint32_t i = 0; i < count; i++)
 		if (types[i] && types[i]->id != only->args[i])
-			return cql__fail(c->err, CQL_INVALID,
-					 "Type error: %s cannot be passed as argument %u of function system.%s of type %s",
-					 c->argument_texts ? c->argument_texts[i] : "?", i, name,
-					 cql__type_text(cql__type(only->args[i]), c->arena));
+			return cql__fail(
+				c->err, CQL_INVALID, "Type error: %s cannot be passed as argument %u of function system.%s of type %s",
+				c->argument_texts ? c->argument_texts[i] : "?", i, name, cql_type_text(cql__type(only->args[i]), c->arena));
 	return no_signature(c, name);
 }
 

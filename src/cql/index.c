@@ -92,9 +92,9 @@ const char *cql__describe_index(const struct store_table *table, const struct cq
 	static const struct store_type type = {.id = STORE_TEXT};
 	bool custom = strcmp(index->kind, "CUSTOM") == 0;
 	const char *text = arena_printf(arena, "CREATE %sINDEX %s ON %s.%s (%s)%s%s%s%s;", custom ? "CUSTOM " : "",
-					cql__quote_name(index->name, arena), cql__quote_name(table->keyspace, arena),
-					cql__quote_name(table->name, arena), index->target, custom ? " USING " : "",
-					custom ? cql__render_literal(&type, cql__cell_text(arena, index->class), arena) : "",
+					cql_quote_name(index->name, arena), cql_quote_name(table->keyspace, arena),
+					cql_quote_name(table->name, arena), index->target, custom ? " USING " : "",
+					custom ? cql_literal_text(&type, cql__cell_text(arena, index->class), arena) : "",
 					*index->options ? " WITH OPTIONS = " : "", index->options);
 	return text ? text : "";
 }
@@ -239,7 +239,7 @@ static enum sm_err index_target(struct creation *x)
 	x->column = store_find_column(t, target->column);
 	if (!x->column)
 		return cql__fail(err, CQL_INVALID, "Undefined column name %s in table %s.%s", target->column, t->keyspace, t->name);
-	const char *quoted = cql__quote_name(x->column->name, x->c->arena), *function = target->function;
+	const char *quoted = cql_quote_name(x->column->name, x->c->arena), *function = target->function;
 	enum store_type_id id = x->column->type.id;
 	bool collection = id == STORE_LIST || id == STORE_SET || id == STORE_MAP, frozen = collection && x->column->type.frozen;
 	if (collection && !function)
@@ -277,7 +277,7 @@ static enum sm_err index_target(struct creation *x)
 static const char *literal(struct cql_context *c, const char *text)
 {
 	static const struct store_type type = {.id = STORE_TEXT};
-	return cql__render_literal(&type, cql__cell_text(c->arena, text), c->arena);
+	return cql_literal_text(&type, cql__cell_text(c->arena, text), c->arena);
 }
 
 /* What the error of an option calls the index, whose name is not chosen yet. */
@@ -300,7 +300,7 @@ static enum sm_err text_option(struct creation *x, const char *name, const char 
 {
 	bool given;
 	if (x->column->type.id != STORE_TEXT && x->column->type.id != STORE_ASCII)
-		return cql__fail(x->c->err, CQL_INVALID, "CQL type %s cannot be analyzed.", cql__type_text(&x->column->type, x->c->arena));
+		return cql__fail(x->c->err, CQL_INVALID, "CQL type %s cannot be analyzed.", cql_type_text(&x->column->type, x->c->arena));
 	enum sm_err err = boolean_option(x, name, value, &given);
 	if (!err && strcmp(name, "case_sensitive") == 0)
 		x->folds = !given;
@@ -315,7 +315,7 @@ static enum sm_err vector_option(struct creation *x, const char *name, const cha
 	struct cql_error *err = x->c->err;
 	bool connections = strcmp(name, "maximum_node_connections") == 0, beam = strcmp(name, "construction_beam_width") == 0;
 	if (x->column->type.id != STORE_VECTOR)
-		return cql__fail(err, CQL_INVALID, "CQL type %s cannot have vector options", cql__type_text(&x->column->type, x->c->arena));
+		return cql__fail(err, CQL_INVALID, "CQL type %s cannot have vector options", cql_type_text(&x->column->type, x->c->arena));
 	if (strcmp(name, "similarity_function") == 0 && strcasecmp(value, "euclidean") != 0 && strcasecmp(value, "dot_product") != 0 &&
 	    strcasecmp(value, "cosine") != 0)
 		return cql__fail(err, CQL_INVALID,

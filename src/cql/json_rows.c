@@ -70,7 +70,7 @@ enum sm_err cql__from_json(struct cql_analysis *a, const struct cql_term *t, con
 	if (given && given->id != STORE_TEXT)
 		return cql__fail(a->c->err, CQL_INVALID,
 				 "Function system.%s requires an argument of type text, but found argument %s of type %s", t->name,
-				 cql__term_text(t->args[0], a->c->arena), cql__type_text(given, a->c->arena));
+				 cql__term_text(t->args[0], a->c->arena), cql_type_text(given, a->c->arena));
 	enum sm_err err = cql__term(a, t->args[0], cql__type(STORE_TEXT), arg_name, &arg);
 	if (err)
 		return err;

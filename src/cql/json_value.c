@@ -509,7 +509,7 @@ enum sm_err cql__json_value(const struct json_node *node, const struct store_typ
 	case STORE_TUPLE:
 	case STORE_UDT:
 	case STORE_VECTOR: err = composite(&r); break;
-	default: err = wrong(&r, "Values of type %s cannot be given as JSON", cql__type_text(type, arena)); break;
+	default: err = wrong(&r, "Values of type %s cannot be given as JSON", cql_type_text(type, arena)); break;
 	}
 	*ret_why = r.why ? r.why : "";
 	*ret_plain = r.plain;

@@ -23,7 +23,7 @@ bool cql__is_reserved(const char *name)
 	return false;
 }
 
-const char *cql__quote_name(const char *name, struct arena *arena)
+const char *cql_quote_name(const char *name, struct arena *arena)
 {
 	bool plain = name[0] >= 'a' && name[0] <= 'z';
 	size_t quotes = 0;

@@ -64,8 +64,8 @@ static const char *text_of(struct pairs *p)
 	const char *out = "{";
 	for (uint32_t i = 0; out && i < p->count; i++) {
 		struct store_cell n = cql__cell_text(p->c->arena, p->names[i]), v = cql__cell_text(p->c->arena, p->values[i]);
-		out = arena_printf(p->c->arena, "%s%s%s: %s", out, i ? ", " : "", cql__render_literal(&text, n, p->c->arena),
-				   cql__render_literal(&text, v, p->c->arena));
+		out = arena_printf(p->c->arena, "%s%s%s: %s", out, i ? ", " : "", cql_literal_text(&text, n, p->c->arena),
+				   cql_literal_text(&text, v, p->c->arena));
 	}
 	return out ? arena_printf(p->c->arena, "%s}", out) : NULL;
 }

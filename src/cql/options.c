@@ -29,6 +29,11 @@ const struct cql_table_option cql__table_options[] = {
 };
 const uint32_t cql__table_option_count = sizeof cql__table_options / sizeof cql__table_options[0];
 
+const char *cql_table_option_name(uint32_t i)
+{
+	return i < cql__table_option_count ? cql__table_options[i].name : NULL;
+}
+
 const char *cql__table_option_value(const struct store_table *table, const struct cql_table_option *option)
 {
 	for (uint32_t i = 0; i < table->option_count; i++)

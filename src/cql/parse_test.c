@@ -116,10 +116,10 @@ static void a_statement_ends_at_its_semicolon(void **state)
 
 static void names_are_quoted_where_they_must_be(void **state)
 {
-	assert_string_equal(cql__quote_name("year_2", &arena), "year_2");
-	assert_string_equal(cql__quote_name("Mixed", &arena), "\"Mixed\"");
-	assert_string_equal(cql__quote_name("select", &arena), "\"select\"");
-	assert_string_equal(cql__quote_name("a\"b", &arena), "\"a\"\"b\"");
+	assert_string_equal(cql_quote_name("year_2", &arena), "year_2");
+	assert_string_equal(cql_quote_name("Mixed", &arena), "\"Mixed\"");
+	assert_string_equal(cql_quote_name("select", &arena), "\"select\"");
+	assert_string_equal(cql_quote_name("a\"b", &arena), "\"a\"\"b\"");
 }
 
 int main(void)

@@ -340,7 +340,6 @@ enum sm_err cql__check_indexed(struct cql_context *c, const struct store_table *
 enum sm_err cql__analyse_select(struct cql_analysis *a, const struct cql_select *s, struct cql_select_plan *plan);
 enum sm_err cql__analyse_modify(struct cql_analysis *a, const struct cql_modify *m, struct cql_modify_plan *plan);
 enum sm_err cql__type_resolve(struct cql_context *c, const char *keyspace, const struct cql_type_name *name, struct store_type *ret_type);
-const char *cql__type_text(const struct store_type *type, struct arena *arena); /* "map<text, int>" */
 /* Append the name of Cassandra's class: what stands for a custom type on the wire. */
 bool cql__is_type_name(const char *name); /* of a native type */
 void cql__put_class(struct buf *out, const struct store_type *type);
@@ -368,7 +367,6 @@ SM_MUST_CHECK enum sm_err cql__filter(struct cql_eval *eval, const struct cql_wh
 
 /* ---- running (run.c, select.c, modify.c, ddl.c) ---- */
 
-enum cql_result_kind { CQL_RESULT_VOID = 1, CQL_RESULT_ROWS = 2, CQL_RESULT_KEYSPACE = 3, CQL_RESULT_PREPARED = 4, CQL_RESULT_SCHEMA = 5 };
 struct cql_result {
 	enum cql_result_kind kind;
 	/* ROWS */

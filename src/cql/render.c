@@ -186,7 +186,7 @@ const char *cql_render(const struct store_type *type, struct store_cell value, s
 	return text ? text : "";
 }
 
-const char *cql__render_literal(const struct store_type *type, struct store_cell value, struct arena *arena)
+const char *cql_literal_text(const struct store_type *type, struct store_cell value, struct arena *arena)
 {
 	const char *text;
 	switch (value.size < 0 ? STORE_TEXT : type->id) {

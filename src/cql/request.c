@@ -438,7 +438,7 @@ static enum sm_err check_consistency(struct request *r, uint16_t level, bool wri
 		r->error.consistency = level;
 		r->error.required = level == CQL_TWO ? 2 : 3;
 		r->error.alive = 1;
-		return cql__fail(&r->error, CQL_UNAVAILABLE, "Cannot achieve consistency level %s", cql__consistency_name(level));
+		return cql__fail(&r->error, CQL_UNAVAILABLE, "Cannot achieve consistency level %s", cql_consistency_name(level));
 	}
 	return SM_OK;
 }
@@ -453,7 +453,7 @@ static enum sm_err check_conditional(struct request *r, uint16_t level, uint16_t
 		return cql__fail(&r->error, CQL_INVALID,
 				 "%s is not supported as conditional update commit consistency. Use ANY if you mean \"make sure it is "
 				 "accepted but I don't care how many replicas commit it for non-SERIAL reads\"",
-				 cql__consistency_name(level));
+				 cql_consistency_name(level));
 	const struct cql_modify_plan *p = r->plan ? r->plan->modify : NULL;
 	const struct store_keyspace *k = p ? store_find_keyspace(r->schema, p->table->keyspace) : NULL;
 	for (uint32_t i = 0; level == CQL_EACH_QUORUM && k && i < k->replication_count; i++)
@@ -624,9 +624,9 @@ static bool start_prepare(struct request *r, struct byte_reader *in)
 
 static bool start_execute(struct request *r, struct byte_reader *in)
 {
-	struct bytes id = cql__read_string(in);
+	struct bytes id = cql_read_string(in);
 	if (r->header.version >= 5)
-		r->result_id = cql__read_string(in);
+		r->result_id = cql_read_string(in);
 	if (cql__read_parameters(in, r->header.version, &r->arena, &r->parameters, &r->error) != SM_OK ||
 	    server__prepared(r->server, id, r->header.version, r->schema, &r->prepared, &r->error) != SM_OK)
 		return answer_error(r);
@@ -652,7 +652,7 @@ static enum sm_err batch_statement(struct request *r, struct byte_reader *in, st
 	if (kind != 1)
 		return cql__fail(&r->error, CQL_PROTOCOL_ERROR, "Invalid query kind in BATCH messages. Must be 0 or 1 but got %u", kind);
 	struct prepared *p;
-	enum sm_err err = server__prepared(r->server, cql__read_string(in), r->header.version, r->schema, &p, &r->error);
+	enum sm_err err = server__prepared(r->server, cql_read_string(in), r->header.version, r->schema, &p, &r->error);
 	if (err)
 		return err;
 	r->batch_prepared[r->batch_prepared_count++] = p;
@@ -705,7 +705,7 @@ static enum sm_err read_batch_parameters(struct request *r, struct byte_reader i
 {
 	for (uint16_t i = 0; i < count && !in.failed; i++) {
 		if (reader_u8(&in) == 1)
-			(void)cql__read_string(&in);
+			(void)cql_read_string(&in);
 		else
 			(void)cql__read_long_string(&in);
 		for (uint16_t n = reader_be16(&in); n && !in.failed; n--) {
@@ -765,7 +765,7 @@ static bool start_batch(struct request *r, struct byte_reader *in)
 static void skip_payload(struct byte_reader *in)
 {
 	for (uint16_t n = reader_be16(in); n && !in->failed; n--) {
-		(void)cql__read_string(in);
+		(void)cql_read_string(in);
 		int32_t size = (int32_t)reader_be32(in);
 		if (size > 0)
 			(void)reader_take(in, (size_t)size);

@@ -45,7 +45,7 @@ static void trace_values(struct request *r, const struct cql_plan *plan)
 		char name[80];
 		snprintf(name, sizeof name, "bound_var_%u_%s", i, plan->binds[i].name);
 		struct store_cell v = p->values[i];
-		const char *text = v.size < 0 ? "null" : cql__render_literal(plan->binds[i].type, v, &r->arena);
+		const char *text = v.size < 0 ? "null" : cql_literal_text(plan->binds[i].type, v, &r->arena);
 		cql__trace_parameter(r->context.trace, name, bytes_str(text ? text : ""));
 	}
 }
@@ -60,7 +60,7 @@ void request__trace_parameters(struct request *r, struct bytes text)
 	if (r->prepared && r->header.opcode == CQL_OP_EXECUTE)
 		trace_values(r, r->prepared->plan);
 	if (r->header.opcode != CQL_OP_PREPARE)
-		cql__trace_parameter(t, "consistency_level", bytes_str(cql__consistency_name(p->consistency)));
+		cql__trace_parameter(t, "consistency_level", bytes_str(cql_consistency_name(p->consistency)));
 	if (p->page_size) {
 		snprintf(page, sizeof page, "%u", p->page_size);
 		cql__trace_parameter(t, "page_size", bytes_str(page));

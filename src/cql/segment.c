@@ -63,7 +63,7 @@ static enum sm_err open_block(struct cql_segment *s, size_t size, struct buf *sc
 	return SM_OK;
 }
 
-enum sm_err cql__segment_read(struct bytes in, bool lz4, struct buf *scratch, struct cql_segment *ret, const char **ret_text)
+enum sm_err cql_segment_read(struct bytes in, bool lz4, struct buf *scratch, struct cql_segment *ret, const char **ret_text)
 {
 	size_t fields = lz4 ? 5 : 3, header = fields + CRC24_BYTES;
 	if (in.size < header)
@@ -115,7 +115,7 @@ static void put_segment(struct buf *out, bool lz4, struct bytes payload, bool se
 	out->end += header + size + CRC32_BYTES;
 }
 
-void cql__segments_put(struct buf *out, bool lz4, struct bytes frames)
+void cql_segments_put(struct buf *out, bool lz4, struct bytes frames)
 {
 	bool whole = frames.size <= CQL_SEGMENT_PAYLOAD_MAX;
 	do {

@@ -26,8 +26,8 @@ struct cql_segment {
 /* The first segment of in. scratch holds what was uncompressed until the next call.
  * Errors: SM_AGAIN (not whole yet), SM_CORRUPT (a CRC does not fit), SM_INVALID (it cannot be uncompressed), SM_NO_MEMORY; text says which.
  */
-SM_MUST_CHECK enum sm_err cql__segment_read(struct bytes in, bool lz4, struct buf *scratch, struct cql_segment *ret, const char **ret_text);
+SM_MUST_CHECK enum sm_err cql_segment_read(struct bytes in, bool lz4, struct buf *scratch, struct cql_segment *ret, const char **ret_text);
 /* Append the frames of a whole answer as segments: in one that is self-contained if they fit, else in several. */
-void cql__segments_put(struct buf *out, bool lz4, struct bytes frames);
+void cql_segments_put(struct buf *out, bool lz4, struct bytes frames);
 
 #endif

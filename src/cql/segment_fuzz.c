@@ -14,8 +14,8 @@ static void round_trip(struct bytes payload, bool lz4)
 	const char *text;
 	buf_init(&out);
 	buf_init(&scratch);
-	cql__segments_put(&out, lz4, payload);
-	if (cql__segment_read(buf_bytes(&out), lz4, &scratch, &s, &text) || !s.self_contained || !bytes_equal(s.payload, payload) ||
+	cql_segments_put(&out, lz4, payload);
+	if (cql_segment_read(buf_bytes(&out), lz4, &scratch, &s, &text) || !s.self_contained || !bytes_equal(s.payload, payload) ||
 	    s.size != buf_size(&out))
 		abort();
 	buf_done(&out);
@@ -42,7 +42,7 @@ static void mend(uint8_t *p, size_t size, bool lz4)
 		return;
 	struct buf plain;
 	buf_init(&plain);
-	cql__segments_put(&plain, false, bytes_of(p + fields + 3, n));
+	cql_segments_put(&plain, false, bytes_of(p + fields + 3, n));
 	memcpy(p + fields + 3 + n, plain.data + plain.end - 4, 4);
 	buf_done(&plain);
 }
@@ -63,7 +63,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		const char *text = NULL;
 		if (mended)
 			mend(copy + at, size - at, lz4);
-		enum sm_err err = cql__segment_read(bytes_of(copy + at, size - at), lz4, &scratch, &s, &text);
+		enum sm_err err = cql_segment_read(bytes_of(copy + at, size - at), lz4, &scratch, &s, &text);
 		if (err == SM_AGAIN && s.size <= size - at)
 			abort(); /* it needs no more than there is */
 		if (err && err != SM_AGAIN && !text)

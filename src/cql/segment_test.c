@@ -17,11 +17,11 @@ static void bytes_on_the_wire_are_those_of_the_specification(void **state)
 	struct cql_segment s;
 	struct buf out;
 	buf_init(&out);
-	cql__segments_put(&out, false, BYTES("hello"));
+	cql_segments_put(&out, false, BYTES("hello"));
 	assert_int_equal(buf_size(&out), sizeof hello);
 	assert_memory_equal(out.data, hello, sizeof hello);
 	buf_done(&out);
-	assert_int_equal(cql__segment_read(bytes_of(hello_lz4, sizeof hello_lz4), true, &scratch, &s, &text), SM_OK);
+	assert_int_equal(cql_segment_read(bytes_of(hello_lz4, sizeof hello_lz4), true, &scratch, &s, &text), SM_OK);
 	assert_true(s.self_contained && bytes_equal(s.payload, BYTES("hello")));
 	assert_int_equal(s.size, sizeof hello_lz4);
 }
@@ -30,7 +30,7 @@ static void a_segment_that_is_not_whole_says_what_it_needs(void **state)
 {
 	struct cql_segment s;
 	for (size_t n = 0; n < sizeof hello; n++) {
-		assert_int_equal(cql__segment_read(bytes_of(hello, n), false, &scratch, &s, &text), SM_AGAIN);
+		assert_int_equal(cql_segment_read(bytes_of(hello, n), false, &scratch, &s, &text), SM_AGAIN);
 		assert_int_equal(s.size, n < 6 ? 6 : sizeof hello);
 	}
 }
@@ -42,7 +42,7 @@ static void any_flipped_bit_is_noticed(void **state)
 	for (size_t bit = 0; bit < 8 * sizeof hello; bit++) {
 		memcpy(bad, hello, sizeof hello);
 		bad[bit / 8] ^= (uint8_t)(1 << bit % 8);
-		assert_int_equal(cql__segment_read(bytes_of(bad, sizeof bad), false, &scratch, &s, &text), SM_CORRUPT);
+		assert_int_equal(cql_segment_read(bytes_of(bad, sizeof bad), false, &scratch, &s, &text), SM_CORRUPT);
 		assert_string_equal(text, bit < 48 ? "header" : "body");
 	}
 }
@@ -57,9 +57,9 @@ static void there_and_back(size_t size, bool lz4, bool random)
 	buf_init(&back);
 	for (size_t i = 0; i < size; i++)
 		buf_u8(&in, random ? (uint8_t)(i * 2654435761u >> 13) : (uint8_t)(i >> 12));
-	cql__segments_put(&out, lz4, buf_bytes(&in));
+	cql_segments_put(&out, lz4, buf_bytes(&in));
 	for (size_t at = 0; at < buf_size(&out); at += s.size) {
-		assert_int_equal(cql__segment_read(bytes_of(out.data + at, out.end - at), lz4, &scratch, &s, &text), SM_OK);
+		assert_int_equal(cql_segment_read(bytes_of(out.data + at, out.end - at), lz4, &scratch, &s, &text), SM_OK);
 		assert_int_equal(s.self_contained, size <= CQL_SEGMENT_PAYLOAD_MAX);
 		buf_append_bytes(&back, s.payload);
 	}
@@ -84,12 +84,12 @@ static void a_block_that_is_none_is_refused(void **state)
 	struct cql_segment s;
 	struct buf out;
 	buf_init(&out);
-	cql__segments_put(&out, true, BYTES("hello")); /* too short to be compressed */
-	assert_int_equal(cql__segment_read(buf_bytes(&out), true, &scratch, &s, &text), SM_OK);
+	cql_segments_put(&out, true, BYTES("hello")); /* too short to be compressed */
+	assert_int_equal(cql_segment_read(buf_bytes(&out), true, &scratch, &s, &text), SM_OK);
 	assert_true(bytes_equal(s.payload, BYTES("hello")));
 	buf_done(&out);
 	static const uint8_t bad[] = {0x05, 0x00, 0x20, 0x00, 0x04, 0xb7, 0x9f, 0xaf, 'h', 'e', 'l', 'l', 'o', 0x74, 0x80, 0x0e, 0xb6};
-	assert_int_equal(cql__segment_read(bytes_of(bad, sizeof bad), true, &scratch, &s, &text), SM_INVALID);
+	assert_int_equal(cql_segment_read(bytes_of(bad, sizeof bad), true, &scratch, &s, &text), SM_INVALID);
 }
 
 static int tear_down(void **state)

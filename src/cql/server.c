@@ -37,7 +37,7 @@ static bool metadata_id(const struct cql_plan *plan, struct arena *arena, uint8_
 	EVP_MD_CTX *md = EVP_MD_CTX_new();
 	bool ok = md && EVP_DigestInit_ex(md, EVP_md5(), NULL);
 	for (uint32_t i = 0; ok && s && i < s->column_count; i++) {
-		const char *words[] = {s->table->keyspace, s->table->name, s->columns[i].name, cql__type_text(s->columns[i].type, arena)};
+		const char *words[] = {s->table->keyspace, s->table->name, s->columns[i].name, cql_type_text(s->columns[i].type, arena)};
 		for (size_t w = 0; ok && w < sizeof words / sizeof words[0]; w++)
 			ok = words[w] && EVP_DigestUpdate(md, words[w], strlen(words[w]) + 1);
 	}

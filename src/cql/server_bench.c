@@ -71,7 +71,7 @@ static bool whole(struct client *c, struct cql_header *ret_header, struct bytes 
 	struct bytes in = buf_bytes(&c->in);
 	if (in.size < CQL_HEADER_BYTES)
 		return false;
-	*ret_header = cql__header(in.data);
+	*ret_header = cql_header_read(in.data);
 	if (in.size - CQL_HEADER_BYTES < ret_header->length)
 		return false;
 	*ret_body = bytes_of(in.data + CQL_HEADER_BYTES, ret_header->length);
@@ -157,8 +157,8 @@ static void connect_client(struct client *c)
 	must(c->fd >= 0 && connect(c->fd, (struct sockaddr *)&address, sizeof address) == 0, "connect");
 	size_t at = begin(c, CQL_OP_STARTUP, 0);
 	buf_be16(&c->out, 1);
-	cql__put_string(&c->out, "CQL_VERSION");
-	cql__put_string(&c->out, "3.0.0");
+	cql_put_string(&c->out, "CQL_VERSION");
+	cql_put_string(&c->out, "3.0.0");
 	end(c, at);
 	(void)call(c, CQL_OP_READY);
 }

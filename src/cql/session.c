@@ -59,7 +59,7 @@ static enum sm_err show_columns(struct step *s)
 	if (!columns)
 		return cql__no_memory(&s->err, &s->arena);
 	for (uint32_t i = 0; i < s->result.column_count; i++)
-		columns[i] = (struct cql_column){s->result.columns[i].name, cql__type_text(s->result.columns[i].type, &s->arena)};
+		columns[i] = (struct cql_column){s->result.columns[i].name, cql_type_text(s->result.columns[i].type, &s->arena)};
 	enum sm_err err = s->sink && s->sink->columns ? s->sink->columns(s->sink->arg, columns, s->result.column_count) : SM_OK;
 	return err ? cql__fail_store(&s->err, err, NULL) : SM_OK;
 }

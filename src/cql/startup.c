@@ -76,7 +76,7 @@ static bool take_fields(struct conn *c, const struct cql_reply *reply, struct by
 {
 	struct byte_reader in = byte_reader(body);
 	for (uint16_t n = reader_be16(&in); n && !in.failed; n--) {
-		struct bytes name = cql__read_string(&in), value = cql__read_string(&in);
+		struct bytes name = cql_read_string(&in), value = cql_read_string(&in);
 		if (is_word(name, "CQL_VERSION")) {
 			s->has_version = true;
 			if (!take_version(c, reply, value))
@@ -99,7 +99,7 @@ static void authenticate(struct conn *c, const struct cql_reply *reply)
 	struct buf out;
 	buf_init(&out);
 	size_t start = cql__frame_begin(&out, reply, NULL, 0);
-	cql__put_string(&out, "org.apache.cassandra.auth.PasswordAuthenticator");
+	cql_put_string(&out, "org.apache.cassandra.auth.PasswordAuthenticator");
 	cql__frame_end(&out, start, CQL_OP_AUTHENTICATE, reply, 0);
 	conn__write(c, &out);
 	buf_done(&out);
@@ -141,7 +141,7 @@ static void register_types(struct conn *c, const struct cql_reply *to, struct by
 {
 	struct byte_reader in = byte_reader(body);
 	for (uint16_t n = reader_be16(&in); n && !in.failed; n--) {
-		struct bytes type = cql__read_string(&in);
+		struct bytes type = cql_read_string(&in);
 		bool schema = bytes_equal(type, BYTES("SCHEMA_CHANGE"));
 		if (!schema && !bytes_equal(type, BYTES("TOPOLOGY_CHANGE")) && !bytes_equal(type, BYTES("STATUS_CHANGE"))) {
 			conn__protocol_error(c, to, false, "Invalid value '%.*s' for Type", (int)type.size, (const char *)type.data);

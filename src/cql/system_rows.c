@@ -240,7 +240,7 @@ static void columns_of(struct rows *r, const struct store_table *t)
 		set_text(r, "column_name_bytes", c->name);
 		set_text(r, "kind", kinds[c->kind]);
 		set_int(r, "position", c->kind <= STORE_CLUSTERING ? c->position : -1);
-		set_text(r, "type", cql__type_text(&c->type, r->c->arena));
+		set_text(r, "type", cql_type_text(&c->type, r->c->arena));
 	}
 }
 
@@ -267,7 +267,7 @@ static void types(struct rows *r, const struct store_schema *schema)
 			set_text(r, "type_name", t->name);
 			set_texts(r, "field_names", t->fields, t->element_count, t->element_count);
 			for (uint16_t k = 0; k < t->element_count; k++)
-				texts[k] = cql__type_text(&t->elements[k], r->c->arena);
+				texts[k] = cql_type_text(&t->elements[k], r->c->arena);
 			set_texts(r, "field_types", texts, t->element_count, t->element_count);
 		}
 }

@@ -26,7 +26,7 @@ static void put_type(struct writing *w, const struct cql_type_name *type)
 	const char *dot = w->exact && type->qualified ? strchr(type->name, '.') : NULL;
 	const char *keyspace = dot ? arena_string(w->exact, type->name, (size_t)(dot - type->name)) : NULL;
 	if (keyspace)
-		buf_printf(&w->out, "%s.%s", cql__quote_name(keyspace, w->exact), cql__quote_name(dot + 1, w->exact));
+		buf_printf(&w->out, "%s.%s", cql_quote_name(keyspace, w->exact), cql_quote_name(dot + 1, w->exact));
 	else
 		buf_printf(&w->out, w->exact && type->quoted ? "\"%s\"" : "%s", type->name);
 	for (uint32_t i = 0; i < type->arg_count; i++) {
@@ -121,7 +121,7 @@ static void put(struct writing *w, const struct cql_term *t)
 {
 	switch (t->kind) {
 	case CQL_TERM_COLUMN:
-	case CQL_TERM_JSON_FIELD: buf_append_str(&w->out, w->exact ? cql__quote_name(t->name, w->exact) : t->name); break;
+	case CQL_TERM_JSON_FIELD: buf_append_str(&w->out, w->exact ? cql_quote_name(t->name, w->exact) : t->name); break;
 	case CQL_TERM_NULL: buf_append_str(&w->out, "NULL"); break;
 	case CQL_TERM_MARKER: buf_append_str(&w->out, "?"); break;
 	case CQL_TERM_LITERAL: put_literal(w, t); break;

@@ -85,7 +85,7 @@ void cql__put_class(struct buf *out, const struct store_type *type)
 		buf_append_str(out, ")");
 }
 
-const char *cql__type_text(const struct store_type *type, struct arena *arena)
+const char *cql_type_text(const struct store_type *type, struct arena *arena)
 {
 	const char *text = store_type_name(type, arena);
 	return text ? text : "unknown";
@@ -243,4 +243,15 @@ enum sm_err cql__type_resolve(struct cql_context *c, const char *keyspace, const
 {
 	struct resolving r = {.c = c, .keyspace = keyspace};
 	return resolve(&r, name, false, ret_type);
+}
+
+enum sm_err cql_type_of_text(const struct store_schema *schema, const char *keyspace, const char *text, struct arena *arena,
+			     struct store_type *ret_type)
+{
+	struct cql_engine none = {0};
+	struct cql_error why = {0};
+	struct cql_type_name *name;
+	struct cql_context c = {.engine = &none, .schema = schema, .keyspace = keyspace, .arena = arena, .err = &why};
+	enum sm_err err = cql__parse_type(bytes_str(text), arena, &name, &why);
+	return err ? err : cql__type_resolve(&c, keyspace, name, ret_type);
 }

@@ -171,7 +171,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	must(!type->element_count || !reader.failed);
 	arena_init(&arena, 64u << 20);
 	buf_init(&out);
-	const char *literal = cql__render_literal(type, cell, &arena);
+	const char *literal = cql_literal_text(type, cell, &arena);
 	if (cell.size)
 		cql__json_put(type, cell, &arena, &out);
 	calculate(type, cell, &arena);

@@ -70,7 +70,7 @@ enum sm_err cql__similarity_call(struct cql_analysis *a, const struct cql_term *
 		if (args[i] && !is_float_vector(args[i]->type))
 			return cql__fail(c->err, CQL_INVALID,
 					 "Function system.%s requires a float vector argument, but found argument %s of type %s", t->name,
-					 text, cql__type_text(args[i]->type, c->arena));
+					 text, cql_type_text(args[i]->type, c->arena));
 		if (!type)
 			return cql__fail(c->err, CQL_INVALID,
 					 "Cannot infer type of argument %s in call to function system.%s: use type casts "

@@ -67,7 +67,7 @@ static enum sm_err add_column(struct creation *x, const struct store_column *col
 	struct cql_column_def *d = &x->table.columns[x->table.column_count++];
 	d->name = column->name;
 	d->is_static = false;
-	return cql__parse_type(bytes_str(cql__type_text(&column->type, x->c->arena)), x->c->arena, &d->type, x->c->err);
+	return cql__parse_type(bytes_str(cql_type_text(&column->type, x->c->arena)), x->c->arena, &d->type, x->c->err);
 }
 
 static enum sm_err selected_columns(struct creation *x)
@@ -160,7 +160,7 @@ static const char *relation_text(const struct cql_relation *r, struct arena *are
 {
 	static const char *const operators[] = {
 		[CQL_EQ] = "=", [CQL_LT] = "<", [CQL_LE] = "<=", [CQL_GT] = ">", [CQL_GE] = ">=", [CQL_IN] = "IN"};
-	const char *name = cql__quote_name(r->columns[0], arena);
+	const char *name = cql_quote_name(r->columns[0], arena);
 	if (r->op == CQL_IS_NOT_NULL)
 		return arena_printf(arena, "%s IS NOT NULL", name);
 	if (r->op != CQL_IN)
@@ -330,23 +330,23 @@ enum sm_err cql__view_change(struct cql_context *c, const struct cql_ddl *ddl, s
 
 const char *cql__describe_view(const struct store_table *v, bool internals, struct arena *arena)
 {
-	const char *columns = NULL, *name = cql__quote_name(v->keyspace, arena);
+	const char *columns = NULL, *name = cql_quote_name(v->keyspace, arena);
 	for (uint16_t i = 0; i < v->column_count && !cql__view_has_all(v); i++)
 		columns = arena_printf(arena, "%s%s%s", columns ? columns : "", columns ? ", " : "",
-				       cql__quote_name(v->columns[i].name, arena));
+				       cql_quote_name(v->columns[i].name, arena));
 	const char *partition = "", *clustering = "";
 	for (uint16_t i = 0; i < v->partition_key_count; i++)
 		partition = arena_printf(arena, "%s%s%s", partition ? partition : "", i ? ", " : "",
-					 cql__quote_name(v->columns[i].name, arena));
+					 cql_quote_name(v->columns[i].name, arena));
 	for (uint16_t i = 0; i < v->clustering_count; i++)
 		clustering = arena_printf(arena, "%s, %s", clustering ? clustering : "",
-					  cql__quote_name(v->columns[v->partition_key_count + i].name, arena));
+					  cql_quote_name(v->columns[v->partition_key_count + i].name, arena));
 	bool several = v->partition_key_count > 1;
 	const char *out = arena_printf(arena,
 				       "CREATE MATERIALIZED VIEW %s.%s AS\n    SELECT %s\n    FROM %s.%s\n    WHERE %s\n    PRIMARY KEY "
 				       "(%s%s%s%s)\n WITH %s",
-				       name, cql__quote_name(v->name, arena), columns ? columns : "*", name,
-				       cql__quote_name(cql__view_base(v), arena), cql__view_where(v), several ? "(" : "",
+				       name, cql_quote_name(v->name, arena), columns ? columns : "*", name,
+				       cql_quote_name(cql__view_base(v), arena), cql__view_where(v), several ? "(" : "",
 				       partition ? partition : "", several ? ")" : "", clustering ? clustering : "",
 				       cql__describe_options(v, internals, arena));
 	return out ? out : "";

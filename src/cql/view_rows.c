@@ -93,8 +93,8 @@ enum sm_err cql__view_restrictions(struct cql_context *c, const struct store_tab
 				   struct cql_where *ret_where)
 {
 	struct cql_statement *s = NULL;
-	const char *text = arena_printf(c->arena, "SELECT * FROM %s.%s WHERE %s", cql__quote_name(base->keyspace, c->arena),
-					cql__quote_name(base->name, c->arena), where_text);
+	const char *text = arena_printf(c->arena, "SELECT * FROM %s.%s WHERE %s", cql_quote_name(base->keyspace, c->arena),
+					cql_quote_name(base->name, c->arena), where_text);
 	enum sm_err err = text ? cql__parse(bytes_str(text), c->arena, &s, c->err) : cql__no_memory(c->err, c->arena);
 	if (err)
 		return err;

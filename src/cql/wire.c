@@ -6,31 +6,7 @@
 
 #define COMPRESS_BYTES_MIN 512 /* below, a compressed frame is no shorter */
 
-struct cql_header cql__header(const uint8_t *p)
-{
-	return (struct cql_header){.from_server = p[0] & 0x80,
-				   .version = p[0] & 0x7f,
-				   .flags = p[1],
-				   .stream = (int16_t)be16_get(p + 2),
-				   .opcode = p[4],
-				   .length = be32_get(p + 5)};
-}
-
-const char *cql__consistency_name(uint16_t consistency)
-{
-	static const char *const names[] = {"ANY",          "ONE",         "TWO",    "THREE",        "QUORUM",   "ALL",
-					    "LOCAL_QUORUM", "EACH_QUORUM", "SERIAL", "LOCAL_SERIAL", "LOCAL_ONE"};
-	return consistency < sizeof names / sizeof *names ? names[consistency] : "UNKNOWN";
-}
-
 /* ---- in ---- */
-
-struct bytes cql__read_string(struct byte_reader *in)
-{
-	size_t size = reader_be16(in);
-	const uint8_t *p = reader_take(in, size);
-	return p ? bytes_of(p, size) : bytes_of("", 0);
-}
 
 struct bytes cql__read_long_string(struct byte_reader *in)
 {
@@ -54,7 +30,7 @@ enum sm_err cql__read_values(struct byte_reader *in, uint8_t version, struct are
 		return cql__no_memory(err, arena);
 	for (uint32_t i = 0; i < n && !in->failed; i++) {
 		if (named)
-			names[i] = cql__read_string(in);
+			names[i] = cql_read_string(in);
 		int32_t size = (int32_t)reader_be32(in);
 		if (version < 4 && size < 0)
 			size = -1; /* it knows no unset values: whatever is below zero is null */
@@ -70,18 +46,6 @@ enum sm_err cql__read_values(struct byte_reader *in, uint8_t version, struct are
 	return SM_OK;
 }
 
-enum parameter_flag {
-	HAS_VALUES = 0x01,
-	SKIP_METADATA = 0x02,
-	HAS_PAGE_SIZE = 0x04,
-	HAS_PAGING_STATE = 0x08,
-	HAS_SERIAL = 0x10,
-	HAS_TIMESTAMP = 0x20,
-	HAS_NAMES = 0x40,
-	HAS_KEYSPACE = 0x80,
-	HAS_NOW = 0x100
-};
-
 static uint32_t read_flags(struct byte_reader *in, uint8_t version)
 {
 	return version >= 5 ? reader_be32(in) : reader_u8(in);
@@ -89,7 +53,7 @@ static uint32_t read_flags(struct byte_reader *in, uint8_t version)
 
 static const char *read_keyspace(struct byte_reader *in, struct arena *arena)
 {
-	struct bytes name = cql__read_string(in);
+	struct bytes name = cql_read_string(in);
 	const char *text = arena_string(arena, (const char *)name.data, name.size);
 	if (!text || name.size > CQL_NAME_MAX)
 		in->failed = true;
@@ -99,13 +63,13 @@ static const char *read_keyspace(struct byte_reader *in, struct arena *arena)
 /* The fields that QUERY, EXECUTE and BATCH end with, in their order. */
 static void read_tail(struct byte_reader *in, uint8_t version, uint32_t flags, struct arena *arena, struct cql_parameters *p)
 {
-	if (flags & HAS_SERIAL)
+	if (flags & CQL_HAS_SERIAL)
 		p->serial_consistency = reader_be16(in);
-	if (flags & HAS_TIMESTAMP)
+	if (flags & CQL_HAS_TIMESTAMP)
 		p->timestamp_us = (int64_t)reader_be64(in);
-	if (flags & HAS_KEYSPACE) /* version 4 has it in its byte, too, as Cassandra reads it */
+	if (flags & CQL_HAS_KEYSPACE) /* version 4 has it in its byte, too, as Cassandra reads it */
 		p->keyspace = read_keyspace(in, arena);
-	if (version >= 5 && (flags & HAS_NOW))
+	if (version >= 5 && (flags & CQL_HAS_NOW))
 		p->now_s = (int32_t)reader_be32(in);
 }
 
@@ -116,15 +80,15 @@ enum sm_err cql__read_parameters(struct byte_reader *in, uint8_t version, struct
 	enum sm_err failed;
 	p.consistency = reader_be16(in);
 	uint32_t flags = read_flags(in, version);
-	p.skip_metadata = flags & SKIP_METADATA;
-	if ((flags & HAS_VALUES) &&
-	    (failed = cql__read_values(in, version, arena, flags & HAS_NAMES, &p.values, &p.names, &p.value_count, err)))
+	p.skip_metadata = flags & CQL_SKIP_METADATA;
+	if ((flags & CQL_HAS_VALUES) &&
+	    (failed = cql__read_values(in, version, arena, flags & CQL_HAS_NAMES, &p.values, &p.names, &p.value_count, err)))
 		return failed;
-	if (flags & HAS_PAGE_SIZE) {
+	if (flags & CQL_HAS_PAGE_SIZE) {
 		int32_t size = (int32_t)reader_be32(in);
 		p.page_size = size > 0 ? (uint32_t)size : 0;
 	}
-	if (flags & HAS_PAGING_STATE) {
+	if (flags & CQL_HAS_PAGING_STATE) {
 		int32_t size = (int32_t)reader_be32(in);
 		if (size >= 0)
 			p.paging_state = bytes_of(reader_take(in, (size_t)size), (size_t)size);
@@ -200,44 +164,26 @@ enum sm_err cql__decompress(enum cql_compression how, struct bytes in, struct ar
 
 /* ---- out ---- */
 
-static void put_string_bytes(struct buf *out, const void *data, size_t size)
-{
-	if (size > UINT16_MAX)
-		size = UINT16_MAX;
-	buf_be16(out, (uint16_t)size);
-	buf_append(out, data, size);
-}
-
-void cql__put_string(struct buf *out, const char *text)
-{
-	put_string_bytes(out, text, strlen(text));
-}
-
 size_t cql__frame_begin(struct buf *out, const struct cql_reply *reply, const char *const *warnings, uint32_t warning_count)
 {
-	static const uint8_t header[CQL_HEADER_BYTES];
-	size_t start = buf_size(out);
-	buf_append(out, header, sizeof header);
+	size_t start = cql_header_begin(out);
 	if (reply->trace)
 		buf_append(out, reply->trace->bytes, sizeof reply->trace->bytes);
 	if (warning_count && reply->version >= 4) {
 		buf_be16(out, (uint16_t)warning_count);
 		for (uint32_t i = 0; i < warning_count; i++)
-			cql__put_string(out, warnings[i]);
+			cql_put_string(out, warnings[i]);
 	}
 	return start;
 }
 
 void cql__frame_end(struct buf *out, size_t start, uint8_t opcode, const struct cql_reply *reply, uint8_t flags)
 {
-	if (out->failed)
-		return;
-	uint8_t *p = out->data + out->start + start;
-	p[0] = 0x80 | reply->version;
-	p[1] = (uint8_t)(flags | (reply->trace ? CQL_FLAG_TRACING : 0));
-	be16_put(p + 2, (uint16_t)reply->stream);
-	p[4] = opcode;
-	be32_put(p + 5, (uint32_t)(buf_size(out) - start - CQL_HEADER_BYTES));
+	if (reply->trace)
+		flags |= CQL_FLAG_TRACING;
+	cql_header_end(out, start,
+		       &(struct cql_header){
+			       .from_server = true, .version = reply->version, .flags = flags, .opcode = opcode, .stream = reply->stream});
 }
 
 /* Types that a version does not know go out as custom types, by the name of their class. */
@@ -260,29 +206,29 @@ static void put_type(struct buf *out, const struct store_type *type, uint8_t ver
 		buf_init(&name);
 		cql__put_class(&name, type);
 		buf_be16(out, STORE_CUSTOM);
-		put_string_bytes(out, name.data, name.failed ? 0 : buf_size(&name));
+		cql_put_short_bytes(out, name.data, name.failed ? 0 : buf_size(&name));
 		out->failed |= name.failed;
 		buf_done(&name);
 		return;
 	}
 	buf_be16(out, (uint16_t)type->id);
 	if (type->id == STORE_UDT) {
-		cql__put_string(out, type->keyspace);
-		cql__put_string(out, type->name);
+		cql_put_string(out, type->keyspace);
+		cql_put_string(out, type->name);
 	}
 	if (type->id == STORE_TUPLE || type->id == STORE_UDT)
 		buf_be16(out, type->element_count);
 	for (uint16_t i = 0; i < type->element_count; i++) {
 		if (type->id == STORE_UDT)
-			cql__put_string(out, type->fields[i]);
+			cql_put_string(out, type->fields[i]);
 		put_type(out, &type->elements[i], version);
 	}
 }
 
 static void put_rows(struct buf *out, const struct cql_result *r, uint8_t version, const struct cql_metadata_choice *metadata)
 {
-	uint32_t flags = (r->column_count ? 1 : 0) | (r->paging_state.data ? 2 : 0) | (metadata->skip ? 4 : 0) |
-			 (metadata->changed ? 8 : 0);
+	uint32_t flags = (r->column_count ? CQL_METADATA_GLOBAL : 0) | (r->paging_state.data ? CQL_METADATA_MORE_PAGES : 0) |
+			 (metadata->skip ? CQL_METADATA_NONE : 0) | (metadata->changed ? CQL_METADATA_CHANGED : 0);
 	buf_be32(out, flags);
 	buf_be32(out, r->column_count);
 	if (r->paging_state.data) {
@@ -290,12 +236,12 @@ static void put_rows(struct buf *out, const struct cql_result *r, uint8_t versio
 		buf_append_bytes(out, r->paging_state);
 	}
 	if (metadata->changed)
-		put_string_bytes(out, metadata->changed, CQL_METADATA_ID_BYTES);
+		cql_put_short_bytes(out, metadata->changed, CQL_METADATA_ID_BYTES);
 	if (!metadata->skip && r->column_count) {
-		cql__put_string(out, r->keyspace);
-		cql__put_string(out, r->table);
+		cql_put_string(out, r->keyspace);
+		cql_put_string(out, r->table);
 		for (uint32_t i = 0; i < r->column_count; i++) {
-			cql__put_string(out, r->columns[i].name);
+			cql_put_string(out, r->columns[i].name);
 			put_type(out, r->columns[i].type, version);
 		}
 	}
@@ -305,11 +251,11 @@ static void put_rows(struct buf *out, const struct cql_result *r, uint8_t versio
 
 static void put_schema_change(struct buf *out, const char *change, const char *keyspace, const char *table, const char *type)
 {
-	cql__put_string(out, change);
-	cql__put_string(out, type ? "TYPE" : table ? "TABLE" : "KEYSPACE");
-	cql__put_string(out, keyspace);
+	cql_put_string(out, change);
+	cql_put_string(out, type ? "TYPE" : table ? "TABLE" : "KEYSPACE");
+	cql_put_string(out, keyspace);
 	if (type || table)
-		cql__put_string(out, type ? type : table);
+		cql_put_string(out, type ? type : table);
 }
 
 void cql__put_result(struct buf *out, const struct cql_reply *reply, const struct cql_result *r, const struct cql_metadata_choice *metadata)
@@ -319,7 +265,7 @@ void cql__put_result(struct buf *out, const struct cql_reply *reply, const struc
 	buf_be32(out, r->kind);
 	switch (r->kind) {
 	case CQL_RESULT_ROWS: put_rows(out, r, reply->version, metadata); break;
-	case CQL_RESULT_KEYSPACE: cql__put_string(out, r->keyspace); break;
+	case CQL_RESULT_KEYSPACE: cql_put_string(out, r->keyspace); break;
 	case CQL_RESULT_SCHEMA:
 		put_schema_change(out, r->change, r->keyspace, r->is_type ? NULL : r->table, r->is_type ? r->table : NULL);
 		break;
@@ -333,20 +279,20 @@ void cql__put_error(struct buf *out, const struct cql_reply *reply, const struct
 {
 	size_t start = cql__frame_begin(out, reply, NULL, 0);
 	buf_be32(out, (uint32_t)e->code);
-	cql__put_string(out, e->text);
+	cql_put_string(out, e->text);
 	if (e->code == CQL_UNAVAILABLE) {
 		buf_be16(out, e->consistency);
 		buf_be32(out, (uint32_t)e->required);
 		buf_be32(out, (uint32_t)e->alive);
 	} else if (e->code == CQL_ALREADY_EXISTS) {
-		cql__put_string(out, e->keyspace);
-		cql__put_string(out, e->table);
+		cql_put_string(out, e->keyspace);
+		cql_put_string(out, e->table);
 	} else if (e->code == CQL_FUNCTION_FAILURE) {
-		cql__put_string(out, e->keyspace);
-		cql__put_string(out, e->table);
+		cql_put_string(out, e->keyspace);
+		cql_put_string(out, e->table);
 		buf_be16(out, 0); /* the text names the types */
 	} else if (e->code == CQL_UNPREPARED) {
-		put_string_bytes(out, e->id, sizeof e->id);
+		cql_put_short_bytes(out, e->id, sizeof e->id);
 	}
 	cql__frame_end(out, start, CQL_OP_ERROR, reply, 0);
 }
@@ -363,7 +309,7 @@ static bool binds_one_table(const struct cql_plan *plan)
 static void put_binds(struct buf *out, const struct cql_plan *plan, uint8_t version)
 {
 	bool one_table = binds_one_table(plan);
-	buf_be32(out, one_table ? 1 : 0);
+	buf_be32(out, one_table ? CQL_METADATA_GLOBAL : 0);
 	buf_be32(out, plan->bind_count);
 	if (version >= 4) {
 		buf_be32(out, plan->key_bind_count);
@@ -371,15 +317,15 @@ static void put_binds(struct buf *out, const struct cql_plan *plan, uint8_t vers
 			buf_be16(out, plan->key_binds[i]);
 	}
 	if (one_table) {
-		cql__put_string(out, plan->binds[0].keyspace);
-		cql__put_string(out, plan->binds[0].table);
+		cql_put_string(out, plan->binds[0].keyspace);
+		cql_put_string(out, plan->binds[0].table);
 	}
 	for (uint32_t i = 0; i < plan->bind_count; i++) {
 		if (!one_table) {
-			cql__put_string(out, plan->binds[i].keyspace);
-			cql__put_string(out, plan->binds[i].table);
+			cql_put_string(out, plan->binds[i].keyspace);
+			cql_put_string(out, plan->binds[i].table);
 		}
-		cql__put_string(out, plan->binds[i].name);
+		cql_put_string(out, plan->binds[i].name);
 		put_type(out, plan->binds[i].type, version);
 	}
 }
@@ -389,19 +335,19 @@ void cql__put_prepared(struct buf *out, const struct cql_reply *reply, const uin
 {
 	size_t start = cql__frame_begin(out, reply, plan->warnings, 0);
 	buf_be32(out, CQL_RESULT_PREPARED);
-	put_string_bytes(out, id, 16);
+	cql_put_short_bytes(out, id, 16);
 	if (reply->version >= 5)
-		put_string_bytes(out, result_id, CQL_METADATA_ID_BYTES);
+		cql_put_short_bytes(out, result_id, CQL_METADATA_ID_BYTES);
 	put_binds(out, plan, reply->version);
 	const struct cql_select_plan *s = plan->kind == CQL_PLAN_SELECT ? plan->select : NULL;
-	buf_be32(out, s ? 1 : 4);
+	buf_be32(out, s ? CQL_METADATA_GLOBAL : CQL_METADATA_NONE);
 	buf_be32(out, s ? s->column_count : 0);
 	if (s) {
-		cql__put_string(out, s->table->keyspace);
-		cql__put_string(out, s->table->name);
+		cql_put_string(out, s->table->keyspace);
+		cql_put_string(out, s->table->name);
 	}
 	for (uint32_t i = 0; s && i < s->column_count; i++) {
-		cql__put_string(out, s->columns[i].name);
+		cql_put_string(out, s->columns[i].name);
 		put_type(out, s->columns[i].type, reply->version);
 	}
 	cql__frame_end(out, start, CQL_OP_RESULT, reply, 0);
@@ -411,7 +357,7 @@ void cql__put_schema_event(struct buf *out, uint8_t version, const char *change,
 {
 	struct cql_reply reply = {.version = version, .stream = -1};
 	size_t start = cql__frame_begin(out, &reply, NULL, 0);
-	cql__put_string(out, "SCHEMA_CHANGE");
+	cql_put_string(out, "SCHEMA_CHANGE");
 	put_schema_change(out, change, keyspace, table, type);
 	cql__frame_end(out, start, CQL_OP_EVENT, &reply, 0);
 }
@@ -420,18 +366,18 @@ void cql__put_supported(struct buf *out, const struct cql_reply *reply)
 {
 	size_t start = cql__frame_begin(out, reply, NULL, 0);
 	buf_be16(out, 3);
-	cql__put_string(out, "PROTOCOL_VERSIONS");
+	cql_put_string(out, "PROTOCOL_VERSIONS");
 	buf_be16(out, 3);
-	cql__put_string(out, "3/v3");
-	cql__put_string(out, "4/v4");
-	cql__put_string(out, "5/v5");
-	cql__put_string(out, "COMPRESSION");
+	cql_put_string(out, "3/v3");
+	cql_put_string(out, "4/v4");
+	cql_put_string(out, "5/v5");
+	cql_put_string(out, "COMPRESSION");
 	buf_be16(out, 2);
-	cql__put_string(out, "snappy");
-	cql__put_string(out, "lz4");
-	cql__put_string(out, "CQL_VERSION");
+	cql_put_string(out, "snappy");
+	cql_put_string(out, "lz4");
+	cql_put_string(out, "CQL_VERSION");
 	buf_be16(out, 1);
-	cql__put_string(out, "3.4.7");
+	cql_put_string(out, "3.4.7");
 	cql__frame_end(out, start, CQL_OP_SUPPORTED, reply, 0);
 }
 

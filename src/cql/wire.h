@@ -1,65 +1,14 @@
-/* The native protocol's frames: what comes in, taken apart; what goes out, put together.
- *
- * Source: doc/native_protocol_v3.spec to _v5.spec of Apache Cassandra. A frame (version 5 calls it an envelope) is
- * [u8 version][u8 flags][i16 stream][u8 opcode][u32 length][body]; in version 5 frames travel in segments (segment.h). */
+/* The native protocol's frames as its server sees them: what comes in, taken apart; what goes out, put together. protocol.h has what
+ * clients need too. */
 #ifndef CQL_WIRE_H
 #define CQL_WIRE_H
 
 #include "cql/plan.h"
+#include "cql/protocol.h"
 
-#define CQL_VERSION_LOWEST 3
-#define CQL_VERSION_HIGHEST 5
 #define CQL_VERSIONS_TEXT "3/v3, 4/v4, 5/v5"
-#define CQL_HEADER_BYTES 9
 
-enum cql_opcode {
-	CQL_OP_ERROR = 0x00,
-	CQL_OP_STARTUP = 0x01,
-	CQL_OP_READY = 0x02,
-	CQL_OP_AUTHENTICATE = 0x03,
-	CQL_OP_OPTIONS = 0x05,
-	CQL_OP_SUPPORTED = 0x06,
-	CQL_OP_QUERY = 0x07,
-	CQL_OP_RESULT = 0x08,
-	CQL_OP_PREPARE = 0x09,
-	CQL_OP_EXECUTE = 0x0A,
-	CQL_OP_REGISTER = 0x0B,
-	CQL_OP_EVENT = 0x0C,
-	CQL_OP_BATCH = 0x0D,
-	CQL_OP_AUTH_CHALLENGE = 0x0E,
-	CQL_OP_AUTH_RESPONSE = 0x0F,
-	CQL_OP_AUTH_SUCCESS = 0x10,
-};
-enum cql_frame_flag {
-	CQL_FLAG_COMPRESSED = 0x01,
-	CQL_FLAG_TRACING = 0x02,
-	CQL_FLAG_PAYLOAD = 0x04,
-	CQL_FLAG_WARNING = 0x08,
-	CQL_FLAG_BETA = 0x10
-};
 enum cql_compression { CQL_PLAIN, CQL_LZ4, CQL_SNAPPY };
-enum cql_consistency {
-	CQL_ANY,
-	CQL_ONE,
-	CQL_TWO,
-	CQL_THREE,
-	CQL_QUORUM,
-	CQL_ALL,
-	CQL_LOCAL_QUORUM,
-	CQL_EACH_QUORUM,
-	CQL_SERIAL,
-	CQL_LOCAL_SERIAL,
-	CQL_LOCAL_ONE
-};
-const char *cql__consistency_name(uint16_t consistency); /* "UNKNOWN" where there is none */
-
-struct cql_header {
-	bool from_server; /* the direction that its first bit says */
-	uint8_t version, flags, opcode;
-	int16_t stream;
-	uint32_t length;
-};
-struct cql_header cql__header(const uint8_t *bytes);
 
 /* ---- in ---- */
 
@@ -88,7 +37,6 @@ SM_MUST_CHECK enum sm_err cql__read_prepare_end(struct byte_reader *in, uint8_t 
 SM_MUST_CHECK enum sm_err cql__read_values(struct byte_reader *in, uint8_t version, struct arena *arena, bool named,
 					   struct store_cell **ret_values, struct bytes **ret_names, uint32_t *ret_count,
 					   struct cql_error *err);
-struct bytes cql__read_string(struct byte_reader *in);      /* [u16 size][bytes] */
 struct bytes cql__read_long_string(struct byte_reader *in); /* [i32 size][bytes] */
 /* Undo the compression of a body. */
 SM_MUST_CHECK enum sm_err cql__decompress(enum cql_compression how, struct bytes in, struct arena *arena, struct bytes *ret_body,
@@ -106,7 +54,6 @@ struct cql_reply {
 /* Room for the header, then tracing session and warnings; cql__frame_end fills the header in. Returns where the frame starts. */
 size_t cql__frame_begin(struct buf *out, const struct cql_reply *reply, const char *const *warnings, uint32_t warning_count);
 void cql__frame_end(struct buf *out, size_t start, uint8_t opcode, const struct cql_reply *reply, uint8_t flags);
-void cql__put_string(struct buf *out, const char *text);
 /* How the metadata of rows goes out. */
 struct cql_metadata_choice {
 	bool skip;              /* the client has it */
