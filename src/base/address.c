@@ -1,5 +1,6 @@
 #include "base/address.h"
 #include "base/io.h"
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,40 +25,61 @@ static bool percent_decode(char *text)
 	return true;
 }
 
-bool address_point(const char *at, size_t size, uint16_t port_default, char host[256], uint16_t *ret_port)
+static bool is_ipv6(const char *host)
 {
-	const char *start = at, *end = at + size, *colon;
-	size_t host_size;
-	long port = port_default;
-	if (size && *at == '[') { /* an IPv6 address */
-		const char *bracket = memchr(at, ']', size);
-		if (!bracket || (bracket + 1 < end && bracket[1] != ':'))
+	uint8_t address[16];
+	return inet_pton(AF_INET6, host, address) == 1;
+}
+
+static bool is_port(const char *at, size_t size, uint16_t *ret_port)
+{
+	uint32_t port = 0;
+	if (size > 5)
+		return false;
+	for (size_t i = 0; i < size; i++) {
+		if (!isdigit((unsigned char)at[i]))
 			return false;
-		start = at + 1;
-		host_size = (size_t)(bracket - start);
-		colon = bracket + 1 < end ? bracket + 1 : NULL;
-	} else {
-		colon = memchr(at, ':', size);
-		host_size = colon ? (size_t)(colon - at) : size;
+		port = port * 10 + (uint32_t)(at[i] - '0');
 	}
-	if (!host_size || host_size > 255)
+	*ret_port = (uint16_t)port;
+	return port >= 1 && port <= UINT16_MAX;
+}
+
+bool address_point(const char *at, size_t size, uint16_t port_default, char host[ADDRESS_HOST_MAX + 1], uint16_t *ret_port)
+{
+	bool brackets = size && *at == '[';
+	const char *start = at + brackets, *end = at + size;
+	const char *stop = size ? memchr(at, brackets ? ']' : ':', size) : NULL;
+	const char *behind = stop ? stop + brackets : end; /* the colon, or the end */
+	size_t host_size = (size_t)((stop ? stop : end) - start);
+	uint16_t port = port_default;
+	if (!host_size || host_size > ADDRESS_HOST_MAX || (brackets && !stop))
 		return false;
 	for (size_t i = 0; i < host_size; i++)
-		if (!isalnum((unsigned char)start[i]) && !strchr(start != at ? ":." : "-._", start[i]))
+		if (!isalnum((unsigned char)start[i]) && !(start[i] && strchr(brackets ? ":." : "-._", start[i])))
 			return false;
-	if (colon) {
-		size_t digits = (size_t)(end - colon - 1);
-		for (const char *c = colon + 1; c < end; c++)
-			if (!isdigit((unsigned char)*c))
-				return false;
-		port = digits >= 1 && digits <= 5 ? atol(colon + 1) : 0;
-	}
-	if (port < 1 || port > 65535)
+	if (behind == end ? !port : *behind != ':' || !is_port(behind + 1, (size_t)(end - behind - 1), &port))
 		return false;
 	memcpy(host, start, host_size);
 	host[host_size] = 0;
-	*ret_port = (uint16_t)port;
+	if (brackets && !is_ipv6(host))
+		return false;
+	*ret_port = port;
 	return true;
+}
+
+const char *address_text(const char *host, uint16_t port, char *out, size_t size)
+{
+	snprintf(out, size, strchr(host, ':') ? "[%s]:%u" : "%s:%u", host, port);
+	return out;
+}
+
+const char *address_host(const char *text, char *out, size_t size)
+{
+	bool brackets = *text == '[';
+	const char *end = brackets ? strchr(text, ']') : strrchr(text, ':');
+	snprintf(out, size, "%.*s", end ? (int)(end - text - brackets) : (int)strlen(text), text + brackets);
+	return out;
 }
 
 enum sm_err address_settings(const char *query, address_take take, void *arg, struct sm_error *reterr)

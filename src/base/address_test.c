@@ -59,8 +59,9 @@ static void points_are_hosts_and_ports(void **state)
 		assert_string_equal(host, good[i].host);
 		assert_int_equal(port, good[i].port);
 	}
-	const char *const bad[] = {"",      ":1",    "a:",   "a:0",  "a:65536",  "a:x",      "a:000001",
-				   "a b:1", "a:1:2", "[::1", "[]:1", "[::1]x:1", "[a.b-c]:1"};
+	const char *const bad[] = {"",       ":1",          "a:",    "a:0",    "a:65536", "a:x",     "a:000001", "a:+1",
+				   "a: 1",   "a:1x",        "a b:1", "a:1:2",  "[::1",    "[]:1",    "[::1]x:1", "::1:1",
+				   "[::1:1", "[127.0.0.1]", "[h]:1", "[::1]1", "a/x:1",   "[:::]:1", "[a.b-c]:1"};
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
 		if (address_point(bad[i], strlen(bad[i]), 9042, host, &port))
 			fail_msg("'%s' is taken", bad[i]);
@@ -68,6 +69,20 @@ static void points_are_hosts_and_ports(void **state)
 	memset(name, 'n', sizeof name);
 	assert_false(address_point(name, 256, 1, host, &port));
 	assert_true(address_point(name, 255, 1, host, &port));
+}
+
+static void points_are_written_and_their_hosts_taken_back(void **state)
+{
+	const char *const points[][3] = {
+		{"127.0.0.1", "127.0.0.1:9042", "127.0.0.1"}, {"::1", "[::1]:9042", "::1"}, {"db", "db:9042", "db"}};
+	char text[64], host[64];
+	for (size_t i = 0; i < sizeof points / sizeof *points; i++) {
+		assert_string_equal(address_text(points[i][0], 9042, text, sizeof text), points[i][1]);
+		assert_string_equal(address_host(text, host, sizeof host), points[i][2]);
+	}
+	assert_string_equal(address_host("unix", host, sizeof host), "unix");
+	assert_string_equal(address_host("", host, sizeof host), "");
+	assert_string_equal(address_text("a-long-name", 9042, text, 8), "a-long-");
 }
 
 static void a_password_is_the_first_line_of_a_file_of_ones_own(void **state)
@@ -94,6 +109,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(settings_are_taken_in_turn),
 		cmocka_unit_test(points_are_hosts_and_ports),
+		cmocka_unit_test(points_are_written_and_their_hosts_taken_back),
 		cmocka_unit_test(a_password_is_the_first_line_of_a_file_of_ones_own),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

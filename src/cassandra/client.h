@@ -6,6 +6,7 @@
 #define CASSANDRA_CLIENT_H
 
 #include "cassandra/cassandra_limits.h"
+#include "base/address.h"
 #include "base/arena.h"
 #include "cql/protocol.h"
 #include "store/store.h"
@@ -13,7 +14,7 @@
 /* ---- where the cluster is (client_address.c) ---- */
 
 struct client_point {
-	char host[256]; /* a name or an IP address, without brackets */
+	char host[ADDRESS_HOST_MAX + 1]; /* a name or an IP address, without brackets */
 	uint16_t port;
 };
 struct client_target {

@@ -1,4 +1,5 @@
 /* Who is in the cluster, and which tokens each host has: asked of one host, system.local of itself and system.peers_v2 of the others. */
+#include "base/address.h"
 #include "cassandra/client_internal.h"
 #include <arpa/inet.h>
 #include <netdb.h>
@@ -13,11 +14,11 @@ static void name_host(const struct sockaddr_storage *a, char name[80])
 	if (a->ss_family == AF_INET6) {
 		const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)a;
 		inet_ntop(AF_INET6, &v6->sin6_addr, text, sizeof text);
-		snprintf(name, 80, "[%s]:%u", text, ntohs(v6->sin6_port));
+		address_text(text, ntohs(v6->sin6_port), name, 80);
 	} else {
 		const struct sockaddr_in *v4 = (const struct sockaddr_in *)a;
 		inet_ntop(AF_INET, &v4->sin_addr, text, sizeof text);
-		snprintf(name, 80, "%s:%u", text, ntohs(v4->sin_port));
+		address_text(text, ntohs(v4->sin_port), name, 80);
 	}
 }
 

@@ -113,23 +113,6 @@ enum sm_err time_parse(const char *text, uint64_t *ret_ms)
 	return number_with_unit(text, units, factors, ret_ms);
 }
 
-enum sm_err host_port_parse(const char *text, char ret_host[HOST_BYTES_MAX + 1], uint16_t *ret_port)
-{
-	bool v6 = *text == '[';
-	const char *host = text + v6, *colon = strrchr(text, ':');
-	if (!colon || strlen(colon + 1) > 5 || strspn(colon + 1, "0123456789") != strlen(colon + 1))
-		return SM_INVALID;
-	unsigned long port = strtoul(colon + 1, NULL, 10);
-	size_t size = strcspn(host, v6 ? "]" : ":");
-	const char *allowed = v6 ? "0123456789abcdefABCDEF:." : "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-._";
-	if (port < 1 || port > 65535 || size < 1 || size > HOST_BYTES_MAX || strspn(host, allowed) != size || host + size + v6 != colon)
-		return SM_INVALID;
-	memcpy(ret_host, host, size);
-	ret_host[size] = 0;
-	*ret_port = (uint16_t)port;
-	return SM_OK;
-}
-
 static enum sm_err set_value(struct config *c, const struct key *key, void *base, const char *value, struct sm_error *reterr)
 {
 	void *field = (char *)base + key->offset;
@@ -463,7 +446,7 @@ static enum sm_err check_login(const struct config *c, const struct config_liste
 /* The same for CQL, whose logins bring the password as it is. */
 static enum sm_err check_cql_listener(const struct config *c, const struct config_listener *l, struct sm_error *reterr)
 {
-	char host[HOST_BYTES_MAX + 1];
+	char host[ADDRESS_HOST_MAX + 1];
 	uint16_t port;
 	unsigned sasl;
 	bool tls = false, password = false;
@@ -525,7 +508,7 @@ static enum sm_err check_http_listener(const struct config *c, const struct conf
 
 static enum sm_err check_listener(const struct config *c, const struct config_listener *l, struct sm_error *reterr)
 {
-	char host[HOST_BYTES_MAX + 1];
+	char host[ADDRESS_HOST_MAX + 1];
 	uint16_t port;
 	unsigned sasl;
 	bool tls = false;
@@ -538,7 +521,7 @@ static enum sm_err check_listener(const struct config *c, const struct config_li
 		return sm_fail(reterr, SM_INVALID, "protocol = %s: must be kafka, cql or http", l->protocol);
 	if (strcmp(l->authenticator, "AllowAllAuthenticator") != 0)
 		return sm_fail(reterr, SM_INVALID, "authenticator = %s: Kafka's clients log in with sasl", l->authenticator);
-	if (*l->advertise && host_port_parse(l->advertise, host, &port))
+	if (*l->advertise && !address_point(l->advertise, strlen(l->advertise), 0, host, &port))
 		return sm_fail(reterr, SM_INVALID, "advertise = %s: give HOST:PORT, as broker.example:9092 or [::1]:9092", l->advertise);
 	enum sm_err err = check_login(c, l, &sasl, &tls, &clients, reterr);
 	if (err || is_loopback(l->address))
@@ -580,12 +563,11 @@ static enum sm_err check_kafka(const struct config *c, const char *name, struct 
 	return SM_OK;
 }
 
-enum sm_err cql_advertise_parse(const char *text, char ret_host[HOST_BYTES_MAX + 1], uint16_t *ret_port)
+enum sm_err cql_advertise_parse(const char *text, char ret_host[ADDRESS_HOST_MAX + 1], uint16_t *ret_port)
 {
 	uint8_t address[16];
-	enum sm_err err = host_port_parse(text, ret_host, ret_port);
-	bool ip = !err && (inet_pton(AF_INET, ret_host, address) == 1 || inet_pton(AF_INET6, ret_host, address) == 1);
-	return err || ip ? err : SM_INVALID;
+	bool point = address_point(text, strlen(text), 0, ret_host, ret_port);
+	return point && (inet_pton(AF_INET, ret_host, address) == 1 || inet_pton(AF_INET6, ret_host, address) == 1) ? SM_OK : SM_INVALID;
 }
 
 /* With a real Kafka nothing of this process serves Kafka's clients, and nothing here keeps the log. */

@@ -2,6 +2,7 @@
 #ifndef CLI_CONFIG_H
 #define CLI_CONFIG_H
 
+#include "base/address.h"
 #include "base/arena.h"
 #include "base/buf.h"
 #include <smack/error.h>
@@ -105,10 +106,7 @@ void config_print_defaults(struct buf *out);
 SM_MUST_CHECK enum sm_err size_parse(const char *text, uint64_t *ret_bytes);
 SM_MUST_CHECK enum sm_err time_parse(const char *text, uint64_t *ret_ms);
 
-#define HOST_BYTES_MAX 255 /* a DNS name's bound */
-/* "host.example:9092", "[::1]:9092" -> host (without brackets) and port. Errors: SM_INVALID. */
-SM_MUST_CHECK enum sm_err host_port_parse(const char *text, char ret_host[HOST_BYTES_MAX + 1], uint16_t *ret_port);
 /* cql.advertise, which is not empty: an address in digits. Errors: SM_INVALID. */
-SM_MUST_CHECK enum sm_err cql_advertise_parse(const char *text, char ret_host[HOST_BYTES_MAX + 1], uint16_t *ret_port);
+SM_MUST_CHECK enum sm_err cql_advertise_parse(const char *text, char ret_host[ADDRESS_HOST_MAX + 1], uint16_t *ret_port);
 
 #endif

@@ -121,29 +121,6 @@ static void units_are_bounded(void **state)
 	assert_int_equal(n, 10000);
 }
 
-static void an_address_is_a_host_and_a_port(void **state)
-{
-	static const char *const wrong[] = {"",      ":1",     "h",     "h:",   "h:0",   "h:65536", "h:+1",     "h: 1",  "h:1x",
-					    "a:b:1", "[::1:1", "::1:1", "[]:1", "[h]:1", "[::1]1",  "[::1]x:1", "a b:1", "h/x:1"};
-	char host[HOST_BYTES_MAX + 1];
-	uint16_t port;
-	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
-		if (host_port_parse(wrong[i], host, &port) != SM_INVALID)
-			fail_msg("taken: \"%s\"", wrong[i]);
-	assert_int_equal(host_port_parse("broker-1.example:9092", host, &port), SM_OK);
-	assert_string_equal(host, "broker-1.example");
-	assert_int_equal(port, 9092);
-	assert_int_equal(host_port_parse("[::1]:65535", host, &port), SM_OK);
-	assert_string_equal(host, "::1");
-	assert_int_equal(port, 65535);
-	char longest[HOST_BYTES_MAX + 4];
-	memset(longest, 'h', HOST_BYTES_MAX + 1);
-	memcpy(longest + HOST_BYTES_MAX, ":1", 3);
-	assert_int_equal(host_port_parse(longest, host, &port), SM_OK);
-	memcpy(longest + HOST_BYTES_MAX, "h:1", 4);
-	assert_int_equal(host_port_parse(longest, host, &port), SM_INVALID);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -151,7 +128,6 @@ int main(void)
 		cmocka_unit_test(config_reads_units_sections_and_names),
 		cmocka_unit_test(config_names_the_line_of_what_is_wrong),
 		cmocka_unit_test(units_are_bounded),
-		cmocka_unit_test(an_address_is_a_host_and_a_port),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -282,12 +282,12 @@ static enum sm_err listener_tls(struct platform *p, const struct config_listener
 	return tls ? find_tls(p, clients, ret_tls, reterr) : SM_OK;
 }
 
-static enum sm_err fill_listener(struct platform *p, const struct config_listener *from, char advertised[HOST_BYTES_MAX + 1],
+static enum sm_err fill_listener(struct platform *p, const struct config_listener *from, char advertised[ADDRESS_HOST_MAX + 1],
 				 struct kafka_listener_options *to, struct sm_error *reterr)
 {
 	*to = (struct kafka_listener_options){.host = from->address, .port = from->port};
 	if (*from->advertise) {
-		if (host_port_parse(from->advertise, advertised, &to->advertised_port))
+		if (!address_point(from->advertise, strlen(from->advertise), 0, advertised, &to->advertised_port))
 			return sm_fail(reterr, SM_INVALID, "advertise = %s: give HOST:PORT", from->advertise);
 		to->advertised_host = advertised;
 	}
@@ -365,7 +365,7 @@ static enum sm_err listen_http(struct platform *p, struct sm_error *reterr)
 static enum sm_err start_kafka(struct platform *p, struct sm_error *reterr)
 {
 	const struct config *c = p->config;
-	char quotas[4200], advertised[KAFKA_LISTENERS_MAX][HOST_BYTES_MAX + 1];
+	char quotas[4200], advertised[KAFKA_LISTENERS_MAX][ADDRESS_HOST_MAX + 1];
 	struct kafka_listener_options listeners[KAFKA_LISTENERS_MAX];
 	const struct config_listener first = config_first_listener(c);
 	uint32_t count = 0;
@@ -392,7 +392,7 @@ static enum sm_err start_kafka(struct platform *p, struct sm_error *reterr)
 	return kafka_server_new(&kafka, &p->kafka, reterr);
 }
 
-static enum sm_err fill_cql_listener(struct platform *p, const struct config_listener *from, char advertised[HOST_BYTES_MAX + 1],
+static enum sm_err fill_cql_listener(struct platform *p, const struct config_listener *from, char advertised[ADDRESS_HOST_MAX + 1],
 				     struct cql_listener_options *to, struct sm_error *reterr)
 {
 	*to = (struct cql_listener_options){.host = from->address, .port = from->port};
@@ -409,7 +409,7 @@ static enum sm_err fill_cql_listener(struct platform *p, const struct config_lis
 static enum sm_err start_cql(struct platform *p, struct sm_error *reterr)
 {
 	const struct config *c = p->config;
-	char advertised[CQL_LISTENERS_MAX][HOST_BYTES_MAX + 1];
+	char advertised[CQL_LISTENERS_MAX][ADDRESS_HOST_MAX + 1];
 	struct cql_listener_options listeners[CQL_LISTENERS_MAX];
 	const struct config_listener first = config_first_cql_listener(c);
 	uint32_t count = 0;
@@ -446,17 +446,16 @@ static enum sm_err start_servers(struct platform *p, struct sm_error *reterr)
 		err = start_cql(p, reterr);
 	if (err)
 		return err;
-	bool v6 = strchr(p->config->listen, ':') != NULL;
+	char http[sizeof p->url - sizeof "http://" + 1];
 	if (p->cql) {
 		snprintf(p->cql_host, sizeof p->cql_host, "%s", p->config->listen);
 		snprintf(p->cql_port, sizeof p->cql_port, "%u", cql_server_port(p->cql, 0));
 	}
 	if (p->kafka)
-		snprintf(p->kafka_address, sizeof p->kafka_address, v6 ? "[%s]:%u" : "%s:%u", p->config->listen,
-			 kafka_server_port(p->kafka, 0));
+		address_text(p->config->listen, kafka_server_port(p->kafka, 0), p->kafka_address, sizeof p->kafka_address);
 	if ((err = http_server_start(p->http, reterr)) || (err = listen_http(p, reterr)))
 		return err;
-	snprintf(p->url, sizeof p->url, v6 ? "http://[%s]:%u" : "http://%s:%u", p->config->listen, http_server_port(p->http));
+	snprintf(p->url, sizeof p->url, "http://%s", address_text(p->config->listen, http_server_port(p->http), http, sizeof http));
 	return remote_server_new(&remote, &p->remote, reterr);
 }
 

@@ -135,13 +135,13 @@ static json_t *streams_status(struct platform *p)
 
 static json_t *listener_status(const struct config_listener *l, const char *name, uint16_t port)
 {
-	char address[HOST_BYTES_MAX + 20];
+	char address[ADDRESS_HOST_MAX + 20];
 	bool tls = strcmp(l->tls, "yes") == 0;
-	snprintf(address, sizeof address, strchr(l->address, ':') ? "[%s]:%u" : "%s:%u", l->address, port);
 	const char *protocol = config_is_cql(l) ? "cql" : config_is_http(l) ? "http" : "kafka";
 	const char *login = config_is_kafka(l) ? l->sasl : strcmp(l->authenticator, "AllowAllAuthenticator") == 0 ? "" : l->authenticator;
-	return json_pack("{s:s s:s s:s s:s s:b s:s s:s}", "name", name, "protocol", protocol, "address", address, "advertised",
-			 l->advertise, "tls", (int)tls, "clientCertificates", tls ? l->client_auth : "none", "login", login);
+	return json_pack("{s:s s:s s:s s:s s:b s:s s:s}", "name", name, "protocol", protocol, "address",
+			 address_text(l->address, port, address, sizeof address), "advertised", l->advertise, "tls", (int)tls,
+			 "clientCertificates", tls ? l->client_auth : "none", "login", login);
 }
 
 /* The first of Kafka and of CQL, then the sections [listener NAME]. */

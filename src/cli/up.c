@@ -38,9 +38,10 @@ int command_up(int argc, char **argv)
 	       platform->cql_port, platform->store_outgrown ? " (a real Cassandra keeps the tables; its port is not served here)" : "");
 	for (uint32_t i = 0; i < config.listener_count; i++) {
 		const struct config_listener *l = &config.listeners[i];
+		char address[ADDRESS_HOST_MAX + 20];
 		uint16_t port;
 		if (platform_listener_port(platform, i, &port))
-			printf(strchr(l->address, ':') ? "  listener %s  [%s]:%u\n" : "  listener %s  %s:%u\n", l->name, l->address, port);
+			printf("  listener %s  %s\n", l->name, address_text(l->address, port, address, sizeof address));
 	}
 	printf("  data   %s\n", config.data);
 	fflush(stdout);

@@ -1,4 +1,5 @@
 /* Marathon's REST over the apps: documents in and out, what runs, what waits. */
+#include "base/address.h"
 #include "cluster/cluster_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -582,7 +583,7 @@ static void route_leader(struct http_request *request)
 	char host[46], leader[64];
 	uint16_t port;
 	net_conn_local(request->conn, host, &port);
-	snprintf(leader, sizeof leader, strchr(host, ':') ? "[%s]:%u" : "%s:%u", host, port);
+	address_text(host, port, leader, sizeof leader);
 	bool info = bytes_equal(request->path, BYTES("/v2/info"));
 	http_reply_json(request, 200,
 			info ? json_pack("{s:s s:s s:s s:s s:b s:{s:i} s:{} s:{}}", "name", "smack", "version", SMACK_VERSION,

@@ -1,16 +1,8 @@
 /* What tracing tells of a request: its session's parameters, and the steps that request.c takes. */
+#include "base/address.h"
 #include "cql/server_internal.h"
 
 #include <stdio.h>
-
-/* The peer without its port. */
-static const char *peer_host(const char *peer, char out[64])
-{
-	bool v6 = peer[0] == '[';
-	const char *end = v6 ? strchr(peer, ']') : strrchr(peer, ':');
-	snprintf(out, 64, "%.*s", end ? (int)(end - peer - v6) : (int)strlen(peer), peer + v6);
-	return out;
-}
 
 void request__trace_begin(struct request *r, const char *peer)
 {
@@ -27,7 +19,7 @@ void request__trace_begin(struct request *r, const char *peer)
 	for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
 		if (words[i].opcode != r->header.opcode)
 			continue;
-		struct cql_trace *t = cql__trace_new(r->server->engine.clock, peer_host(peer, host), r->context.local_host,
+		struct cql_trace *t = cql__trace_new(r->server->engine.clock, address_host(peer, host, sizeof host), r->context.local_host,
 						     r->context.local_port);
 		if (!t)
 			return;

@@ -154,8 +154,8 @@ static struct kafka_consumer_assignment *assignment_of(struct kafka_request *r, 
 
 const char *group__client_host(struct kafka_request *r)
 {
-	const char *peer = r->peer ? r->peer : "", *colon = strrchr(peer, ':');
-	return arena_printf(&r->arena, "/%.*s", (int)(colon ? (size_t)(colon - peer) : strlen(peer)), peer);
+	char host[KAFKA_PEER_HOST_MAX];
+	return arena_printf(&r->arena, "/%s", kafka__peer_host(r->peer ? r->peer : "", host));
 }
 
 void group__consumer_end(struct group *g)

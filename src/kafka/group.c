@@ -54,16 +54,8 @@ void group__member_free(struct member *m)
 /* "/127.0.0.1", as Kafka shows a client's host. */
 static char *client_host(const char *peer)
 {
-	const char *colon = peer ? strrchr(peer, ':') : NULL;
-	size_t size = colon ? (size_t)(colon - peer) : peer ? strlen(peer) : 0;
-	char *host = malloc(size + 2);
-	if (host) {
-		host[0] = '/';
-		if (size)
-			memcpy(host + 1, peer, size);
-		host[size + 1] = 0;
-	}
-	return host;
+	char host[KAFKA_PEER_HOST_MAX], *text;
+	return asprintf(&text, "/%s", kafka__peer_host(peer ? peer : "", host)) < 0 ? NULL : text;
 }
 
 struct member *group__member_new(struct group *g, const struct kafka_request *r, const char *id, struct bytes instance, bool pending)

@@ -1,4 +1,5 @@
 #include "kafka/kafka_internal.h"
+#include "base/address.h"
 #include "base/block.h"
 #include "base/metrics.h"
 #include <assert.h>
@@ -171,11 +172,7 @@ void *kafka__alloc(struct kafka_request *r, size_t count, size_t size)
 
 const char *kafka__peer_host(const char *peer, char out[KAFKA_PEER_HOST_MAX])
 {
-	const char *end = strrchr(peer, ':');
-	bool v6 = *peer == '[';
-	size_t size = end ? (size_t)(end - peer) : strlen(peer);
-	snprintf(out, KAFKA_PEER_HOST_MAX, "%.*s", (int)(size - 2 * v6), peer + v6);
-	return out;
+	return address_host(peer, out, KAFKA_PEER_HOST_MAX);
 }
 
 const char *kafka__cstr(struct kafka_request *r, struct bytes text)

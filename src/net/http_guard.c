@@ -1,7 +1,9 @@
 /* The guard: any web page can make a browser send requests to loopback. A page's own name that was rebound to 127.0.0.1 shows in
  * Host, another site in Origin, and a form can only send three media types, none of which a route takes. */
 #include "net/http_internal.h"
+#include "base/address.h"
 #include <stdlib.h>
+#include <strings.h>
 
 /* Four decimal numbers, the first 127. Written out, because inet_aton's other spellings (127.1, 0x7f.1) are no names of ours. */
 static bool is_loopback4(struct bytes host)
@@ -24,37 +26,13 @@ static bool is_loopback4(struct bytes host)
 	return dots == 3;
 }
 
-static bool port_matches(struct bytes text, uint16_t port)
-{
-	unsigned value = 0;
-	if (text.size == 0 || text.size > 5)
-		return false;
-	for (size_t i = 0; i < text.size; i++) {
-		if (text.data[i] < '0' || text.data[i] > '9')
-			return false;
-		value = value * 10 + (unsigned)(text.data[i] - '0');
-	}
-	return value == port;
-}
-
 bool http__guard_host(struct bytes host, uint16_t port)
 {
-	const uint8_t *end = host.data + host.size, *colon;
-	struct bytes name;
-	if (host.size && host.data[0] == '[') {
-		const uint8_t *close = memchr(host.data, ']', host.size);
-		if (!close)
-			return false;
-		name = bytes_of(host.data, (size_t)(close + 1 - host.data));
-		colon = close + 1;
-	} else {
-		colon = host.size ? memchr(host.data, ':', host.size) : NULL;
-		colon = colon ? colon : end;
-		name = bytes_of(host.data, (size_t)(colon - host.data));
-	}
+	char name[ADDRESS_HOST_MAX + 1];
+	uint16_t given;
 	/* Without a port the scheme's own is meant. */
-	bool port_ok = colon == end ? port == 80 : *colon == ':' && port_matches(bytes_of(colon + 1, (size_t)(end - colon - 1)), port);
-	return port_ok && (http__same(name, "localhost") || http__same(name, "[::1]") || is_loopback4(name));
+	return address_point((const char *)host.data, host.size, 80, name, &given) && given == port &&
+	       (strcasecmp(name, "localhost") == 0 || strcmp(name, "::1") == 0 || is_loopback4(bytes_str(name)));
 }
 
 bool http__guard_origin(struct bytes origin, uint16_t port)

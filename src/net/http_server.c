@@ -1,5 +1,6 @@
 /* The server: its routes and its listener. */
 #include "net/http_internal.h"
+#include "base/address.h"
 #include "net/net_internal.h"
 #include "net/tls.h"
 #include <assert.h>
@@ -116,9 +117,8 @@ const char *http_principal(const struct http_request *request)
 
 const char *http_peer_host(const struct http_request *request)
 {
-	const char *peer = net_conn_peer(request->conn), *colon = strrchr(peer, ':');
-	size_t size = colon ? (size_t)(colon - peer) : strlen(peer);
-	bool v6 = size >= 2 && peer[0] == '[' && peer[size - 1] == ']';
-	const char *host = arena_string(request->arena, peer + v6, size - (v6 ? 2 : 0));
+	char text[64];
+	const char *host = address_host(net_conn_peer(request->conn), text, sizeof text);
+	host = arena_string(request->arena, host, strlen(host));
 	return host ? host : "";
 }

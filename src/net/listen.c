@@ -3,6 +3,7 @@
  * One dispatcher accepts; there is no SO_REUSEPORT, which would let a second process share the port unseen. The connections are
  * children of the accepting actor, so that stopping it ends whatever did not drain in time. */
 #include "net/net_internal.h"
+#include "base/address.h"
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
@@ -232,13 +233,13 @@ void net__address_text(const struct sockaddr *address, char *out, size_t out_siz
 	if (address->sa_family == AF_INET) {
 		const struct sockaddr_in *in = (const struct sockaddr_in *)address;
 		inet_ntop(AF_INET, &in->sin_addr, host, sizeof host);
-		snprintf(out, out_size, "%s:%u", host, ntohs(in->sin_port));
+		address_text(host, ntohs(in->sin_port), out, out_size);
 	} else if (address->sa_family == AF_INET6) {
 		const struct sockaddr_in6 *in = (const struct sockaddr_in6 *)address;
 		/* An IPv4 peer of a listener for both is shown as what it is. */
 		bool v4 = IN6_IS_ADDR_V4MAPPED(&in->sin6_addr);
 		inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? &in->sin6_addr.s6_addr[12] : in->sin6_addr.s6_addr, host, sizeof host);
-		snprintf(out, out_size, v4 ? "%s:%u" : "[%s]:%u", host, ntohs(in->sin6_port));
+		address_text(host, ntohs(in->sin6_port), out, out_size);
 	} else {
 		snprintf(out, out_size, "unix");
 	}
