@@ -3,7 +3,7 @@
 #include "base/io.h"
 #include "cassandra/cassandra.h"
 #include "kafka/kafka_limits.h"
-#include "kafka/log_kafka.h"
+#include "rdkafka/rdkafka.h"
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* `smack migrate`: its arguments; topics from a log to another engine's, and back. */
 #include "backup/migrate.h"
 #include "cli/migrate_command.h"
-#include "kafka/log_kafka.h"
+#include "rdkafka/rdkafka.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* The log's engine, by the address in the configuration. */
 #include "base/logging.h"
 #include "cli/platform.h"
-#include "kafka/log_kafka.h"
+#include "rdkafka/rdkafka.h"
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -1,5 +1,5 @@
 /* Transactions of others, read through the engine: what is committed, what is not, and the offsets that hold no record. */
-#include "kafka/rdkafka_testing.h"
+#include "rdkafka/testing.h"
 #include <librdkafka/rdkafka.h>
 
 static rd_kafka_t *producer_new(struct outgrown *x, const char *id)

@@ -1,4 +1,4 @@
-/* The engine of log_kafka.h, inside. rdkafka_engine.c tells of its threads.
+/* The engine of rdkafka.h, inside. engine.c tells of its threads.
  *
  * Locks, outermost first: producer_lock, a topic's lock, a part's lock, lock; the others are leaves. */
 #ifndef KAFKA_RDKAFKA_INTERNAL_H
@@ -6,15 +6,15 @@
 
 #include "base/arena.h"
 #include "base/map.h"
-#include "kafka/log_kafka.h"
-#include "kafka/rdkafka_limits.h"
+#include "rdkafka/rdkafka.h"
+#include "rdkafka/rdkafka_limits.h"
 #include <librdkafka/rdkafka.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
 struct kafka_log;
 
-/* ---- rdkafka_address.c: addresses and settings ---- */
+/* ---- address.c: addresses and settings ---- */
 
 struct kafka_target {
 	char *brokers;              /* HOST:PORT,HOST:PORT */
@@ -26,7 +26,7 @@ SM_MUST_CHECK enum sm_err kafka__target_new(const struct log_kafka_options *opti
 					    struct sm_error *reterr);
 void kafka__target_done(struct kafka_target *target);
 
-/* ---- rdkafka_error.c ---- */
+/* ---- error.c ---- */
 
 enum sm_err kafka__rd_err(rd_kafka_resp_err_t err);
 /* what, and librdkafka's or the broker's own words; text may be NULL. */
@@ -34,7 +34,7 @@ enum sm_err kafka__rd_fail(struct sm_error *reterr, rd_kafka_resp_err_t err, con
 /* The client tries again by itself. */
 bool kafka__rd_passes(rd_kafka_resp_err_t err);
 
-/* ---- rdkafka_append.c: one producer, and what it has under way ---- */
+/* ---- append.c: one producer, and what it has under way ---- */
 
 struct kafka_append;
 /* Poll thread. */
@@ -45,7 +45,7 @@ uint32_t kafka__producer_end(struct kafka_log *k, uint32_t timeout_ms);
 void kafka__append(struct sm_log *log, const char *topic, int32_t partition, uint8_t *batches, size_t size, unsigned flags,
 		   log_append_done done, void *arg);
 
-/* ---- rdkafka_cursor.c: where readers are ---- */
+/* ---- cursor.c: where readers are ---- */
 
 enum { KAFKA_COMMITTED, KAFKA_UNCOMMITTED, KAFKA_ISOLATIONS };
 
@@ -100,7 +100,7 @@ void kafka__cursor_drop(struct kafka_cursor *c); /* what was peeked at */
 void kafka__cursors_reap(struct kafka_log *k, uint64_t unused_since_ns);
 void kafka__run_unref(struct kafka_run *run);
 
-/* ---- rdkafka_read.c, rdkafka_wait.c ---- */
+/* ---- read.c, wait.c ---- */
 
 enum sm_err kafka__read(struct sm_log *log, const char *topic, int32_t partition, int64_t offset, size_t bytes_max,
 			struct log_read_result *ret_result);
@@ -117,7 +117,7 @@ void kafka__wait(struct sm_log *log, struct log_wait *wait);
 void kafka__wait_cancel(struct sm_log *log, struct log_wait *wait);
 void *kafka__wait_thread(void *arg);
 
-/* ---- rdkafka_topics.c: the picture ---- */
+/* ---- topics.c: the picture ---- */
 
 struct kafka_picture {
 	struct log_topics topics; /* first */
@@ -133,7 +133,7 @@ SM_MUST_CHECK enum sm_err kafka__topics_refresh(struct kafka_log *k, bool config
 SM_MUST_CHECK enum sm_err kafka__partition_known(struct kafka_log *k, const char *topic, int32_t partition, bool at_once);
 void kafka__picture_unref(struct kafka_picture *p);
 
-/* ---- rdkafka_admin.c, rdkafka_groups.c: what a thread of its own does, one thing at a time ---- */
+/* ---- admin.c, groups.c: what a thread of its own does, one thing at a time ---- */
 
 /* First member of a job. run calls the job's done; it frees nothing of the job but its arena, which holds the job itself. */
 struct kafka_job {

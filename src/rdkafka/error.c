@@ -1,4 +1,4 @@
-#include "kafka/rdkafka_internal.h"
+#include "rdkafka/rdkafka_internal.h"
 
 enum sm_err kafka__rd_err(rd_kafka_resp_err_t err)
 {

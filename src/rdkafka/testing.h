@@ -5,7 +5,7 @@
 
 #include "base/io.h"
 #include "kafka/kafka.h"
-#include "kafka/log_kafka.h"
+#include "rdkafka/rdkafka.h"
 #include "log/record_batch.h"
 #include <pthread.h>
 #include <semaphore.h>

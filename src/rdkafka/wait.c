@@ -1,5 +1,5 @@
 /* Waits for records: a cursor at the offset fetches; librdkafka says when its queue has something, and the wait thread looks. */
-#include "kafka/rdkafka_internal.h"
+#include "rdkafka/rdkafka_internal.h"
 
 #define TURN_MS 1000
 

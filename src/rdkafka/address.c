@@ -1,6 +1,6 @@
 /* kafka://HOST:PORT,HOST:PORT?name=value&name=value, and settings beside it, become librdkafka's configuration. */
 #include "base/address.h"
-#include "kafka/rdkafka_internal.h"
+#include "rdkafka/rdkafka_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>

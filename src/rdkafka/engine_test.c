@@ -1,5 +1,5 @@
 /* The log on a real Kafka: records as they were, offsets without gaps, topics, groups. */
-#include "kafka/rdkafka_testing.h"
+#include "rdkafka/testing.h"
 
 /* ---- addresses ---- */
 

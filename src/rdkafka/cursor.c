@@ -3,7 +3,7 @@
  * A handle of librdkafka consumes a partition at one place. Readers at different places of the same partition have cursors in different
  * handles (lanes), at most KAFKA_LANES_MAX; beyond that the cursor that was used longest ago starts anew elsewhere. A cursor remembers the
  * run of records that it has just given out: a reader that took a part of it comes back for the rest. */
-#include "kafka/rdkafka_internal.h"
+#include "rdkafka/rdkafka_internal.h"
 #include <stdlib.h>
 
 void kafka__run_unref(struct kafka_run *run)

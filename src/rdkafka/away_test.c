@@ -1,6 +1,6 @@
 /* The log on a Kafka that goes away and comes back, a producer that can go no further, many who append at once. */
-#include "kafka/rdkafka_internal.h"
-#include "kafka/rdkafka_testing.h"
+#include "rdkafka/rdkafka_internal.h"
+#include "rdkafka/testing.h"
 
 /* ---- appends under way ---- */
 

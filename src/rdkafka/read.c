@@ -1,6 +1,6 @@
 /* Reads: what a cursor has fetched, as one record batch that covers the offsets without a gap. Offsets that hold no record (markers of
  * transactions, what was aborted, what compaction removed) lie in the batch's range, or in an empty batch of their own. */
-#include "kafka/rdkafka_internal.h"
+#include "rdkafka/rdkafka_internal.h"
 #include "log/record_batch.h"
 #include <stdlib.h>
 #include <time.h>

@@ -1,5 +1,5 @@
 /* Any text as the address of a real Kafka: it is taken, or refused with a reason. */
-#include "kafka/log_kafka.h"
+#include "rdkafka/rdkafka.h"
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -3,7 +3,7 @@
  * Three threads beside librdkafka's: one serves what the producer has done, one does what changes topics and groups (one thing at a time,
  * and keeps the picture of the topics), one looks after waits. An append is handed to librdkafka within the call, a read takes what
  * librdkafka has fetched ahead, or waits for it. */
-#include "kafka/rdkafka_internal.h"
+#include "rdkafka/rdkafka_internal.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

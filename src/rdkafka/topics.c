@@ -1,7 +1,7 @@
 /* The picture of the topics: metadata of all, and what is set for each. Asked for again every KAFKA_PICTURE_MS while somebody looks at it,
  * and after a change of our own. */
 #include "base/hash.h"
-#include "kafka/rdkafka_internal.h"
+#include "rdkafka/rdkafka_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>

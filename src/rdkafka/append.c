@@ -3,7 +3,7 @@
  * librdkafka makes batches of its own from them, in their order. A producer that can go no further (librdkafka calls that fatal: the
  * brokers lost track of its sequence) is replaced; what it had under way failed, or may be there all the same, as after a timeout. */
 #include "base/metrics.h"
-#include "kafka/rdkafka_internal.h"
+#include "rdkafka/rdkafka_internal.h"
 #include "log/record_batch.h"
 #include <stdio.h>
 #include <stdlib.h>

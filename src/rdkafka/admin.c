@@ -1,7 +1,7 @@
 /* The admin thread: changes of topics and groups, one at a time, each waiting for its answer; between them the picture of the topics.
  *
  * A change is told when the picture has it, since whoever made a topic uses it next. */
-#include "kafka/rdkafka_internal.h"
+#include "rdkafka/rdkafka_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>

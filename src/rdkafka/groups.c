@@ -1,6 +1,6 @@
 /* DeleteRecords, and the offsets of consumer groups, by the brokers' admin requests. A group with members commits its own offsets: SM_BUSY.
  */
-#include "kafka/rdkafka_internal.h"
+#include "rdkafka/rdkafka_internal.h"
 #include <stdlib.h>
 #include <time.h>
 
