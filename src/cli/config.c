@@ -574,7 +574,7 @@ enum sm_err cql_advertise_parse(const char *text, char ret_host[ADDRESS_HOST_MAX
 static enum sm_err check_outgrown(const struct config *c, const char *name, struct sm_error *reterr)
 {
 	struct sm_error why;
-	enum sm_err err = log_kafka_check(c->log_address, &why);
+	enum sm_err err = rdkafka_check(c->log_address, &why);
 	if (err)
 		return sm_fail(reterr, err, "%s: log: %s", name, why.text);
 	uint32_t listeners = 0;
@@ -603,7 +603,7 @@ static enum sm_err check_outgrown(const struct config *c, const char *name, stru
 
 static enum sm_err check_log(const struct config *c, const char *name, struct sm_error *reterr)
 {
-	if (log_kafka_is_address(c->log_address))
+	if (rdkafka_is_address(c->log_address))
 		return check_outgrown(c, name, reterr);
 	if (strcmp(c->log_address, "embedded") != 0)
 		return sm_fail(reterr, SM_INVALID, "%s: log = %s: embedded, or kafka://HOST:PORT,HOST:PORT", name, c->log_address);
@@ -620,7 +620,7 @@ static enum sm_err check_log(const struct config *c, const char *name, struct sm
 
 static enum sm_err check_jobs(const struct config *c, const char *name, struct sm_error *reterr)
 {
-	bool pass, outgrown = log_kafka_is_address(c->log_address);
+	bool pass, outgrown = rdkafka_is_address(c->log_address);
 	static const char nowhere[] = "%s: [%s %s]: holes = pass has no meaning with log = kafka://: that Kafka keeps the topics";
 	for (uint32_t i = 0; i < c->stream_count; i++)
 		if (!*c->streams[i].sql)

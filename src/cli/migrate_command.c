@@ -94,10 +94,10 @@ static void notice(void *arg, const char *text)
 
 static enum sm_err kafka_open(struct side *s, const char *address, struct sm_error *reterr)
 {
-	const struct log_kafka_options options = {.address = address, .notice = notice};
-	log_kafka_shown(address, s->place.name, sizeof s->place.name);
-	log_kafka_brokers(address, s->brokers, sizeof s->brokers);
-	enum sm_err err = log_kafka_open(&options, &s->kafka, reterr);
+	const struct rdkafka_options options = {.address = address, .notice = notice};
+	rdkafka_shown(address, s->place.name, sizeof s->place.name);
+	rdkafka_brokers(address, s->brokers, sizeof s->brokers);
+	enum sm_err err = rdkafka_open(&options, &s->kafka, reterr);
 	if (!err)
 		s->log = s->kafka;
 	return err;
@@ -107,7 +107,7 @@ static enum sm_err kafka_open(struct side *s, const char *address, struct sm_err
 static enum sm_err side_open(struct side *s, const char *address, struct sm_error *reterr)
 {
 	struct server_info info;
-	if (address && log_kafka_is_address(address))
+	if (address && rdkafka_is_address(address))
 		return kafka_open(s, address, reterr);
 	if (address && strstr(address, "://"))
 		return sm_fail(reterr, SM_INVALID, "%s: the address of a log is kafka://HOST:PORT or a data directory", address);

@@ -53,26 +53,26 @@ static enum sm_err open_kafka(struct platform *p, struct sm_error *reterr)
 		{"ssl.key.location", path_of(c, c->log_certificate_key, key, sizeof key)},
 		{"replication.factor", c->log_replication_factor},
 	};
-	struct log_kafka_options log = {
+	struct rdkafka_options log = {
 		.address = c->log_address, .settings = settings, .setting_count = sizeof settings / sizeof *settings, .notice = log_notice};
 	p->outgrown = true;
-	log_kafka_shown(c->log_address, p->log_shown, sizeof p->log_shown);
-	log_kafka_brokers(c->log_address, p->kafka_address, sizeof p->kafka_address);
-	return log_kafka_open(&log, &p->log, reterr);
+	rdkafka_shown(c->log_address, p->log_shown, sizeof p->log_shown);
+	rdkafka_brokers(c->log_address, p->kafka_address, sizeof p->kafka_address);
+	return rdkafka_open(&log, &p->log, reterr);
 }
 
 enum sm_err platform_log_open(struct platform *p, struct sm_error *reterr)
 {
-	return log_kafka_is_address(p->config->log_address) ? open_kafka(p, reterr) : open_embedded(p, reterr);
+	return rdkafka_is_address(p->config->log_address) ? open_kafka(p, reterr) : open_embedded(p, reterr);
 }
 
 void platform_log_ending(struct platform *p)
 {
 	if (p->log && p->outgrown)
-		log_kafka_ending(p->log);
+		rdkafka_ending(p->log);
 }
 
 bool platform_log_answers(const struct platform *p)
 {
-	return !p->outgrown || log_kafka_answers(p->log);
+	return !p->outgrown || rdkafka_answers(p->log);
 }

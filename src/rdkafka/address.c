@@ -19,7 +19,7 @@ static const char *const passed_on[] = {
 };
 static const char password_file[] = "sasl.password.file", replication_factor[] = "replication.factor";
 
-bool log_kafka_is_address(const char *address)
+bool rdkafka_is_address(const char *address)
 {
 	return strncasecmp(address, SCHEME, strlen(SCHEME)) == 0;
 }
@@ -29,12 +29,12 @@ static size_t brokers_size(const char *address)
 	return strcspn(address + strlen(SCHEME), "?");
 }
 
-void log_kafka_shown(const char *address, char *out, size_t size)
+void rdkafka_shown(const char *address, char *out, size_t size)
 {
 	snprintf(out, size, "%.*s", (int)(strlen(SCHEME) + brokers_size(address)), address);
 }
 
-void log_kafka_brokers(const char *address, char *out, size_t size)
+void rdkafka_brokers(const char *address, char *out, size_t size)
 {
 	snprintf(out, size, "%.*s", (int)brokers_size(address), address + strlen(SCHEME));
 }
@@ -43,10 +43,10 @@ void log_kafka_brokers(const char *address, char *out, size_t size)
 
 static enum sm_err take_brokers(const char *address, char **ret_brokers, struct sm_error *reterr)
 {
-	if (!log_kafka_is_address(address))
+	if (!rdkafka_is_address(address))
 		return sm_fail(reterr, SM_INVALID, "'%.60s' is no address of a Kafka: write kafka://HOST:PORT,HOST:PORT", address);
-	if (strlen(address) > KAFKA_ADDRESS_MAX)
-		return sm_fail(reterr, SM_INVALID, "the address is longer than %d bytes", KAFKA_ADDRESS_MAX);
+	if (strlen(address) > RDKAFKA_ADDRESS_MAX)
+		return sm_fail(reterr, SM_INVALID, "the address is longer than %d bytes", RDKAFKA_ADDRESS_MAX);
 	const char *brokers = address + strlen(SCHEME);
 	size_t size = brokers_size(address);
 	char host[256];
@@ -85,7 +85,7 @@ static enum sm_err unknown_setting(const char *name, struct sm_error *reterr)
 		       replication_factor);
 }
 
-static enum sm_err apply(struct kafka_target *t, bool files, const char *name, const char *value, struct sm_error *reterr)
+static enum sm_err apply(struct rdkafka_target *t, bool files, const char *name, const char *value, struct sm_error *reterr)
 {
 	if (strcmp(name, password_file) == 0) {
 		char password[1024];
@@ -110,7 +110,7 @@ static enum sm_err apply(struct kafka_target *t, bool files, const char *name, c
 }
 
 struct applying {
-	struct kafka_target *target;
+	struct rdkafka_target *target;
 	bool files;
 };
 static enum sm_err apply_one(void *arg, const char *name, const char *value, struct sm_error *reterr)
@@ -119,25 +119,25 @@ static enum sm_err apply_one(void *arg, const char *name, const char *value, str
 	return apply(applying->target, applying->files, name, value, reterr);
 }
 
-static enum sm_err apply_address(struct kafka_target *t, bool files, const char *address, struct sm_error *reterr)
+static enum sm_err apply_address(struct rdkafka_target *t, bool files, const char *address, struct sm_error *reterr)
 {
 	struct applying applying = {t, files};
 	const char *query = address + strlen(SCHEME) + brokers_size(address);
 	return address_settings(*query ? query + 1 : query, apply_one, &applying, reterr);
 }
 
-static enum sm_err make(const struct log_kafka_options *o, bool files, struct kafka_target *t, struct sm_error *reterr)
+static enum sm_err make(const struct rdkafka_options *o, bool files, struct rdkafka_target *t, struct sm_error *reterr)
 {
 	static const char *const own[][2] = {
 		{"enable.idempotence", "true"},
-		{"delivery.timeout.ms", KAFKA_DELIVERY_MS},
+		{"delivery.timeout.ms", RDKAFKA_DELIVERY_MS},
 		{"client.id", "smack"},
 		{"linger.ms", "2"},
 		{"log.connection.close", "false"},
 		{"reconnect.backoff.max.ms", "2000"},
 		{"socket.keepalive.enable", "true"},
 		{"socket.nagle.disable", "true"},
-		/* Kept full by kafka__append itself, in bytes. */
+		/* Kept full by rdkafka__append itself, in bytes. */
 		{"queue.buffering.max.messages", "10000000"},
 		{"queue.buffering.max.kbytes", "2097151"},
 		{"message.max.bytes", "16777216"},
@@ -145,7 +145,7 @@ static enum sm_err make(const struct log_kafka_options *o, bool files, struct ka
 		{"socket.timeout.ms", "10000"},
 		{"socket.connection.setup.timeout.ms", "5000"},
 	};
-	*t = (struct kafka_target){.conf = rd_kafka_conf_new(), .replication_factor = -1};
+	*t = (struct rdkafka_target){.conf = rd_kafka_conf_new(), .replication_factor = -1};
 	enum sm_err err = take_brokers(o->address, &t->brokers, reterr);
 	if (!err)
 		err = conf_set(t->conf, "bootstrap.servers", t->brokers, reterr);
@@ -157,29 +157,29 @@ static enum sm_err make(const struct log_kafka_options *o, bool files, struct ka
 	if (!err)
 		err = apply_address(t, files, o->address, reterr);
 	if (err)
-		kafka__target_done(t);
+		rdkafka__target_done(t);
 	return err;
 }
 
-enum sm_err kafka__target_new(const struct log_kafka_options *options, struct kafka_target *ret_target, struct sm_error *reterr)
+enum sm_err rdkafka__target_new(const struct rdkafka_options *options, struct rdkafka_target *ret_target, struct sm_error *reterr)
 {
 	return make(options, true, ret_target, reterr);
 }
 
-void kafka__target_done(struct kafka_target *t)
+void rdkafka__target_done(struct rdkafka_target *t)
 {
 	if (t->conf)
 		rd_kafka_conf_destroy(t->conf);
 	free(t->brokers);
-	*t = (struct kafka_target){.conf = NULL};
+	*t = (struct rdkafka_target){.conf = NULL};
 }
 
-enum sm_err log_kafka_check(const char *address, struct sm_error *reterr)
+enum sm_err rdkafka_check(const char *address, struct sm_error *reterr)
 {
-	struct kafka_target target;
-	const struct log_kafka_options options = {.address = address};
+	struct rdkafka_target target;
+	const struct rdkafka_options options = {.address = address};
 	enum sm_err err = make(&options, false, &target, reterr);
 	if (!err)
-		kafka__target_done(&target);
+		rdkafka__target_done(&target);
 	return err;
 }

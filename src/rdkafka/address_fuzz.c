@@ -13,9 +13,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(text, "kafka://", 8);
 	memcpy(text + 8, data, size);
 	text[size + 8] = 0;
-	log_kafka_shown(text, shown, sizeof shown);
-	log_kafka_brokers(text, shown, sizeof shown);
-	if (log_kafka_check(text, &error) && (error.code == SM_OK || !error.text[0]))
+	rdkafka_shown(text, shown, sizeof shown);
+	rdkafka_brokers(text, shown, sizeof shown);
+	if (rdkafka_check(text, &error) && (error.code == SM_OK || !error.text[0]))
 		abort();
 	free(text);
 	return 0;

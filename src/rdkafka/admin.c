@@ -8,11 +8,12 @@
 
 /* ---- jobs ---- */
 
-void *kafka__job_new(size_t size, void (*run)(struct kafka_log *, struct kafka_job *), void (*refuse)(struct kafka_job *, enum sm_err))
+void *rdkafka__job_new(size_t size, void (*run)(struct rdkafka_log *, struct rdkafka_job *),
+		       void (*refuse)(struct rdkafka_job *, enum sm_err))
 {
 	struct arena arena;
 	arena_init(&arena, 0);
-	struct kafka_job *job = arena_alloc(&arena, size);
+	struct rdkafka_job *job = arena_alloc(&arena, size);
 	if (!job) {
 		arena_done(&arena);
 		return NULL;
@@ -23,16 +24,16 @@ void *kafka__job_new(size_t size, void (*run)(struct kafka_log *, struct kafka_j
 	return job;
 }
 
-void kafka__job_free(struct kafka_job *job)
+void rdkafka__job_free(struct rdkafka_job *job)
 {
 	struct arena arena = job->arena;
 	arena_done(&arena);
 }
 
-void kafka__job_put(struct kafka_log *k, struct kafka_job *job)
+void rdkafka__job_put(struct rdkafka_log *k, struct rdkafka_job *job)
 {
 	pthread_mutex_lock(&k->admin_lock);
-	enum sm_err err = atomic_load(&k->closing) ? SM_CLOSED : k->job_count >= KAFKA_JOBS_MAX ? SM_FULL : SM_OK;
+	enum sm_err err = atomic_load(&k->closing) ? SM_CLOSED : k->job_count >= RDKAFKA_JOBS_MAX ? SM_FULL : SM_OK;
 	if (!err) {
 		job->next = NULL;
 		*k->jobs_end = job;
@@ -44,13 +45,13 @@ void kafka__job_put(struct kafka_log *k, struct kafka_job *job)
 	if (!err)
 		return;
 	job->refuse(job, err);
-	kafka__job_free(job);
+	rdkafka__job_free(job);
 }
 
 /* With the lock. */
-static struct kafka_job *next_job(struct kafka_log *k)
+static struct rdkafka_job *next_job(struct rdkafka_log *k)
 {
-	struct kafka_job *job = k->jobs;
+	struct rdkafka_job *job = k->jobs;
 	if (job) {
 		k->jobs = job->next;
 		if (!k->jobs)
@@ -67,32 +68,32 @@ struct schedule {
 };
 
 /* With the lock: how long until the topics are to be asked for again; 0: now. */
-static uint64_t due_ns(const struct kafka_log *k, const struct schedule *s)
+static uint64_t due_ns(const struct rdkafka_log *k, const struct schedule *s)
 {
 	bool often = k->picture_used || atomic_load(&k->away);
 	uint64_t since = clock_monotonic_ns(&clock_system) - s->asked_ns, after = (k->picture_wanted ? 100
-										   : often           ? KAFKA_PICTURE_MS
-												     : KAFKA_PICTURE_IDLE_MS) *
+										   : often           ? RDKAFKA_PICTURE_MS
+												     : RDKAFKA_PICTURE_IDLE_MS) *
 										  1000000ull;
 	return since >= after ? 0 : after - since;
 }
 
-static void refresh(struct kafka_log *k, struct schedule *s)
+static void refresh(struct rdkafka_log *k, struct schedule *s)
 {
 	struct sm_error unused;
 	uint64_t now = clock_monotonic_ns(&clock_system);
-	bool configs = now - s->configs_ns >= KAFKA_CONFIGS_MS * 1000000ull;
+	bool configs = now - s->configs_ns >= RDKAFKA_CONFIGS_MS * 1000000ull;
 	pthread_mutex_lock(&k->admin_lock);
 	k->picture_wanted = false;
 	pthread_mutex_unlock(&k->admin_lock);
 	/* Without an answer the old picture stays; the producer tells that the brokers are gone. */
-	if (!kafka__topics_refresh(k, configs, KAFKA_REQUEST_MS / 3, &unused) && configs)
+	if (!rdkafka__topics_refresh(k, configs, RDKAFKA_REQUEST_MS / 3, &unused) && configs)
 		s->configs_ns = now;
 	s->asked_ns = clock_monotonic_ns(&clock_system);
 }
 
 /* With the lock. */
-static void rest(struct kafka_log *k, uint64_t ns)
+static void rest(struct rdkafka_log *k, uint64_t ns)
 {
 	struct timespec until;
 	clock_gettime(CLOCK_MONOTONIC, &until);
@@ -105,11 +106,11 @@ static void rest(struct kafka_log *k, uint64_t ns)
 	pthread_cond_timedwait(&k->admin_changed, &k->admin_lock, &until);
 }
 
-void *kafka__admin_thread(void *arg)
+void *rdkafka__admin_thread(void *arg)
 {
-	struct kafka_log *k = arg;
+	struct rdkafka_log *k = arg;
 	struct schedule s = {clock_monotonic_ns(&clock_system), clock_monotonic_ns(&clock_system)};
-	struct kafka_job *job;
+	struct rdkafka_job *job;
 	pthread_mutex_lock(&k->admin_lock);
 	while (!atomic_load(&k->closing)) {
 		uint64_t wait_ns = due_ns(k, &s);
@@ -121,7 +122,7 @@ void *kafka__admin_thread(void *arg)
 		pthread_mutex_unlock(&k->admin_lock);
 		if (job) {
 			job->run(k, job);
-			kafka__job_free(job);
+			rdkafka__job_free(job);
 		} else {
 			refresh(k, &s);
 		}
@@ -130,7 +131,7 @@ void *kafka__admin_thread(void *arg)
 	while ((job = next_job(k))) {
 		pthread_mutex_unlock(&k->admin_lock);
 		job->refuse(job, SM_CLOSED);
-		kafka__job_free(job);
+		rdkafka__job_free(job);
 		pthread_mutex_lock(&k->admin_lock);
 	}
 	pthread_mutex_unlock(&k->admin_lock);
@@ -139,19 +140,19 @@ void *kafka__admin_thread(void *arg)
 
 /* ---- questions and answers ---- */
 
-rd_kafka_AdminOptions_t *kafka__admin_options(struct kafka_log *k, rd_kafka_admin_op_t op)
+rd_kafka_AdminOptions_t *rdkafka__admin_options(struct rdkafka_log *k, rd_kafka_admin_op_t op)
 {
 	char why[200];
-	rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(kafka__asker(k), op);
-	rd_kafka_AdminOptions_set_request_timeout(options, KAFKA_REQUEST_MS, why, sizeof why);
+	rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(rdkafka__asker(k), op);
+	rd_kafka_AdminOptions_set_request_timeout(options, RDKAFKA_REQUEST_MS, why, sizeof why);
 	return options;
 }
 
-rd_kafka_event_t *kafka__admin_answer(struct kafka_log *k, rd_kafka_queue_t *queue, const char *what, struct sm_error *reterr)
+rd_kafka_event_t *rdkafka__admin_answer(struct rdkafka_log *k, rd_kafka_queue_t *queue, const char *what, struct sm_error *reterr)
 {
 	rd_kafka_event_t *event = NULL;
 	/* In short steps: a log that closes does not wait for a broker that is gone. */
-	uint64_t end_ns = kafka__deadline_ns(k) + 2000000000;
+	uint64_t end_ns = rdkafka__deadline_ns(k) + 2000000000;
 	while (!event && clock_monotonic_ns(&clock_system) < end_ns && !atomic_load(&k->ending))
 		event = rd_kafka_queue_poll(queue, 200);
 	if (!event) {
@@ -161,7 +162,7 @@ rd_kafka_event_t *kafka__admin_answer(struct kafka_log *k, rd_kafka_queue_t *que
 	rd_kafka_resp_err_t err = rd_kafka_event_error(event);
 	if (!err)
 		return event;
-	kafka__rd_fail(reterr, err, rd_kafka_event_error_string(event), what);
+	rdkafka__fail(reterr, err, rd_kafka_event_error_string(event), what);
 	rd_kafka_event_destroy(event);
 	return NULL;
 }
@@ -169,7 +170,7 @@ rd_kafka_event_t *kafka__admin_answer(struct kafka_log *k, rd_kafka_queue_t *que
 /* ---- topics ---- */
 
 struct topic_job {
-	struct kafka_job job; /* first */
+	struct rdkafka_job job; /* first */
 	char *name;
 	int32_t partitions, replication_factor;
 	struct log_config *configs;
@@ -211,15 +212,15 @@ static bool configs_seen(const struct topic_job *t, const struct log_topic *topi
 
 /* The picture shows the topic as it should be: so many partitions at least (0: it is gone), and the job's configs. A broker may be behind
  * the controller. It may also write a value in its own way: that is not waited for as long. */
-static enum sm_err wait_seen(struct kafka_log *k, const struct topic_job *job, int32_t partitions, struct sm_error *reterr)
+static enum sm_err wait_seen(struct rdkafka_log *k, const struct topic_job *job, int32_t partitions, struct sm_error *reterr)
 {
-	uint64_t end_ns = clock_monotonic_ns(&clock_system) + KAFKA_PROPAGATION_MS * 1000000ull, now;
+	uint64_t end_ns = clock_monotonic_ns(&clock_system) + RDKAFKA_PROPAGATION_MS * 1000000ull, now;
 	for (;;) {
-		enum sm_err err = kafka__topics_refresh(k, true, KAFKA_REQUEST_MS / 3, reterr);
+		enum sm_err err = rdkafka__topics_refresh(k, true, RDKAFKA_REQUEST_MS / 3, reterr);
 		/* This thread alone changes the picture. */
 		const struct log_topic *t = err ? NULL : log_topics_find(&k->picture->topics, job->name);
 		now = clock_monotonic_ns(&clock_system);
-		bool long_enough = now + KAFKA_PROPAGATION_MS * 800000ull >= end_ns;
+		bool long_enough = now + RDKAFKA_PROPAGATION_MS * 800000ull >= end_ns;
 		if (!err && (partitions ? t && t->partitions >= partitions && (long_enough || configs_seen(job, t)) : !t))
 			return SM_OK;
 		if (now >= end_ns || atomic_load(&k->ending))
@@ -229,7 +230,7 @@ static enum sm_err wait_seen(struct kafka_log *k, const struct topic_job *job, i
 	}
 }
 
-static void topic_refuse(struct kafka_job *job, enum sm_err err)
+static void topic_refuse(struct rdkafka_job *job, enum sm_err err)
 {
 	struct topic_job *t = (struct topic_job *)job;
 	struct sm_error error;
@@ -261,11 +262,11 @@ static bool copy_all(struct topic_job *t, const char *name, const struct log_con
 }
 
 /* A job with copies, or done has been told that there is none. */
-static struct topic_job *topic_job_new(void (*run)(struct kafka_log *, struct kafka_job *), const char *name,
+static struct topic_job *topic_job_new(void (*run)(struct rdkafka_log *, struct rdkafka_job *), const char *name,
 				       const struct log_config *configs, uint32_t count,
 				       void (*done)(void *arg, const struct sm_error *error), void *arg)
 {
-	struct topic_job *t = kafka__job_new(sizeof *t, run, topic_refuse);
+	struct topic_job *t = rdkafka__job_new(sizeof *t, run, topic_refuse);
 	if (t && copy_all(t, name, configs, count)) {
 		t->done = done;
 		t->arg = arg;
@@ -274,7 +275,7 @@ static struct topic_job *topic_job_new(void (*run)(struct kafka_log *, struct ka
 	struct sm_error error;
 	sm_fail(&error, SM_NO_MEMORY, "no memory");
 	if (t)
-		kafka__job_free(&t->job);
+		rdkafka__job_free(&t->job);
 	done(arg, &error);
 	return NULL;
 }
@@ -285,21 +286,21 @@ static enum sm_err topic_result(const rd_kafka_topic_result_t **results, size_t 
 	if (count != 1)
 		return sm_fail(reterr, SM_FAILED, "%s: the answer is about %zu topics", what, count);
 	rd_kafka_resp_err_t err = rd_kafka_topic_result_error(results[0]);
-	return err ? kafka__rd_fail(reterr, err, rd_kafka_topic_result_error_string(results[0]), what) : SM_OK;
+	return err ? rdkafka__fail(reterr, err, rd_kafka_topic_result_error_string(results[0]), what) : SM_OK;
 }
 
-static enum sm_err ask_create(struct kafka_log *k, struct topic_job *t, rd_kafka_NewTopic_t *topic, const char *what,
+static enum sm_err ask_create(struct rdkafka_log *k, struct topic_job *t, rd_kafka_NewTopic_t *topic, const char *what,
 			      struct sm_error *reterr)
 {
 	char why[200];
 	size_t count;
 	const rd_kafka_topic_result_t **results;
-	rd_kafka_AdminOptions_t *options = kafka__admin_options(k, RD_KAFKA_ADMIN_OP_CREATETOPICS);
-	rd_kafka_queue_t *queue = rd_kafka_queue_new(kafka__asker(k));
-	rd_kafka_AdminOptions_set_operation_timeout(options, KAFKA_PROPAGATION_MS, why, sizeof why);
+	rd_kafka_AdminOptions_t *options = rdkafka__admin_options(k, RD_KAFKA_ADMIN_OP_CREATETOPICS);
+	rd_kafka_queue_t *queue = rd_kafka_queue_new(rdkafka__asker(k));
+	rd_kafka_AdminOptions_set_operation_timeout(options, RDKAFKA_PROPAGATION_MS, why, sizeof why);
 	rd_kafka_AdminOptions_set_validate_only(options, t->check, why, sizeof why);
-	rd_kafka_CreateTopics(kafka__asker(k), &topic, 1, options, queue);
-	rd_kafka_event_t *event = kafka__admin_answer(k, queue, what, reterr);
+	rd_kafka_CreateTopics(rdkafka__asker(k), &topic, 1, options, queue);
+	rd_kafka_event_t *event = rdkafka__admin_answer(k, queue, what, reterr);
 	enum sm_err err = reterr->code;
 	if (event) {
 		results = rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &count);
@@ -311,7 +312,7 @@ static enum sm_err ask_create(struct kafka_log *k, struct topic_job *t, rd_kafka
 	return err;
 }
 
-static void run_create(struct kafka_log *k, struct kafka_job *job)
+static void run_create(struct rdkafka_log *k, struct rdkafka_job *job)
 {
 	struct topic_job *t = (struct topic_job *)job;
 	struct sm_error error = {0};
@@ -332,8 +333,8 @@ static void run_create(struct kafka_log *k, struct kafka_job *job)
 	topic_end(t, err, &error);
 }
 
-void kafka__topic_create(struct sm_log *log, const struct log_topic_spec *spec, void (*done)(void *arg, const struct sm_error *error),
-			 void *arg)
+void rdkafka__topic_create(struct sm_log *log, const struct log_topic_spec *spec, void (*done)(void *arg, const struct sm_error *error),
+			   void *arg)
 {
 	struct topic_job *t = topic_job_new(run_create, spec->name, spec->configs, spec->config_count, done, arg);
 	if (!t)
@@ -341,10 +342,10 @@ void kafka__topic_create(struct sm_log *log, const struct log_topic_spec *spec, 
 	t->partitions = spec->partitions;
 	t->replication_factor = spec->replication_factor;
 	t->check = spec->check;
-	kafka__job_put(kafka__log_of(log), &t->job);
+	rdkafka__job_put(rdkafka__log_of(log), &t->job);
 }
 
-static void run_delete(struct kafka_log *k, struct kafka_job *job)
+static void run_delete(struct rdkafka_log *k, struct rdkafka_job *job)
 {
 	struct topic_job *t = (struct topic_job *)job;
 	struct sm_error error = {0};
@@ -353,11 +354,11 @@ static void run_delete(struct kafka_log *k, struct kafka_job *job)
 	const rd_kafka_topic_result_t **results;
 	snprintf(what, sizeof what, "deleting topic %s", t->name);
 	rd_kafka_DeleteTopic_t *topic = rd_kafka_DeleteTopic_new(t->name);
-	rd_kafka_AdminOptions_t *options = kafka__admin_options(k, RD_KAFKA_ADMIN_OP_DELETETOPICS);
-	rd_kafka_queue_t *queue = rd_kafka_queue_new(kafka__asker(k));
-	rd_kafka_AdminOptions_set_operation_timeout(options, KAFKA_PROPAGATION_MS, why, sizeof why);
-	rd_kafka_DeleteTopics(kafka__asker(k), &topic, 1, options, queue);
-	rd_kafka_event_t *event = kafka__admin_answer(k, queue, what, &error);
+	rd_kafka_AdminOptions_t *options = rdkafka__admin_options(k, RD_KAFKA_ADMIN_OP_DELETETOPICS);
+	rd_kafka_queue_t *queue = rd_kafka_queue_new(rdkafka__asker(k));
+	rd_kafka_AdminOptions_set_operation_timeout(options, RDKAFKA_PROPAGATION_MS, why, sizeof why);
+	rd_kafka_DeleteTopics(rdkafka__asker(k), &topic, 1, options, queue);
+	rd_kafka_event_t *event = rdkafka__admin_answer(k, queue, what, &error);
 	enum sm_err err = error.code;
 	if (event) {
 		results = rd_kafka_DeleteTopics_result_topics(rd_kafka_event_DeleteTopics_result(event), &count);
@@ -372,16 +373,16 @@ static void run_delete(struct kafka_log *k, struct kafka_job *job)
 	topic_end(t, err, &error);
 }
 
-void kafka__topic_delete(struct sm_log *log, const char *name, void (*done)(void *arg, const struct sm_error *error), void *arg)
+void rdkafka__topic_delete(struct sm_log *log, const char *name, void (*done)(void *arg, const struct sm_error *error), void *arg)
 {
 	struct topic_job *t = topic_job_new(run_delete, name, NULL, 0, done, arg);
 	if (t)
-		kafka__job_put(kafka__log_of(log), &t->job);
+		rdkafka__job_put(rdkafka__log_of(log), &t->job);
 }
 
 /* ---- changes ---- */
 
-static enum sm_err grow(struct kafka_log *k, struct topic_job *t, struct sm_error *reterr)
+static enum sm_err grow(struct rdkafka_log *k, struct topic_job *t, struct sm_error *reterr)
 {
 	char why[200] = "", what[350];
 	size_t count;
@@ -390,12 +391,12 @@ static enum sm_err grow(struct kafka_log *k, struct topic_job *t, struct sm_erro
 	rd_kafka_NewPartitions_t *more = rd_kafka_NewPartitions_new(t->name, (size_t)t->partitions, why, sizeof why);
 	if (!more)
 		return sm_fail(reterr, SM_INVALID, "%s: %s", what, why);
-	rd_kafka_AdminOptions_t *options = kafka__admin_options(k, RD_KAFKA_ADMIN_OP_CREATEPARTITIONS);
-	rd_kafka_queue_t *queue = rd_kafka_queue_new(kafka__asker(k));
-	rd_kafka_AdminOptions_set_operation_timeout(options, KAFKA_PROPAGATION_MS, why, sizeof why);
+	rd_kafka_AdminOptions_t *options = rdkafka__admin_options(k, RD_KAFKA_ADMIN_OP_CREATEPARTITIONS);
+	rd_kafka_queue_t *queue = rd_kafka_queue_new(rdkafka__asker(k));
+	rd_kafka_AdminOptions_set_operation_timeout(options, RDKAFKA_PROPAGATION_MS, why, sizeof why);
 	rd_kafka_AdminOptions_set_validate_only(options, t->check, why, sizeof why);
-	rd_kafka_CreatePartitions(kafka__asker(k), &more, 1, options, queue);
-	rd_kafka_event_t *event = kafka__admin_answer(k, queue, what, reterr);
+	rd_kafka_CreatePartitions(rdkafka__asker(k), &more, 1, options, queue);
+	rd_kafka_event_t *event = rdkafka__admin_answer(k, queue, what, reterr);
 	enum sm_err err = reterr->code;
 	if (event) {
 		results = rd_kafka_CreatePartitions_result_topics(rd_kafka_event_CreatePartitions_result(event), &count);
@@ -410,7 +411,7 @@ static enum sm_err grow(struct kafka_log *k, struct topic_job *t, struct sm_erro
 
 /* AlterConfigs sets all of a topic's configs at once (the incremental call came after this librdkafka): those that are not to change are
  * sent again as they are. */
-static enum sm_err alter(struct kafka_log *k, struct topic_job *t, const struct log_topic *now, struct sm_error *reterr)
+static enum sm_err alter(struct rdkafka_log *k, struct topic_job *t, const struct log_topic *now, struct sm_error *reterr)
 {
 	char why[200], what[350];
 	size_t count;
@@ -422,17 +423,17 @@ static enum sm_err alter(struct kafka_log *k, struct topic_job *t, const struct 
 	for (uint32_t i = 0; i < t->config_count; i++)
 		if (t->configs[i].value)
 			rd_kafka_ConfigResource_set_config(resource, t->configs[i].name, t->configs[i].value);
-	rd_kafka_AdminOptions_t *options = kafka__admin_options(k, RD_KAFKA_ADMIN_OP_ALTERCONFIGS);
-	rd_kafka_queue_t *queue = rd_kafka_queue_new(kafka__asker(k));
+	rd_kafka_AdminOptions_t *options = rdkafka__admin_options(k, RD_KAFKA_ADMIN_OP_ALTERCONFIGS);
+	rd_kafka_queue_t *queue = rd_kafka_queue_new(rdkafka__asker(k));
 	rd_kafka_AdminOptions_set_validate_only(options, t->check, why, sizeof why);
-	rd_kafka_AlterConfigs(kafka__asker(k), &resource, 1, options, queue);
-	rd_kafka_event_t *event = kafka__admin_answer(k, queue, what, reterr);
+	rd_kafka_AlterConfigs(rdkafka__asker(k), &resource, 1, options, queue);
+	rd_kafka_event_t *event = rdkafka__admin_answer(k, queue, what, reterr);
 	enum sm_err err = reterr->code;
 	if (event) {
 		const rd_kafka_ConfigResource_t **answers = rd_kafka_AlterConfigs_result_resources(
 			rd_kafka_event_AlterConfigs_result(event), &count);
 		rd_kafka_resp_err_t code = count == 1 ? rd_kafka_ConfigResource_error(answers[0]) : RD_KAFKA_RESP_ERR__FAIL;
-		err = code ? kafka__rd_fail(reterr, code, count == 1 ? rd_kafka_ConfigResource_error_string(answers[0]) : NULL, what)
+		err = code ? rdkafka__fail(reterr, code, count == 1 ? rd_kafka_ConfigResource_error_string(answers[0]) : NULL, what)
 			   : SM_OK;
 	}
 	rd_kafka_event_destroy(event);
@@ -442,11 +443,11 @@ static enum sm_err alter(struct kafka_log *k, struct topic_job *t, const struct 
 	return err;
 }
 
-static void run_change(struct kafka_log *k, struct kafka_job *job)
+static void run_change(struct rdkafka_log *k, struct rdkafka_job *job)
 {
 	struct topic_job *t = (struct topic_job *)job;
 	struct sm_error error = {0};
-	enum sm_err err = kafka__topics_refresh(k, true, KAFKA_REQUEST_MS, &error);
+	enum sm_err err = rdkafka__topics_refresh(k, true, RDKAFKA_REQUEST_MS, &error);
 	const struct log_topic *now = err ? NULL : log_topics_find(&k->picture->topics, t->name);
 	if (!err && !now)
 		err = sm_fail(&error, SM_NOT_FOUND, "there is no topic %s in %s", t->name, k->shown);
@@ -462,8 +463,8 @@ static void run_change(struct kafka_log *k, struct kafka_job *job)
 	topic_end(t, err, &error);
 }
 
-void kafka__topic_change(struct sm_log *log, const struct log_topic_change *change, void (*done)(void *arg, const struct sm_error *error),
-			 void *arg)
+void rdkafka__topic_change(struct sm_log *log, const struct log_topic_change *change, void (*done)(void *arg, const struct sm_error *error),
+			   void *arg)
 {
 	struct topic_job *t = topic_job_new(run_change, change->name, change->configs, change->config_count, done, arg);
 	if (!t)
@@ -471,5 +472,5 @@ void kafka__topic_change(struct sm_log *log, const struct log_topic_change *chan
 	t->partitions = change->partitions;
 	t->check = change->check;
 	t->only = change->only;
-	kafka__job_put(kafka__log_of(log), &t->job);
+	rdkafka__job_put(rdkafka__log_of(log), &t->job);
 }

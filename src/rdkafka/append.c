@@ -3,8 +3,8 @@
  * librdkafka makes batches of its own from them, in their order. A producer that can go no further (librdkafka calls that fatal: the
  * brokers lost track of its sequence) is replaced; what it had under way failed, or may be there all the same, as after a timeout. */
 #include "base/metrics.h"
-#include "rdkafka/rdkafka_internal.h"
 #include "log/record_batch.h"
+#include "rdkafka/rdkafka_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -17,8 +17,8 @@ struct producer_topic {
 	rd_kafka_topic_t *topic;
 	char name[];
 };
-struct kafka_append {
-	struct kafka_log *k;
+struct rdkafka_append {
+	struct rdkafka_log *k;
 	log_append_done done;
 	void *arg;
 	struct log_append_result result; /* its numbers belong to the thread that polls */
@@ -32,18 +32,18 @@ struct kafka_append {
 
 /* ---- answers ---- */
 
-static void failed(struct kafka_append *a, enum sm_err err)
+static void failed(struct rdkafka_append *a, enum sm_err err)
 {
 	int none = SM_OK;
 	if (err)
 		atomic_compare_exchange_strong(&a->err, &none, (int)err);
 }
 
-static void unref(struct kafka_append *a)
+static void unref(struct rdkafka_append *a)
 {
 	if (atomic_fetch_sub(&a->left, 1) != 1)
 		return;
-	struct kafka_log *k = a->k;
+	struct rdkafka_log *k = a->k;
 	a->result.err = (enum sm_err)atomic_load(&a->err);
 	if (!a->result.err) {
 		metric_add_labelled(METRIC_LOG_RECORDS, a->topic, a->records);
@@ -63,14 +63,14 @@ static void unref(struct kafka_append *a)
 /* Thread: the one that polls. */
 static void delivered(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
 {
-	struct kafka_append *a = m->_private;
-	struct kafka_log *k = a->k;
+	struct rdkafka_append *a = m->_private;
+	struct rdkafka_log *k = a->k;
 	rd_kafka_timestamp_type_t type;
 	if (m->err) {
-		failed(a, kafka__rd_err(m->err));
+		failed(a, rdkafka__err(m->err));
 		goto done;
 	}
-	kafka__seen(k);
+	rdkafka__seen(k);
 	if (a->result.base_offset < 0 || m->offset < a->result.base_offset)
 		a->result.base_offset = m->offset;
 	int64_t timestamp = rd_kafka_message_timestamp(m, &type);
@@ -82,23 +82,23 @@ done:
 
 static void error_seen(rd_kafka_t *rk, int err, const char *reason, void *opaque)
 {
-	struct kafka_log *k = opaque;
+	struct rdkafka_log *k = opaque;
 	char why[300] = "";
 	switch (err) {
 	case RD_KAFKA_RESP_ERR__FATAL:
 		rd_kafka_fatal_error(rk, why, sizeof why);
-		kafka__notice(k, "%s: the producer can go no further (%s) and is replaced", k->shown, why);
+		rdkafka__notice(k, "%s: the producer can go no further (%s) and is replaced", k->shown, why);
 		atomic_store(&k->producer_failed, true);
 		return;
 	case RD_KAFKA_RESP_ERR__AUTHENTICATION:
 	case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
 	case RD_KAFKA_RESP_ERR__SSL:
 		if (!atomic_exchange(&k->denied, true))
-			kafka__notice(k, "%s: %s", k->shown, reason);
+			rdkafka__notice(k, "%s: %s", k->shown, reason);
 		return;
 	case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
 		if (!atomic_exchange(&k->away, true))
-			kafka__notice(k, "%s: no broker answers (%s); appends wait, and time out", k->shown, reason);
+			rdkafka__notice(k, "%s: no broker answers (%s); appends wait, and time out", k->shown, reason);
 		return;
 	default: return;
 	}
@@ -106,10 +106,10 @@ static void error_seen(rd_kafka_t *rk, int err, const char *reason, void *opaque
 
 /* ---- the producer ---- */
 
-static enum sm_err producer_start(struct kafka_log *k, rd_kafka_t **ret_producer, struct sm_error *reterr)
+static enum sm_err producer_start(struct rdkafka_log *k, rd_kafka_t **ret_producer, struct sm_error *reterr)
 {
 	char why[300] = "no memory";
-	rd_kafka_conf_t *conf = kafka__conf(k);
+	rd_kafka_conf_t *conf = rdkafka__conf(k);
 	rd_kafka_t *rk = NULL;
 	if (conf) {
 		rd_kafka_conf_set_dr_msg_cb(conf, delivered);
@@ -123,13 +123,13 @@ static enum sm_err producer_start(struct kafka_log *k, rd_kafka_t **ret_producer
 	return SM_OK;
 }
 
-enum sm_err kafka__producer_new(struct kafka_log *k, struct sm_error *reterr)
+enum sm_err rdkafka__producer_new(struct rdkafka_log *k, struct sm_error *reterr)
 {
 	return producer_start(k, &k->producer, reterr);
 }
 
 /* Whatever it has under way fails. With the producer's lock alone, or nobody left who produces. */
-static void producer_free(struct kafka_log *k)
+static void producer_free(struct rdkafka_log *k)
 {
 	size_t at = 0;
 	struct bytes name;
@@ -151,12 +151,12 @@ static void producer_free(struct kafka_log *k)
 	k->producer = NULL;
 }
 
-static void producer_replace(struct kafka_log *k)
+static void producer_replace(struct rdkafka_log *k)
 {
 	struct sm_error error;
 	rd_kafka_t *fresh;
 	if (producer_start(k, &fresh, &error)) {
-		kafka__notice(k, "%s", error.text);
+		rdkafka__notice(k, "%s", error.text);
 		nanosleep(&(struct timespec){1, 0}, NULL);
 		return; /* at the next turn */
 	}
@@ -167,9 +167,9 @@ static void producer_replace(struct kafka_log *k)
 	pthread_rwlock_unlock(&k->producer_lock);
 }
 
-void *kafka__produce_thread(void *arg)
+void *rdkafka__produce_thread(void *arg)
 {
-	struct kafka_log *k = arg;
+	struct rdkafka_log *k = arg;
 	while (!atomic_load(&k->produced)) {
 		if (atomic_load(&k->producer_failed))
 			producer_replace(k);
@@ -178,7 +178,7 @@ void *kafka__produce_thread(void *arg)
 	return NULL;
 }
 
-uint32_t kafka__producer_end(struct kafka_log *k, uint32_t timeout_ms)
+uint32_t rdkafka__producer_end(struct rdkafka_log *k, uint32_t timeout_ms)
 {
 	if (!k->producer)
 		return 0;
@@ -199,7 +199,7 @@ uint32_t kafka__producer_end(struct kafka_log *k, uint32_t timeout_ms)
 	return left;
 }
 
-static struct producer_topic *topic_new(struct kafka_log *k, const char *name)
+static struct producer_topic *topic_new(struct rdkafka_log *k, const char *name)
 {
 	struct producer_topic *t = calloc(1, sizeof *t + strlen(name) + 1);
 	if (!t)
@@ -217,7 +217,7 @@ static struct producer_topic *topic_new(struct kafka_log *k, const char *name)
 }
 
 /* With the producer's lock. */
-static struct producer_topic *topic_of(struct kafka_log *k, const char *name)
+static struct producer_topic *topic_of(struct rdkafka_log *k, const char *name)
 {
 	pthread_mutex_lock(&k->lock);
 	struct producer_topic *t = map_get(&k->producer_topics, bytes_str(name));
@@ -230,7 +230,7 @@ static struct producer_topic *topic_of(struct kafka_log *k, const char *name)
 /* ---- appends ---- */
 
 /* All batches of the append can be read, record by record. */
-static enum sm_err look_through(struct kafka_append *a, struct bytes data, unsigned flags)
+static enum sm_err look_through(struct rdkafka_append *a, struct bytes data, unsigned flags)
 {
 	while (data.size) {
 		struct batch_reader *reader = &a->readers[a->reader_count];
@@ -248,7 +248,7 @@ static enum sm_err look_through(struct kafka_append *a, struct bytes data, unsig
 		struct batch_reader copy = *reader;
 		while (!(err = batch_next(&copy, &record))) {
 			a->records++;
-			a->charged += KAFKA_RECORD_OVERHEAD + record.key.size + record.value.size + record.headers_raw.size;
+			a->charged += RDKAFKA_RECORD_OVERHEAD + record.key.size + record.value.size + record.headers_raw.size;
 		}
 		if (err != SM_END)
 			return err == SM_CORRUPT ? SM_INVALID : err;
@@ -288,7 +288,7 @@ static rd_kafka_headers_t *headers_of(const struct record *record)
 }
 
 /* librdkafka borrows the value until the record is answered, and copies the rest. */
-static enum sm_err hand_over(struct kafka_append *a, rd_kafka_topic_t *topic, int32_t partition, const struct record *record)
+static enum sm_err hand_over(struct rdkafka_append *a, rd_kafka_topic_t *topic, int32_t partition, const struct record *record)
 {
 	rd_kafka_vu_t v[8] = {
 		{.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = topic},
@@ -315,10 +315,10 @@ static enum sm_err hand_over(struct kafka_append *a, rd_kafka_topic_t *topic, in
 	rd_kafka_error_destroy(error);
 	if (headers) /* taken over only on success */
 		rd_kafka_headers_destroy(headers);
-	return kafka__rd_err(code);
+	return rdkafka__err(code);
 }
 
-static enum sm_err hand_all_over(struct kafka_append *a, int32_t partition)
+static enum sm_err hand_all_over(struct rdkafka_append *a, int32_t partition)
 {
 	enum sm_err err = SM_OK;
 	struct record record;
@@ -338,15 +338,15 @@ static enum sm_err hand_all_over(struct kafka_append *a, int32_t partition)
 	return err;
 }
 
-static enum sm_err begin(struct kafka_append *a, int32_t partition, struct bytes data, unsigned flags)
+static enum sm_err begin(struct rdkafka_append *a, int32_t partition, struct bytes data, unsigned flags)
 {
-	struct kafka_log *k = a->k;
-	enum sm_err err = kafka__partition_known(k, a->topic, partition, true);
+	struct rdkafka_log *k = a->k;
+	enum sm_err err = rdkafka__partition_known(k, a->topic, partition, true);
 	if (!err)
 		err = look_through(a, data, flags);
 	if (err)
 		return err;
-	if (atomic_load(&k->pending_bytes) + a->charged > KAFKA_PENDING_BYTES_MAX && atomic_load(&k->pending) > 1)
+	if (atomic_load(&k->pending_bytes) + a->charged > RDKAFKA_PENDING_BYTES_MAX && atomic_load(&k->pending) > 1)
 		return SM_FULL;
 	/* A producer that is being replaced is back in a moment: a dispatcher does not wait for that. */
 	if (pthread_rwlock_tryrdlock(&k->producer_lock))
@@ -359,12 +359,12 @@ static enum sm_err begin(struct kafka_append *a, int32_t partition, struct bytes
 	return err;
 }
 
-void kafka__append(struct sm_log *log, const char *topic, int32_t partition, uint8_t *batches, size_t size, unsigned flags,
-		   log_append_done done, void *arg)
+void rdkafka__append(struct sm_log *log, const char *topic, int32_t partition, uint8_t *batches, size_t size, unsigned flags,
+		     log_append_done done, void *arg)
 {
-	struct kafka_log *k = kafka__log_of(log);
+	struct rdkafka_log *k = rdkafka__log_of(log);
 	struct bytes data = bytes_of(batches, size);
-	struct kafka_append *a = calloc(1, sizeof *a + (count_batches(data) + 1) * sizeof a->readers[0]);
+	struct rdkafka_append *a = calloc(1, sizeof *a + (count_batches(data) + 1) * sizeof a->readers[0]);
 	char *name = a ? strdup(topic) : NULL;
 	if (!name || atomic_load(&k->closing)) {
 		free(a);
@@ -372,7 +372,7 @@ void kafka__append(struct sm_log *log, const char *topic, int32_t partition, uin
 		done(arg, &(struct log_append_result){.err = name ? SM_CLOSED : SM_NO_MEMORY, .base_offset = -1, .log_append_time_ms = -1});
 		return;
 	}
-	*a = (struct kafka_append){.k = k, .done = done, .arg = arg, .topic = name, .size = size};
+	*a = (struct rdkafka_append){.k = k, .done = done, .arg = arg, .topic = name, .size = size};
 	a->result = (struct log_append_result){.base_offset = -1, .log_append_time_ms = -1, .log_start_offset = -1};
 	atomic_store(&a->left, 1);
 	atomic_fetch_add(&k->pending, 1);

@@ -212,7 +212,7 @@ static void a_producer_that_can_go_no_further_is_replaced(void **state)
 {
 	struct outgrown *x = *state;
 	const char *topic = make_topic(x, "fatal", 1, NULL, 0);
-	struct kafka_log *k = (struct kafka_log *)x->log;
+	struct rdkafka_log *k = (struct rdkafka_log *)x->log;
 	append_some(x, topic, 0, 0, 10);
 	for (int turn = 1; turn < 4; turn++) {
 		rd_kafka_test_fatal_error(k->producer, RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER, "a test");

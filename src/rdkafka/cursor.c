@@ -1,12 +1,12 @@
 /* Cursors: where readers of a partition are, so that the next read finds what librdkafka has fetched ahead.
  *
  * A handle of librdkafka consumes a partition at one place. Readers at different places of the same partition have cursors in different
- * handles (lanes), at most KAFKA_LANES_MAX; beyond that the cursor that was used longest ago starts anew elsewhere. A cursor remembers the
- * run of records that it has just given out: a reader that took a part of it comes back for the rest. */
+ * handles (lanes), at most RDKAFKA_LANES_MAX; beyond that the cursor that was used longest ago starts anew elsewhere. A cursor remembers
+ * the run of records that it has just given out: a reader that took a part of it comes back for the rest. */
 #include "rdkafka/rdkafka_internal.h"
 #include <stdlib.h>
 
-void kafka__run_unref(struct kafka_run *run)
+void rdkafka__run_unref(struct rdkafka_run *run)
 {
 	if (!run || atomic_fetch_sub(&run->refs, 1) != 1)
 		return;
@@ -16,9 +16,9 @@ void kafka__run_unref(struct kafka_run *run)
 
 /* ---- partitions ---- */
 
-static struct kafka_part *part_new(struct kafka_log *k, const char *topic, int32_t partition)
+static struct rdkafka_part *part_new(struct rdkafka_log *k, const char *topic, int32_t partition)
 {
-	struct kafka_part *part = calloc(1, sizeof *part);
+	struct rdkafka_part *part = calloc(1, sizeof *part);
 	if (!part || !(part->topic = strdup(topic))) {
 		free(part);
 		return NULL;
@@ -30,7 +30,7 @@ static struct kafka_part *part_new(struct kafka_log *k, const char *topic, int32
 	return part;
 }
 
-static void part_free(struct kafka_part *part)
+static void part_free(struct rdkafka_part *part)
 {
 	pthread_cond_destroy(&part->released);
 	pthread_mutex_destroy(&part->lock);
@@ -38,7 +38,7 @@ static void part_free(struct kafka_part *part)
 	free(part);
 }
 
-struct kafka_part *kafka__part(struct kafka_log *k, const char *topic, int32_t partition)
+struct rdkafka_part *rdkafka__part(struct rdkafka_log *k, const char *topic, int32_t partition)
 {
 	uint8_t key[300];
 	size_t size = strlen(topic);
@@ -47,7 +47,7 @@ struct kafka_part *kafka__part(struct kafka_log *k, const char *topic, int32_t p
 	memcpy(key, topic, size + 1);
 	be32_put(key + size + 1, (uint32_t)partition);
 	pthread_mutex_lock(&k->lock);
-	struct kafka_part *part = map_get(&k->parts, bytes_of(key, size + 5));
+	struct rdkafka_part *part = map_get(&k->parts, bytes_of(key, size + 5));
 	if (!part && (part = part_new(k, topic, partition)) && map_put(&k->parts, bytes_of(key, size + 5), part, NULL)) {
 		part_free(part);
 		part = NULL;
@@ -61,20 +61,20 @@ struct kafka_part *kafka__part(struct kafka_log *k, const char *topic, int32_t p
 /* Thread: librdkafka's. */
 static void something_came(rd_kafka_t *rk, void *opaque)
 {
-	kafka__poke(opaque);
+	rdkafka__poke(opaque);
 }
 
-static void forget_held(struct kafka_cursor *c)
+static void forget_held(struct rdkafka_cursor *c)
 {
 	while (c->held_at < c->held_count)
 		rd_kafka_message_destroy(c->held[c->held_at++]);
 	c->held_at = c->held_count = 0;
 }
 
-static void cursor_stop(struct kafka_cursor *c)
+static void cursor_stop(struct rdkafka_cursor *c)
 {
 	forget_held(c);
-	kafka__run_unref(c->last);
+	rdkafka__run_unref(c->last);
 	c->last = NULL;
 	if (!c->topic)
 		return;
@@ -86,10 +86,10 @@ static void cursor_stop(struct kafka_cursor *c)
 	c->queue = NULL;
 }
 
-static enum sm_err cursor_start(struct kafka_cursor *c, int isolation, int64_t offset)
+static enum sm_err cursor_start(struct rdkafka_cursor *c, int isolation, int64_t offset)
 {
-	struct kafka_part *part = c->part;
-	rd_kafka_t *rk = kafka__lane(part->engine, isolation, c->lane, NULL);
+	struct rdkafka_part *part = c->part;
+	rd_kafka_t *rk = rdkafka__lane(part->engine, isolation, c->lane, NULL);
 	c->next = offset;
 	c->end = -1;
 	c->fresh = true;
@@ -98,7 +98,7 @@ static enum sm_err cursor_start(struct kafka_cursor *c, int isolation, int64_t o
 		return SM_NO_MEMORY;
 	c->queue = rd_kafka_queue_new(rk);
 	if (rd_kafka_consume_start_queue(c->topic, part->partition, offset, c->queue)) {
-		enum sm_err err = kafka__rd_err(rd_kafka_last_error());
+		enum sm_err err = rdkafka__err(rd_kafka_last_error());
 		rd_kafka_queue_destroy(c->queue);
 		rd_kafka_topic_destroy(c->topic);
 		c->queue = NULL;
@@ -109,18 +109,18 @@ static enum sm_err cursor_start(struct kafka_cursor *c, int isolation, int64_t o
 	return SM_OK;
 }
 
-static bool covers(const struct kafka_cursor *c, int64_t offset)
+static bool covers(const struct rdkafka_cursor *c, int64_t offset)
 {
 	return !c->broken && c->topic && (c->next == offset || (c->last && offset >= c->last->base && offset < c->last->end));
 }
 
 /* With the part's lock: one that is there, or a place for one; NULL: all are busy. */
-static struct kafka_cursor *choose(struct kafka_part *part, int isolation, int64_t offset, bool *ret_covers)
+static struct rdkafka_cursor *choose(struct rdkafka_part *part, int isolation, int64_t offset, bool *ret_covers)
 {
-	struct kafka_cursor *oldest = NULL, *covering = NULL;
+	struct rdkafka_cursor *oldest = NULL, *covering = NULL;
 	uint32_t lanes = 0;
 	bool awaited = false;
-	for (struct kafka_cursor *c = part->cursors[isolation]; c; c = c->next_of_part) {
+	for (struct rdkafka_cursor *c = part->cursors[isolation]; c; c = c->next_of_part) {
 		lanes |= 1u << c->lane;
 		if (c->busy)
 			awaited |= c->taken_at == offset; /* then it will have what we want */
@@ -132,11 +132,11 @@ static struct kafka_cursor *choose(struct kafka_part *part, int isolation, int64
 	*ret_covers = covering != NULL;
 	if (covering || awaited)
 		return covering;
-	if (oldest && (oldest->broken || lanes == (1u << KAFKA_LANES_MAX) - 1))
+	if (oldest && (oldest->broken || lanes == (1u << RDKAFKA_LANES_MAX) - 1))
 		return oldest;
-	if (lanes == (1u << KAFKA_LANES_MAX) - 1)
+	if (lanes == (1u << RDKAFKA_LANES_MAX) - 1)
 		return NULL;
-	struct kafka_cursor *c = calloc(1, sizeof *c);
+	struct rdkafka_cursor *c = calloc(1, sizeof *c);
 	if (!c)
 		return oldest;
 	while (lanes & 1u << c->lane)
@@ -148,9 +148,9 @@ static struct kafka_cursor *choose(struct kafka_part *part, int isolation, int64
 	return c;
 }
 
-enum sm_err kafka__cursor_take(struct kafka_part *part, int isolation, int64_t offset, bool wait, struct kafka_cursor **ret_cursor)
+enum sm_err rdkafka__cursor_take(struct rdkafka_part *part, int isolation, int64_t offset, bool wait, struct rdkafka_cursor **ret_cursor)
 {
-	struct kafka_cursor *c;
+	struct rdkafka_cursor *c;
 	bool there;
 	pthread_mutex_lock(&part->lock);
 	while (!(c = choose(part, isolation, offset, &there)) && wait)
@@ -167,7 +167,7 @@ enum sm_err kafka__cursor_take(struct kafka_part *part, int isolation, int64_t o
 		cursor_stop(c);
 		if ((err = cursor_start(c, isolation, offset))) {
 			c->broken = err;
-			kafka__cursor_release(c);
+			rdkafka__cursor_release(c);
 			return err;
 		}
 	}
@@ -175,9 +175,9 @@ enum sm_err kafka__cursor_take(struct kafka_part *part, int isolation, int64_t o
 	return SM_OK;
 }
 
-void kafka__cursor_release(struct kafka_cursor *c)
+void rdkafka__cursor_release(struct rdkafka_cursor *c)
 {
-	struct kafka_part *part = c->part;
+	struct rdkafka_part *part = c->part;
 	pthread_mutex_lock(&part->lock);
 	c->busy = false;
 	c->used_ns = clock_monotonic_ns(&clock_system);
@@ -185,20 +185,20 @@ void kafka__cursor_release(struct kafka_cursor *c)
 	pthread_mutex_unlock(&part->lock);
 }
 
-rd_kafka_message_t *kafka__cursor_peek(struct kafka_cursor *c, int timeout_ms)
+rd_kafka_message_t *rdkafka__cursor_peek(struct rdkafka_cursor *c, int timeout_ms)
 {
 	if (c->held_at < c->held_count)
 		return c->held[c->held_at];
 	c->held_at = c->held_count = 0;
 	/* Many at a time if they are there; this call would wait its whole time for as many. */
-	ssize_t n = rd_kafka_consume_batch_queue(c->queue, 0, c->held, KAFKA_HELD_MAX);
+	ssize_t n = rd_kafka_consume_batch_queue(c->queue, 0, c->held, RDKAFKA_HELD_MAX);
 	if (n <= 0 && timeout_ms > 0)
 		n = (c->held[0] = rd_kafka_consume_queue(c->queue, timeout_ms)) != NULL;
 	c->held_count = n > 0 ? (uint32_t)n : 0;
 	return c->held_count ? c->held[0] : NULL;
 }
 
-void kafka__cursor_drop(struct kafka_cursor *c)
+void rdkafka__cursor_drop(struct rdkafka_cursor *c)
 {
 	rd_kafka_message_destroy(c->held[c->held_at++]);
 }
@@ -206,12 +206,12 @@ void kafka__cursor_drop(struct kafka_cursor *c)
 /* ---- the end of cursors ---- */
 
 /* Take one that is idle out of the part; NULL: there is none. */
-static struct kafka_cursor *take_idle(struct kafka_part *part, uint64_t unused_since_ns)
+static struct rdkafka_cursor *take_idle(struct rdkafka_part *part, uint64_t unused_since_ns)
 {
-	struct kafka_cursor *found = NULL;
+	struct rdkafka_cursor *found = NULL;
 	pthread_mutex_lock(&part->lock);
-	for (int i = 0; i < KAFKA_ISOLATIONS && !found; i++)
-		for (struct kafka_cursor **at = &part->cursors[i]; *at; at = &(*at)->next_of_part) {
+	for (int i = 0; i < RDKAFKA_ISOLATIONS && !found; i++)
+		for (struct rdkafka_cursor **at = &part->cursors[i]; *at; at = &(*at)->next_of_part) {
 			if ((*at)->busy || (*at)->used_ns > unused_since_ns)
 				continue;
 			found = *at;
@@ -223,7 +223,7 @@ static struct kafka_cursor *take_idle(struct kafka_part *part, uint64_t unused_s
 }
 
 /* The n-th partition, in no order; they are never taken out. */
-static struct kafka_part *part_at(struct kafka_log *k, size_t *at)
+static struct rdkafka_part *part_at(struct rdkafka_log *k, size_t *at)
 {
 	struct bytes key;
 	void *part;
@@ -233,10 +233,10 @@ static struct kafka_part *part_at(struct kafka_log *k, size_t *at)
 	return more ? part : NULL;
 }
 
-void kafka__cursors_reap(struct kafka_log *k, uint64_t unused_since_ns)
+void rdkafka__cursors_reap(struct rdkafka_log *k, uint64_t unused_since_ns)
 {
-	struct kafka_part *part;
-	struct kafka_cursor *c;
+	struct rdkafka_part *part;
+	struct rdkafka_cursor *c;
 	for (size_t at = 0; (part = part_at(k, &at));)
 		while ((c = take_idle(part, unused_since_ns))) {
 			cursor_stop(c);
@@ -244,10 +244,10 @@ void kafka__cursors_reap(struct kafka_log *k, uint64_t unused_since_ns)
 		}
 }
 
-void kafka__parts_free(struct kafka_log *k)
+void rdkafka__parts_free(struct rdkafka_log *k)
 {
-	struct kafka_part *part;
-	kafka__cursors_reap(k, UINT64_MAX);
+	struct rdkafka_part *part;
+	rdkafka__cursors_reap(k, UINT64_MAX);
 	for (size_t at = 0; (part = part_at(k, &at));)
 		part_free(part);
 }

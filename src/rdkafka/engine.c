@@ -10,7 +10,7 @@
 
 /* ---- what goes wrong ---- */
 
-void kafka__notice(struct kafka_log *k, const char *fmt, ...)
+void rdkafka__notice(struct rdkafka_log *k, const char *fmt, ...)
 {
 	char text[600];
 	va_list args;
@@ -26,7 +26,7 @@ void kafka__notice(struct kafka_log *k, const char *fmt, ...)
 /* Thread: librdkafka's. */
 static void note_problem(const rd_kafka_t *rk, int level, const char *facility, const char *text)
 {
-	struct kafka_log *k = rd_kafka_opaque(rk);
+	struct rdkafka_log *k = rd_kafka_opaque(rk);
 	if (!k || level > 4 || strcmp(facility, "CONFWARN") == 0)
 		return;
 	pthread_mutex_lock(&k->notice_lock);
@@ -34,34 +34,34 @@ static void note_problem(const rd_kafka_t *rk, int level, const char *facility, 
 	pthread_mutex_unlock(&k->notice_lock);
 }
 
-void kafka__seen(struct kafka_log *k)
+void rdkafka__seen(struct rdkafka_log *k)
 {
 	if (atomic_load(&k->away) && atomic_exchange(&k->away, false))
-		kafka__notice(k, "%s answers again", k->shown);
+		rdkafka__notice(k, "%s answers again", k->shown);
 	atomic_store(&k->denied, false);
 }
 
-uint64_t kafka__deadline_ns(struct kafka_log *k)
+uint64_t rdkafka__deadline_ns(struct rdkafka_log *k)
 {
-	uint64_t wait_ms = atomic_load(&k->away) ? KAFKA_AWAY_MS : KAFKA_REQUEST_MS;
+	uint64_t wait_ms = atomic_load(&k->away) ? RDKAFKA_AWAY_MS : RDKAFKA_REQUEST_MS;
 	return clock_monotonic_ns(&clock_system) + wait_ms * 1000000;
 }
 
-bool log_kafka_answers(struct sm_log *log)
+bool rdkafka_answers(struct sm_log *log)
 {
-	return !atomic_load(&kafka__log_of(log)->away);
+	return !atomic_load(&rdkafka__log_of(log)->away);
 }
 
-void log_kafka_ending(struct sm_log *log)
+void rdkafka_ending(struct sm_log *log)
 {
-	struct kafka_log *k = kafka__log_of(log);
+	struct rdkafka_log *k = rdkafka__log_of(log);
 	atomic_store(&k->ending, true);
 	pthread_mutex_lock(&k->admin_lock);
 	pthread_cond_broadcast(&k->picture_new);
 	pthread_mutex_unlock(&k->admin_lock);
 }
 
-rd_kafka_conf_t *kafka__conf(struct kafka_log *k)
+rd_kafka_conf_t *rdkafka__conf(struct rdkafka_log *k)
 {
 	rd_kafka_conf_t *conf = rd_kafka_conf_dup(k->target.conf);
 	if (conf) {
@@ -73,21 +73,21 @@ rd_kafka_conf_t *kafka__conf(struct kafka_log *k)
 
 /* ---- consumers ---- */
 
-static rd_kafka_t *lane_new(struct kafka_log *k, int isolation, struct sm_error *reterr)
+static rd_kafka_t *lane_new(struct rdkafka_log *k, int isolation, struct sm_error *reterr)
 {
 	const char *const own[][2] = {
 		{"enable.auto.offset.store", "false"},
 		{"enable.auto.commit", "false"},
 		{"enable.partition.eof", "true"},
 		{"auto.offset.reset", "error"},
-		{"queued.max.messages.kbytes", KAFKA_PREFETCH_KBYTES},
+		{"queued.max.messages.kbytes", RDKAFKA_PREFETCH_KBYTES},
 		{"fetch.error.backoff.ms", "100"},
 		/* A reader that begins elsewhere waits for the fetch that is under way. */
 		{"fetch.wait.max.ms", "100"},
-		{"isolation.level", isolation == KAFKA_COMMITTED ? "read_committed" : "read_uncommitted"},
+		{"isolation.level", isolation == RDKAFKA_COMMITTED ? "read_committed" : "read_uncommitted"},
 	};
 	char why[300] = "no memory";
-	rd_kafka_conf_t *conf = kafka__conf(k);
+	rd_kafka_conf_t *conf = rdkafka__conf(k);
 	rd_kafka_t *rk = NULL;
 	for (size_t i = 0; i < sizeof own / sizeof *own && conf; i++)
 		if (rd_kafka_conf_set(conf, own[i][0], own[i][1], why, sizeof why) != RD_KAFKA_CONF_OK) {
@@ -101,7 +101,7 @@ static rd_kafka_t *lane_new(struct kafka_log *k, int isolation, struct sm_error 
 	return rk;
 }
 
-rd_kafka_t *kafka__lane(struct kafka_log *k, int isolation, uint32_t lane, struct sm_error *reterr)
+rd_kafka_t *rdkafka__lane(struct rdkafka_log *k, int isolation, uint32_t lane, struct sm_error *reterr)
 {
 	pthread_mutex_lock(&k->lock);
 	rd_kafka_t *rk = k->lanes[isolation][lane];
@@ -130,15 +130,15 @@ static void producer_id(struct sm_log *log, void (*done)(void *arg, enum sm_err 
 	done(arg, SM_UNSUPPORTED, -1, -1);
 }
 
-static void free_all(struct kafka_log *k)
+static void free_all(struct rdkafka_log *k)
 {
-	kafka__parts_free(k);
-	for (int i = 0; i < KAFKA_ISOLATIONS; i++)
-		for (int lane = 0; lane <= KAFKA_LANES_MAX; lane++)
+	rdkafka__parts_free(k);
+	for (int i = 0; i < RDKAFKA_ISOLATIONS; i++)
+		for (int lane = 0; lane <= RDKAFKA_LANES_MAX; lane++)
 			if (k->lanes[i][lane])
 				rd_kafka_destroy(k->lanes[i][lane]);
-	kafka__picture_unref(k->picture);
-	kafka__target_done(&k->target);
+	rdkafka__picture_unref(k->picture);
+	rdkafka__target_done(&k->target);
 	map_done(&k->parts);
 	map_done(&k->producer_topics);
 	pthread_cond_destroy(&k->changed);
@@ -155,61 +155,61 @@ static void free_all(struct kafka_log *k)
 
 static enum sm_err close_log(struct sm_log *log, struct sm_error *reterr)
 {
-	struct kafka_log *k = kafka__log_of(log);
+	struct rdkafka_log *k = rdkafka__log_of(log);
 	atomic_store(&k->ending, true);
 	atomic_store(&k->closing, true);
 	pthread_mutex_lock(&k->admin_lock);
 	pthread_cond_signal(&k->admin_changed);
 	pthread_cond_broadcast(&k->picture_new);
 	pthread_mutex_unlock(&k->admin_lock);
-	kafka__poke(k);
+	rdkafka__poke(k);
 	if (k->threads & 4)
 		pthread_join(k->admin_thread, NULL);
 	if (k->threads & 2)
 		pthread_join(k->wait_thread, NULL);
-	uint32_t given_up = kafka__producer_end(k, KAFKA_CLOSE_MS);
+	uint32_t given_up = rdkafka__producer_end(k, RDKAFKA_CLOSE_MS);
 	enum sm_err err =
 		given_up ? sm_fail(reterr, SM_UNAVAILABLE,
 				   "%s had not acknowledged %u appends after %d s: they may or may not be there, and whoever made them "
 				   "was told that they failed",
-				   k->shown, given_up, KAFKA_CLOSE_MS / 1000)
+				   k->shown, given_up, RDKAFKA_CLOSE_MS / 1000)
 			 : SM_OK;
 	free_all(k);
 	return err;
 }
 
 static const struct log_ops ops = {
-	.topic_create = kafka__topic_create,
-	.topic_delete = kafka__topic_delete,
-	.topic_change = kafka__topic_change,
-	.records_delete = kafka__records_delete,
+	.topic_create = rdkafka__topic_create,
+	.topic_delete = rdkafka__topic_delete,
+	.topic_change = rdkafka__topic_change,
+	.records_delete = rdkafka__records_delete,
 	.partition_bytes = partition_bytes,
-	.topics = kafka__log_topics,
-	.topics_release = kafka__log_topics_release,
-	.append = kafka__append,
-	.read = kafka__read,
-	.read_uncommitted = kafka__read_uncommitted,
-	.wait = kafka__wait,
-	.wait_cancel = kafka__wait_cancel,
-	.offset_for = kafka__offset_for,
+	.topics = rdkafka__log_topics,
+	.topics_release = rdkafka__log_topics_release,
+	.append = rdkafka__append,
+	.read = rdkafka__read,
+	.read_uncommitted = rdkafka__read_uncommitted,
+	.wait = rdkafka__wait,
+	.wait_cancel = rdkafka__wait_cancel,
+	.offset_for = rdkafka__offset_for,
 	.producer_id = producer_id,
-	.offsets_commit = kafka__offsets_commit,
-	.offsets_fetch = kafka__offsets_fetch,
-	.offsets_list = kafka__offsets_list,
-	.offsets_release = kafka__offsets_release,
-	.groups = kafka__log_groups,
+	.offsets_commit = rdkafka__offsets_commit,
+	.offsets_fetch = rdkafka__offsets_fetch,
+	.offsets_list = rdkafka__offsets_list,
+	.offsets_release = rdkafka__offsets_release,
+	.groups = rdkafka__log_groups,
 	.close = close_log,
 };
 
 /* ---- opening ---- */
 
 /* A broker answers, and lets us in. */
-static enum sm_err connect_first(struct kafka_log *k, uint32_t timeout_ms, struct sm_error *reterr)
+static enum sm_err connect_first(struct rdkafka_log *k, uint32_t timeout_ms, struct sm_error *reterr)
 {
 	uint64_t end_ns = clock_monotonic_ns(&clock_system) + (uint64_t)timeout_ms * 1000000;
 	struct sm_error error;
 	enum sm_err err;
-	while ((err = kafka__topics_refresh(k, true, 1000, &error)) && (err == SM_UNAVAILABLE || err == SM_TIMEOUT) &&
+	while ((err = rdkafka__topics_refresh(k, true, 1000, &error)) && (err == SM_UNAVAILABLE || err == SM_TIMEOUT) &&
 	       !atomic_load(&k->denied) && clock_monotonic_ns(&clock_system) < end_ns)
 		;
 	if (!err)
@@ -225,7 +225,7 @@ static enum sm_err connect_first(struct kafka_log *k, uint32_t timeout_ms, struc
 	return sm_fail(reterr, err, "%s: %s%s%s", k->shown, what, *why ? " The last that librdkafka says: " : "", why);
 }
 
-static enum sm_err start_thread(struct kafka_log *k, uint32_t which, pthread_t *ret_thread, void *(*run)(void *), struct sm_error *reterr)
+static enum sm_err start_thread(struct rdkafka_log *k, uint32_t which, pthread_t *ret_thread, void *(*run)(void *), struct sm_error *reterr)
 {
 	int failed = pthread_create(ret_thread, NULL, run, k);
 	if (failed)
@@ -234,27 +234,27 @@ static enum sm_err start_thread(struct kafka_log *k, uint32_t which, pthread_t *
 	return SM_OK;
 }
 
-static enum sm_err start(struct kafka_log *k, const struct log_kafka_options *o, struct sm_error *reterr)
+static enum sm_err start(struct rdkafka_log *k, const struct rdkafka_options *o, struct sm_error *reterr)
 {
-	enum sm_err err = kafka__target_new(o, &k->target, reterr);
+	enum sm_err err = rdkafka__target_new(o, &k->target, reterr);
 	if (err)
 		return err;
 	if (asprintf(&k->shown, "kafka://%s", k->target.brokers) < 0) {
 		k->shown = NULL;
 		return sm_fail(reterr, SM_NO_MEMORY, "no memory");
 	}
-	if (!kafka__lane(k, KAFKA_COMMITTED, KAFKA_ASKER, reterr))
+	if (!rdkafka__lane(k, RDKAFKA_COMMITTED, RDKAFKA_ASKER, reterr))
 		return SM_INVALID;
-	if ((err = kafka__producer_new(k, reterr)) || (err = start_thread(k, 1, &k->produce_thread, kafka__produce_thread, reterr)) ||
-	    (err = connect_first(k, o->open_timeout_ms ? o->open_timeout_ms : KAFKA_OPEN_MS, reterr)) ||
-	    (err = start_thread(k, 2, &k->wait_thread, kafka__wait_thread, reterr)))
+	if ((err = rdkafka__producer_new(k, reterr)) || (err = start_thread(k, 1, &k->produce_thread, rdkafka__produce_thread, reterr)) ||
+	    (err = connect_first(k, o->open_timeout_ms ? o->open_timeout_ms : RDKAFKA_OPEN_MS, reterr)) ||
+	    (err = start_thread(k, 2, &k->wait_thread, rdkafka__wait_thread, reterr)))
 		return err;
-	return start_thread(k, 4, &k->admin_thread, kafka__admin_thread, reterr);
+	return start_thread(k, 4, &k->admin_thread, rdkafka__admin_thread, reterr);
 }
 
-enum sm_err log_kafka_open(const struct log_kafka_options *o, struct sm_log **ret_log, struct sm_error *reterr)
+enum sm_err rdkafka_open(const struct rdkafka_options *o, struct sm_log **ret_log, struct sm_error *reterr)
 {
-	struct kafka_log *k = calloc(1, sizeof *k);
+	struct rdkafka_log *k = calloc(1, sizeof *k);
 	if (!k)
 		return sm_fail(reterr, SM_NO_MEMORY, "no memory");
 	pthread_condattr_t monotonic;

@@ -30,17 +30,17 @@ static void addresses_are_checked_before_anybody_is_asked(void **state)
 	};
 	struct sm_error error;
 	for (size_t i = 0; i < COUNT(good); i++)
-		if (log_kafka_check(good[i], &error))
+		if (rdkafka_check(good[i], &error))
 			fail_msg("%s: %s", good[i], error.text);
 	for (size_t i = 0; i < COUNT(bad); i++) {
-		assert_int_equal(log_kafka_check(bad[i][0], &error), SM_INVALID);
+		assert_int_equal(rdkafka_check(bad[i][0], &error), SM_INVALID);
 		if (!strstr(error.text, bad[i][1]))
 			fail_msg("%s: %s", bad[i][0], error.text);
 	}
 	char shown[100];
-	log_kafka_shown("kafka://b1:1,b2:2?sasl.password=secret", shown, sizeof shown);
+	rdkafka_shown("kafka://b1:1,b2:2?sasl.password=secret", shown, sizeof shown);
 	assert_string_equal(shown, "kafka://b1:1,b2:2");
-	log_kafka_brokers("kafka://b1:1,b2:2?sasl.password=secret", shown, sizeof shown);
+	rdkafka_brokers("kafka://b1:1,b2:2?sasl.password=secret", shown, sizeof shown);
 	assert_string_equal(shown, "b1:1,b2:2");
 }
 

@@ -1,6 +1,6 @@
 #include "rdkafka/rdkafka_internal.h"
 
-enum sm_err kafka__rd_err(rd_kafka_resp_err_t err)
+enum sm_err rdkafka__err(rd_kafka_resp_err_t err)
 {
 	switch (err) {
 	case RD_KAFKA_RESP_ERR_NO_ERROR: return SM_OK;
@@ -83,14 +83,14 @@ enum sm_err kafka__rd_err(rd_kafka_resp_err_t err)
 	}
 }
 
-enum sm_err kafka__rd_fail(struct sm_error *reterr, rd_kafka_resp_err_t err, const char *text, const char *what)
+enum sm_err rdkafka__fail(struct sm_error *reterr, rd_kafka_resp_err_t err, const char *text, const char *what)
 {
-	return sm_fail(reterr, kafka__rd_err(err), "%s: %s (%s)", what, text && *text ? text : rd_kafka_err2str(err),
+	return sm_fail(reterr, rdkafka__err(err), "%s: %s (%s)", what, text && *text ? text : rd_kafka_err2str(err),
 		       rd_kafka_err2name(err));
 }
 
-bool kafka__rd_passes(rd_kafka_resp_err_t err)
+bool rdkafka__passes(rd_kafka_resp_err_t err)
 {
-	enum sm_err e = kafka__rd_err(err);
+	enum sm_err e = rdkafka__err(err);
 	return e == SM_UNAVAILABLE || e == SM_TIMEOUT;
 }

@@ -7,7 +7,7 @@
 /* ---- records ---- */
 
 struct records_job {
-	struct kafka_job job; /* first */
+	struct rdkafka_job job; /* first */
 	char *topic;
 	int32_t partition;
 	int64_t offset;
@@ -15,7 +15,7 @@ struct records_job {
 	void *arg;
 };
 
-static void records_refuse(struct kafka_job *job, enum sm_err err)
+static void records_refuse(struct rdkafka_job *job, enum sm_err err)
 {
 	struct records_job *r = (struct records_job *)job;
 	r->done(r->arg, err, -1);
@@ -28,10 +28,10 @@ static enum sm_err records_answer(rd_kafka_event_t *event, int64_t *ret_start)
 		return SM_FAILED;
 	if (!list->elems[0].err)
 		*ret_start = list->elems[0].offset;
-	return kafka__rd_err(list->elems[0].err);
+	return rdkafka__err(list->elems[0].err);
 }
 
-static void run_records(struct kafka_log *k, struct kafka_job *job)
+static void run_records(struct rdkafka_log *k, struct rdkafka_job *job)
 {
 	struct records_job *r = (struct records_job *)job;
 	struct sm_error error = {0};
@@ -39,10 +39,10 @@ static void run_records(struct kafka_log *k, struct kafka_job *job)
 	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
 	rd_kafka_topic_partition_list_add(list, r->topic, r->partition)->offset = r->offset < 0 ? RD_KAFKA_OFFSET_END : r->offset;
 	rd_kafka_DeleteRecords_t *request = rd_kafka_DeleteRecords_new(list);
-	rd_kafka_AdminOptions_t *options = kafka__admin_options(k, RD_KAFKA_ADMIN_OP_DELETERECORDS);
-	rd_kafka_queue_t *queue = rd_kafka_queue_new(kafka__asker(k));
-	rd_kafka_DeleteRecords(kafka__asker(k), &request, 1, options, queue);
-	rd_kafka_event_t *event = kafka__admin_answer(k, queue, "deleting records", &error);
+	rd_kafka_AdminOptions_t *options = rdkafka__admin_options(k, RD_KAFKA_ADMIN_OP_DELETERECORDS);
+	rd_kafka_queue_t *queue = rd_kafka_queue_new(rdkafka__asker(k));
+	rd_kafka_DeleteRecords(rdkafka__asker(k), &request, 1, options, queue);
+	rd_kafka_event_t *event = rdkafka__admin_answer(k, queue, "deleting records", &error);
 	enum sm_err err = event ? records_answer(event, &start) : error.code;
 	rd_kafka_event_destroy(event);
 	rd_kafka_queue_destroy(queue);
@@ -52,17 +52,17 @@ static void run_records(struct kafka_log *k, struct kafka_job *job)
 	r->done(r->arg, err, start);
 }
 
-void kafka__records_delete(struct sm_log *log, const char *topic, int32_t partition, int64_t offset,
-			   void (*done)(void *arg, enum sm_err err, int64_t log_start_offset), void *arg)
+void rdkafka__records_delete(struct sm_log *log, const char *topic, int32_t partition, int64_t offset,
+			     void (*done)(void *arg, enum sm_err err, int64_t log_start_offset), void *arg)
 {
-	struct kafka_log *k = kafka__log_of(log);
-	enum sm_err err = kafka__partition_known(k, topic, partition, true);
-	struct records_job *r = err ? NULL : kafka__job_new(sizeof *r, run_records, records_refuse);
+	struct rdkafka_log *k = rdkafka__log_of(log);
+	enum sm_err err = rdkafka__partition_known(k, topic, partition, true);
+	struct records_job *r = err ? NULL : rdkafka__job_new(sizeof *r, run_records, records_refuse);
 	if (r)
 		r->topic = arena_string(&r->job.arena, topic, strlen(topic));
 	if (!r || !r->topic) {
 		if (r)
-			kafka__job_free(&r->job);
+			rdkafka__job_free(&r->job);
 		done(arg, err ? err : SM_NO_MEMORY, -1);
 		return;
 	}
@@ -70,13 +70,13 @@ void kafka__records_delete(struct sm_log *log, const char *topic, int32_t partit
 	r->offset = offset;
 	r->done = done;
 	r->arg = arg;
-	kafka__job_put(k, &r->job);
+	rdkafka__job_put(k, &r->job);
 }
 
 /* ---- commits ---- */
 
 struct commit_job {
-	struct kafka_job job; /* first */
+	struct rdkafka_job job; /* first */
 	char *group;
 	struct log_group_offset *offsets;
 	uint32_t count;
@@ -84,7 +84,7 @@ struct commit_job {
 	void *arg;
 };
 
-static void commit_refuse(struct kafka_job *job, enum sm_err err)
+static void commit_refuse(struct rdkafka_job *job, enum sm_err err)
 {
 	struct commit_job *c = (struct commit_job *)job;
 	c->done(c->arg, err);
@@ -112,15 +112,15 @@ static enum sm_err group_result(const rd_kafka_group_result_t **groups, size_t c
 		return SM_FAILED;
 	const rd_kafka_error_t *error = rd_kafka_group_result_error(groups[0]);
 	if (error)
-		return kafka__rd_err(rd_kafka_error_code(error));
+		return rdkafka__err(rd_kafka_error_code(error));
 	const rd_kafka_topic_partition_list_t *list = rd_kafka_group_result_partitions(groups[0]);
 	for (int i = 0; list && i < list->cnt; i++)
 		if (list->elems[i].err)
-			return kafka__rd_err(list->elems[i].err);
+			return rdkafka__err(list->elems[i].err);
 	return SM_OK;
 }
 
-static enum sm_err put_offsets(struct kafka_log *k, const struct commit_job *c)
+static enum sm_err put_offsets(struct rdkafka_log *k, const struct commit_job *c)
 {
 	struct sm_error error = {0};
 	size_t count;
@@ -129,10 +129,10 @@ static enum sm_err put_offsets(struct kafka_log *k, const struct commit_job *c)
 	enum sm_err err = SM_OK;
 	if (list->cnt) {
 		rd_kafka_AlterConsumerGroupOffsets_t *request = rd_kafka_AlterConsumerGroupOffsets_new(c->group, list);
-		rd_kafka_AdminOptions_t *options = kafka__admin_options(k, RD_KAFKA_ADMIN_OP_ALTERCONSUMERGROUPOFFSETS);
-		rd_kafka_queue_t *queue = rd_kafka_queue_new(kafka__asker(k));
-		rd_kafka_AlterConsumerGroupOffsets(kafka__asker(k), &request, 1, options, queue);
-		rd_kafka_event_t *event = kafka__admin_answer(k, queue, "committing offsets", &error);
+		rd_kafka_AdminOptions_t *options = rdkafka__admin_options(k, RD_KAFKA_ADMIN_OP_ALTERCONSUMERGROUPOFFSETS);
+		rd_kafka_queue_t *queue = rd_kafka_queue_new(rdkafka__asker(k));
+		rd_kafka_AlterConsumerGroupOffsets(rdkafka__asker(k), &request, 1, options, queue);
+		rd_kafka_event_t *event = rdkafka__admin_answer(k, queue, "committing offsets", &error);
 		err = error.code;
 		if (event) {
 			groups = rd_kafka_AlterConsumerGroupOffsets_result_groups(rd_kafka_event_AlterConsumerGroupOffsets_result(event),
@@ -148,7 +148,7 @@ static enum sm_err put_offsets(struct kafka_log *k, const struct commit_job *c)
 	return err;
 }
 
-static enum sm_err take_offsets_back(struct kafka_log *k, const struct commit_job *c)
+static enum sm_err take_offsets_back(struct rdkafka_log *k, const struct commit_job *c)
 {
 	struct sm_error error = {0};
 	size_t count;
@@ -157,10 +157,10 @@ static enum sm_err take_offsets_back(struct kafka_log *k, const struct commit_jo
 	enum sm_err err = SM_OK;
 	if (list->cnt) {
 		rd_kafka_DeleteConsumerGroupOffsets_t *request = rd_kafka_DeleteConsumerGroupOffsets_new(c->group, list);
-		rd_kafka_AdminOptions_t *options = kafka__admin_options(k, RD_KAFKA_ADMIN_OP_DELETECONSUMERGROUPOFFSETS);
-		rd_kafka_queue_t *queue = rd_kafka_queue_new(kafka__asker(k));
-		rd_kafka_DeleteConsumerGroupOffsets(kafka__asker(k), &request, 1, options, queue);
-		rd_kafka_event_t *event = kafka__admin_answer(k, queue, "taking offsets back", &error);
+		rd_kafka_AdminOptions_t *options = rdkafka__admin_options(k, RD_KAFKA_ADMIN_OP_DELETECONSUMERGROUPOFFSETS);
+		rd_kafka_queue_t *queue = rd_kafka_queue_new(rdkafka__asker(k));
+		rd_kafka_DeleteConsumerGroupOffsets(rdkafka__asker(k), &request, 1, options, queue);
+		rd_kafka_event_t *event = rdkafka__admin_answer(k, queue, "taking offsets back", &error);
 		err = error.code;
 		if (event) {
 			groups = rd_kafka_DeleteConsumerGroupOffsets_result_groups(rd_kafka_event_DeleteConsumerGroupOffsets_result(event),
@@ -177,16 +177,16 @@ static enum sm_err take_offsets_back(struct kafka_log *k, const struct commit_jo
 }
 
 /* A group's coordinator may be about to come: the first group's makes __consumer_offsets. Waits a moment; false: no more. */
-static bool again(struct kafka_log *k, enum sm_err err, uint64_t began_ns)
+static bool again(struct rdkafka_log *k, enum sm_err err, uint64_t began_ns)
 {
 	uint64_t took_ns = clock_monotonic_ns(&clock_system) - began_ns;
-	if (err != SM_UNAVAILABLE || took_ns > KAFKA_REQUEST_MS * 1000000ull || atomic_load(&k->ending))
+	if (err != SM_UNAVAILABLE || took_ns > RDKAFKA_REQUEST_MS * 1000000ull || atomic_load(&k->ending))
 		return false;
 	nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL);
 	return true;
 }
 
-static void run_commit(struct kafka_log *k, struct kafka_job *job)
+static void run_commit(struct rdkafka_log *k, struct rdkafka_job *job)
 {
 	struct commit_job *c = (struct commit_job *)job;
 	uint64_t began_ns = clock_monotonic_ns(&clock_system);
@@ -218,39 +218,39 @@ static bool copy_offsets(struct commit_job *c, const char *group, const struct l
 	return true;
 }
 
-void kafka__offsets_commit(struct sm_log *log, const char *group, const struct log_group_offset *offsets, uint32_t count,
-			   void (*done)(void *arg, enum sm_err err), void *arg)
+void rdkafka__offsets_commit(struct sm_log *log, const char *group, const struct log_group_offset *offsets, uint32_t count,
+			     void (*done)(void *arg, enum sm_err err), void *arg)
 {
-	struct commit_job *c = kafka__job_new(sizeof *c, run_commit, commit_refuse);
+	struct commit_job *c = rdkafka__job_new(sizeof *c, run_commit, commit_refuse);
 	if (!c || !copy_offsets(c, group, offsets, count)) {
 		if (c)
-			kafka__job_free(&c->job);
+			rdkafka__job_free(&c->job);
 		done(arg, SM_NO_MEMORY);
 		return;
 	}
 	c->done = done;
 	c->arg = arg;
-	kafka__job_put(kafka__log_of(log), &c->job);
+	rdkafka__job_put(rdkafka__log_of(log), &c->job);
 }
 
 /* ---- what is committed ---- */
 
-static enum sm_err ask_committed_once(struct kafka_log *k, const char *group, const rd_kafka_topic_partition_list_t *partitions,
+static enum sm_err ask_committed_once(struct rdkafka_log *k, const char *group, const rd_kafka_topic_partition_list_t *partitions,
 				      rd_kafka_event_t **ret_event, const rd_kafka_topic_partition_list_t **ret_list)
 {
 	struct sm_error error = {0};
 	size_t count;
 	rd_kafka_ListConsumerGroupOffsets_t *request = rd_kafka_ListConsumerGroupOffsets_new(group, partitions);
-	rd_kafka_AdminOptions_t *options = kafka__admin_options(k, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS);
-	rd_kafka_queue_t *queue = rd_kafka_queue_new(kafka__asker(k));
-	rd_kafka_ListConsumerGroupOffsets(kafka__asker(k), &request, 1, options, queue);
-	rd_kafka_event_t *event = kafka__admin_answer(k, queue, "asking for committed offsets", &error);
+	rd_kafka_AdminOptions_t *options = rdkafka__admin_options(k, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS);
+	rd_kafka_queue_t *queue = rd_kafka_queue_new(rdkafka__asker(k));
+	rd_kafka_ListConsumerGroupOffsets(rdkafka__asker(k), &request, 1, options, queue);
+	rd_kafka_event_t *event = rdkafka__admin_answer(k, queue, "asking for committed offsets", &error);
 	enum sm_err err = event ? SM_OK : error.code;
 	if (event) {
 		const rd_kafka_group_result_t **groups = rd_kafka_ListConsumerGroupOffsets_result_groups(
 			rd_kafka_event_ListConsumerGroupOffsets_result(event), &count);
 		const rd_kafka_error_t *failed = count == 1 ? rd_kafka_group_result_error(groups[0]) : NULL;
-		err = count != 1 ? SM_FAILED : failed ? kafka__rd_err(rd_kafka_error_code(failed)) : SM_OK;
+		err = count != 1 ? SM_FAILED : failed ? rdkafka__err(rd_kafka_error_code(failed)) : SM_OK;
 		if (!err)
 			*ret_list = rd_kafka_group_result_partitions(groups[0]);
 	}
@@ -265,7 +265,7 @@ static enum sm_err ask_committed_once(struct kafka_log *k, const char *group, co
 }
 
 /* partitions NULL: all that the group has. The event holds the list. */
-static enum sm_err ask_committed(struct kafka_log *k, const char *group, const rd_kafka_topic_partition_list_t *partitions,
+static enum sm_err ask_committed(struct rdkafka_log *k, const char *group, const rd_kafka_topic_partition_list_t *partitions,
 				 rd_kafka_event_t **ret_event, const rd_kafka_topic_partition_list_t **ret_list)
 {
 	uint64_t began_ns = clock_monotonic_ns(&clock_system);
@@ -279,7 +279,7 @@ static enum sm_err ask_committed(struct kafka_log *k, const char *group, const r
 static enum sm_err take(struct arena *arena, const rd_kafka_topic_partition_t *from, struct log_group_offset *to)
 {
 	if (from->err)
-		return kafka__rd_err(from->err);
+		return rdkafka__err(from->err);
 	to->offset = from->offset < 0 ? -1 : from->offset;
 	to->leader_epoch = -1;
 	to->pending = false;
@@ -297,7 +297,7 @@ static struct arena *arena_new(void)
 	return arena;
 }
 
-void kafka__offsets_release(struct sm_log *log, void *hold)
+void rdkafka__offsets_release(struct sm_log *log, void *hold)
 {
 	if (!hold)
 		return;
@@ -305,7 +305,7 @@ void kafka__offsets_release(struct sm_log *log, void *hold)
 	free(hold);
 }
 
-enum sm_err kafka__offsets_fetch(struct sm_log *log, const char *group, struct log_group_offset *offsets, uint32_t count, void **ret_hold)
+enum sm_err rdkafka__offsets_fetch(struct sm_log *log, const char *group, struct log_group_offset *offsets, uint32_t count, void **ret_hold)
 {
 	struct arena *arena = arena_new();
 	rd_kafka_topic_partition_list_t *wanted = arena ? rd_kafka_topic_partition_list_new((int)count) : NULL;
@@ -316,7 +316,7 @@ enum sm_err kafka__offsets_fetch(struct sm_log *log, const char *group, struct l
 			rd_kafka_topic_partition_list_add(wanted, offsets[i].topic, offsets[i].partition);
 	rd_kafka_event_t *event = NULL;
 	const rd_kafka_topic_partition_list_t *list = NULL;
-	enum sm_err err = count ? ask_committed(kafka__log_of(log), group, wanted, &event, &list) : SM_OK;
+	enum sm_err err = count ? ask_committed(rdkafka__log_of(log), group, wanted, &event, &list) : SM_OK;
 	for (uint32_t i = 0; i < count && !err; i++) {
 		const rd_kafka_topic_partition_t *p = list ? rd_kafka_topic_partition_list_find(
 								     (rd_kafka_topic_partition_list_t *)(uintptr_t)list, offsets[i].topic,
@@ -330,7 +330,7 @@ enum sm_err kafka__offsets_fetch(struct sm_log *log, const char *group, struct l
 	rd_kafka_event_destroy(event);
 	rd_kafka_topic_partition_list_destroy(wanted);
 	if (err)
-		kafka__offsets_release(log, arena);
+		rdkafka__offsets_release(log, arena);
 	else
 		*ret_hold = arena;
 	return err;
@@ -343,14 +343,14 @@ static int by_place(const void *a, const void *b)
 	return order ? order : (x->partition > y->partition) - (x->partition < y->partition);
 }
 
-enum sm_err kafka__offsets_list(struct sm_log *log, const char *group, struct log_group_offset **ret_offsets, uint32_t *ret_count,
-				void **ret_hold)
+enum sm_err rdkafka__offsets_list(struct sm_log *log, const char *group, struct log_group_offset **ret_offsets, uint32_t *ret_count,
+				  void **ret_hold)
 {
 	struct arena *arena = arena_new();
 	rd_kafka_event_t *event = NULL;
 	const rd_kafka_topic_partition_list_t *list = NULL;
 	uint32_t count = 0;
-	enum sm_err err = arena ? ask_committed(kafka__log_of(log), group, NULL, &event, &list) : SM_NO_MEMORY;
+	enum sm_err err = arena ? ask_committed(rdkafka__log_of(log), group, NULL, &event, &list) : SM_NO_MEMORY;
 	size_t most = list ? (size_t)list->cnt : 0;
 	struct log_group_offset *offsets = err ? NULL : arena_alloc(arena, (most + 1) * sizeof *offsets);
 	if (!err && !offsets)
@@ -367,7 +367,7 @@ enum sm_err kafka__offsets_list(struct sm_log *log, const char *group, struct lo
 	rd_kafka_event_destroy(event);
 	if (err) {
 		if (arena)
-			kafka__offsets_release(log, arena);
+			rdkafka__offsets_release(log, arena);
 		return err;
 	}
 	qsort(offsets, count, sizeof *offsets, by_place);
@@ -390,7 +390,7 @@ static enum sm_err take_names(struct arena *arena, const rd_kafka_ListConsumerGr
 	size_t count, failed;
 	const rd_kafka_error_t **errors = rd_kafka_ListConsumerGroups_result_errors(result, &failed);
 	if (failed) /* a broker does not answer: its groups are not known */
-		return kafka__rd_err(rd_kafka_error_code(errors[0]));
+		return rdkafka__err(rd_kafka_error_code(errors[0]));
 	const rd_kafka_ConsumerGroupListing_t **groups = rd_kafka_ListConsumerGroups_result_valid(result, &count);
 	const char **names = arena_alloc(arena, (count + 1) * sizeof *names);
 	for (size_t i = 0; names && i < count; i++) {
@@ -406,13 +406,13 @@ static enum sm_err take_names(struct arena *arena, const rd_kafka_ListConsumerGr
 	return SM_OK;
 }
 
-static enum sm_err ask_groups(struct kafka_log *k, struct arena *arena, const char ***ret_names, uint32_t *ret_count)
+static enum sm_err ask_groups(struct rdkafka_log *k, struct arena *arena, const char ***ret_names, uint32_t *ret_count)
 {
 	struct sm_error error = {0};
-	rd_kafka_AdminOptions_t *options = kafka__admin_options(k, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPS);
-	rd_kafka_queue_t *queue = rd_kafka_queue_new(kafka__asker(k));
-	rd_kafka_ListConsumerGroups(kafka__asker(k), options, queue);
-	rd_kafka_event_t *event = kafka__admin_answer(k, queue, "asking for the groups", &error);
+	rd_kafka_AdminOptions_t *options = rdkafka__admin_options(k, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPS);
+	rd_kafka_queue_t *queue = rd_kafka_queue_new(rdkafka__asker(k));
+	rd_kafka_ListConsumerGroups(rdkafka__asker(k), options, queue);
+	rd_kafka_event_t *event = rdkafka__admin_answer(k, queue, "asking for the groups", &error);
 	enum sm_err err = event ? take_names(arena, rd_kafka_event_ListConsumerGroups_result(event), ret_names, ret_count) : error.code;
 	rd_kafka_event_destroy(event);
 	rd_kafka_queue_destroy(queue);
@@ -420,9 +420,9 @@ static enum sm_err ask_groups(struct kafka_log *k, struct arena *arena, const ch
 	return err;
 }
 
-enum sm_err kafka__log_groups(struct sm_log *log, const char *const **ret_names, uint32_t *ret_count, void **ret_hold)
+enum sm_err rdkafka__log_groups(struct sm_log *log, const char *const **ret_names, uint32_t *ret_count, void **ret_hold)
 {
-	struct kafka_log *k = kafka__log_of(log);
+	struct rdkafka_log *k = rdkafka__log_of(log);
 	struct arena *arena = arena_new();
 	uint64_t began_ns = clock_monotonic_ns(&clock_system);
 	const char **names = NULL;
@@ -433,7 +433,7 @@ enum sm_err kafka__log_groups(struct sm_log *log, const char *const **ret_names,
 		err = ask_groups(k, arena, &names, ret_count);
 	while (again(k, err, began_ns));
 	if (err) {
-		kafka__offsets_release(log, arena);
+		rdkafka__offsets_release(log, arena);
 		return err;
 	}
 	*ret_names = names;

@@ -3,12 +3,12 @@
  * "Acknowledged" means what that Kafka means by acks=all: with min.insync.replicas 2 and a replication factor of 3 a record that was
  * acknowledged survives one broker. Kafka does not sync its files before it answers. Producers are idempotent. What an engine of another
  * process cannot do is SM_UNSUPPORTED: transactions, producer ids, partition_bytes, LOG_MAX_TIMESTAMP; the txn_* calls are NULL. */
-#ifndef KAFKA_LOG_KAFKA_H
-#define KAFKA_LOG_KAFKA_H
+#ifndef RDKAFKA_RDKAFKA_H
+#define RDKAFKA_RDKAFKA_H
 
 #include "log/log.h"
 
-struct log_kafka_options {
+struct rdkafka_options {
 	/* kafka://HOST:PORT,HOST:PORT?name=value&name=value; values may be percent-encoded. Names are librdkafka's (security.protocol,
 	 * sasl.mechanism, ssl.ca.location ...), sasl.password.file (a file with the password, readable by nobody else), and
 	 * replication.factor (of topics that are made without one; else the brokers' default). */
@@ -24,21 +24,21 @@ struct log_kafka_options {
 };
 /* Waits for a broker to answer. Errors: SM_INVALID (address, settings), SM_UNAVAILABLE (nobody answers), SM_DENIED (the login),
  * SM_NO_MEMORY. */
-SM_MUST_CHECK enum sm_err log_kafka_open(const struct log_kafka_options *options, struct sm_log **ret_log, struct sm_error *reterr);
+SM_MUST_CHECK enum sm_err rdkafka_open(const struct rdkafka_options *options, struct sm_log **ret_log, struct sm_error *reterr);
 
 /* The end is near: reads and questions that wait for an answer give up (SM_CLOSED), so that who asks can end. Appends go on; close follows.
  */
-void log_kafka_ending(struct sm_log *log);
+void rdkafka_ending(struct sm_log *log);
 /* False while no broker answers. */
-bool log_kafka_answers(struct sm_log *log);
+bool rdkafka_answers(struct sm_log *log);
 
 /* The address names a Kafka (its scheme is kafka://). */
-bool log_kafka_is_address(const char *address);
-/* Is the address, with its settings, one that log_kafka_open would take? Reads no file and asks nobody. Errors: SM_INVALID. */
-SM_MUST_CHECK enum sm_err log_kafka_check(const char *address, struct sm_error *reterr);
+bool rdkafka_is_address(const char *address);
+/* Is the address, with its settings, one that rdkafka_open would take? Reads no file and asks nobody. Errors: SM_INVALID. */
+SM_MUST_CHECK enum sm_err rdkafka_check(const char *address, struct sm_error *reterr);
 /* What may be shown of an address: without its settings, which may hold a password. */
-void log_kafka_shown(const char *address, char *out, size_t size);
+void rdkafka_shown(const char *address, char *out, size_t size);
 /* Its HOST:PORT,HOST:PORT, as Kafka's clients take it. */
-void log_kafka_brokers(const char *address, char *out, size_t size);
+void rdkafka_brokers(const char *address, char *out, size_t size);
 
 #endif

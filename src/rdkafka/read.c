@@ -1,7 +1,7 @@
 /* Reads: what a cursor has fetched, as one record batch that covers the offsets without a gap. Offsets that hold no record (markers of
  * transactions, what was aborted, what compaction removed) lie in the batch's range, or in an empty batch of their own. */
-#include "rdkafka/rdkafka_internal.h"
 #include "log/record_batch.h"
+#include "rdkafka/rdkafka_internal.h"
 #include <stdlib.h>
 #include <time.h>
 
@@ -9,7 +9,7 @@
 #define ASK_MS 3000         /* then a question is asked again: the leader may be another broker by now */
 
 struct reading {
-	struct kafka_cursor *c;
+	struct rdkafka_cursor *c;
 	int isolation;
 	int64_t base, end; /* covered so far */
 	size_t bytes_max;
@@ -79,7 +79,7 @@ enum step { GO_ON, WAIT, ENOUGH };
 
 static enum step take_message(struct reading *r, const rd_kafka_message_t *m)
 {
-	struct kafka_cursor *c = r->c;
+	struct rdkafka_cursor *c = r->c;
 	c->end = -1;
 	if (m->offset < r->end) /* before the place that was asked for */
 		return GO_ON;
@@ -107,8 +107,8 @@ static enum step take_end(struct reading *r, int64_t end)
 /* Take what is first of what was fetched, if there is something. */
 static enum sm_err take_next(struct reading *r, int timeout_ms, enum step *ret_step)
 {
-	struct kafka_cursor *c = r->c;
-	rd_kafka_message_t *m = kafka__cursor_peek(c, timeout_ms);
+	struct rdkafka_cursor *c = r->c;
+	rd_kafka_message_t *m = rdkafka__cursor_peek(c, timeout_ms);
 	*ret_step = m ? GO_ON : WAIT;
 	if (!m)
 		return SM_OK;
@@ -117,22 +117,22 @@ static enum sm_err take_next(struct reading *r, int timeout_ms, enum step *ret_s
 		*ret_step = take_message(r, m);
 	else if (err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
 		*ret_step = take_end(r, m->offset);
-	else if (!kafka__rd_passes(err)) {
-		c->broken = kafka__rd_err(err);
+	else if (!rdkafka__passes(err)) {
+		c->broken = rdkafka__err(err);
 		if (r->end > r->base) /* first what came before it */
 			*ret_step = ENOUGH;
 	}
 	if (*ret_step == GO_ON)
-		kafka__cursor_drop(c);
+		rdkafka__cursor_drop(c);
 	return c->broken && *ret_step == GO_ON ? c->broken : SM_OK;
 }
 
 /* The high watermark as the last fetch told it; -1: none has. */
-static int64_t high_watermark(struct kafka_cursor *c, int isolation)
+static int64_t high_watermark(struct rdkafka_cursor *c, int isolation)
 {
-	struct kafka_part *part = c->part;
+	struct rdkafka_part *part = c->part;
 	int64_t low, high;
-	rd_kafka_t *rk = kafka__lane(part->engine, isolation, c->lane, NULL);
+	rd_kafka_t *rk = rdkafka__lane(part->engine, isolation, c->lane, NULL);
 	if (!rk || rd_kafka_get_watermark_offsets(rk, part->topic, part->partition, &low, &high))
 		return -1;
 	return high < 0 ? -1 : high;
@@ -141,7 +141,7 @@ static int64_t high_watermark(struct kafka_cursor *c, int isolation)
 /* How long to wait for more: not at all when there is something to give out, or when nothing is to be expected. */
 static int patience(struct reading *r)
 {
-	struct kafka_cursor *c = r->c;
+	struct rdkafka_cursor *c = r->c;
 	if (r->end > r->base)
 		return 0;
 	/* librdkafka tells of the end only after a fetch that waited in vain. */
@@ -156,7 +156,7 @@ static int patience(struct reading *r)
 static enum sm_err nothing_came(struct reading *r)
 {
 	if (r->c->end != r->end)
-		return log_kafka_answers(&r->c->part->engine->log) ? SM_TIMEOUT : SM_UNAVAILABLE;
+		return rdkafka_answers(&r->c->part->engine->log) ? SM_TIMEOUT : SM_UNAVAILABLE;
 	atomic_store(&r->c->part->told[r->isolation], r->end); /* the end has gone back: an unclean election */
 	return SM_OK;
 }
@@ -185,10 +185,10 @@ static enum sm_err collect(struct reading *r)
 /* A cursor that has just begun: is it at the end already? Else its first fetch would wait to find that out. */
 static enum sm_err find_end(struct reading *r)
 {
-	struct kafka_cursor *c = r->c;
-	struct kafka_part *part = c->part;
+	struct rdkafka_cursor *c = r->c;
+	struct rdkafka_part *part = c->part;
 	int64_t end, high;
-	enum sm_err err = kafka__ask_offset(part->engine, r->isolation, part->topic, part->partition, RD_KAFKA_OFFSET_END, &end);
+	enum sm_err err = rdkafka__ask_offset(part->engine, r->isolation, part->topic, part->partition, RD_KAFKA_OFFSET_END, &end);
 	if (err)
 		return err;
 	c->fresh = false;
@@ -198,7 +198,7 @@ static enum sm_err find_end(struct reading *r)
 	if (end >= r->base)
 		return SM_OK;
 	/* Between the last stable offset and the high watermark there is nothing yet for who reads what is committed. */
-	err = kafka__ask_offset(part->engine, KAFKA_UNCOMMITTED, part->topic, part->partition, RD_KAFKA_OFFSET_END, &high);
+	err = rdkafka__ask_offset(part->engine, RDKAFKA_UNCOMMITTED, part->topic, part->partition, RD_KAFKA_OFFSET_END, &high);
 	if (!err && high < r->base)
 		err = SM_OUT_OF_RANGE;
 	if (!err) {
@@ -212,12 +212,12 @@ static enum sm_err find_end(struct reading *r)
 
 static void release_run(struct log_hold *hold)
 {
-	kafka__run_unref((struct kafka_run *)hold);
+	rdkafka__run_unref((struct rdkafka_run *)hold);
 }
 
-static enum sm_err make_run(struct reading *r, struct kafka_run **ret_run)
+static enum sm_err make_run(struct reading *r, struct rdkafka_run **ret_run)
 {
-	struct kafka_run *run = calloc(1, sizeof *run);
+	struct rdkafka_run *run = calloc(1, sizeof *run);
 	enum sm_err err = run ? SM_OK : SM_NO_MEMORY;
 	if (!err && r->begun) {
 		r->batch.info.last_offset_delta = (int32_t)(r->end - r->base - 1);
@@ -231,7 +231,7 @@ static enum sm_err make_run(struct reading *r, struct kafka_run **ret_run)
 		free(run);
 		return err;
 	}
-	*run = (struct kafka_run){.hold.release = release_run, .base = r->base, .end = r->end, .size = buf_size(&r->out)};
+	*run = (struct rdkafka_run){.hold.release = release_run, .base = r->base, .end = r->end, .size = buf_size(&r->out)};
 	atomic_store(&run->refs, 1);
 	run->data = r->out.data;
 	buf_init(&r->out); /* the run's now */
@@ -239,7 +239,7 @@ static enum sm_err make_run(struct reading *r, struct kafka_run **ret_run)
 	return SM_OK;
 }
 
-static void fill(struct kafka_cursor *c, int isolation, struct log_read_result *result)
+static void fill(struct rdkafka_cursor *c, int isolation, struct log_read_result *result)
 {
 	int64_t high = high_watermark(c, isolation), told = atomic_load(&c->part->told[isolation]);
 	bool more = c->held_at < c->held_count;
@@ -253,9 +253,9 @@ static void fill(struct kafka_cursor *c, int isolation, struct log_read_result *
 }
 
 /* Fetch a run; none, without an error: there is nothing yet. */
-static enum sm_err next_run(struct reading *r, struct kafka_run **ret_run)
+static enum sm_err next_run(struct reading *r, struct rdkafka_run **ret_run)
 {
-	struct kafka_cursor *c = r->c;
+	struct rdkafka_cursor *c = r->c;
 	enum sm_err err = c->fresh ? find_end(r) : SM_OK;
 	if (!err)
 		err = collect(r);
@@ -266,17 +266,17 @@ static enum sm_err next_run(struct reading *r, struct kafka_run **ret_run)
 	return err;
 }
 
-static enum sm_err read_with(struct kafka_cursor *c, int isolation, int64_t offset, size_t bytes_max, struct log_read_result *ret_result)
+static enum sm_err read_with(struct rdkafka_cursor *c, int isolation, int64_t offset, size_t bytes_max, struct log_read_result *ret_result)
 {
 	struct log_read_result result = {.slice = {.fd = -1}};
-	struct kafka_run *run = c->last;
+	struct rdkafka_run *run = c->last;
 	if (c->next == offset) {
 		struct reading r = {.c = c,
 				    .isolation = isolation,
 				    .base = offset,
 				    .end = offset,
-				    .bytes_max = bytes_max < KAFKA_RUN_BYTES_MAX ? bytes_max : KAFKA_RUN_BYTES_MAX,
-				    .deadline_ns = kafka__deadline_ns(c->part->engine)};
+				    .bytes_max = bytes_max < RDKAFKA_RUN_BYTES_MAX ? bytes_max : RDKAFKA_RUN_BYTES_MAX,
+				    .deadline_ns = rdkafka__deadline_ns(c->part->engine)};
 		buf_init(&r.out);
 		buf_init(&r.headers);
 		run = NULL;
@@ -286,7 +286,7 @@ static enum sm_err read_with(struct kafka_cursor *c, int isolation, int64_t offs
 		if (err)
 			return err;
 		if (run) {
-			kafka__run_unref(c->last);
+			rdkafka__run_unref(c->last);
 			c->last = run;
 			c->next = run->end;
 		}
@@ -300,63 +300,64 @@ static enum sm_err read_with(struct kafka_cursor *c, int isolation, int64_t offs
 	return SM_OK;
 }
 
-enum sm_err kafka__cursor_beyond(struct kafka_cursor *c, int64_t offset, bool *ret_beyond)
+enum sm_err rdkafka__cursor_beyond(struct rdkafka_cursor *c, int64_t offset, bool *ret_beyond)
 {
 	rd_kafka_message_t *m;
 	*ret_beyond = c->next > offset;
-	while (!*ret_beyond && !c->broken && (m = kafka__cursor_peek(c, 0))) {
+	while (!*ret_beyond && !c->broken && (m = rdkafka__cursor_peek(c, 0))) {
 		bool at_end = m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF;
-		if (m->err && !at_end && !kafka__rd_passes(m->err))
-			c->broken = kafka__rd_err(m->err);
+		if (m->err && !at_end && !rdkafka__passes(m->err))
+			c->broken = rdkafka__err(m->err);
 		*ret_beyond = at_end ? m->offset > offset : !m->err && m->offset >= offset;
 		if (*ret_beyond) /* for the reader */
 			break;
 		if (at_end)
 			c->end = m->offset;
-		kafka__cursor_drop(c);
+		rdkafka__cursor_drop(c);
 	}
 	return c->broken;
 }
 
-static enum sm_err read_batches(struct kafka_log *k, const char *topic, int32_t partition, int isolation, int64_t offset, size_t bytes_max,
-				struct log_read_result *ret_result)
+static enum sm_err read_batches(struct rdkafka_log *k, const char *topic, int32_t partition, int isolation, int64_t offset,
+				size_t bytes_max, struct log_read_result *ret_result)
 {
-	struct kafka_cursor *c;
-	enum sm_err err = offset < 0 ? SM_OUT_OF_RANGE : kafka__partition_known(k, topic, partition, false);
+	struct rdkafka_cursor *c;
+	enum sm_err err = offset < 0 ? SM_OUT_OF_RANGE : rdkafka__partition_known(k, topic, partition, false);
 	if (err)
 		return err;
-	struct kafka_part *part = kafka__part(k, topic, partition);
+	struct rdkafka_part *part = rdkafka__part(k, topic, partition);
 	if (!part)
 		return SM_NO_MEMORY;
-	if ((err = kafka__cursor_take(part, isolation, offset, true, &c)))
+	if ((err = rdkafka__cursor_take(part, isolation, offset, true, &c)))
 		return err;
 	err = read_with(c, isolation, offset, bytes_max, ret_result);
-	kafka__cursor_release(c);
-	kafka__poke(k); /* waits look at what it knows now */
+	rdkafka__cursor_release(c);
+	rdkafka__poke(k); /* waits look at what it knows now */
 	return err;
 }
 
-enum sm_err kafka__read(struct sm_log *log, const char *topic, int32_t partition, int64_t offset, size_t bytes_max,
-			struct log_read_result *ret_result)
+enum sm_err rdkafka__read(struct sm_log *log, const char *topic, int32_t partition, int64_t offset, size_t bytes_max,
+			  struct log_read_result *ret_result)
 {
-	return read_batches(kafka__log_of(log), topic, partition, KAFKA_COMMITTED, offset, bytes_max, ret_result);
+	return read_batches(rdkafka__log_of(log), topic, partition, RDKAFKA_COMMITTED, offset, bytes_max, ret_result);
 }
 
-enum sm_err kafka__read_uncommitted(struct sm_log *log, const char *topic, int32_t partition, int64_t offset, size_t bytes_max,
-				    struct log_read_result *ret_result)
+enum sm_err rdkafka__read_uncommitted(struct sm_log *log, const char *topic, int32_t partition, int64_t offset, size_t bytes_max,
+				      struct log_read_result *ret_result)
 {
-	return read_batches(kafka__log_of(log), topic, partition, KAFKA_UNCOMMITTED, offset, bytes_max, ret_result);
+	return read_batches(rdkafka__log_of(log), topic, partition, RDKAFKA_UNCOMMITTED, offset, bytes_max, ret_result);
 }
 
 /* ---- offsets by time, and ends ---- */
 
-enum sm_err kafka__ask_offset(struct kafka_log *k, int isolation, const char *topic, int32_t partition, int64_t what, int64_t *ret_offset)
+enum sm_err rdkafka__ask_offset(struct rdkafka_log *k, int isolation, const char *topic, int32_t partition, int64_t what,
+				int64_t *ret_offset)
 {
-	rd_kafka_t *rk = kafka__lane(k, isolation, KAFKA_ASKER, NULL);
+	rd_kafka_t *rk = rdkafka__lane(k, isolation, RDKAFKA_ASKER, NULL);
 	rd_kafka_topic_partition_list_t *list = rk ? rd_kafka_topic_partition_list_new(1) : NULL;
 	if (!list)
 		return SM_NO_MEMORY;
-	uint64_t end_ns = kafka__deadline_ns(k), now;
+	uint64_t end_ns = rdkafka__deadline_ns(k), now;
 	rd_kafka_topic_partition_t *p = rd_kafka_topic_partition_list_add(list, topic, partition);
 	rd_kafka_resp_err_t err;
 	do {
@@ -368,7 +369,7 @@ enum sm_err kafka__ask_offset(struct kafka_log *k, int isolation, const char *to
 		if (!(err = rd_kafka_offsets_for_times(rk, list, left_ms)))
 			err = p->err;
 		/* A partition that is there, but whose leader is not known yet. */
-		bool again = err && (kafka__rd_passes(err) || err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION);
+		bool again = err && (rdkafka__passes(err) || err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION);
 		if (again && atomic_load(&k->ending))
 			err = RD_KAFKA_RESP_ERR__DESTROY;
 		if (!again || now >= end_ns || atomic_load(&k->ending))
@@ -377,27 +378,27 @@ enum sm_err kafka__ask_offset(struct kafka_log *k, int isolation, const char *to
 	} while (true);
 	if (!err) {
 		*ret_offset = p->offset < 0 ? -1 : p->offset;
-		kafka__seen(k);
+		rdkafka__seen(k);
 	}
 	rd_kafka_topic_partition_list_destroy(list);
-	return kafka__rd_err(err);
+	return rdkafka__err(err);
 }
 
-enum sm_err kafka__offset_for(struct sm_log *log, const char *topic, int32_t partition, int64_t what, int64_t *ret_offset,
-			      int64_t *ret_timestamp_ms)
+enum sm_err rdkafka__offset_for(struct sm_log *log, const char *topic, int32_t partition, int64_t what, int64_t *ret_offset,
+				int64_t *ret_timestamp_ms)
 {
-	struct kafka_log *k = kafka__log_of(log);
-	int isolation = what == LOG_HIGH_WATERMARK ? KAFKA_UNCOMMITTED : KAFKA_COMMITTED;
+	struct rdkafka_log *k = rdkafka__log_of(log);
+	int isolation = what == LOG_HIGH_WATERMARK ? RDKAFKA_UNCOMMITTED : RDKAFKA_COMMITTED;
 	bool end = what == LOG_HIGH_WATERMARK || what == LOG_LATEST;
 	int64_t offset = -1;
 	if (what < 0 && !end && what != LOG_EARLIEST)
 		return what == LOG_MAX_TIMESTAMP ? SM_UNSUPPORTED : SM_INVALID;
-	enum sm_err err = kafka__partition_known(k, topic, partition, false);
-	struct kafka_part *part = err ? NULL : kafka__part(k, topic, partition);
+	enum sm_err err = rdkafka__partition_known(k, topic, partition, false);
+	struct rdkafka_part *part = err ? NULL : rdkafka__part(k, topic, partition);
 	if (!err && !part)
 		err = SM_NO_MEMORY;
 	if (!err)
-		err = kafka__ask_offset(k, isolation, topic, partition, end ? RD_KAFKA_OFFSET_END : what, &offset);
+		err = rdkafka__ask_offset(k, isolation, topic, partition, end ? RD_KAFKA_OFFSET_END : what, &offset);
 	if (err)
 		return err;
 	if (end)

@@ -1,12 +1,12 @@
 /* What the tests of the engine on a real Kafka share. The broker is a smack in the same process, or the one that the environment's
  * SMACK_TEST_BROKERS names (HOST:PORT): then its topics are made under names of this run. */
-#ifndef KAFKA_RDKAFKA_TESTING_H
-#define KAFKA_RDKAFKA_TESTING_H
+#ifndef RDKAFKA_TESTING_H
+#define RDKAFKA_TESTING_H
 
 #include "base/io.h"
 #include "kafka/kafka.h"
-#include "rdkafka/rdkafka.h"
 #include "log/record_batch.h"
+#include "rdkafka/rdkafka.h"
 #include <pthread.h>
 #include <semaphore.h>
 #include <setjmp.h>
@@ -66,9 +66,9 @@ static inline void broker_stop(struct outgrown *x)
 
 static inline enum sm_err try_open(struct outgrown *x, const char *address, struct sm_error *error)
 {
-	struct log_kafka_options options = {
+	struct rdkafka_options options = {
 		.address = address, .notice = outgrown_notice, .notice_arg = x, .open_timeout_ms = x->port ? 10000 : 1000};
-	return log_kafka_open(&options, &x->log, error);
+	return rdkafka_open(&options, &x->log, error);
 }
 
 static inline int outgrown_begin(void **state)

@@ -1,5 +1,5 @@
-/* The picture of the topics: metadata of all, and what is set for each. Asked for again every KAFKA_PICTURE_MS while somebody looks at it,
- * and after a change of our own. */
+/* The picture of the topics: metadata of all, and what is set for each. Asked for again every RDKAFKA_PICTURE_MS while somebody looks at
+ * it, and after a change of our own. */
 #include "base/hash.h"
 #include "rdkafka/rdkafka_internal.h"
 #include <stdio.h>
@@ -8,7 +8,7 @@
 
 #define RESOURCES_MAX 200 /* topics of one question about configs */
 
-void kafka__picture_unref(struct kafka_picture *p)
+void rdkafka__picture_unref(struct rdkafka_picture *p)
 {
 	if (!p || atomic_fetch_sub(&p->refs, 1) != 1)
 		return;
@@ -16,11 +16,11 @@ void kafka__picture_unref(struct kafka_picture *p)
 	free(p);
 }
 
-const struct log_topics *kafka__log_topics(struct sm_log *log)
+const struct log_topics *rdkafka__log_topics(struct sm_log *log)
 {
-	struct kafka_log *k = kafka__log_of(log);
+	struct rdkafka_log *k = rdkafka__log_of(log);
 	pthread_mutex_lock(&k->admin_lock);
-	struct kafka_picture *p = k->picture;
+	struct rdkafka_picture *p = k->picture;
 	atomic_fetch_add(&p->refs, 1);
 	if (!k->picture_used) {
 		k->picture_used = true;
@@ -30,15 +30,15 @@ const struct log_topics *kafka__log_topics(struct sm_log *log)
 	return &p->topics;
 }
 
-void kafka__log_topics_release(struct sm_log *log, const struct log_topics *topics)
+void rdkafka__log_topics_release(struct sm_log *log, const struct log_topics *topics)
 {
-	kafka__picture_unref((struct kafka_picture *)(uintptr_t)topics);
+	rdkafka__picture_unref((struct rdkafka_picture *)(uintptr_t)topics);
 }
 
 /* ---- asking ---- */
 
 /* librdkafka does not tell a topic's id: one that stays the same for a name of this cluster. */
-static struct uuid make_id(struct kafka_log *k, const char *name)
+static struct uuid make_id(struct rdkafka_log *k, const char *name)
 {
 	struct uuid id;
 	char text[400];
@@ -55,7 +55,7 @@ static int by_name(const void *a, const void *b)
 	return strcmp(((const struct log_topic *)a)->name, ((const struct log_topic *)b)->name);
 }
 
-static enum sm_err take_metadata(struct kafka_log *k, struct kafka_picture *p, const rd_kafka_metadata_t *m)
+static enum sm_err take_metadata(struct rdkafka_log *k, struct rdkafka_picture *p, const rd_kafka_metadata_t *m)
 {
 	struct log_topic *items = arena_alloc(&p->arena, ((size_t)m->topic_cnt + 1) * sizeof *items);
 	if (!items)
@@ -81,7 +81,7 @@ static enum sm_err take_metadata(struct kafka_log *k, struct kafka_picture *p, c
 
 /* ---- configs ---- */
 
-static enum sm_err take_configs(struct kafka_picture *p, struct log_topic *t, const rd_kafka_ConfigResource_t *resource)
+static enum sm_err take_configs(struct rdkafka_picture *p, struct log_topic *t, const rd_kafka_ConfigResource_t *resource)
 {
 	size_t count, set = 0;
 	const rd_kafka_ConfigEntry_t **entries = rd_kafka_ConfigResource_configs(resource, &count);
@@ -103,7 +103,7 @@ static enum sm_err take_configs(struct kafka_picture *p, struct log_topic *t, co
 	return SM_OK;
 }
 
-static enum sm_err take_answer(struct kafka_picture *p, rd_kafka_event_t *event)
+static enum sm_err take_answer(struct rdkafka_picture *p, rd_kafka_event_t *event)
 {
 	size_t count;
 	const rd_kafka_ConfigResource_t **resources = rd_kafka_DescribeConfigs_result_resources(
@@ -118,15 +118,15 @@ static enum sm_err take_answer(struct kafka_picture *p, rd_kafka_event_t *event)
 	return err;
 }
 
-static enum sm_err ask_configs(struct kafka_log *k, struct kafka_picture *p, uint32_t from, uint32_t count, struct sm_error *reterr)
+static enum sm_err ask_configs(struct rdkafka_log *k, struct rdkafka_picture *p, uint32_t from, uint32_t count, struct sm_error *reterr)
 {
 	rd_kafka_ConfigResource_t *resources[RESOURCES_MAX];
 	for (uint32_t i = 0; i < count; i++)
 		resources[i] = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, p->topics.items[from + i].name);
-	rd_kafka_queue_t *queue = rd_kafka_queue_new(kafka__asker(k));
-	rd_kafka_AdminOptions_t *options = kafka__admin_options(k, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS);
-	rd_kafka_DescribeConfigs(kafka__asker(k), resources, count, options, queue);
-	rd_kafka_event_t *event = kafka__admin_answer(k, queue, "asking for the topics' configs", reterr);
+	rd_kafka_queue_t *queue = rd_kafka_queue_new(rdkafka__asker(k));
+	rd_kafka_AdminOptions_t *options = rdkafka__admin_options(k, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS);
+	rd_kafka_DescribeConfigs(rdkafka__asker(k), resources, count, options, queue);
+	rd_kafka_event_t *event = rdkafka__admin_answer(k, queue, "asking for the topics' configs", reterr);
 	enum sm_err err = event ? take_answer(p, event) : reterr->code;
 	if (event && err)
 		sm_fail(reterr, err, "no memory");
@@ -138,7 +138,7 @@ static enum sm_err ask_configs(struct kafka_log *k, struct kafka_picture *p, uin
 }
 
 /* As they were known. */
-static enum sm_err copy_configs(struct kafka_picture *p, struct log_topic *t, const struct log_topic *old)
+static enum sm_err copy_configs(struct rdkafka_picture *p, struct log_topic *t, const struct log_topic *old)
 {
 	struct log_config *configs = arena_alloc(&p->arena, (old->config_count + 1) * sizeof *configs);
 	for (uint32_t i = 0; configs && i < old->config_count; i++) {
@@ -152,7 +152,7 @@ static enum sm_err copy_configs(struct kafka_picture *p, struct log_topic *t, co
 	return configs ? SM_OK : SM_NO_MEMORY;
 }
 
-static enum sm_err add_configs(struct kafka_log *k, struct kafka_picture *p, bool all, struct sm_error *reterr)
+static enum sm_err add_configs(struct rdkafka_log *k, struct rdkafka_picture *p, bool all, struct sm_error *reterr)
 {
 	struct log_topic *items = (struct log_topic *)(uintptr_t)p->topics.items;
 	enum sm_err err = SM_OK;
@@ -171,21 +171,21 @@ static enum sm_err add_configs(struct kafka_log *k, struct kafka_picture *p, boo
 	return err;
 }
 
-enum sm_err kafka__topics_refresh(struct kafka_log *k, bool configs, uint32_t timeout_ms, struct sm_error *reterr)
+enum sm_err rdkafka__topics_refresh(struct rdkafka_log *k, bool configs, uint32_t timeout_ms, struct sm_error *reterr)
 {
-	struct kafka_picture *p = calloc(1, sizeof *p);
+	struct rdkafka_picture *p = calloc(1, sizeof *p);
 	const rd_kafka_metadata_t *metadata;
 	if (!p)
 		return sm_fail(reterr, SM_NO_MEMORY, "no memory");
 	atomic_store(&p->refs, 1);
 	arena_init(&p->arena, 0);
-	rd_kafka_resp_err_t code = rd_kafka_metadata(kafka__asker(k), 1, NULL, &metadata, (int)timeout_ms);
-	enum sm_err err = code ? kafka__rd_fail(reterr, code, NULL, "asking for the topics") : SM_OK;
+	rd_kafka_resp_err_t code = rd_kafka_metadata(rdkafka__asker(k), 1, NULL, &metadata, (int)timeout_ms);
+	enum sm_err err = code ? rdkafka__fail(reterr, code, NULL, "asking for the topics") : SM_OK;
 	if (!err && !*k->cluster_id) {
-		char *id = rd_kafka_clusterid(kafka__asker(k), (int)timeout_ms);
+		char *id = rd_kafka_clusterid(rdkafka__asker(k), (int)timeout_ms);
 		snprintf(k->cluster_id, sizeof k->cluster_id, "%s", id ? id : "?");
 		if (id)
-			rd_kafka_mem_free(kafka__asker(k), id);
+			rd_kafka_mem_free(rdkafka__asker(k), id);
 	}
 	if (!err) {
 		if ((err = take_metadata(k, p, metadata)))
@@ -195,26 +195,26 @@ enum sm_err kafka__topics_refresh(struct kafka_log *k, bool configs, uint32_t ti
 	if (!err)
 		err = add_configs(k, p, configs, reterr);
 	if (err) {
-		kafka__picture_unref(p);
+		rdkafka__picture_unref(p);
 		return err;
 	}
-	kafka__seen(k);
+	rdkafka__seen(k);
 	pthread_mutex_lock(&k->admin_lock);
-	struct kafka_picture *old = k->picture;
+	struct rdkafka_picture *old = k->picture;
 	k->picture = p;
 	k->picture_number++;
 	k->picture_used = false;
 	pthread_cond_broadcast(&k->picture_new);
 	pthread_mutex_unlock(&k->admin_lock);
-	kafka__picture_unref(old);
+	rdkafka__picture_unref(old);
 	return SM_OK;
 }
 
-enum sm_err kafka__partition_known(struct kafka_log *k, const char *topic, int32_t partition, bool at_once)
+enum sm_err rdkafka__partition_known(struct rdkafka_log *k, const char *topic, int32_t partition, bool at_once)
 {
 	struct timespec until;
 	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += (atomic_load(&k->away) ? KAFKA_AWAY_MS : KAFKA_REQUEST_MS) / 1000;
+	until.tv_sec += (atomic_load(&k->away) ? RDKAFKA_AWAY_MS : RDKAFKA_REQUEST_MS) / 1000;
 	pthread_mutex_lock(&k->admin_lock);
 	for (uint64_t first = k->picture_number;;) {
 		const struct log_topic *t = log_topics_find(&k->picture->topics, topic);

@@ -6,7 +6,7 @@ static rd_kafka_t *producer_new(struct outgrown *x, const char *id)
 {
 	char why[300], brokers[100], full[100];
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
-	log_kafka_brokers(x->address, brokers, sizeof brokers);
+	rdkafka_brokers(x->address, brokers, sizeof brokers);
 	snprintf(full, sizeof full, "%s%s", x->prefix, id);
 	assert_int_equal(rd_kafka_conf_set(conf, "bootstrap.servers", brokers, why, sizeof why), RD_KAFKA_CONF_OK);
 	assert_int_equal(rd_kafka_conf_set(conf, "transactional.id", full, why, sizeof why), RD_KAFKA_CONF_OK);

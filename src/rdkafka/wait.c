@@ -3,7 +3,7 @@
 
 #define TURN_MS 1000
 
-void kafka__poke(struct kafka_log *k)
+void rdkafka__poke(struct rdkafka_log *k)
 {
 	pthread_mutex_lock(&k->wait_lock);
 	k->poked = true;
@@ -13,7 +13,7 @@ void kafka__poke(struct kafka_log *k)
 
 /* ---- the ring ---- */
 
-static void ring_put(struct kafka_log *k, struct log_wait *w)
+static void ring_put(struct rdkafka_log *k, struct log_wait *w)
 {
 	struct log_wait *first = k->waits;
 	w->engine = k;
@@ -26,7 +26,7 @@ static void ring_put(struct kafka_log *k, struct log_wait *w)
 	w->prev->next = w->next->prev = w;
 }
 
-static void ring_take(struct kafka_log *k, struct log_wait *w)
+static void ring_take(struct rdkafka_log *k, struct log_wait *w)
 {
 	w->next->prev = w->prev;
 	w->prev->next = w->next;
@@ -35,11 +35,11 @@ static void ring_take(struct kafka_log *k, struct log_wait *w)
 	w->engine = NULL;
 }
 
-void kafka__wait(struct sm_log *log, struct log_wait *wait)
+void rdkafka__wait(struct sm_log *log, struct log_wait *wait)
 {
-	struct kafka_log *k = kafka__log_of(log);
+	struct rdkafka_log *k = rdkafka__log_of(log);
 	wait->engine = NULL;
-	enum sm_err err = wait->offset < 0 ? SM_OUT_OF_RANGE : kafka__partition_known(k, wait->topic, wait->partition, true);
+	enum sm_err err = wait->offset < 0 ? SM_OUT_OF_RANGE : rdkafka__partition_known(k, wait->topic, wait->partition, true);
 	pthread_mutex_lock(&k->wait_lock);
 	if (!err && atomic_load(&k->closing))
 		err = SM_CLOSED;
@@ -53,9 +53,9 @@ void kafka__wait(struct sm_log *log, struct log_wait *wait)
 		wait->done(wait, err);
 }
 
-void kafka__wait_cancel(struct sm_log *log, struct log_wait *wait)
+void rdkafka__wait_cancel(struct sm_log *log, struct log_wait *wait)
 {
-	struct kafka_log *k = kafka__log_of(log);
+	struct rdkafka_log *k = rdkafka__log_of(log);
 	pthread_mutex_lock(&k->wait_lock);
 	bool listed = wait->engine == k;
 	if (listed)
@@ -70,31 +70,31 @@ void kafka__wait_cancel(struct sm_log *log, struct log_wait *wait)
 /* ---- the thread ---- */
 
 /* SM_AGAIN: not yet. */
-static enum sm_err look(struct kafka_log *k, const struct log_wait *w)
+static enum sm_err look(struct rdkafka_log *k, const struct log_wait *w)
 {
-	int isolation = w->uncommitted ? KAFKA_UNCOMMITTED : KAFKA_COMMITTED;
-	struct kafka_part *part = kafka__part(k, w->topic, w->partition);
-	struct kafka_cursor *c;
+	int isolation = w->uncommitted ? RDKAFKA_UNCOMMITTED : RDKAFKA_COMMITTED;
+	struct rdkafka_part *part = rdkafka__part(k, w->topic, w->partition);
+	struct rdkafka_cursor *c;
 	bool beyond = false;
 	if (!part)
 		return SM_NO_MEMORY;
 	if (atomic_load(&part->told[isolation]) > w->offset)
 		return SM_OK;
-	enum sm_err err = kafka__cursor_take(part, isolation, w->offset, false, &c);
+	enum sm_err err = rdkafka__cursor_take(part, isolation, w->offset, false, &c);
 	if (err)
 		return err == SM_BUSY ? SM_AGAIN : err;
-	err = kafka__cursor_beyond(c, w->offset, &beyond);
-	kafka__cursor_release(c);
+	err = rdkafka__cursor_beyond(c, w->offset, &beyond);
+	rdkafka__cursor_release(c);
 	if (err == SM_OUT_OF_RANGE) { /* librdkafka can be before the end only, and behind the start */
 		int64_t end = 0;
-		err = kafka__ask_offset(k, isolation, w->topic, w->partition, RD_KAFKA_OFFSET_END, &end);
+		err = rdkafka__ask_offset(k, isolation, w->topic, w->partition, RD_KAFKA_OFFSET_END, &end);
 		beyond = end > w->offset;
 	}
 	return err ? err : beyond ? SM_OK : SM_AGAIN;
 }
 
 /* With the lock, which is given back meanwhile. */
-static void look_at(struct kafka_log *k, struct log_wait *w)
+static void look_at(struct rdkafka_log *k, struct log_wait *w)
 {
 	ring_take(k, w);
 	k->looked_at = w;
@@ -114,7 +114,7 @@ static void look_at(struct kafka_log *k, struct log_wait *w)
 	pthread_mutex_lock(&k->wait_lock);
 }
 
-static void look_at_all(struct kafka_log *k)
+static void look_at_all(struct rdkafka_log *k)
 {
 	uint32_t count = 0;
 	if (k->waits) {
@@ -128,7 +128,7 @@ static void look_at_all(struct kafka_log *k)
 		look_at(k, k->waits);
 }
 
-static void rest(struct kafka_log *k)
+static void rest(struct rdkafka_log *k)
 {
 	struct timespec until;
 	clock_gettime(CLOCK_MONOTONIC, &until);
@@ -138,20 +138,20 @@ static void rest(struct kafka_log *k)
 	k->poked = false;
 }
 
-void *kafka__wait_thread(void *arg)
+void *rdkafka__wait_thread(void *arg)
 {
-	struct kafka_log *k = arg;
+	struct rdkafka_log *k = arg;
 	uint64_t reaped_ns = clock_monotonic_ns(&clock_system);
 	pthread_mutex_lock(&k->wait_lock);
 	while (!atomic_load(&k->closing)) {
 		rest(k);
 		look_at_all(k);
 		uint64_t now = clock_monotonic_ns(&clock_system);
-		if (now - reaped_ns < KAFKA_CURSOR_IDLE_MS * 250000ull)
+		if (now - reaped_ns < RDKAFKA_CURSOR_IDLE_MS * 250000ull)
 			continue;
 		reaped_ns = now;
 		pthread_mutex_unlock(&k->wait_lock);
-		kafka__cursors_reap(k, now - KAFKA_CURSOR_IDLE_MS * 1000000ull);
+		rdkafka__cursors_reap(k, now - RDKAFKA_CURSOR_IDLE_MS * 1000000ull);
 		pthread_mutex_lock(&k->wait_lock);
 	}
 	while (k->waits) {
