@@ -58,6 +58,10 @@ bool cassandra__journal_chunk(const struct cassandra_program *program, struct cl
 /* And back. Errors: SM_CORRUPT, SM_NO_MEMORY. */
 SM_MUST_CHECK enum sm_err cassandra__journal_read(struct cassandra_program *program, struct client *client, struct bytes chunk);
 
+/* Append "a = ? AND b = ?" for the partition key. */
+void cassandra__partition_where(const struct store_table *table, struct arena *arena, struct buf *text);
+void cassandra__table_name(const struct store_table *table, struct arena *arena, struct buf *text);
+
 /* Ranges of clusterings as CQL can say them (slice.c): the columns before the last are given, the last lies between two bounds.
  */
 struct cassandra_slice {
@@ -74,9 +78,6 @@ uint32_t cassandra__slices(const struct store_table *table, const struct store_b
 /* Append " AND c = ? AND d > ?" and the values; values has room for clustering_count + 1. Returns the values' number. */
 uint16_t cassandra__slice_where(const struct store_table *table, const struct cassandra_slice *slice, struct arena *arena, struct buf *text,
 				struct store_cell *values);
-/* Append "a = ? AND b = ?" for the partition key. */
-void cassandra__partition_where(const struct store_table *table, struct arena *arena, struct buf *text);
-void cassandra__table_name(const struct store_table *table, struct arena *arena, struct buf *text);
 
 /* ---- the engine ---- */
 

@@ -25,13 +25,10 @@ struct client_target {
 	uint16_t consistency;           /* enum cql_consistency: QUORUM, LOCAL_QUORUM ... */
 	uint32_t replication_factor;    /* 0: as many as there are hosts in the local data center, at most 3 */
 };
-struct client_setting {
-	const char *name, *value;
-};
 /* cassandra://HOST[:PORT],...[/][?name=value&...]; settings beside it, which the address overrides. files: read the file that has the
  * password. Errors: SM_INVALID, SM_DENIED, those of reading a file. */
-SM_MUST_CHECK enum sm_err client__target_parse(const char *address, const struct client_setting *settings, uint32_t setting_count,
-					       bool files, struct client_target *ret_target, struct sm_error *reterr);
+SM_MUST_CHECK enum sm_err client__target_parse(const char *address, const struct store_option *settings, uint32_t setting_count, bool files,
+					       struct client_target *ret_target, struct sm_error *reterr);
 uint16_t client__serial(uint16_t consistency); /* the one for conditional writes beside it */
 
 /* ---- requests ---- */
@@ -124,7 +121,6 @@ struct client_column {
 SM_MUST_CHECK enum sm_err client__columns(const struct client_answer *answer, struct arena *arena, struct client_column **ret_columns);
 /* The next value of the rows. */
 struct store_cell client__value(struct byte_reader *rows);
-const char *client__code_name(uint32_t code); /* "UNAVAILABLE" */
 
 /* ---- hosts (client_topology.c) ---- */
 

@@ -120,7 +120,7 @@ static enum sm_err take_address(struct client_target *t, bool files, const char 
 	return address_settings(*tail ? tail + 1 : tail, take_one, &taking, reterr);
 }
 
-enum sm_err client__target_parse(const char *address, const struct client_setting *settings, uint32_t setting_count, bool files,
+enum sm_err client__target_parse(const char *address, const struct store_option *settings, uint32_t setting_count, bool files,
 				 struct client_target *t, struct sm_error *reterr)
 {
 	*t = (struct client_target){.consistency = CQL_QUORUM};

@@ -107,7 +107,6 @@ struct client_host {
 	struct client_link link;
 };
 void client__link_init(struct client *client, uint32_t host);
-void client__link_connect(struct client_link *link);
 void client__link_event(struct client_link *link, uint32_t epoll_events);
 /* Deadlines, heartbeats, when to connect again. */
 void client__link_look(struct client_link *link, uint64_t now_ns);

@@ -505,7 +505,7 @@ static void read_some(struct client_link *l)
 
 /* ---- connecting, closing ---- */
 
-void client__link_connect(struct client_link *l)
+static void link_connect(struct client_link *l)
 {
 	struct client_host *h = client__host_of(l);
 	uint64_t now = clock_monotonic_ns(&clock_system);
@@ -665,7 +665,7 @@ void client__link_look(struct client_link *l, uint64_t now)
 	switch (l->state) {
 	case LINK_DOWN:
 		if ((h->point || h->known) && h->address_size && now >= l->next_try_ns)
-			client__link_connect(l);
+			link_connect(l);
 		break;
 	case LINK_CONNECTING:
 	case LINK_STARTUP:

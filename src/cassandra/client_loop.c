@@ -537,12 +537,6 @@ const struct client_target *client__target(const struct client *c)
 	return &c->target;
 }
 
-uint32_t client__local_hosts(struct client *c)
-{
-	uint32_t n = atomic_load(&c->local_hosts);
-	return n ? n : 1;
-}
-
 enum sm_err client__problem(struct client *c, char *out, size_t size)
 {
 	enum sm_err err = SM_OK;

@@ -155,7 +155,7 @@ static const struct {
 	{CQL_UNPREPARED, "UNPREPARED", {SM_NOT_FOUND, false, true}},
 };
 
-const char *client__code_name(uint32_t code)
+static const char *code_name(uint32_t code)
 {
 	for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
 		if (codes[i].code == code)
@@ -274,8 +274,8 @@ static void take_error(struct byte_reader *in, const char *host, struct client_a
 	case CQL_READ_TIMEOUT: {
 		uint16_t consistency = reader_be16(in);
 		uint32_t received = reader_be32(in), required = reader_be32(in);
-		sm_fail(&a->error, err, "%s: %s: %u of %u copies answered in time (%s)", host, client__code_name(a->code), received,
-			required, cql_consistency_name(consistency));
+		sm_fail(&a->error, err, "%s: %s: %u of %u copies answered in time (%s)", host, code_name(a->code), received, required,
+			cql_consistency_name(consistency));
 		break;
 	}
 	/* the words of statements that are wrong stand alone, as they would be Cassandra's own */
@@ -283,8 +283,8 @@ static void take_error(struct byte_reader *in, const char *host, struct client_a
 	case CQL_UNAUTHORIZED:
 	case CQL_INVALID:
 	case CQL_CONFIG_ERROR:
-	case CQL_ALREADY_EXISTS: sm_fail(&a->error, err, "%.*s", size ? size : 300, size ? said : client__code_name(a->code)); break;
-	default: sm_fail(&a->error, err, "%s: %s: %.*s", host, client__code_name(a->code), size, said);
+	case CQL_ALREADY_EXISTS: sm_fail(&a->error, err, "%.*s", size ? size : 300, size ? said : code_name(a->code)); break;
+	default: sm_fail(&a->error, err, "%s: %s: %.*s", host, code_name(a->code), size, said);
 	}
 }
 

@@ -354,3 +354,9 @@ void client__topology_take(struct client *c, struct client_topology *t)
 	arena_done(&t->arena);
 	free(t);
 }
+
+uint32_t client__local_hosts(struct client *c)
+{
+	uint32_t n = atomic_load(&c->local_hosts);
+	return n ? n : 1;
+}

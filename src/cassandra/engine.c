@@ -333,13 +333,7 @@ static enum sm_err learn(struct cassandra_store *s, struct sm_error *reterr)
 static enum sm_err start(struct cassandra_store *s, const struct cassandra_options *o, struct sm_error *reterr)
 {
 	struct client_target target;
-	struct client_setting *settings = calloc(o->setting_count + 1, sizeof *settings);
-	if (!settings)
-		return sm_fail(reterr, SM_NO_MEMORY, "no memory");
-	for (uint32_t i = 0; i < o->setting_count; i++)
-		settings[i] = (struct client_setting){o->settings[i].name, o->settings[i].value};
-	enum sm_err err = client__target_parse(o->address, settings, o->setting_count, true, &target, reterr);
-	free(settings);
+	enum sm_err err = client__target_parse(o->address, o->settings, o->setting_count, true, &target, reterr);
 	if (err)
 		return err;
 	cassandra_shown(o->address, s->shown, sizeof s->shown);
