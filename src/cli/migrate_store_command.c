@@ -1,5 +1,6 @@
 /* `smack migrate store`: tables from a store to another engine's, and back. */
 #include "backup/migrate_store.h"
+#include "base/address.h"
 #include "cassandra/cassandra.h"
 #include "cli/migrate_command.h"
 #include "cql/cql.h"
@@ -7,7 +8,7 @@
 
 struct side {
 	struct migrate_place_of place;
-	char cql[64]; /* where a server's CQL clients find it */
+	char cql[ADDRESS_HOST_MAX + 8]; /* where a server's CQL clients find it */
 	struct sm_session *session;
 	struct cql_session *statements; /* NULL: the Cassandra runs them */
 	struct sm_store *cassandra, *store;
@@ -51,7 +52,7 @@ static enum sm_err open_cassandra(struct side *s, const char *address, struct sm
 	uint16_t port;
 	cassandra_shown(address, s->place.name, sizeof s->place.name);
 	cassandra_first(address, host, &port);
-	snprintf(s->cql, sizeof s->cql, "%.50s:%u", host, port);
+	address_text(host, port, s->cql, sizeof s->cql);
 	enum sm_err err = cassandra_open(&options, &s->cassandra, reterr);
 	if (!err)
 		s->store = s->cassandra;
@@ -71,7 +72,7 @@ static enum sm_err side_open(struct side *s, const char *address, struct sm_erro
 		return err;
 	snprintf(s->place.dir, sizeof s->place.dir, "%s", info.data);
 	snprintf(s->place.name, sizeof s->place.name, "%.255s", info.data);
-	snprintf(s->cql, sizeof s->cql, "%.50s:%u", info.cql_host, info.cql_port);
+	address_text(info.cql_host, info.cql_port, s->cql, sizeof s->cql);
 	s->store = sm_session_store(s->session);
 	err = cql_session_new(s->store, NULL, &s->statements);
 	return err ? sm_fail(reterr, err, "no memory") : SM_OK;
