@@ -1,7 +1,7 @@
 /* The commit log: topics, cut into partitions of Kafka record batches (magic 2).
  *
  * struct sm_log is an engine behind a table of calls: the embedded one (log_embedded_open), the one on the data
- * directory's socket (remote/), later a real Kafka (kafka/). Code above sees only this file.
+ * directory's socket (remote/), a real Kafka (rdkafka/). Code above sees only this file.
  *
  * Calls with a `done` are asynchronous: done is called exactly once, on a thread of the engine, possibly before the call
  * returns; it must not block and usually sends a message. Everything else may block for a disk read at most, and says so.
