@@ -16,6 +16,8 @@ int actor_current_dispatcher(void);
  * wake-up and leave together. Thread: any, but no dispatcher's; not nested; it must not wait for an answer in between. */
 void actor_hold_wakes(void);
 void actor_release_wakes(void);
+/* The clock of the actor's system: monotonic, the simulation's where it is one. */
+uint64_t actor_now_ns(const struct sm_actor *self);
 /* The actor's dispatcher, for props.dispatcher of an actor that is to live beside it. */
 uint32_t actor_dispatcher(const struct sm_actor *self);
 

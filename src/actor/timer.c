@@ -157,6 +157,11 @@ static void timer_fire(struct timer_node *node)
 	assert(!err);
 }
 
+uint64_t actor_now_ns(const struct sm_actor *self)
+{
+	return actor__now_ns(self->system);
+}
+
 enum sm_err sm_timer_start(struct sm_actor *self, uint32_t id, uint64_t after_ms, uint64_t repeat_ms)
 {
 	assert(self->dispatcher == actor__current);

@@ -1,0 +1,12 @@
+/* The queue of sm_flow_from_queue as the rest of the room sees it. */
+#ifndef FLOW_QUEUE_H
+#define FLOW_QUEUE_H
+
+#include "flow/flow_internal.h"
+
+struct sm_flow_queue *flow__queue_ref(struct sm_flow_queue *queue);
+void flow__queue_run_ended(struct flow_stage *s);
+uint64_t flow__queue_dropped(struct flow_stage *s);
+void flow__queue_free(struct flow_stage *s);
+
+#endif
