@@ -16,6 +16,9 @@ int actor_current_dispatcher(void);
  * wake-up and leave together. Thread: any, but no dispatcher's; not nested; it must not wait for an answer in between. */
 void actor_hold_wakes(void);
 void actor_release_wakes(void);
+/* As sm_send_reply, for messages that mean nothing without their receiver: if it ends with msg unread, msg is freed and no dead letter.
+ * Thread: any. Errors: SM_GONE. */
+SM_MUST_CHECK enum sm_err actor_send_quiet(struct sm_ref *to, struct sm_msg *msg);
 /* The clock of the actor's system: monotonic, the simulation's where it is one. */
 uint64_t actor_now_ns(const struct sm_actor *self);
 /* The actor's dispatcher, for props.dispatcher of an actor that is to live beside it. */

@@ -104,7 +104,8 @@ static bool admit(struct sm_actor *a, struct sm_msg **msg)
 		      : type == &sm_msg_terminated ? actor__terminated_admit(a, *msg)
 		      : type == &sm_msg_idle       ? actor__idle_admit(a, *msg)
 		      : type == &sm_msg_listing    ? actor__listing_admit(a, *msg)
-						   : actor__ask_failed_admit(a, *msg);
+		      : type == &sm_msg_ask_failed ? actor__ask_failed_admit(a, *msg)
+						   : true; /* actor_send_quiet */
 	if (!wanted)
 		sm_msg_free(*msg);
 	return wanted;

@@ -172,3 +172,8 @@ enum sm_err actor__send_internal(struct sm_ref *to, struct sm_msg *msg)
 	msg->ask_id |= ASK_INTERNAL;
 	return sm_send_reply(to, msg);
 }
+
+enum sm_err actor_send_quiet(struct sm_ref *to, struct sm_msg *msg)
+{
+	return actor__send_internal(to, msg);
+}

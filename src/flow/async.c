@@ -234,7 +234,7 @@ bool flow__answer(struct flow_section *section, uint64_t ask_id, struct sm_msg *
 
 static void send_back(struct sm_flow_promise *op)
 {
-	if (sm_send_reply(op->section, &op->msg))
+	if (actor_send_quiet(op->section, &op->msg))
 		sm_msg_free(&op->msg);
 }
 

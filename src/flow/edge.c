@@ -119,7 +119,7 @@ static void flush_down(struct flow_section *section, struct flow_edge *e)
 	e->out = (struct flow_list){0};
 	e->hello_due = false;
 	e->end_sent |= ends;
-	if (sm_send_reply(below->ref, &m->msg)) {
+	if (actor_send_quiet(below->ref, &m->msg)) {
 		sm_msg_free(&m->msg);
 		e->cancelled = true; /* it was stopped from outside, and so are we */
 	}
@@ -285,7 +285,7 @@ static void flush_up(struct flow_section *section, struct flow_edge *e)
 	e->cancel_sent |= e->cancel_due;
 	e->demand_due = 0;
 	e->cancel_due = false;
-	if (sm_send_reply(e->up, &m->msg))
+	if (actor_send_quiet(e->up, &m->msg))
 		sm_msg_free(&m->msg); /* its end is told by the watch */
 }
 

@@ -160,7 +160,8 @@ SIM_TEST(cancel_and_stop_end_an_endless_flow)
 		struct sm_system *system = sim_new();
 		struct ending ending;
 		uint64_t endless = UINT64_MAX;
-		struct sm_flow *f = sm_flow_for_each(sm_flow_async(sm_flow_map(sm_flow_async(count_to(&endless)), twice, NULL)), NULL, NULL);
+		struct sm_flow *f = sm_flow_for_each(sm_flow_async(sm_flow_map(sm_flow_async(count_to(&endless)), twice, NULL)), NULL,
+						     NULL);
 		struct sm_flow_run *run = run_flow(system, f, &ending);
 		sm_sim_run(system, sm_sim_random(system, 300) + 1);
 		assert_int_equal(ending.count, 0);

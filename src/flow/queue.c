@@ -78,7 +78,7 @@ static struct wake wake_for(struct sm_flow_queue *queue)
 
 static void send_wake(struct wake wake)
 {
-	if (wake.msg && sm_send_reply(wake.to, wake.msg))
+	if (wake.msg && actor_send_quiet(wake.to, wake.msg))
 		sm_msg_free(wake.msg);
 	sm_unref(wake.to);
 }

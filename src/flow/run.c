@@ -79,7 +79,7 @@ static void order(struct sm_flow_run *run, atomic_bool *sent, struct sm_msg *msg
 	if (atomic_exchange(sent, true))
 		return;
 	msg->type = type;
-	(void)!sm_send_reply(run->top, msg); /* else it has ended */
+	(void)!actor_send_quiet(run->top, msg); /* else it has ended */
 }
 
 void sm_flow_stop(struct sm_flow_run *run)
@@ -136,7 +136,7 @@ static void tell(struct flow_section *child, bool *sent, struct sm_msg *msg, con
 		return;
 	*sent = true;
 	*msg = (struct sm_msg){.type = type};
-	(void)!sm_send_reply(child->ref, msg); /* else it has ended */
+	(void)!actor_send_quiet(child->ref, msg); /* else it has ended */
 }
 
 void flow__children_start(struct sm_flow_run *run, struct flow_section *scope)
@@ -202,7 +202,7 @@ void flow__op_ended(struct sm_flow_run *run)
 {
 	if (atomic_fetch_sub(&run->ops, 1) == 1 && atomic_load(&run->waits_for_ops)) {
 		struct sm_msg *msg = plain_msg(&ops_over_type);
-		if (msg && sm_send_reply(run->self, msg))
+		if (msg && actor_send_quiet(run->self, msg))
 			sm_msg_free(msg);
 	}
 	sm_flow_release(run);

@@ -114,7 +114,7 @@ static void go_on_later(struct flow_section *section)
 	if (section->again_queued)
 		return;
 	section->again_msg = (struct sm_msg){.type = &flow__again_type};
-	section->again_queued = !sm_send_reply(sm_self(section->self), &section->again_msg);
+	section->again_queued = !actor_send_quiet(sm_self(section->self), &section->again_msg);
 }
 
 static void run_drains(struct flow_section *section)
