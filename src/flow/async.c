@@ -7,6 +7,7 @@
 /* A piece of work, and a promise. It holds the run until it is freed, so that the end waits for it. */
 struct sm_flow_promise {
 	struct sm_msg msg; /* comes back to the section */
+	struct sm_work work;
 	struct sm_flow_run *run;
 	struct flow_stage *stage;
 	struct sm_ref *section; /* counted */
@@ -44,9 +45,15 @@ static struct sm_flow_promise *op_new(struct flow_stage *s, uint32_t slot)
 
 /* ---- beginning ---- */
 
-static void pool_run(struct sm_msg *msg)
+static void send_back(struct sm_flow_promise *op)
 {
-	struct sm_flow_promise *op = (struct sm_flow_promise *)msg;
+	if (actor_send_quiet(op->section, &op->msg))
+		sm_msg_free(&op->msg);
+}
+
+static void pool_run(struct sm_work *work)
+{
+	struct sm_flow_promise *op = (struct sm_flow_promise *)((char *)work - offsetof(struct sm_flow_promise, work));
 	const struct sm_flow *node = op->stage->node;
 	enum sm_err err = node->async.map(node->arg, op->in, &op->out, &op->error);
 	if (err && (op->error.code != err || !op->error.text[0]))
@@ -55,6 +62,7 @@ static void pool_run(struct sm_msg *msg)
 		op->in = NULL;
 		op->error.code = SM_OK;
 	}
+	send_back(op);
 }
 
 /* SM_FULL: not now. Takes the element on SM_OK. */
@@ -66,10 +74,9 @@ static enum sm_err begin_op(struct flow_stage *s, uint32_t slot, struct sm_msg *
 	enum sm_err err;
 	if (s->node->async.map) {
 		op->in = element;
-		if ((err = sm_pipe(s->section->self, pool_run, &op->msg)))
+		op->work.run = pool_run;
+		if ((err = sm_pool_run(s->section->run->system, &op->work)))
 			op->in = NULL;
-		if (err == SM_NO_MEMORY)
-			err = SM_FULL;
 	} else {
 		s->section->error.text[0] = 0;
 		err = s->node->async.start(s->node->arg, element, op, &s->section->error);
@@ -230,12 +237,6 @@ bool flow__answer(struct flow_section *section, uint64_t ask_id, struct sm_msg *
 		if (section->stages[i]->kind == &flow__async && answered(section->stages[i], ask_id, answer, failed))
 			return true;
 	return false;
-}
-
-static void send_back(struct sm_flow_promise *op)
-{
-	if (actor_send_quiet(op->section, &op->msg))
-		sm_msg_free(&op->msg);
 }
 
 void sm_flow_promise_keep(struct sm_flow_promise *op, struct sm_msg *element)

@@ -217,6 +217,12 @@ static enum flow_pull take(struct flow_stage *s, struct sm_msg **ret_element, st
 	return FLOW_WAIT;
 }
 
+/* What is cancelled before a restart may be read again. */
+static bool may_come_back(const struct flow_stage *s)
+{
+	return s->section->scope || s->section->supervision;
+}
+
 static enum flow_pull queue_pull(struct flow_stage *s, struct sm_msg **ret_element)
 {
 	struct sm_flow_queue *queue = s->queue;
@@ -233,24 +239,31 @@ static enum flow_pull queue_pull(struct flow_stage *s, struct sm_msg **ret_eleme
 	pthread_mutex_unlock(&queue->lock);
 	sm_unref(before);
 	tell_waiters(&waiters);
-	if (how == FLOW_END || (how == FLOW_FAILED && !s->section->scope && !s->section->supervision))
+	if (how == FLOW_END || (how == FLOW_FAILED && !may_come_back(s)))
 		finish(queue);
 	return how;
 }
 
 static void queue_cancel(struct flow_stage *s)
 {
-	finish(s->queue);
+	if (!may_come_back(s))
+		finish(s->queue);
+}
+
+void flow__queues_close(struct sm_flow_run *run, const struct flow_section *scope)
+{
+	for (uint32_t i = 0; i < run->stage_count; i++) {
+		const struct flow_section *at = run->stages[i].section;
+		while (at->scope)
+			at = at->scope;
+		if (run->stages[i].kind == &flow__queue && (!scope || at == scope))
+			finish(run->stages[i].queue);
+	}
 }
 
 static void queue_drain(struct flow_stage *s)
 {
 	close_with(s->queue, NULL);
-}
-
-void flow__queue_run_ended(struct flow_stage *s)
-{
-	finish(s->queue);
 }
 
 uint64_t flow__queue_dropped(struct flow_stage *s)

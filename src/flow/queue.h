@@ -5,7 +5,8 @@
 #include "flow/flow_internal.h"
 
 struct sm_flow_queue *flow__queue_ref(struct sm_flow_queue *queue);
-void flow__queue_run_ended(struct flow_stage *s);
+/* Those of the run that belong to this outermost restart; scope NULL: all. They take and give nothing any more. Thread: any. */
+void flow__queues_close(struct sm_flow_run *run, const struct flow_section *scope);
 uint64_t flow__queue_dropped(struct flow_stage *s);
 void flow__queue_free(struct flow_stage *s);
 

@@ -266,9 +266,7 @@ static void done(struct sm_actor *self, void *state)
 		sm_fail(&run->error, SM_CANCELLED, "the flow's actor was stopped");
 	run->ended = true;
 	pthread_mutex_unlock(&run->lock);
-	for (uint32_t i = 0; i < run->stage_count; i++)
-		if (run->stages[i].kind == &flow__queue)
-			flow__queue_run_ended(&run->stages[i]);
+	flow__queues_close(run, NULL);
 	if (run->options.done)
 		run->options.done(run->options.arg, run->error.code, run->error.text);
 	if (run->options.tell) {

@@ -1,6 +1,7 @@
 /* The actor of a section: it pulls through its drains whenever something has happened, and ends when they have ended and nothing is under
  * way over its edges any more. */
 #include "flow/flow_internal.h"
+#include "flow/queue.h"
 
 #define RETRY_TIMER UINT32_MAX
 
@@ -129,8 +130,11 @@ static void run_drains(struct flow_section *section)
 	flow__edges_flush(section);
 	if (section->again && !section->failed)
 		go_on_later(section);
-	if (is_over(section) && !section->failed)
-		sm_stop_now(sm_self(section->self));
+	if (section->failed || !is_over(section))
+		return;
+	if (section->supervision && !section->scope)
+		flow__queues_close(section->run, section);
+	sm_stop_now(sm_self(section->self));
 }
 
 /* ---- messages ---- */
