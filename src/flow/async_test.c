@@ -419,10 +419,10 @@ SIM_TEST(the_end_is_told_to_an_actor_and_a_parent_takes_its_flow_along)
 
 /* ---- threads ---- */
 
-static uint64_t thousands = 4000;
+static uint64_t thousand = 1000;
 static void *producer(void *arg)
 {
-	for (uint64_t n = 1; n <= thousands;) {
+	for (uint64_t n = 1; n <= thousand;) {
 		struct sm_msg *element = element_new(n);
 		enum sm_err err = sm_flow_offer(arg, element, NULL);
 		if (!err) {
@@ -431,7 +431,7 @@ static void *producer(void *arg)
 		}
 		assert_int_equal(err, SM_FULL);
 		sm_msg_free(element);
-		sched_yield();
+		nanosleep(&(struct timespec){0, 50000}, NULL);
 	}
 	sm_flow_complete(arg);
 	return NULL;
@@ -450,9 +450,9 @@ static void a_graph_on_threads(void **unused)
 	sm_flow_broadcast(sm_flow_from_queue("in", 8, SM_FLOW_BACK_PRESSURE), b, 3);
 	b[0] = sm_flow_map_pool(sm_flow_async(b[0]), twice_counted, NULL, 2, true);
 	b[1] = sm_flow_map_ask(sm_flow_async(b[1]), doubler, DEADLINE_MS, 8, true);
-	b[0] = sm_flow_collect(sm_flow_async(b[0]), "pool", 4000);
-	b[1] = sm_flow_collect(sm_flow_buffer(b[1], 3, SM_FLOW_BACK_PRESSURE), "ask", 4000);
-	b[2] = sm_flow_collect(b[2], "plain", 4000);
+	b[0] = sm_flow_collect(sm_flow_async(b[0]), "pool", 1000);
+	b[1] = sm_flow_collect(sm_flow_buffer(b[1], 3, SM_FLOW_BACK_PRESSURE), "ask", 1000);
+	b[2] = sm_flow_collect(b[2], "plain", 1000);
 	struct sm_flow_run *run = run_flow(system, sm_flow_graph(b, 3), &ending);
 	struct sm_flow_queue *queue = sm_flow_queue(run, "in");
 	pthread_t thread;
@@ -462,11 +462,11 @@ static void a_graph_on_threads(void **unused)
 	ended_with(&ending, SM_OK);
 	assert_in_range(atomic_load(&most_under_way), 1, 2);
 	value_to(run, "pool", &trace);
-	has_one_to(&trace, 4000, 2, true);
+	has_one_to(&trace, 1000, 2, true);
 	value_to(run, "ask", &trace);
-	has_one_to(&trace, 4000, 2, true);
+	has_one_to(&trace, 1000, 2, true);
 	value_to(run, "plain", &trace);
-	has_one_to(&trace, 4000, 1, true);
+	has_one_to(&trace, 1000, 1, true);
 	sm_flow_queue_release(queue);
 	sm_flow_release(run);
 	sm_unref(doubler);
@@ -477,7 +477,7 @@ static void a_graph_on_threads(void **unused)
 static void flows_that_are_cancelled_on_threads(void **unused)
 {
 	struct sm_system *system = system_with(3);
-	for (int i = 0; i < 100; i++) {
+	for (int i = 0; i < 40; i++) {
 		struct ending ending;
 		struct sm_flow *f = sm_flow_map_pool(sm_flow_async(count_to(&endless)), twice_counted, NULL, 2, i % 2);
 		struct sm_flow_run *run = run_flow(system, sm_flow_for_each(sm_flow_restart(f, &three_times), NULL, NULL), &ending);
