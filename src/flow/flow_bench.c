@@ -1,7 +1,7 @@
 /* What an element costs, in ns: through fused stages, and over a boundary. */
 #include "flow/flow_internal.h"
+#include "base/clock.h"
 #include <stdio.h>
-#include <uv.h>
 
 #define ELEMENTS 10000000u
 
@@ -68,10 +68,10 @@ static void measure(const char *what, uint32_t pairs, uint32_t boundaries)
 	for (uint32_t i = 0; i < pairs; i++)
 		f = sm_flow_map(sm_flow_filter(f, is_even, NULL), increment, NULL);
 	f = sm_flow_for_each(f, NULL, NULL);
-	uint64_t started = uv_hrtime();
+	uint64_t started = clock_monotonic_ns(&clock_system);
 	CHECK(sm_flow_run(system, f, NULL, &run, NULL));
 	CHECK(sm_flow_wait(run, 100000, NULL));
-	printf("%-44s %9.1f ns\n", what, (double)(uv_hrtime() - started) / ELEMENTS);
+	printf("%-44s %9.1f ns\n", what, (double)(clock_monotonic_ns(&clock_system) - started) / ELEMENTS);
 	sm_flow_release(run);
 	sm_flow_free(f);
 	CHECK(sm_system_stop(system, 10000));

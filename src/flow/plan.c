@@ -247,9 +247,11 @@ static enum sm_err make(struct plan *plan, struct sm_error *reterr)
 	group_stages(plan);
 	if (!make_sections(plan))
 		return sm_fail(reterr, SM_NO_MEMORY, "no memory for the flow's sections");
-	for (uint32_t i = 0; i < run->edge_count && !err; i++)
+	for (uint32_t i = 0; i < run->edge_count && !err; i++) {
+		assert(run->edges[i].inlet);
 		if (run->edges[i].inlet->node->buffer.restart)
 			err = make_scope(plan, &run->edges[i], reterr);
+	}
 	return err;
 }
 
