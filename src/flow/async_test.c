@@ -477,7 +477,7 @@ static void a_graph_on_threads(void **unused)
 static void flows_that_are_cancelled_on_threads(void **unused)
 {
 	struct sm_system *system = system_with(3);
-	for (int i = 0; i < 40; i++) {
+	for (int i = 0; i < 15; i++) {
 		struct ending ending;
 		struct sm_flow *f = sm_flow_map_pool(sm_flow_async(count_to(&endless)), twice_counted, NULL, 2, i % 2);
 		struct sm_flow_run *run = run_flow(system, sm_flow_for_each(sm_flow_restart(f, &three_times), NULL, NULL), &ending);
