@@ -564,6 +564,14 @@ const char *net_conn_peer(const struct net_conn *conn)
 {
 	return conn->peer;
 }
+bool net_conn_secure(const struct net_conn *conn)
+{
+	return conn->tls != NULL;
+}
+const char *net_conn_alpn(const struct net_conn *conn)
+{
+	return net__tls_alpn(conn);
+}
 bool net_conn_draining(const struct net_conn *conn)
 {
 	return conn->draining;

@@ -1,6 +1,6 @@
-/* HTTP/1.1 server (RFC 9110, RFC 9112) and client.
+/* HTTP server (RFC 9110): HTTP/1.1 (RFC 9112) and HTTP/2 (RFC 9113); and a client. No handler knows the version.
  *
- * Requests of one connection are handled side by side and answered in order. A handler answers with http_reply at once or
+ * Requests of one connection are handled side by side; in HTTP/1 their answers leave in order. A handler answers with http_reply at once or
  * later (it keeps the request, and answers from the same dispatcher, usually on a message to the connection's ref).
  *
  * Every request passes the guard first: Host must name this server (loopback names and the listener's port), a request that
@@ -103,8 +103,8 @@ struct http_ticket *http_ticket(struct http_request *request);
 void http_ticket_drop(struct http_ticket *ticket);
 void http_ticket_post(struct http_ticket *ticket, void (*fn)(struct http_request *request, void *arg), void *arg); /* takes the ticket */
 
-/* Server-sent events: the answer stays open; each event is sent to every subscriber whose queue is not full (else it is skipped for
- * that subscriber and counted). */
+/* Server-sent events: the answer stays open (with HTTP/1 the connection is nothing else then); each event is sent to every subscriber whose
+ * queue is not full (else it is skipped for that subscriber and counted). */
 struct http_events;
 struct http_events *http_events_new(struct sm_system *system);                           /* NULL: out of memory */
 void http_events_free(struct http_events *events);                                       /* the streams end */

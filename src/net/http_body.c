@@ -1,11 +1,13 @@
-/* Bodies: by length or in chunks, gzip or zstd undone on the way, bounded as sent and as undone. A bomb stops at HTTP_BODY_MAX bytes of
- * output, whatever it promises. */
+/* Bodies: by length, in chunks or to the end of a stream, gzip or zstd undone on the way, bounded as sent and as undone. A bomb stops at
+ * HTTP_BODY_MAX bytes of output, whatever it promises. */
 #include "net/http_internal.h"
 
 int http__body_begin(struct http__body *body, const struct http__head *head)
 {
 	*body = (struct http__body){0};
-	if (head->flags & HEAD_CHUNKED) {
+	if (head->flags & HEAD_STREAM) {
+		body->kind = BODY_STREAM;
+	} else if (head->flags & HEAD_CHUNKED) {
 		body->kind = BODY_CHUNKED;
 	} else if (head->length) {
 		body->kind = BODY_LENGTH;
@@ -86,6 +88,12 @@ static int whole(struct http__body *body, bool *ret_whole)
 	return open ? 400 : 0;
 }
 
+int http__body_end(struct http__body *body)
+{
+	bool ended;
+	return whole(body, &ended);
+}
+
 int http__body_feed(struct http__body *body, struct bytes in, struct buf *out, size_t *ret_used, bool *ret_whole)
 {
 	size_t at = 0;
@@ -97,6 +105,10 @@ int http__body_feed(struct http__body *body, struct bytes in, struct buf *out, s
 		status = take(body, bytes_of(in.data, at), out);
 		if (!status && body->left == 0)
 			status = whole(body, ret_whole);
+	}
+	if (body->kind == BODY_STREAM) {
+		at = in.size;
+		status = take(body, in, out);
 	}
 	while (body->kind == BODY_CHUNKED && !status) {
 		size_t used;

@@ -12,6 +12,7 @@ struct http__events_link {
 	struct http__events_link *next, *prev;
 	struct http_events *events; /* counted */
 	struct sm_ref *ref;         /* counted */
+	uint64_t id;                /* of its request */
 };
 struct http_events {
 	pthread_mutex_t lock;
@@ -22,35 +23,55 @@ struct http_events {
 };
 
 /* The text of one event, shared by the streams that send it. */
-struct event_text {
+struct http__event {
 	_Atomic uint32_t refs;
 	struct buf text;
 };
 struct event_msg {
 	struct sm_msg msg;
-	struct event_text *event;
+	uint64_t id;
+	struct http__event *event; /* NULL: the end */
 };
 
-static void text_unref(void *arg)
+void http__event_unref(void *arg)
 {
-	struct event_text *event = arg;
+	struct http__event *event = arg;
 	if (atomic_fetch_sub(&event->refs, 1) > 1)
 		return;
 	buf_done(&event->text);
 	free(event);
 }
 
+struct bytes http__event_text(const struct http__event *event)
+{
+	return buf_bytes(&event->text);
+}
+
+struct http__event *http__event_ref(struct http__event *event)
+{
+	atomic_fetch_add(&event->refs, 1);
+	return event;
+}
+
 static void event_done(struct sm_msg *msg)
 {
-	text_unref(((struct event_msg *)msg)->event);
-	free(msg);
-}
-static void end_done(struct sm_msg *msg)
-{
+	struct http__event *event = ((struct event_msg *)msg)->event;
+	if (event)
+		http__event_unref(event);
 	free(msg);
 }
 const struct sm_msg_type http__msg_event = {"http event", event_done};
-const struct sm_msg_type http__msg_events_end = {"http events end", end_done};
+
+static struct event_msg *message(const struct http__events_link *link, struct http__event *event)
+{
+	struct event_msg *msg = calloc(1, sizeof *msg);
+	if (!msg)
+		return NULL;
+	msg->msg.type = &http__msg_event;
+	msg->id = link->id;
+	msg->event = event ? http__event_ref(event) : NULL;
+	return msg;
+}
 
 struct http_events *http_events_new(struct sm_system *system)
 {
@@ -77,12 +98,9 @@ void http_events_free(struct http_events *events)
 	pthread_mutex_lock(&events->lock);
 	events->closed = true;
 	for (struct http__events_link *link = events->links; link; link = link->next) {
-		struct sm_msg *msg = calloc(1, sizeof *msg);
-		if (!msg)
-			continue;
-		msg->type = &http__msg_events_end;
-		if (sm_send_reply(link->ref, msg))
-			sm_msg_free(msg);
+		struct event_msg *msg = message(link, NULL);
+		if (msg && sm_send_reply(link->ref, &msg->msg))
+			sm_msg_free(&msg->msg);
 	}
 	pthread_mutex_unlock(&events->lock);
 	events_unref(events);
@@ -105,21 +123,21 @@ void http_events_subscribe(struct http_events *events, struct http_request *requ
 	atomic_fetch_add(&events->refs, 1);
 	r->events = events;
 	r->release_events = events_unref;
-	if (r == r->conn->first)
-		http__advance(r->conn);
+	r->conn->version->subscribed(r);
 }
 
-static struct http__events_link *link_new(struct http_events *events, struct http__conn *c)
+static struct http__events_link *link_new(struct http_events *events, const struct http__request *r)
 {
 	struct http__events_link *link = calloc(1, sizeof *link);
 	if (!link)
 		return NULL;
 	link->events = events;
+	link->id = r->id;
 	pthread_mutex_lock(&events->lock);
 	bool ok = !events->closed && events->count < HTTP_EVENT_STREAMS_MAX;
 	if (ok) {
 		events->count++;
-		link->ref = sm_ref_get(net_conn_ref(c->net));
+		link->ref = sm_ref_get(net_conn_ref(r->conn->net));
 		link->next = events->links;
 		if (link->next)
 			link->next->prev = link;
@@ -136,7 +154,6 @@ static struct http__events_link *link_new(struct http_events *events, struct htt
 
 void http__events_begin(struct http__request *r)
 {
-	struct http__conn *c = r->conn;
 	struct http_events *events = r->events;
 	if (r->public.method == HTTP_HEAD) {
 		r->events = NULL;
@@ -144,29 +161,22 @@ void http__events_begin(struct http__request *r)
 		http_reply(&r->public, 200, "text/event-stream", (struct bytes){0});
 		return;
 	}
-	c->stream = link_new(events, c);
+	struct http__events_link *link = link_new(events, r);
 	r->events = NULL;
 	events_unref(events);
-	if (!c->stream) {
+	if (!link) {
 		http__refuse(r, 503, "there are too many event streams", false);
 		return;
 	}
-	/* No length and no chunks: the stream ends with the connection, which every client of event streams understands. */
-	net_conn_write(c->net, BYTES("HTTP/1.1 200 OK\r\n"));
-	net_conn_write(c->net, bytes_of(http__date_line(c->shared), 37));
-	net_conn_write(c->net,
-		       BYTES("Content-Type: text/event-stream\r\nCache-Control: no-store\r\nConnection: close\r\n\r\nretry: 2000\n\n"));
 	metric_add(METRIC_HTTP_REQUESTS, 1);
 	r->answered = true;
-	c->stopped = true;
+	r->conn->version->stream(r, link);
 }
 
-void http__events_leave(struct http__conn *c)
+void http__events_leave(struct http__events_link *link)
 {
-	struct http__events_link *link = c->stream;
 	if (!link)
 		return;
-	c->stream = NULL;
 	struct http_events *events = link->events;
 	pthread_mutex_lock(&events->lock);
 	if (link->next)
@@ -184,19 +194,8 @@ void http__events_leave(struct http__conn *c)
 
 void http__events_receive(struct http__conn *c, struct sm_msg *msg)
 {
-	if (!c->stream)
-		return;
-	if (msg->type == &http__msg_events_end) {
-		net_conn_finish(c->net);
-		return;
-	}
-	struct event_text *event = ((struct event_msg *)msg)->event;
-	if (net_conn_write_full(c->net)) {
-		metric_add(METRIC_HTTP_EVENTS_SKIPPED, 1);
-		return;
-	}
-	atomic_fetch_add(&event->refs, 1);
-	net_conn_write_ref(c->net, buf_bytes(&event->text), text_unref, event);
+	struct event_msg *m = (struct event_msg *)msg;
+	c->version->event(c, m->id, m->event);
 }
 
 /* ---- sending ---- */
@@ -224,16 +223,13 @@ static void write_event(struct buf *out, const char *name, struct bytes data)
 	buf_append_str(out, "\n");
 }
 
-static void send_to(struct http__events_link *link, struct event_text *event)
+static void send_to(struct http__events_link *link, struct http__event *event)
 {
-	struct event_msg *msg = calloc(1, sizeof *msg);
+	struct event_msg *msg = message(link, event);
 	if (!msg) {
 		metric_add(METRIC_HTTP_EVENTS_SKIPPED, 1);
 		return;
 	}
-	msg->msg.type = &http__msg_event;
-	msg->event = event;
-	atomic_fetch_add(&event->refs, 1);
 	enum sm_err err = sm_send(link->ref, &msg->msg);
 	if (err == SM_FULL)
 		metric_add(METRIC_HTTP_EVENTS_SKIPPED, 1);
@@ -243,7 +239,7 @@ static void send_to(struct http__events_link *link, struct event_text *event)
 
 void http_events_send(struct http_events *events, const char *name, struct bytes data)
 {
-	struct event_text *event = calloc(1, sizeof *event);
+	struct http__event *event = calloc(1, sizeof *event);
 	if (!event)
 		return;
 	atomic_store(&event->refs, 1);
@@ -255,5 +251,5 @@ void http_events_send(struct http_events *events, const char *name, struct bytes
 			send_to(link, event);
 		pthread_mutex_unlock(&events->lock);
 	}
-	text_unref(event);
+	http__event_unref(event);
 }

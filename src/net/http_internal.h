@@ -10,6 +10,10 @@
 #include <pthread.h>
 
 struct http__conn;
+struct http__event;
+struct http__events_link;
+struct http2__conn;
+struct http2__stream;
 struct login;
 
 /* ---- a request ---- */
@@ -22,7 +26,7 @@ struct http__request {
 	struct bytes etag; /* of the answer */
 	struct buf body;   /* a body that did not come at once */
 	struct buf extra;  /* header lines of the answer */
-	struct buf answer; /* of one whose turn has not come */
+	struct buf answer; /* of one whose turn has not come; HTTP/2: the body of its answer, what has not left */
 	uint64_t id;
 	const struct http_route *route;
 	struct http_events *events; /* counted: an event stream that begins when its turn comes */
@@ -30,9 +34,10 @@ struct http__request {
 	const char *principal;         /* from outside: who sends it */
 	struct login *login;           /* that is to be checked before more of it is read */
 	const struct http__head *head; /* while that is done */
+	struct http2__stream *stream;  /* HTTP/2 */
 	uint8_t minor;
 	bool answered;
-	bool close;         /* the connection ends after the answer */
+	bool close;         /* HTTP/1: the connection ends after the answer */
 	bool keep_alive_10; /* HTTP/1.0 asked for it */
 	bool wants_continue;
 	bool under_way; /* the handler has it */
@@ -60,7 +65,7 @@ void http__request_free(struct http__request *request);
 
 /* ---- a body ---- */
 
-enum http__body_kind { BODY_NONE, BODY_LENGTH, BODY_CHUNKED };
+enum http__body_kind { BODY_NONE, BODY_LENGTH, BODY_CHUNKED, BODY_STREAM };
 /* Zeroed: none. */
 struct http__body {
 	enum http__body_kind kind;
@@ -74,6 +79,8 @@ struct http__body {
 /* Prepare for what the head announces. Returns 0 or a status (413, 415, 500). */
 int http__body_begin(struct http__body *body, const struct http__head *head);
 void http__body_done(struct http__body *body);
+/* BODY_STREAM: its last byte was fed. Returns 0 or a status. */
+int http__body_end(struct http__body *body);
 /* What is to come of it is read over. */
 void http__body_discard(struct http__body *body);
 /* A Content-Encoding is to be undone. */
@@ -127,11 +134,18 @@ enum sm_err http__logins_init(struct http__logins *logins);
 void http__logins_done(struct http__logins *logins);
 /* With the head: 0 (principal or login is set), or a status and why. */
 int http__login_begin(struct http__request *request, const char **ret_why);
-/* The request has a login: http__login_over is called when it is checked, at the earliest at once. */
+/* The request has a login: the version's login_over is called when it is checked, at the earliest at once. */
 void http__login_check(struct http__request *request);
-/* http_conn.c: the request goes on (status 0), or is refused. */
-void http__login_over(struct http__request *request, int status, const char *why);
 void http__login_free(struct login *login);
+
+/* ---- what a request must pass (http_rules.c) ---- */
+
+/* Who sends it is known: the guard, its route and what its body is. Returns 0 (route and body are set), or a status and why. */
+int http__admit(struct http__request *request, const struct http__head *head, struct http__body *body, const char **ret_why);
+/* To its handler; it may be gone afterwards. */
+void http__dispatch(struct http__request *request);
+/* When a body that began at begun_ms, whose last piece came at since_ms, is given up. */
+uint64_t http__body_deadline(const struct http_server *server, const struct http__body *body, uint64_t begun_ms, uint64_t since_ms);
 
 /* ---- the server ---- */
 
@@ -151,49 +165,96 @@ struct http_server {
 };
 extern const struct net_protocol http__protocol;
 
+/* What the versions of HTTP do differently. */
+struct http__version {
+	enum sm_err (*data)(struct http__conn *conn, struct bytes in, size_t *ret_used);
+	void (*eof)(struct http__conn *conn);
+	void (*drain)(struct http__conn *conn);
+	void (*drained)(struct http__conn *conn);
+	/* When the next thing is late by loop time, 0: never; and that it is. */
+	uint64_t (*deadline)(struct http__conn *conn);
+	void (*late)(struct http__conn *conn);
+	/* Before the requests that are there are freed. */
+	void (*close)(struct http__conn *conn);
+	/* http_reply: send it, or keep it (body is borrowed). The request may be gone afterwards. */
+	void (*answer)(struct http__request *request, int status, const char *content_type, struct bytes body);
+	/* The request's sender is known and it goes on (status 0), or is refused. */
+	void (*login_over)(struct http__request *request, int status, const char *why);
+	/* http_events_subscribe; then http__events_begin, in its turn. */
+	void (*subscribed)(struct http__request *request);
+	/* The head of an event stream leaves; it keeps the link for http__events_leave. */
+	void (*stream)(struct http__request *request, struct http__events_link *link);
+	/* For the stream of the request with this id, if it is still there. NULL: the events are over. */
+	void (*event)(struct http__conn *conn, uint64_t id, struct http__event *event);
+};
+extern const struct http__version http__version1, http__version2;
+
 struct http__conn {
 	struct net_conn *net;
+	const struct http__version *version;
+	bool choosing; /* the first bytes have not told it yet */
+	struct http2__conn *h2;
 	struct http_server *server;
 	struct http__listener *listener;
 	struct http__shared *shared;
 	struct http__request *first, *last; /* under way, in the order of their coming */
 	uint32_t count;
+	uint16_t port; /* the server's, as the guard wants to see it */
+	uint64_t next_id;
+	uint64_t now_ns;   /* of this turn's bytes */
+	uint64_t idle_ms;  /* since when it waits for a request */
+	uint64_t armed_ms; /* what the timer is set for; 0: not */
+	bool ended;        /* the peer's side */
+	bool paused;       /* too much is under way */
+	/* HTTP/1 */
 	struct http__request *reading; /* the one whose body is being read; NULL with reading_body: it is answered already */
 	bool reading_body;
 	struct http__scan scan;
 	struct http__body body;
 	struct http__events_link *stream; /* the connection is an event stream now */
 	struct http__request *checking;   /* the last, whose sender is not known yet: nothing is read meanwhile */
-	bool ended;                       /* the peer's side */
 	bool stopped;                     /* nothing more is read */
-	bool paused;
 	bool in_data;
-	uint16_t port; /* the server's, as the guard wants to see it */
-	uint64_t next_id;
-	uint64_t now_ns;   /* of this turn's bytes */
-	uint64_t idle_ms;  /* since when it waits for a request */
-	uint64_t armed_ms; /* what the timer is set for; 0: not */
 	bool partial;      /* a head has begun to come: */
 	uint64_t since_ms; /* when; or when the last piece of a body came */
 	uint64_t body_ms;  /* when the body began */
 };
 enum { HTTP_TIMER = 1 };
 
-/* http_conn.c: the answers whose turn has come leave. */
-void http__advance(struct http__conn *conn);
+/* ---- a connection, whichever version (http_conn.c) ---- */
+
+uint64_t http__now_ms(const struct http__conn *conn);
+/* Set the timer for the version's deadline. */
+void http__arm(struct http__conn *conn);
+/* At the end of the list. NULL: the connection closes. */
+struct http__request *http__append(struct http__conn *conn);
+/* Free it, wherever in the list it stands; its handler is told if it has not answered. */
+void http__remove(struct http__conn *conn, struct http__request *request);
+struct http__request *http__find(struct http__conn *conn, uint64_t id);
+
+/* http2_conn.c: the connection speaks HTTP/2 from now on. */
+enum sm_err http2__begin(struct http__conn *conn);
 
 /* http_reply.c */
 extern const struct sm_msg_type http__msg_ticket;
 void http__ticket_run(struct http__conn *conn, struct sm_msg *msg);
-/* {"message": why}, and the connection ends when close is set. */
+/* {"message": why}, and an HTTP/1 connection ends when close is set. */
 void http__refuse(struct http__request *request, int status, const char *why, bool close);
 const char *http__status_text(int status);
+/* An answer with this status has a body. */
+bool http__has_body(int status);
 
 /* http_events.c */
-extern const struct sm_msg_type http__msg_event, http__msg_events_end;
-/* Its turn has come: the connection becomes a stream (or refuses it, and the request is answered). */
+extern const struct sm_msg_type http__msg_event;
+/* Its turn has come: it becomes a stream (or is refused, and the request is answered). */
 void http__events_begin(struct http__request *request);
 void http__events_receive(struct http__conn *conn, struct sm_msg *msg);
-void http__events_leave(struct http__conn *conn);
+/* The stream has ended. NULL is allowed. */
+void http__events_leave(struct http__events_link *link);
+/* The text of an event, which streams share. */
+struct bytes http__event_text(const struct http__event *event);
+struct http__event *http__event_ref(struct http__event *event);
+void http__event_unref(void *event);
+#define HTTP__EVENTS_FIRST "retry: 2000\n\n"
 
 #endif

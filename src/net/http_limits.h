@@ -10,4 +10,19 @@
 #define HTTP_LOGINS_KNOWN 1024       /* that are remembered, */
 #define HTTP_LOGIN_KNOWN_MS 10000    /* for so long: a new password counts after that */
 
+#define HTTP2_STREAMS_MAX 100            /* requests of a connection under way; above: REFUSED_STREAM */
+#define HTTP2_STREAM_WINDOW (128u << 10) /* bytes of a body that may come before they are taken, */
+#define HTTP2_CONN_WINDOW (1u << 20)     /* and of all bodies of a connection */
+#define HTTP2_BODIES_MAX (32u << 20)     /* that a connection's requests hold; above, bodies wait but for the oldest one's */
+#define HTTP2_ANSWERS_MAX (4u << 20)     /* bytes of answers that the peer does not take; above, requests wait for their handlers */
+#define HTTP2_ANSWER_HEADERS_MAX 24      /* lines that a handler may add; an assert */
+#define HTTP2_EVENTS_MAX (256u << 10)    /* bytes of events that wait in a stream; above, events are left out */
+#define HTTP2_CONTINUATIONS_MAX 8        /* frames that go on with a header block; above: GOAWAY */
+#define HTTP2_SETTINGS_MAX 32            /* entries of one SETTINGS frame; above: GOAWAY */
+#define HTTP2_ACKS_MAX 200               /* answers to PING and SETTINGS that wait to be sent; above: GOAWAY */
+#define HTTP2_EMPTY_BURST 1000           /* frames that ask for nothing (PING, SETTINGS, empty DATA ...): so many at once, */
+#define HTTP2_EMPTY_PER_S 100            /* and so many a second; above: GOAWAY ENHANCE_YOUR_CALM */
+#define HTTP2_RESETS_BURST 300           /* streams that end before their answer, likewise */
+#define HTTP2_RESETS_PER_S 30
+
 #endif

@@ -165,7 +165,7 @@ static void login_done(struct http_request *request, void *arg)
 			status = refuse_unknown(r, &why);
 		else if (!(r->principal = arena_string(&r->arena, login->principal, strlen(login->principal))))
 			status = 500;
-		http__login_over(r, status, why);
+		r->conn->version->login_over(r, status, why);
 	}
 	http__login_free(login);
 }
@@ -210,5 +210,5 @@ void http__login_check(struct http__request *r)
 	pthread_mutex_unlock(&l->lock);
 	http__login_free(login);
 	http_reply_header(&r->public, "Retry-After", "1");
-	http__login_over(r, 503, "too many logins at a time: send the request again");
+	r->conn->version->login_over(r, 503, "too many logins at a time: send the request again");
 }

@@ -178,6 +178,12 @@ static enum http_method method_of(const uint8_t *p, size_t size)
 	}
 }
 
+int http__take_method(struct http__head *head, struct bytes method)
+{
+	head->method = method_of(method.data, method.size);
+	return head->method ? 0 : bad(head, 501, "the method is not known here");
+}
+
 static int parse_version(const uint8_t *p, const uint8_t *end, struct http__head *head)
 {
 	if (end - p != 8 || memcmp(p, "HTTP/", 5) != 0 || !(kinds[p[5]] & DIGIT) || p[6] != '.' || !(kinds[p[7]] & DIGIT))
@@ -188,22 +194,32 @@ static int parse_version(const uint8_t *p, const uint8_t *end, struct http__head
 	return 0;
 }
 
-/* RFC 9112 3.2: a path; "http://host/path" as to a proxy, whose host then counts; or "*". */
+/* A path, or "*" (RFC 9113 8.3.1). */
+int http__take_target(struct http__head *head, struct bytes target)
+{
+	if (target.size == 0)
+		return bad(head, 400, "the request has no target");
+	for (size_t i = 0; i < target.size; i++)
+		if (!(kinds[target.data[i]] & TARGET))
+			return bad(head, 400, "the target has a byte that must be percent-encoded");
+	head->target = target;
+	if (*target.data == '/' || (target.size == 1 && *target.data == '*' && head->method == HTTP_OPTIONS))
+		return 0;
+	return bad(head, 400, "the target must begin with /");
+}
+
+/* RFC 9112 3.2: these, or "http://host/path" as to a proxy, whose host then counts. */
 static int parse_target(const uint8_t *p, const uint8_t *end, struct http__head *head)
 {
-	if (p == end)
-		return bad(head, 400, "the request line has no target");
-	for (const uint8_t *c = p; c < end; c++)
-		if (!(kinds[*c] & TARGET))
-			return bad(head, 400, "the target has a byte that must be percent-encoded");
-	head->target = bytes_of(p, (size_t)(end - p));
-	if (*p == '/' || (end - p == 1 && *p == '*' && head->method == HTTP_OPTIONS))
-		return 0;
+	int status = http__take_target(head, bytes_of(p, (size_t)(end - p)));
+	if (!status || !head->target.data)
+		return status;
 	size_t scheme = end - p > 7 && http__same(bytes_of(p, 7), "http://")    ? 7
 			: end - p > 8 && http__same(bytes_of(p, 8), "https://") ? 8
 										: 0;
 	if (!scheme)
-		return bad(head, 400, "the target must begin with /");
+		return status;
+	head->why = NULL;
 	const uint8_t *host = p + scheme, *c = host;
 	while (c < end && *c != '/' && *c != '?')
 		c++;
@@ -223,7 +239,7 @@ static int parse_request_line(const uint8_t *p, const uint8_t *end, struct http_
 		p++;
 	if (p == method || p == end || *p != ' ')
 		return bad(head, 400, "the request line must be METHOD target HTTP/1.1");
-	head->method = method_of(method, (size_t)(p - method));
+	int unknown = http__take_method(head, bytes_of(method, (size_t)(p - method)));
 	const uint8_t *target = ++p;
 	p = memchr(p, ' ', (size_t)(end - p));
 	if (!p)
@@ -232,8 +248,8 @@ static int parse_request_line(const uint8_t *p, const uint8_t *end, struct http_
 	if (status)
 		return status;
 	/* An unknown method is told apart from a broken line, but only when the line is whole. */
-	if (!head->method)
-		return bad(head, 501, "the method is not known here");
+	if (unknown)
+		return unknown;
 	return parse_target(target, p, head);
 }
 
@@ -312,7 +328,7 @@ static bool named(const struct http_header *h, const char *name)
 }
 
 /* What the server itself must know of a header. */
-static int note_header(struct http__head *head, const struct http_header *h, struct bytes *host)
+int http__take_header(struct http__head *head, const struct http_header *h, struct bytes *host)
 {
 	switch (h->name.size) {
 	case 4:
@@ -381,6 +397,20 @@ static int parse_header(uint8_t *p, uint8_t *end, struct http_header *h, struct 
 	return 0;
 }
 
+int http__take_end(struct http__head *head, struct bytes host)
+{
+	if ((head->flags & HEAD_CHUNKED) && (head->flags & HEAD_LENGTH))
+		return bad(head, 400, "Content-Length and Transfer-Encoding exclude each other");
+	if (!head->has_host)
+		return bad(head, 400, "Host is missing");
+	for (size_t i = 0; i < host.size; i++)
+		if (!(kinds[host.data[i]] & TARGET) || strchr("/?@\\\"<>^`{|},", host.data[i]))
+			return bad(head, 400, "Host is not a host");
+	if (!head->host.data)
+		head->host = host;
+	return 0;
+}
+
 int http__parse_head(uint8_t *data, size_t size, struct http_header *headers, struct http__head *ret_head)
 {
 	struct http__head *head = ret_head;
@@ -394,20 +424,9 @@ int http__parse_head(uint8_t *data, size_t size, struct http_header *headers, st
 		struct http_header *h = &headers[head->header_count++];
 		status = parse_header(p, lf - 1, h, head);
 		if (!status)
-			status = note_header(head, h, &host);
+			status = http__take_header(head, h, &host);
 	}
-	if (status)
-		return status;
-	if ((head->flags & HEAD_CHUNKED) && (head->flags & HEAD_LENGTH))
-		return bad(head, 400, "Content-Length and Transfer-Encoding exclude each other");
-	if (!head->has_host)
-		return bad(head, 400, "Host is missing");
-	for (size_t i = 0; i < host.size; i++)
-		if (!(kinds[host.data[i]] & TARGET) || strchr("/?@\\\"<>^`{|},", host.data[i]))
-			return bad(head, 400, "Host is not a host");
-	if (!head->host.data)
-		head->host = host;
-	return 0;
+	return status ? status : http__take_end(head, host);
 }
 
 /* ---- chunked bodies ---- */

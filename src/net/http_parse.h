@@ -30,6 +30,7 @@ enum http__head_flag {
 	HEAD_CODING_UNKNOWN = 64, /* a Content-Encoding that is not known, or two: 415 */
 	HEAD_ZSTD = 128,
 	HEAD_AUTHORIZATION = 256,
+	HEAD_STREAM = 512, /* HTTP/2: the body ends with its stream; nghttp2 holds a length that is given against it */
 };
 struct http__head {
 	enum http_method method;
@@ -46,6 +47,13 @@ struct http__head {
 /* Take a whole head apart: data is size bytes, without leading empty lines, with the final one; names are put into lower case in place.
  * headers: room for as many as there are lines. Returns 0 or a status (400, 417, 501, 505). */
 int http__parse_head(uint8_t *data, size_t size, struct http_header *headers, struct http__head *ret_head);
+
+/* The pieces of a head that HTTP/2 brings one by one; each returns 0 or a status. host: of the Host header. */
+int http__take_method(struct http__head *head, struct bytes method);
+int http__take_target(struct http__head *head, struct bytes target);
+int http__take_header(struct http__head *head, const struct http_header *header, struct bytes *host);
+/* After the last header. */
+int http__take_end(struct http__head *head, struct bytes host);
 
 /* A chunked body; zeroed at first. */
 struct http__chunks {

@@ -1,4 +1,4 @@
-/* Answers: status line and headers, the errors of the program as statuses, and answers that come from elsewhere (tickets). */
+/* Answers: the errors of the program as statuses, what handlers ask of a request, and answers that come from elsewhere (tickets). */
 #include "net/http_internal.h"
 #include "base/json.h"
 #include "base/metrics.h"
@@ -75,65 +75,9 @@ int http_status_of(enum sm_err err)
 	}
 }
 
-/* ---- the head of an answer; written by hand because it is on the path of every event ---- */
-
-struct text {
-	char *at, *end;
-};
-
-static void put(struct text *t, const char *data, size_t size)
-{
-	assert((size_t)(t->end - t->at) >= size);
-	memcpy(t->at, data, size);
-	t->at += size;
-}
-#define PUT(t, literal) put(t, literal, sizeof(literal) - 1)
-
-static void put_number(struct text *t, uint64_t value)
-{
-	char digits[20];
-	size_t n = sizeof digits;
-	do
-		digits[--n] = (char)('0' + value % 10);
-	while (value /= 10);
-	put(t, digits + n, sizeof digits - n);
-}
-
-static bool has_body(int status)
+bool http__has_body(int status)
 {
 	return status >= 200 && status != 204 && status != 304;
-}
-
-#define CONTENT_TYPE_MAX 128
-#define HEAD_MAX 512
-
-static size_t answer_head(struct http__request *r, int status, const char *content_type, size_t body_size, char *out)
-{
-	struct text t = {out, out + HEAD_MAX};
-	const char *reason = http__status_text(status);
-	PUT(&t, "HTTP/1.1 ");
-	put_number(&t, (uint64_t)status);
-	PUT(&t, " ");
-	put(&t, reason, strlen(reason));
-	PUT(&t, "\r\n");
-	put(&t, http__date_line(r->conn->shared), 37);
-	if (content_type && has_body(status)) {
-		size_t size = strlen(content_type);
-		assert(size <= CONTENT_TYPE_MAX);
-		PUT(&t, "Content-Type: ");
-		put(&t, content_type, size);
-		PUT(&t, "\r\n");
-	}
-	if (has_body(status)) {
-		PUT(&t, "Content-Length: ");
-		put_number(&t, body_size);
-		PUT(&t, "\r\n");
-	}
-	if (r->close)
-		PUT(&t, "Connection: close\r\n");
-	else if (r->keep_alive_10)
-		PUT(&t, "Connection: keep-alive\r\n");
-	return (size_t)(t.at - out);
 }
 
 void http_reply_header(struct http_request *request, const char *name, const char *value)
@@ -167,45 +111,14 @@ static bool not_modified(struct http__request *r)
 void http_reply(struct http_request *request, int status, const char *content_type, struct bytes body)
 {
 	struct http__request *r = http__request_of(request);
-	struct http__conn *c = r->conn;
 	assert(!r->answered);
 	if (status == 200 && r->etag.size && (request->method & (HTTP_GET | HTTP_HEAD)) && not_modified(r))
 		status = 304;
-	/* The last answer of a connection says so. */
-	if (c->stopped && r == c->last && !c->reading_body)
-		r->close = true;
 	r->answered = true;
 	metric_add(METRIC_HTTP_REQUESTS, 1);
 	if (status >= 400)
 		metric_add(METRIC_HTTP_REFUSED, 1);
-	char head[HEAD_MAX + 2];
-	size_t size = answer_head(r, status, content_type, body.size, head);
-	struct bytes extra = buf_bytes(&r->extra);
-	bool with_body = has_body(status) && request->method != HTTP_HEAD && body.size;
-	if (!extra.size) {
-		head[size] = '\r';
-		head[size + 1] = '\n';
-	}
-	if (r == c->first && !c->stream) {
-		net_conn_write(c->net, bytes_of(head, size + (extra.size ? 0 : 2)));
-		if (extra.size) {
-			net_conn_write(c->net, extra);
-			net_conn_write(c->net, BYTES("\r\n"));
-		}
-		if (with_body)
-			net_conn_write(c->net, body);
-		http__advance(c);
-		return;
-	}
-	buf_append(&r->answer, head, size + (extra.size ? 0 : 2));
-	if (extra.size) {
-		buf_append_bytes(&r->answer, extra);
-		buf_append_str(&r->answer, "\r\n");
-	}
-	if (with_body)
-		buf_append_bytes(&r->answer, body);
-	if (r->answer.failed)
-		net_conn_close(c->net);
+	r->conn->version->answer(r, status, content_type, body);
 }
 
 void http_reply_json(struct http_request *request, int status, json_t *json)
@@ -327,12 +240,10 @@ void http_ticket_post(struct http_ticket *ticket, void (*fn)(struct http_request
 void http__ticket_run(struct http__conn *c, struct sm_msg *msg)
 {
 	struct http_ticket *ticket = (struct http_ticket *)msg;
-	for (struct http__request *r = c->first; r; r = r->next) {
-		if (r->id != ticket->id || r->answered)
-			continue;
-		void (*fn)(struct http_request *, void *) = ticket->fn;
-		ticket->fn = NULL;
-		fn(&r->public, ticket->arg);
+	struct http__request *r = http__find(c, ticket->id);
+	if (!r || r->answered)
 		return;
-	}
+	void (*fn)(struct http_request *, void *) = ticket->fn;
+	ticket->fn = NULL;
+	fn(&r->public, ticket->arg);
 }

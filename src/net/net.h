@@ -88,6 +88,10 @@ void net_conn_local(const struct net_conn *conn, char host[46], uint16_t *ret_po
 /* With TLS: the subject of the certificate that the client has shown and that a client_ca vouches for, as "CN=alice,O=Example"; else "".
  * Lives as long as the connection. */
 const char *net_conn_subject(const struct net_conn *conn);
+/* With TLS. */
+bool net_conn_secure(const struct net_conn *conn);
+/* What the client has asked for by ALPN and got: "h2", "http/1.1"; "": nothing. */
+const char *net_conn_alpn(const struct net_conn *conn);
 bool net_conn_draining(const struct net_conn *conn);
 
 #endif

@@ -65,19 +65,35 @@ static int no_passphrase(char *out, int size, int writing, void *arg)
 	return -1;
 }
 
+static bool asks_for(const unsigned char *in, unsigned in_size, const char *want, const unsigned char **out, unsigned char *out_size)
+{
+	size_t size = strlen(want);
+	for (unsigned at = 0; at < in_size && in[at] < in_size - at; at += 1u + in[at]) {
+		if (in[at] != size || memcmp(in + at + 1, want, size) != 0)
+			continue;
+		*out = in + at + 1;
+		*out_size = in[at];
+		return true;
+	}
+	return false;
+}
+
+/* RFC 9113 9.2.2 and its appendix A: with TLS 1.2 only ciphers that keep past sessions secret and authenticate what they encrypt. */
+static bool good_for_h2(SSL *ssl)
+{
+	const SSL_CIPHER *cipher = SSL_get_pending_cipher(ssl);
+	if (SSL_version(ssl) >= TLS1_3_VERSION)
+		return true;
+	int exchange = cipher ? SSL_CIPHER_get_kx_nid(cipher) : NID_undef;
+	return (exchange == NID_kx_ecdhe || exchange == NID_kx_dhe) && SSL_CIPHER_is_aead(cipher);
+}
+
 /* What HTTP's clients ask for (RFC 7301); others ask for nothing, or for what is not spoken here and get no answer to it. */
 static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_size, const unsigned char *in, unsigned in_size,
 			   void *arg)
 {
-	static const char want[] = "http/1.1";
-	for (unsigned at = 0; at < in_size && in[at] < in_size - at; at += 1u + in[at]) {
-		if (in[at] != sizeof want - 1 || memcmp(in + at + 1, want, in[at]) != 0)
-			continue;
-		*out = in + at + 1;
-		*out_size = in[at];
-		return SSL_TLSEXT_ERR_OK;
-	}
-	return SSL_TLSEXT_ERR_NOACK;
+	bool found = (good_for_h2(ssl) && asks_for(in, in_size, "h2", out, out_size)) || asks_for(in, in_size, "http/1.1", out, out_size);
+	return found ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
 }
 
 static enum sm_err make_context(const struct net_tls *tls, SSL_CTX **ret_context, struct sm_error *reterr)

@@ -30,6 +30,7 @@ struct piece {
 struct net__tls {
 	SSL *ssl;
 	char *subject;
+	char alpn[16];
 	bool ended; /* the peer has said that it ends, which is not told yet */
 	struct piece *piece;
 	bool reading; /* the piece is still being read */
@@ -106,6 +107,15 @@ static char *subject_of(SSL *ssl)
 	return out;
 }
 
+static void note_alpn(struct net__tls *t)
+{
+	const unsigned char *name;
+	unsigned size;
+	SSL_get0_alpn_selected(t->ssl, &name, &size);
+	if (size && size < sizeof t->alpn)
+		memcpy(t->alpn, name, size);
+}
+
 enum net_handshake net__tls_handshake(struct net_conn *conn)
 {
 	struct net__tls *t = conn->tls;
@@ -114,6 +124,7 @@ enum net_handshake net__tls_handshake(struct net_conn *conn)
 	int rc = SSL_do_handshake(t->ssl);
 	if (rc == 1) {
 		t->subject = subject_of(t->ssl);
+		note_alpn(t);
 		return NET_HANDSHAKE_DONE;
 	}
 	switch (SSL_get_error(t->ssl, rc)) {
@@ -135,6 +146,11 @@ void net__tls_shut(struct net_conn *conn)
 const char *net__tls_subject(const struct net_conn *conn)
 {
 	return conn->tls && conn->tls->subject ? conn->tls->subject : "";
+}
+
+const char *net__tls_alpn(const struct net_conn *conn)
+{
+	return conn->tls ? conn->tls->alpn : "";
 }
 
 /* ---- reading ---- */

@@ -30,6 +30,8 @@ bool net__tls_file_read(struct net_conn *conn, struct sm_msg *msg);
 void net__tls_shut(struct net_conn *conn);
 /* The subject of the client's certificate; "": it showed none. */
 const char *net__tls_subject(const struct net_conn *conn);
+/* What was agreed on by ALPN; "": nothing. */
+const char *net__tls_alpn(const struct net_conn *conn);
 
 extern const struct sm_msg_type net__msg_tls_read;
 
