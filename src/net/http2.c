@@ -169,10 +169,6 @@ static int on_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
 	struct http2 *h = arg;
 	if (frame->hd.type == NGHTTP2_DATA)
 		h->updates_due += 2; /* for the connection and for the stream */
-	bool answer = frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS;
-	/* What has not come of a request that is answered is not wanted (RFC 9113 8.1). */
-	if (answer && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) && nghttp2_session_get_stream_remote_close(ng, frame->hd.stream_id) == 0)
-		nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);
 	return 0;
 }
 
@@ -264,6 +260,11 @@ void http2_resume(struct http2 *h, int32_t stream)
 void http2_cancel(struct http2 *h, int32_t stream)
 {
 	check(h, nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, stream, NGHTTP2_CANCEL));
+}
+
+void http2_unwanted(struct http2 *h, int32_t stream)
+{
+	check(h, nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, stream, NGHTTP2_NO_ERROR));
 }
 
 void http2_drain(struct http2 *h, bool at_once)

@@ -51,10 +51,12 @@ void http2_took_of_conn(struct http2 *session, size_t size);
 void http2_took_of_stream(struct http2 *session, int32_t stream, size_t size);
 /* 100 (Continue). */
 void http2_continue(struct http2 *session, int32_t stream);
-/* The answer; user is what ops->answer is called with. What has not come of the request is not wanted any more. */
+/* The answer; user is what ops->answer is called with. */
 SM_MUST_CHECK enum sm_err http2_answer(struct http2 *session, int32_t stream, const struct http2_field *fields, size_t count, bool has_body,
 				       void *user);
 void http2_resume(struct http2 *session, int32_t stream);
+/* What has not come of a request that is answered is not wanted (RFC 9113 8.1: RST_STREAM with NO_ERROR). */
+void http2_unwanted(struct http2 *session, int32_t stream);
 /* The request will not be answered (CANCEL). */
 void http2_cancel(struct http2 *session, int32_t stream);
 /* GOAWAY: no new requests; those that are there are answered. Ones that are on their way still count until the client knows (it answers a

@@ -56,6 +56,7 @@ static void send_head(struct http__request *r, struct fields *f, bool has_body)
 		h2->sent_ms = http__now_ms(c);
 	h2->unsent += buf_size(&r->answer);
 	r->stream->sent = !has_body;
+	r->stream->since_ms = http__now_ms(c);
 	if (r->answer.failed || r->extra.failed || http2_answer(h2->session, r->stream->id, f->items, f->count, has_body, r))
 		net_conn_close(c->net);
 }
@@ -94,6 +95,7 @@ size_t http2__read_answer(void *arg, void *user, uint8_t *out, size_t room, bool
 	c->h2->sent_ms = http__now_ms(c);
 	*ret_last = r->stream->last && size == left.size;
 	r->stream->sent |= *ret_last;
+	r->stream->since_ms = c->h2->sent_ms;
 	return size;
 }
 

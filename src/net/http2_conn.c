@@ -370,6 +370,9 @@ static uint64_t request_deadline(const struct http__request *r)
 	const struct http2__stream *s = r->stream;
 	if (s->at == AT_HEAD)
 		return s->since_ms + r->conn->server->options.header_timeout_ms;
+	/* A client that is answered before it has sent all looks at the answer only then, or stops by itself. */
+	if (s->at == AT_ANSWER && s->sent && !s->ended)
+		return s->since_ms + NET_LINGER_MS;
 	if (s->at == AT_BODY && !s->ended && !buf_size(&s->parked))
 		return http__body_deadline(r->conn->server, &s->body, s->body_ms, s->since_ms);
 	return 0;
@@ -408,6 +411,8 @@ static void late(struct http__conn *c)
 		/* Nothing else can come within a block of header lines. */
 		if (r->stream->at == AT_HEAD)
 			stalled = true;
+		else if (r->stream->at == AT_ANSWER)
+			http2_unwanted(h2->session, r->stream->id);
 		else
 			body_over(r, 408, "the body did not come in time");
 	}

@@ -197,6 +197,9 @@ static void what_is_not_wanted_of_a_body_is_told(void **state)
 	talk();
 	assert_int_equal(s->status, 413);
 	assert_int_equal(buf_size(&s->body), 2);
+	assert_false(s->closed);
+	http2_unwanted(server, requests[0].id);
+	talk();
 	assert_true(s->closed && s->error == NGHTTP2_NO_ERROR);
 	assert_true(requests[0].closed);
 }
