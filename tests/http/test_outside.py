@@ -194,12 +194,16 @@ def a_certificate_says_who(server):
 
 def tls_says_what_is_spoken(server):
     host, port = '127.0.0.1', int(server.at['outside'].rsplit(':', 1)[1])
-    for offered, chosen in ((['h2', 'http/1.1'], 'http/1.1'), (['h2'], None), ([], None)):
+    for offered, chosen in ((['h2', 'http/1.1'], 'h2'), (['h2'], 'h2'), (['http/1.1'], 'http/1.1'), (['h3'], None), ([], None)):
         context = ssl.create_default_context(cafile=server.file('ca.pem'))
         if offered:
             context.set_alpn_protocols(offered)
         with context.wrap_socket(socket.create_connection((host, port), timeout=60), server_hostname='localhost') as s:
             equal(s.selected_alpn_protocol(), chosen, 'of %r' % offered)
+            if chosen == 'h2':  # then nothing else is spoken
+                s.sendall(b'GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
+                expect(b'HTTP/1.1' not in read_to_end(s), 'an answer of HTTP/1')
+                continue
             s.sendall(b'GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
             expect(read_to_end(s).startswith(b'HTTP/1.1 401 '), 'an answer')
     old = ssl.create_default_context(cafile=server.file('ca.pem'))
