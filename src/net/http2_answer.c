@@ -87,7 +87,7 @@ size_t http2__read_answer(void *arg, void *user, uint8_t *out, size_t room, bool
 	struct http__request *r = user;
 	struct bytes left = buf_bytes(&r->answer);
 	size_t size = left.size < room ? left.size : room;
-	if (size)
+	if (left.data)
 		memcpy(out, left.data, size);
 	buf_consume(&r->answer, size);
 	c->h2->waiting |= c->h2->unsent > HTTP2_ANSWERS_MAX;

@@ -189,7 +189,7 @@ static int parse_version(const uint8_t *p, const uint8_t *end, struct http__head
 	if (end - p != 8 || memcmp(p, "HTTP/", 5) != 0 || !(kinds[p[5]] & DIGIT) || p[6] != '.' || !(kinds[p[7]] & DIGIT))
 		return bad(head, 400, "the request line must end in HTTP/1.1");
 	if (p[5] != '1')
-		return bad(head, 505, "only HTTP/1.1 and HTTP/1.0 are spoken here");
+		return bad(head, 505, "a request line is of HTTP/1.1 or HTTP/1.0; HTTP/2 begins with its preface");
 	head->minor = p[7] == '0' ? 0 : 1;
 	return 0;
 }
