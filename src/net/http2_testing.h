@@ -22,7 +22,8 @@ struct client {
 	nghttp2_session *ng;
 	struct client_stream streams[CLIENT_STREAMS];
 	uint32_t count, closed;
-	const char *want; /* a header whose value is kept */
+	const char *want;      /* a header whose value is kept */
+	const char *authority; /* NULL: "localhost" */
 	uint32_t goaways, goaway_error;
 	int32_t goaway_last;
 	bool settled; /* the server's SETTINGS have come */
@@ -87,7 +88,7 @@ static inline int client_on_frame(nghttp2_session *ng, const nghttp2_frame *fram
 	return 0;
 }
 
-/* window: of each stream; 0: HTTP/2's own. checked: keep to HTTP's rules when sending (a client that does not is hostile). */
+/* window: of each stream; 0: HTTP/2's own. */
 static inline struct client *client_new(uint32_t window)
 {
 	struct client *c = calloc(1, sizeof *c);
@@ -136,7 +137,8 @@ static inline struct client_stream *client_request(struct client *c, const char 
 {
 	nghttp2_nv lines[128];
 	size_t n = 0;
-	const char *const first[] = {":method", method, ":scheme", "http", ":authority", "localhost", ":path", path, NULL};
+	const char *const first[] = {":method", method, ":scheme", "http", ":authority", c->authority ? c->authority : "localhost",
+				     ":path",   path,   NULL};
 	for (int part = 0; part < 2; part++)
 		for (const char *const *p = part ? more : first; p && *p; p += 2) {
 			assert_true(n < 128);
