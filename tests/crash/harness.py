@@ -188,10 +188,10 @@ class Server:
         began = time.monotonic()
         self.process.terminate()
         try:
-            status = self.process.wait(20)
+            status = self.process.wait(150)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            raise Failure("the server still ran 20 s after SIGTERM:\n" + self.said()) from None
+            raise Failure("the server still ran 150 s after SIGTERM:\n" + self.said()) from None
         took = time.monotonic() - began
         self.process.stdout.close()
         self.process = None
