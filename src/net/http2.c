@@ -22,13 +22,39 @@ struct http2 {
 	uint64_t now_ms;
 	struct bucket empty, resets;
 	uint64_t updates_due; /* WINDOW_UPDATE frames that what we have sent may bring */
+	uint32_t why;         /* of the end; an error code of nghttp2 */
 	bool busy;            /* within feed or pump */
+	bool feeding;         /* within feed: the session must not be terminated there, see end */
 	bool greeted;
 	bool no_memory;
 	bool draining;
 	bool gone; /* the last GOAWAY is queued */
 	bool ended;
 };
+
+/* ---- the end ---- */
+
+static void check(struct http2 *h, int rc)
+{
+	h->no_memory |= rc == NGHTTP2_ERR_NOMEM;
+}
+
+/* A session that is terminated within nghttp2_session_mem_recv is in two states at a time: what is still in the same bytes runs into an
+ * assert of libnghttp2 1.52 (a frame of a wrong size, say). So there the end is only noted, and nothing that follows is looked at. */
+static void end(struct http2 *h, uint32_t why)
+{
+	if (h->ended)
+		return;
+	h->ended = true;
+	h->why = why;
+	if (!h->feeding)
+		check(h, nghttp2_session_terminate_session(h->ng, why));
+}
+
+void http2_end(struct http2 *h, bool calm)
+{
+	end(h, calm ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_NO_ERROR);
+}
 
 /* ---- what is counted ---- */
 
@@ -62,7 +88,9 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
 	struct http2 *h = arg;
 	if (frame->headers.cat != NGHTTP2_HCAT_REQUEST)
 		return 0;
-	void *user = h->ended ? NULL : h->ops->open(h->arg, frame->hd.stream_id);
+	if (h->ended)
+		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+	void *user = h->ops->open(h->arg, frame->hd.stream_id);
 	if (user)
 		return nghttp2_session_set_stream_user_data(ng, frame->hd.stream_id, user);
 	nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_REFUSED_STREAM);
@@ -84,7 +112,7 @@ static int on_data(nghttp2_session *ng, uint8_t flags, int32_t stream, const uin
 {
 	struct http2 *h = arg;
 	void *user = nghttp2_session_get_stream_user_data(ng, stream);
-	if (user)
+	if (user && !h->ended)
 		h->ops->data(h->arg, user, bytes_of(data, size));
 	else
 		http2_took_of_conn(h, size);
@@ -118,6 +146,8 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
 {
 	struct http2 *h = arg;
 	bool last = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
+	if (h->ended)
+		return 0;
 	count(h, frame);
 	if (frame->hd.type == NGHTTP2_PING && (frame->hd.flags & NGHTTP2_FLAG_ACK) && h->draining)
 		http2_drain(h, true);
@@ -198,13 +228,15 @@ enum sm_err http2_feed(struct http2 *h, struct bytes in, uint64_t now_ms)
 	h->now_ms = now_ms;
 	if (h->ended)
 		return SM_OK;
-	h->busy = true;
+	h->busy = h->feeding = true;
 	ssize_t size = nghttp2_session_mem_recv(h->ng, in.data, in.size);
-	h->busy = false;
+	h->busy = h->feeding = false;
+	if (h->ended)
+		check(h, nghttp2_session_terminate_session(h->ng, h->why));
 	if (size == NGHTTP2_ERR_NOMEM || size == NGHTTP2_ERR_CALLBACK_FAILURE)
 		h->no_memory = true;
 	else if (size < 0) /* no preface, or a flood that nghttp2 counts */
-		http2_end(h, size != NGHTTP2_ERR_BAD_CLIENT_MAGIC);
+		end(h, size == NGHTTP2_ERR_BAD_CLIENT_MAGIC ? NGHTTP2_PROTOCOL_ERROR : NGHTTP2_ENHANCE_YOUR_CALM);
 	return h->no_memory ? SM_NO_MEMORY : SM_OK;
 }
 
@@ -216,11 +248,6 @@ bool http2_over(const struct http2 *h)
 bool http2_greeted(const struct http2 *h)
 {
 	return h->greeted;
-}
-
-static void check(struct http2 *h, int rc)
-{
-	h->no_memory |= rc == NGHTTP2_ERR_NOMEM;
 }
 
 void http2_took_of_conn(struct http2 *h, size_t size)
@@ -280,14 +307,6 @@ void http2_drain(struct http2 *h, bool at_once)
 		check(h, nghttp2_submit_goaway(h->ng, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(h->ng), NGHTTP2_NO_ERROR,
 					       NULL, 0));
 	}
-}
-
-void http2_end(struct http2 *h, bool calm)
-{
-	if (h->ended)
-		return;
-	h->ended = true;
-	check(h, nghttp2_session_terminate_session(h->ng, calm ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_NO_ERROR));
 }
 
 static bool set_up(struct http2 *h, nghttp2_session_callbacks *callbacks, nghttp2_option *option)

@@ -385,6 +385,26 @@ static void frames_that_ask_for_nothing_end_the_connection(void **state)
 	}
 }
 
+/* What follows in the same bytes is not looked at. */
+static void a_flood_ends_the_connection_whatever_comes_behind(void **state)
+{
+	static const uint8_t zeros[8];
+	struct client_stream *s = client_request(client, "POST", "/", NULL, (struct bytes){0}, true);
+	client_take(client, &to_server);
+	for (int n = 0; n < HTTP2_EMPTY_BURST + 100; n++)
+		client_raw(&to_server, NGHTTP2_DATA, 0, (uint32_t)s->id, (struct bytes){0});
+	client_raw(&to_server, NGHTTP2_DATA, 0, (uint32_t)s->id, BYTES("body"));
+	client_request(client, "GET", "/behind", NULL, (struct bytes){0}, false);
+	client_take(client, &to_server);
+	client_raw(&to_server, NGHTTP2_PING, 0, 0, bytes_of(zeros, 7));
+	feed_server(buf_bytes(&to_server));
+	assert_true(http2_over(server));
+	assert_int_equal(opened, 1);
+	assert_int_equal(buf_size(&requests[0].body), 0);
+	client_feed(client, buf_bytes(&to_client));
+	assert_int_equal(client->goaways, 1);
+}
+
 static void acknowledgements_that_are_not_read_end_the_connection(void **state)
 {
 	static const uint8_t zeros[8];
@@ -417,6 +437,8 @@ static void what_is_no_http2_ends_the_connection(void **state)
 	feed_server(BYTES("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"));
 	assert_true(http2_over(server));
 	assert_int_equal(opened, 0);
+	client_feed(client, buf_bytes(&to_client));
+	assert_int_equal(client->goaway_error, NGHTTP2_PROTOCOL_ERROR);
 }
 
 /* ---- heads ---- */
@@ -513,6 +535,7 @@ int main(void)
 		TEST(resets_in_a_row_end_the_connection),
 		TEST(resets_now_and_then_do_not),
 		TEST(frames_that_ask_for_nothing_end_the_connection),
+		TEST(a_flood_ends_the_connection_whatever_comes_behind),
 		TEST(acknowledgements_that_are_not_read_end_the_connection),
 		TEST(a_header_block_without_end_ends_the_connection),
 		TEST(what_is_no_http2_ends_the_connection),
