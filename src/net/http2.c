@@ -23,6 +23,7 @@ struct http2 {
 	struct bucket empty, resets;
 	uint64_t updates_due; /* WINDOW_UPDATE frames that what we have sent may bring */
 	uint32_t why;         /* of the end; an error code of nghttp2 */
+	uint64_t head_bytes;  /* of the header block that comes */
 	bool busy;            /* within feed or pump */
 	bool feeding;         /* within feed: the session must not be terminated there, see end */
 	bool greeted;
@@ -86,10 +87,11 @@ static void spend_reset(struct http2 *h)
 static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
 {
 	struct http2 *h = arg;
-	if (frame->headers.cat != NGHTTP2_HCAT_REQUEST)
-		return 0;
+	h->head_bytes = 0;
 	if (h->ended)
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+	if (frame->headers.cat != NGHTTP2_HCAT_REQUEST)
+		return 0;
 	void *user = h->ops->open(h->arg, frame->hd.stream_id);
 	if (user)
 		return nghttp2_session_set_stream_user_data(ng, frame->hd.stream_id, user);
@@ -97,10 +99,31 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
 	return 0;
 }
 
+/* A byte may stand for a line of thousands, each of which libnghttp2 looks through: one that sends so many more than it was told
+ * (MAX_HEADER_LIST_SIZE) is not answered but stopped. What is left of the block is then only decoded. */
+static int count_line(struct http2 *h, size_t name_size, size_t value_size)
+{
+	h->head_bytes += name_size + value_size + 32; /* as RFC 9113 6.5.2 counts */
+	if (h->head_bytes <= 2 * HTTP_HEADER_BYTES_MAX)
+		return 0;
+	end(h, NGHTTP2_ENHANCE_YOUR_CALM);
+	return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+}
+
+/* A line with bytes that no value has: left out by libnghttp2, once it has looked. */
+static int on_invalid_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint8_t *name, size_t name_size, const uint8_t *value,
+			     size_t value_size, uint8_t flags, void *arg)
+{
+	return count_line(arg, name_size, value_size);
+}
+
 static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint8_t *name, size_t name_size, const uint8_t *value,
 		     size_t value_size, uint8_t flags, void *arg)
 {
 	struct http2 *h = arg;
+	int rc = count_line(h, name_size, value_size);
+	if (rc)
+		return rc;
 	void *user = nghttp2_session_get_stream_user_data(ng, frame->hd.stream_id);
 	/* Trailers say nothing that a handler looks at, as in HTTP/1. */
 	if (user && frame->headers.cat == NGHTTP2_HCAT_REQUEST)
@@ -313,6 +336,7 @@ static bool set_up(struct http2 *h, nghttp2_session_callbacks *callbacks, nghttp
 {
 	nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
 	nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
+	nghttp2_session_callbacks_set_on_invalid_header_callback(callbacks, on_invalid_header);
 	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
 	nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
 	nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, on_invalid_frame);

@@ -15,7 +15,7 @@ struct request {
 	bool more; /* the answer has not ended */
 };
 static struct request requests[CLIENT_STREAMS];
-static uint32_t opened, closed;
+static uint32_t opened, closed, lines_told;
 static bool taking, blocked, refusing;
 static struct buf to_client, to_server;
 static struct http2 *server;
@@ -33,6 +33,7 @@ static void *on_open(void *arg, int32_t stream)
 static void on_field(void *arg, void *user, struct bytes name, struct bytes value)
 {
 	struct request *r = user;
+	lines_told++;
 	if (bytes_equal(name, BYTES(":path")))
 		snprintf(r->path, sizeof r->path, "%.*s", (int)value.size, (const char *)value.data);
 }
@@ -112,7 +113,7 @@ static void answer(struct request *r, const char *status, struct bytes body, boo
 
 static int set_up(void **state)
 {
-	opened = closed = 0;
+	opened = closed = lines_told = 0;
 	taking = true;
 	blocked = refusing = false;
 	now_ms = 1000;
@@ -432,6 +433,42 @@ static void a_header_block_without_end_ends_the_connection(void **state)
 	assert_true(http2_over(server));
 }
 
+/* A line of 3.9 KB that is kept in HPACK's table, and references to it of one byte each. */
+static void lines_that_cost_a_byte_are_bounded(void **state)
+{
+	enum { SIZE = 3900, REFERENCES = 5000 };
+	static const uint8_t first[] = {0x83, 0x86, 0x84, 0x01, 1, 'a'}; /* POST http / a */
+	static uint8_t value[SIZE];
+	memset(value, 'v', SIZE);
+	for (int i = 0; i < 3; i++) {
+		if (i) {
+			tear_down(state);
+			set_up(state);
+		}
+		bool trailers = i == 1;
+		value[SIZE - 1] = i == 2 ? 1 : 'v'; /* not allowed */
+		talk();
+		buf_clear(&to_server);
+		if (trailers)
+			client_raw(&to_server, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, 1, bytes_of(first, sizeof first));
+		struct buf block = {0};
+		if (!trailers)
+			buf_append(&block, first, sizeof first);
+		buf_append(&block, (uint8_t[]){0x40, 1, 'x', 0x7f, 0x80 | (SIZE - 127) % 128, (SIZE - 127) / 128}, 6);
+		buf_append(&block, value, SIZE);
+		for (int n = 0; n < REFERENCES; n++)
+			buf_u8(&block, 0xbe);
+		client_raw(&to_server, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM, 1, buf_bytes(&block));
+		buf_done(&block);
+		feed_server(buf_bytes(&to_server));
+		assert_true(http2_over(server));
+		assert_true(lines_told <= 4 + 2 * HTTP_HEADER_BYTES_MAX / SIZE);
+		struct bytes out = buf_bytes(&to_client);
+		assert_true(out.size >= 17);
+		assert_int_equal(be32_get(out.data + out.size - 4), NGHTTP2_ENHANCE_YOUR_CALM);
+	}
+}
+
 static void what_is_no_http2_ends_the_connection(void **state)
 {
 	feed_server(BYTES("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"));
@@ -538,6 +575,7 @@ int main(void)
 		TEST(a_flood_ends_the_connection_whatever_comes_behind),
 		TEST(acknowledgements_that_are_not_read_end_the_connection),
 		TEST(a_header_block_without_end_ends_the_connection),
+		TEST(lines_that_cost_a_byte_are_bounded),
 		TEST(what_is_no_http2_ends_the_connection),
 		cmocka_unit_test(a_head_is_held_to_the_rules_of_http1),
 		cmocka_unit_test(a_head_is_bounded),
