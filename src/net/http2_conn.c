@@ -382,7 +382,8 @@ static uint64_t deadline(struct http__conn *c)
 {
 	const struct http_server_options *o = &c->server->options;
 	struct http2__conn *h2 = c->h2;
-	if (h2->checking || c->paused || h2->finished)
+	/* With a full queue nothing that is late could be told; net_conn looks whether the peer reads at all. */
+	if (h2->checking || c->paused || h2->finished || net_conn_write_full(c->net))
 		return 0;
 	if (!http2_greeted(h2->session))
 		return c->since_ms + o->header_timeout_ms;
