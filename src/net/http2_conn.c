@@ -212,13 +212,24 @@ static void check_over(struct http__conn *c)
 	net_conn_resume(c->net);
 }
 
+static void remove_request(struct http__request *r)
+{
+	struct http__conn *c = r->conn;
+	c->h2->waiting = true;
+	http__remove(c, r);
+	c->idle_ms = http__now_ms(c);
+}
+
 static void login_over(struct http__request *r, int status, const char *why)
 {
 	struct http__conn *c = r->conn;
 	http2__enter(c);
 	check_over(c);
 	c->now_ns = uv_hrtime();
-	take_request(r, status, why);
+	if (r->stream->closed)
+		remove_request(r);
+	else
+		take_request(r, status, why);
 	http2__leave(c);
 }
 
@@ -247,14 +258,15 @@ static bool on_close_stream(void *arg, void *user)
 	struct http__conn *c = arg;
 	struct http__request *r = user;
 	bool sent = r->stream->sent;
-	if (c->h2->checking == r)
-		check_over(c);
 	http2__drop_body(r);
+	/* A reset ends no check: one that were begun in its place would be the second at a time. */
+	if (c->h2->checking == r) {
+		r->stream->closed = true;
+		return false;
+	}
 	c->h2->unsent -= buf_size(&r->answer);
-	c->h2->waiting = true;
 	http__events_leave(r->stream->events);
-	http__remove(c, r);
-	c->idle_ms = http__now_ms(c);
+	remove_request(r);
 	return sent;
 }
 
@@ -430,7 +442,7 @@ static void on_eof(struct http__conn *c)
 {
 	http2__enter(c);
 	for (struct http__request *r = c->first; r; r = r->next)
-		if (!r->stream->ended && r->stream->at != AT_ANSWER)
+		if (!r->stream->ended && r->stream->at != AT_ANSWER && !r->stream->closed)
 			http2_cancel(c->h2->session, r->stream->id);
 	http2__leave(c);
 }

@@ -38,6 +38,7 @@ struct http2__stream {
 	bool ended;        /* the peer has sent all */
 	bool last;         /* the answer has no more than it has now */
 	bool sent;         /* all of it has left */
+	bool closed;       /* the stream is over; the request is still there because its password is checked */
 	uint64_t since_ms, body_ms;
 	struct http__events_link *events;
 };

@@ -1,12 +1,14 @@
 /* The HTTP server over HTTP/2: the answers, tickets and event streams of HTTP/1, on the streams of one connection. */
 #include "net/http.h"
 #include "net/http2_testing.h"
+#include <semaphore.h>
 
 static struct sm_system *sys;
 static struct http_server *server;
 static struct http_events *events;
 static struct http_ticket *ticket;
-static atomic_int waiting, gone, null_posts;
+static atomic_int waiting, gone, null_posts, logins;
+static sem_t go; /* for each login */
 static struct client *client;
 static int fd;
 
@@ -42,6 +44,14 @@ static void answer(struct http_request *request, void *arg)
 		atomic_fetch_add(&null_posts, 1);
 }
 
+static bool login(void *arg, struct bytes user, struct bytes secret, char **ret_user)
+{
+	atomic_fetch_add(&logins, 1);
+	while (sem_wait(&go))
+		;
+	return bytes_equal(secret, BYTES("pw")) && (*ret_user = strdup("ann"));
+}
+
 static void route(unsigned methods, const char *pattern, void (*handle)(struct http_request *))
 {
 	struct http_route r = {.methods = methods, .pattern = pattern, .handle = handle};
@@ -56,13 +66,19 @@ static int set_up(void **state)
 	atomic_store(&waiting, 0);
 	atomic_store(&gone, 0);
 	atomic_store(&null_posts, 0);
+	atomic_store(&logins, 0);
+	sem_init(&go, 0, 0);
 	struct http_server_options options = {.system = sys, .host = "127.0.0.1"};
 	assert_int_equal(http_server_new(&options, &server, &error), SM_OK);
 	route(HTTP_POST, "/echo", echo);
 	route(HTTP_GET, "/refuse", refuse);
 	route(HTTP_GET, "/stream", stream);
 	route(HTTP_GET, "/later", later);
+	struct http_listen_options outside = {.host = "127.0.0.1", .login = login};
+	const struct http_route who = {.methods = HTTP_POST, .pattern = "/who", .handle = echo, .outside = true};
+	assert_int_equal(http_server_route(server, &who), SM_OK);
 	assert_int_equal(http_server_start(server, &error), SM_OK);
+	assert_int_equal(http_server_listen(server, &outside, &error), SM_OK);
 	fd = client_connect(http_server_port(server));
 	client = client_new(0);
 	return 0;
@@ -71,8 +87,11 @@ static int tear_down(void **state)
 {
 	close(fd);
 	client_free(client);
+	for (int i = 0; i < 10; i++)
+		sem_post(&go);
 	http_server_free(server, 2000);
 	http_events_free(events);
+	sem_destroy(&go);
 	return sm_system_stop(sys, 5000) != SM_OK;
 }
 
@@ -168,13 +187,50 @@ static void events_are_a_stream_beside_others(void **state)
 	assert_false(two->closed);
 }
 
+static struct client_stream *ask(const char *authorization)
+{
+	const char *const lines[] = {"content-type", "application/json", "authorization", authorization, NULL};
+	client->authority = "any.example";
+	return client_request(client, "POST", "/who", lines, BYTES("[1]"), false);
+}
+
+static void passwords_of_a_connection_are_checked_one_at_a_time_whatever_is_reset(void **state)
+{
+	/* ann:p0, ann:p1, ann:p2 */
+	static const char *const wrong[] = {"Basic YW5uOnAw", "Basic YW5uOnAx", "Basic YW5uOnAy"};
+	struct buf out = {0};
+	int inside = fd;
+	fd = client_connect(http_server_listener_port(server, 0));
+	for (int i = 0; i < 3; i++) {
+		struct client_stream *s = ask(wrong[i]);
+		client_take(client, &out);
+		client_raw(&out, NGHTTP2_RST_STREAM, 0, (uint32_t)s->id, bytes_of((uint8_t[]){0, 0, 0, NGHTTP2_CANCEL}, 4));
+	}
+	client_send(fd, buf_bytes(&out).data, buf_size(&out));
+	buf_done(&out);
+	eventually(atomic_load(&logins) == 1);
+	/* All of it has been read when the same dispatcher answers another connection. */
+	char begin[10] = "";
+	client_send_str(inside, "GET /none HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
+	client_read(inside, begin, 9);
+	assert_string_equal(begin, "HTTP/1.1 ");
+	assert_int_equal(atomic_load(&logins), 1);
+	close(inside);
+	for (int i = 0; i < 3; i++)
+		sem_post(&go);
+	struct client_stream *right = ask("Basic YW5uOnB3"); /* ann:pw */
+	sem_post(&go);
+	hear_until(right->closed);
+	assert_int_equal(right->status, 200);
+	assert_int_equal(atomic_load(&logins), 2); /* who was reset while they waited was not asked about */
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(answers_are_those_of_http1),
-		TEST(a_late_answer_holds_up_no_other),
-		TEST(a_request_that_is_reset_is_gone),
+		TEST(answers_are_those_of_http1),        TEST(a_late_answer_holds_up_no_other),
+		TEST(a_request_that_is_reset_is_gone),   TEST(passwords_of_a_connection_are_checked_one_at_a_time_whatever_is_reset),
 		TEST(events_are_a_stream_beside_others),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
