@@ -19,6 +19,8 @@ static void add(struct fields *f, struct bytes name, struct bytes value)
 /* The lines of http_reply_header; their names are put into lower case in place. */
 static void add_extra(struct fields *f, struct buf *extra)
 {
+	if (extra->failed) /* its last line may be half a one */
+		return;
 	uint8_t *p = extra->data ? extra->data + extra->start : NULL, *end = extra->data ? extra->data + extra->end : NULL;
 	while (p < end) {
 		uint8_t *colon = memchr(p, ':', (size_t)(end - p)), *cr = memchr(p, '\r', (size_t)(end - p));
