@@ -553,6 +553,24 @@ static void a_head_is_bounded(void **state)
 	arena_done(&arena);
 }
 
+/* ---- what requests leave to later ones ---- */
+
+static void a_request_that_found_no_memory_leaves_nothing_behind(void **state)
+{
+	struct http__conn conn = {.shared = http__shared_get()};
+	struct http__request *r = http__request_new(&conn);
+	assert_non_null(r);
+	buf_append_str(&r->extra, "X-A: b\r\n");
+	r->extra.failed = r->answer.failed = true;
+	http__request_free(r);
+	struct http__request *next = http__request_new(&conn);
+	assert_ptr_equal(next, r);
+	assert_false(next->extra.failed || next->answer.failed);
+	assert_int_equal(buf_size(&next->extra), 0);
+	http__request_free(next);
+	http__shared_put(conn.shared);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 int main(void)
 {
@@ -579,6 +597,7 @@ int main(void)
 		TEST(what_is_no_http2_ends_the_connection),
 		cmocka_unit_test(a_head_is_held_to_the_rules_of_http1),
 		cmocka_unit_test(a_head_is_bounded),
+		cmocka_unit_test(a_request_that_found_no_memory_leaves_nothing_behind),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

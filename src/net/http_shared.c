@@ -88,9 +88,10 @@ void http__request_free(struct http__request *r)
 		arena_done(&r->arena);
 	else
 		arena_reset(&r->arena);
-	if (r->extra.cap > 1024)
+	/* What once found no memory would be refused for good. */
+	if (r->extra.failed || r->extra.cap > 1024)
 		buf_done(&r->extra);
-	if (r->answer.cap > 4096)
+	if (r->answer.failed || r->answer.cap > 4096)
 		buf_done(&r->answer);
 	buf_clear(&r->extra);
 	buf_clear(&r->answer);
