@@ -340,6 +340,27 @@ static void settle(struct http__conn *c)
 	}
 }
 
+/* Time in which we do not read is none that the peer lets pass. */
+static void heed_pauses(struct http__conn *c)
+{
+	struct http2__conn *h2 = c->h2;
+	uint64_t now = http__now_ms(c);
+	if (h2->checking || c->paused || net_conn_write_full(c->net)) {
+		if (!h2->held_ms)
+			h2->held_ms = now;
+		return;
+	}
+	if (!h2->held_ms)
+		return;
+	for (struct http__request *r = c->first; r; r = r->next) {
+		struct http2__stream *s = r->stream;
+		s->since_ms = now;
+		uint64_t body_ms = s->body_ms + (now - h2->held_ms);
+		s->body_ms = body_ms < now ? body_ms : now;
+	}
+	h2->held_ms = 0;
+}
+
 void http2__enter(struct http__conn *c)
 {
 	c->h2->depth++;
@@ -347,8 +368,10 @@ void http2__enter(struct http__conn *c)
 
 void http2__leave(struct http__conn *c)
 {
-	if (c->h2->depth == 1)
+	if (c->h2->depth == 1) {
 		settle(c);
+		heed_pauses(c);
+	}
 	c->h2->depth--;
 	if (!c->h2->depth)
 		http__arm(c);
@@ -394,8 +417,8 @@ static uint64_t deadline(struct http__conn *c)
 {
 	const struct http_server_options *o = &c->server->options;
 	struct http2__conn *h2 = c->h2;
-	/* With a full queue nothing that is late could be told; net_conn looks whether the peer reads at all. */
-	if (h2->checking || c->paused || h2->finished || net_conn_write_full(c->net))
+	/* Also with a full queue: nothing that is late could be told; net_conn looks whether the peer reads at all. */
+	if (h2->held_ms || c->paused || h2->finished)
 		return 0;
 	if (!http2_greeted(h2->session))
 		return c->since_ms + o->header_timeout_ms;

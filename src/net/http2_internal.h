@@ -52,6 +52,7 @@ struct http2__conn {
 	size_t held_whole; /* and of those that are whole */
 	size_t unsent;     /* bytes of answers */
 	uint64_t sent_ms;  /* when some of them left */
+	uint64_t held_ms;  /* since when nothing is read; 0: it is */
 	struct http__request *checking;
 };
 
