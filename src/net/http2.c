@@ -29,7 +29,9 @@ struct http2 {
 	bool greeted;
 	bool no_memory;
 	bool draining;
-	bool gone; /* the last GOAWAY is queued */
+	bool asked;    /* the notice has left, and a PING behind it: */
+	bool informed; /* it is answered */
+	bool gone;     /* the last GOAWAY is queued */
 	bool ended;
 };
 
@@ -172,8 +174,8 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
 	if (h->ended)
 		return 0;
 	count(h, frame);
-	if (frame->hd.type == NGHTTP2_PING && (frame->hd.flags & NGHTTP2_FLAG_ACK) && h->draining)
-		http2_drain(h, true);
+	/* The last GOAWAY names the last request: also of those that come behind in the same bytes. */
+	h->informed |= h->asked && frame->hd.type == NGHTTP2_PING && (frame->hd.flags & NGHTTP2_FLAG_ACK);
 	if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)
 		return 0;
 	void *user = nghttp2_session_get_stream_user_data(ng, frame->hd.stream_id);
@@ -222,6 +224,11 @@ static int on_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
 	struct http2 *h = arg;
 	if (frame->hd.type == NGHTTP2_DATA)
 		h->updates_due += 2; /* for the connection and for the stream */
+	/* PINGs overtake GOAWAYs within libnghttp2. */
+	if (frame->hd.type == NGHTTP2_GOAWAY && h->draining && !h->asked && !h->gone) {
+		h->asked = true;
+		check(h, nghttp2_submit_ping(ng, NGHTTP2_FLAG_NONE, NULL));
+	}
 	return 0;
 }
 
@@ -256,6 +263,8 @@ enum sm_err http2_feed(struct http2 *h, struct bytes in, uint64_t now_ms)
 	h->busy = h->feeding = false;
 	if (h->ended)
 		check(h, nghttp2_session_terminate_session(h->ng, h->why));
+	else if (h->informed)
+		http2_drain(h, true);
 	if (size == NGHTTP2_ERR_NOMEM || size == NGHTTP2_ERR_CALLBACK_FAILURE)
 		h->no_memory = true;
 	else if (size < 0) /* no preface, or a flood that nghttp2 counts */
@@ -324,7 +333,6 @@ void http2_drain(struct http2 *h, bool at_once)
 	if (!at_once && !h->draining) {
 		h->draining = true;
 		check(h, nghttp2_submit_shutdown_notice(h->ng));
-		check(h, nghttp2_submit_ping(h->ng, NGHTTP2_FLAG_NONE, NULL));
 	} else if (at_once) {
 		h->gone = true;
 		check(h, nghttp2_submit_goaway(h->ng, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(h->ng), NGHTTP2_NO_ERROR,

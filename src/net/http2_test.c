@@ -261,6 +261,31 @@ static void draining_tells_the_client_and_finishes(void **state)
 	assert_true(http2_over(server));
 }
 
+/* The client knows of the end, and what was on its way comes right behind the answer that says so. */
+static void draining_counts_all_that_has_come(void **state)
+{
+	static const uint8_t zeros[8];
+	talk();
+	http2_drain(server, false);
+	assert_int_equal(http2_pump(server), SM_OK);
+	/* The PING says nothing unless the notice has come before it. */
+	struct bytes out = buf_bytes(&to_client);
+	assert_int_equal(out.size, 17 + 17);
+	assert_int_equal(out.data[3], NGHTTP2_GOAWAY);
+	assert_int_equal(out.data[17 + 3], NGHTTP2_PING);
+	buf_clear(&to_server);
+	client_raw(&to_server, NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, bytes_of(zeros, 8));
+	struct client_stream *late = client_request(client, "GET", "/late", NULL, (struct bytes){0}, false);
+	client_take(client, &to_server);
+	feed_server(buf_bytes(&to_server));
+	assert_int_equal(opened, 1);
+	answer(&requests[0], "200", BYTES("x"), false);
+	talk();
+	assert_int_equal(client->goaway_last, late->id);
+	assert_int_equal(late->status, 200);
+	assert_true(http2_over(server));
+}
+
 /* ---- what no client should do ---- */
 
 static void a_body_of_another_length_is_reset(void **state)
@@ -583,6 +608,7 @@ int main(void)
 		TEST(a_full_queue_stops_the_pump),
 		TEST(trailers_are_read_over),
 		TEST(draining_tells_the_client_and_finishes),
+		TEST(draining_counts_all_that_has_come),
 		TEST(a_body_of_another_length_is_reset),
 		TEST(heads_that_rfc_9113_forbids_are_reset),
 		TEST(streams_above_the_bound_are_refused),
