@@ -117,7 +117,7 @@ void http2__stream(struct http__request *r, struct http__events_link *link)
 	begin(&fields, r, 200, "text/event-stream");
 	add(&fields, BYTES("cache-control"), BYTES("no-store"));
 	r->stream->events = link;
-	r->stream->last = r->conn->h2->draining;
+	r->stream->last = r->conn->h2->draining || r->conn->ended;
 	http2__drop_body(r);
 	buf_append_str(&r->answer, HTTP__EVENTS_FIRST);
 	send_head(r, &fields, true);

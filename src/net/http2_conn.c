@@ -460,10 +460,11 @@ static void late(struct http__conn *c)
 	http__arm(c);
 }
 
-/* The peer has ended its side: bodies that have not come will not. */
+/* The peer has ended its side: bodies that have not come will not, and no reset would end an event stream. */
 static void on_eof(struct http__conn *c)
 {
 	http2__enter(c);
+	http2__end_events(c);
 	for (struct http__request *r = c->first; r; r = r->next)
 		if (!r->stream->ended && r->stream->at != AT_ANSWER && !r->stream->closed)
 			http2_cancel(c->h2->session, r->stream->id);

@@ -187,6 +187,18 @@ static void events_are_a_stream_beside_others(void **state)
 	assert_false(two->closed);
 }
 
+static void events_end_with_the_clients_side(void **state)
+{
+	struct client_stream *s = get("GET", "/stream");
+	hear_until(s->status);
+	assert_int_equal(http_events_subscribers(events), 1);
+	shutdown(fd, SHUT_WR);
+	size_t size;
+	free(client_read_all(fd, &size));
+	assert_true(size); /* the stream's end */
+	eventually(http_events_subscribers(events) == 0);
+}
+
 static struct client_stream *ask(const char *authorization)
 {
 	const char *const lines[] = {"content-type", "application/json", "authorization", authorization, NULL};
@@ -231,7 +243,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(answers_are_those_of_http1),        TEST(a_late_answer_holds_up_no_other),
 		TEST(a_request_that_is_reset_is_gone),   TEST(passwords_of_a_connection_are_checked_one_at_a_time_whatever_is_reset),
-		TEST(events_are_a_stream_beside_others),
+		TEST(events_are_a_stream_beside_others), TEST(events_end_with_the_clients_side),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
