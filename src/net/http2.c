@@ -21,6 +21,7 @@ struct http2 {
 	void *arg;
 	uint64_t now_ms;
 	struct bucket empty, resets;
+	int32_t reset;        /* the stream that the peer has reset last */
 	uint64_t updates_due; /* WINDOW_UPDATE frames that what we have sent may bring */
 	uint32_t why;         /* of the end; an error code of nghttp2 */
 	uint64_t head_bytes;  /* of the header block that comes */
@@ -163,6 +164,10 @@ static void count(struct http2 *h, const nghttp2_frame *frame)
 			spend_empty(h);
 		break;
 	case NGHTTP2_HEADERS: break;
+	case NGHTTP2_RST_STREAM:
+		h->reset = frame->hd.stream_id;
+		spend_empty(h);
+		break;
 	default: spend_empty(h); break;
 	}
 }
@@ -201,7 +206,8 @@ static int on_stream_close(nghttp2_session *ng, int32_t stream, uint32_t error, 
 	void *user = nghttp2_session_get_stream_user_data(ng, stream);
 	nghttp2_session_set_stream_user_data(ng, stream, NULL);
 	bool answered = user && h->ops->close(h->arg, user);
-	if (!answered)
+	/* An answer that is a head alone counts as sent before anything has left. */
+	if (!answered || stream == h->reset)
 		spend_reset(h);
 	return 0;
 }

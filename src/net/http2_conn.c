@@ -32,6 +32,8 @@ void http2__drop_body(struct http__request *r)
 		h2->held_whole -= s->held;
 	h2->waiting |= s->held != 0;
 	s->held = 0;
+	/* The handler may still be told that the request is gone. */
+	r->public.body = (struct bytes){0};
 	buf_done(&r->body);
 	buf_done(&s->parked);
 	http__body_done(&s->body);

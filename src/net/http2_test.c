@@ -362,6 +362,26 @@ static void resets_in_a_row_end_the_connection(void **state)
 	assert_int_equal(closed, opened);
 }
 
+/* The handler's work is done by then, and its answer has not left. */
+static void resets_of_what_is_answered_count(void **state)
+{
+	talk();
+	for (int i = 0; i < 1000 && !client->goaways; i++) {
+		struct client_stream *s = client_request(client, "GET", "/", NULL, (struct bytes){0}, false);
+		buf_clear(&to_server);
+		client_take(client, &to_server);
+		assert_int_equal(http2_feed(server, buf_bytes(&to_server), now_ms), SM_OK);
+		answer(&requests[i], "204", (struct bytes){0}, false);
+		nghttp2_submit_rst_stream(client->ng, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_CANCEL);
+		buf_clear(&to_server);
+		client_take(client, &to_server);
+		feed_server(buf_bytes(&to_server));
+		talk();
+	}
+	assert_int_equal(client->goaway_error, NGHTTP2_ENHANCE_YOUR_CALM);
+	assert_int_equal(opened, HTTP2_RESETS_BURST + 1);
+}
+
 static void resets_now_and_then_do_not(void **state)
 {
 	talk();
@@ -614,6 +634,7 @@ int main(void)
 		TEST(streams_above_the_bound_are_refused),
 		TEST(a_request_that_finds_no_memory_is_refused),
 		TEST(resets_in_a_row_end_the_connection),
+		TEST(resets_of_what_is_answered_count),
 		TEST(resets_now_and_then_do_not),
 		TEST(frames_that_ask_for_nothing_end_the_connection),
 		TEST(a_flood_ends_the_connection_whatever_comes_behind),
