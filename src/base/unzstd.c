@@ -38,6 +38,11 @@ bool unzstd_at_end(const struct unzstd *z)
 	return z->at_end;
 }
 
+size_t unzstd_bytes(const struct unzstd *z)
+{
+	return sizeof *z + ZSTD_sizeof_DCtx(z->ctx);
+}
+
 enum sm_err unzstd_feed(struct unzstd *z, struct bytes in, size_t room, struct buf *out, size_t *ret_used)
 {
 	ZSTD_inBuffer from = {in.data, in.size, 0};

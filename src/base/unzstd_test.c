@@ -98,12 +98,29 @@ static void what_is_none_and_large_windows_are_refused(void **state)
 	buf_done(&out);
 }
 
+static void what_a_frame_makes_it_hold_is_told(void **state)
+{
+	struct unzstd *z;
+	struct buf out;
+	size_t used;
+	buf_init(&out);
+	assert_int_equal(unzstd_new(&z), SM_OK);
+	size_t empty = unzstd_bytes(z);
+	assert_true(empty < 1 << 20);
+	assert_true(pack(0, 23) > 100);
+	assert_int_equal(unzstd_feed(z, bytes_of(packed, 100), 1 << 20, &out, &used), SM_OK);
+	assert_true(unzstd_bytes(z) >= empty + (8 << 20));
+	unzstd_free(z);
+	buf_done(&out);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(frames_come_out_as_they_were),
 		cmocka_unit_test(a_cut_one_is_not_at_its_end),
 		cmocka_unit_test(what_is_none_and_large_windows_are_refused),
+		cmocka_unit_test(what_a_frame_makes_it_hold_is_told),
 	};
 	return cmocka_run_group_tests(tests, set_up, NULL);
 }

@@ -22,6 +22,16 @@ static void hold(struct http__request *r, size_t size)
 	r->conn->h2->held += size;
 }
 
+static void hold_decoder(struct http__request *r)
+{
+	struct http2__stream *s = r->stream;
+	size_t now = http__body_decoder_bytes(&s->body);
+	r->conn->h2->waiting |= now < s->decoder;
+	s->held += now - s->decoder;
+	r->conn->h2->held += now - s->decoder;
+	s->decoder = now;
+}
+
 void http2__drop_body(struct http__request *r)
 {
 	struct http2__conn *h2 = r->conn->h2;
@@ -31,7 +41,7 @@ void http2__drop_body(struct http__request *r)
 	if (s->at == AT_READY || s->at == AT_HANDLER)
 		h2->held_whole -= s->held;
 	h2->waiting |= s->held != 0;
-	s->held = 0;
+	s->held = s->decoder = 0;
 	/* The handler may still be told that the request is gone. */
 	r->public.body = (struct bytes){0};
 	buf_done(&r->body);
@@ -77,6 +87,7 @@ static void body_ended(struct http__request *r)
 		return;
 	}
 	http__body_done(&r->stream->body);
+	hold_decoder(r);
 	r->public.body = buf_bytes(&r->body);
 	become_whole(r);
 }
@@ -88,6 +99,7 @@ static bool grow(struct http__request *r, struct bytes piece)
 	bool whole;
 	int status = http__body_feed(&r->stream->body, piece, &r->body, &used, &whole);
 	hold(r, buf_size(&r->body) - before);
+	hold_decoder(r);
 	if (status)
 		body_over(r, status, NULL);
 	return !status;
@@ -181,6 +193,7 @@ static void take_request(struct http__request *r, int status, const char *why)
 		return;
 	}
 	s->at = AT_BODY;
+	hold_decoder(r);
 	s->since_ms = s->body_ms = http__now_ms(r->conn);
 	if (buf_size(&s->parked) || s->ended)
 		r->conn->h2->waiting = true;

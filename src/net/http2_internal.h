@@ -34,7 +34,8 @@ struct http2__stream {
 	struct http__body body;
 	struct buf parked; /* DATA that has come before it may be taken */
 	size_t owed;       /* of it, what the stream's window is still to open for */
-	size_t held;       /* bytes of the body, as sent and as undone, that are counted */
+	size_t held;       /* bytes of the body, as sent and as undone, and of its decoder, that are counted */
+	size_t decoder;    /* the decoder's of them */
 	bool ended;        /* the peer has sent all */
 	bool last;         /* the answer has no more than it has now */
 	bool sent;         /* all of it has left */

@@ -44,6 +44,11 @@ bool http__body_is_coded(const struct http__body *body)
 	return body->gunzip || body->unzstd;
 }
 
+size_t http__body_decoder_bytes(const struct http__body *body)
+{
+	return body->unzstd ? unzstd_bytes(body->unzstd) : 0;
+}
+
 static int undo_coding(struct http__body *body, struct bytes piece, struct buf *out)
 {
 	while (piece.size) {

@@ -85,6 +85,8 @@ int http__body_end(struct http__body *body);
 void http__body_discard(struct http__body *body);
 /* A Content-Encoding is to be undone. */
 bool http__body_is_coded(const struct http__body *body);
+/* Memory that this takes now, as far as the sender decides about it: up to 8 MiB of a zstd window. */
+size_t http__body_decoder_bytes(const struct http__body *body);
 /* Take what in has of the body: appended to out (whose own limit is HTTP_BODY_MAX). Returns 0 or a status (400, 413, 500);
  * *ret_whole tells whether it has ended. */
 int http__body_feed(struct http__body *body, struct bytes in, struct buf *out, size_t *ret_used, bool *ret_whole);

@@ -13,7 +13,7 @@
 #define HTTP2_STREAMS_MAX 100            /* requests of a connection under way; above: REFUSED_STREAM */
 #define HTTP2_STREAM_WINDOW (128u << 10) /* bytes of a body that may come before they are taken, */
 #define HTTP2_CONN_WINDOW (1u << 20)     /* and of all bodies of a connection */
-#define HTTP2_BODIES_MAX (32u << 20)     /* that a connection's requests hold; above, bodies wait but for the oldest one's */
+#define HTTP2_BODIES_MAX (32u << 20)     /* held by requests and zstd; above, bodies wait but for the oldest one's */
 #define HTTP2_ANSWERS_MAX (4u << 20)     /* bytes of answers that the peer does not take; above, requests wait for their handlers */
 #define HTTP2_ANSWER_HEADERS_MAX 24      /* lines that a handler may add; an assert */
 #define HTTP2_EVENTS_MAX (256u << 10)    /* bytes of events that wait in a stream; above, events are left out */
