@@ -48,8 +48,9 @@ SM_EXPORT void sm_flow_free(struct sm_flow *flow);
 
 /* ---- sources ---- */
 
-/* These messages, in order. Each is copied (type->copy); one that is embedded in its owner (no type->done) is the element itself. The array
- * and what it points to are borrowed as `arg` is. A message that can neither be copied fails the flow (SM_UNSUPPORTED). */
+/* These messages, in order. Each is copied (type->copy); one without copy that is embedded in its owner (no type->done) is the element
+ * itself: such an array runs once at a time, and not before a restart (SM_INVALID). The array and what it points to are borrowed as `arg`
+ * is. A message that can neither be copied nor is embedded fails the flow (SM_UNSUPPORTED). */
 SM_EXPORT struct sm_flow *sm_flow_from_array(struct sm_msg *const *elements, uint32_t count);
 
 struct sm_flow_iterator {

@@ -340,6 +340,52 @@ SIM_TEST(a_flow_that_waits_for_its_restart_can_be_cancelled_and_stopped)
 	}
 }
 
+SIM_TEST(what_is_cancelled_within_a_restarted_part_leaves_the_part_alone)
+{
+	struct sm_system *system = sim_new();
+	struct ending ending;
+	struct trace trace;
+	struct sm_flow *b[2];
+	sm_flow_broadcast(count_to(&hundred), b, 2);
+	b[0] = sm_flow_take(sm_flow_async(b[0]), 1);
+	struct sm_flow *f = sm_flow_restart(sm_flow_merge(b, 2), &three_times);
+	struct sm_flow_run *run = run_flow(system, sm_flow_collect(f, "all", 1000), &ending);
+	sim_settle(system);
+	ended_with(&ending, SM_OK);
+	value_to(run, "all", &trace);
+	assert_int_equal(trace.count, 101);
+	sm_flow_release(run);
+	flow_sim_end(system);
+}
+
+SIM_TEST(a_queue_before_a_restart_closes_with_its_part)
+{
+	for (int fails = 0; fails < 2; fails++) {
+		struct sm_system *system = sim_new();
+		struct ending ending;
+		uint64_t failures = 100;
+		struct sm_flow *both[2] = {sm_flow_map(sm_flow_from_queue("in", 100, SM_FLOW_BACK_PRESSURE), fails_at_first, &failures),
+					   sm_flow_for_each(sm_flow_from_queue("other", 1, SM_FLOW_BACK_PRESSURE), NULL, NULL)};
+		both[0] = sm_flow_restart(both[0], &three_times);
+		both[0] = sm_flow_for_each(sm_flow_take(both[0], fails ? 1000 : 1), NULL, NULL);
+		struct sm_flow_run *run = run_flow(system, sm_flow_graph(both, 2), &ending);
+		struct sm_flow_queue *queue = sm_flow_queue(run, "in");
+		for (int n = 0; n < (fails ? 4 : 1); n++)
+			assert_int_equal(sm_flow_offer(queue, element_new(fails ? 3 : 1), NULL), SM_OK);
+		assert_true(sm_sim_advance(system, 1000));
+		assert_int_equal(ending.count, 0);
+		struct sm_msg *late = element_new(1);
+		assert_int_equal(sm_flow_offer(queue, late, NULL), SM_CLOSED);
+		sm_msg_free(late);
+		sm_flow_queue_release(queue);
+		sm_flow_stop(run);
+		sim_settle(system);
+		ended_with(&ending, fails ? SM_IO : SM_OK);
+		sm_flow_release(run);
+		flow_sim_end(system);
+	}
+}
+
 SIM_TEST(a_queue_keeps_what_it_has_over_a_restart)
 {
 	struct sm_system *system = sim_new();
@@ -506,6 +552,8 @@ int main(void)
 		cmocka_unit_test(one_failure_too_many_goes_down),
 		cmocka_unit_test(restarts_within_restarts),
 		cmocka_unit_test(a_flow_that_waits_for_its_restart_can_be_cancelled_and_stopped),
+		cmocka_unit_test(what_is_cancelled_within_a_restarted_part_leaves_the_part_alone),
+		cmocka_unit_test(a_queue_before_a_restart_closes_with_its_part),
 		cmocka_unit_test(a_queue_keeps_what_it_has_over_a_restart),
 		cmocka_unit_test(the_end_is_told_to_an_actor_and_a_parent_takes_its_flow_along),
 		cmocka_unit_test(a_graph_on_threads),

@@ -173,7 +173,7 @@ static void shut(struct flow_edge *e)
 	if (e->closed || e->cancel_sent)
 		return;
 	e->cancel_due = true;
-	if (e->up && e->outlet->section->supervision)
+	if (e->up && e->inlet->node->buffer.restart)
 		sm_stop(e->up); /* it may wait for its restart, and read nothing until then */
 }
 
@@ -202,12 +202,14 @@ static void take_element(struct flow_edge *e, struct sm_msg *element)
 
 static void hello_came(struct flow_section *section, struct flow_edge *e, const struct edge_msg *m)
 {
-	sm_unref(e->up);
-	e->up = sm_ref_get(m->msg.sender);
+	if (m->msg.sender != e->up) { /* the restart of an actor that is watched needs no other watch */
+		e->watch_due = m->msg.sender != sm_self(section->self);
+		sm_unref(e->up);
+		e->up = sm_ref_get(m->msg.sender);
+	}
 	e->up_epoch = m->from_epoch;
 	e->outstanding = e->demand_due = 0;
 	e->cancel_sent = false;
-	e->watch_due = e->up != sm_self(section->self);
 	if (e->shut)
 		shut(e);
 }

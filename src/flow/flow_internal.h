@@ -258,7 +258,7 @@ struct flow_section {
 	struct flow_stage **stages;
 	uint32_t stage_count;
 	struct flow_stage **drains;
-	uint32_t drain_count;
+	uint32_t drain_count, first_drain;
 	struct flow_edge **edges_in, **edges_out;
 	uint32_t in_count, out_count;
 	/* its spawner's */

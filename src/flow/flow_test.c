@@ -97,6 +97,27 @@ SIM_TEST(an_array_gives_copies_or_embedded_elements)
 	flow_sim_end(system);
 }
 
+SIM_TEST(an_array_of_embedded_elements_that_can_be_copied_gives_copies)
+{
+	static const struct sm_msg_type embedded_type = {"embedded", .copy = copied_number};
+	struct number_msg embedded[2] = {{{.type = &embedded_type}, 7}, {{.type = &embedded_type}, 8}};
+	struct sm_msg *elements[] = {&embedded[0].msg, &embedded[1].msg};
+	struct sm_system *system = sim_new();
+	struct sm_flow *f = sm_flow_collect(sm_flow_from_array(elements, 2), "all", 2);
+	struct sm_flow_run *runs[2];
+	struct trace trace;
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(sm_flow_run(system, f, NULL, &runs[i], NULL), SM_OK);
+	sm_flow_free(f);
+	sim_settle(system);
+	for (int i = 0; i < 2; i++) { /* both values exist at the same time */
+		value_to(runs[i], "all", &trace);
+		TRACE_IS(&trace, 7, 8);
+		sm_flow_release(runs[i]);
+	}
+	flow_sim_end(system);
+}
+
 SIM_TEST(a_failure_goes_down_with_its_text_and_cancels_what_is_before_it)
 {
 	struct sm_system *system = sim_new();
@@ -256,6 +277,11 @@ static void what_cannot_be_is_told_when_it_is_to_run(void **unused)
 		deep = sm_flow_map(deep, twice, NULL);
 	refused(system, sm_flow_for_each(deep, NULL, NULL), "at most 1024 stages in a row");
 	assert_int_equal(sm_flow_run(system, NULL, NULL, NULL, NULL), SM_NO_MEMORY);
+	static const struct sm_msg_type embedded_type = {"embedded"};
+	struct number_msg embedded = {{.type = &embedded_type}, 7};
+	struct sm_msg *once = &embedded.msg;
+	struct sm_flow *again = sm_flow_restart(sm_flow_async(sm_flow_from_array(&once, 1)), &(struct sm_supervision){.restarts_max = 1});
+	refused(system, sm_flow_for_each(again, NULL, NULL), "type embedded");
 	flow_sim_end(system);
 }
 
@@ -266,6 +292,7 @@ int main(void)
 		cmocka_unit_test(elements_go_over_boundaries_in_order),
 		cmocka_unit_test(one_description_runs_more_than_once),
 		cmocka_unit_test(an_array_gives_copies_or_embedded_elements),
+		cmocka_unit_test(an_array_of_embedded_elements_that_can_be_copied_gives_copies),
 		cmocka_unit_test(a_failure_goes_down_with_its_text_and_cancels_what_is_before_it),
 		cmocka_unit_test(a_sink_that_fails_cancels_its_source),
 		cmocka_unit_test(take_cancels_an_endless_source),

@@ -56,6 +56,8 @@ const struct flow_kind flow__take = {.name = "take", .role = FLOW_STAGE, .pull =
 static enum flow_pull unbatch_pull(struct flow_stage *s, struct sm_msg **ret_element)
 {
 	for (;;) {
+		if (s->unbatch && s->unbatch->first && !flow__may_give(s->section))
+			return FLOW_WAIT;
 		if (s->unbatch && (*ret_element = sm_flow_batch_take(s->unbatch)))
 			return FLOW_ELEMENT;
 		if (s->unbatch)

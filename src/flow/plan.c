@@ -193,6 +193,17 @@ static uint32_t mark_above(struct plan *plan, struct flow_section *section)
 	return marked;
 }
 
+/* What is given a second time must not be under way from the first. */
+static enum sm_err check_array(const struct sm_flow *node, struct sm_error *reterr)
+{
+	for (uint32_t i = 0; i < node->array.count; i++)
+		if (!node->array.elements[i]->type->copy)
+			return sm_fail(reterr, SM_INVALID,
+				       "an array before a restart has an element of type %s, which cannot be copied: give it copy",
+				       node->array.elements[i]->type->name);
+	return SM_OK;
+}
+
 static enum sm_err check_scope(const struct plan *plan, const struct flow_edge *restart, struct sm_error *reterr)
 {
 	const struct sm_flow_run *run = plan->run;
@@ -205,6 +216,9 @@ static enum sm_err check_scope(const struct plan *plan, const struct flow_edge *
 			return sm_fail(reterr, SM_INVALID,
 				       "a broadcast before a restart has a branch that does not come back before it: broadcast behind the "
 				       "restart");
+		enum sm_err err = s->kind == &flow__array ? check_array(s->node, reterr) : SM_OK;
+		if (err)
+			return err;
 	}
 	return SM_OK;
 }

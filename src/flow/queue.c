@@ -55,12 +55,30 @@ void sm_flow_queue_release(struct sm_flow_queue *queue)
 /* ---- outside ---- */
 
 /* Not under the lock: who is told may be gone, and the message then releases the queue. */
+static bool tell_waiter(struct sm_msg *msg)
+{
+	bool told = !sm_send_reply(((struct waiter *)msg)->to, msg);
+	if (!told)
+		sm_msg_free(msg);
+	return told;
+}
+
 static void tell_waiters(struct flow_list *waiters)
 {
 	struct sm_msg *msg;
 	while ((msg = flow_list_take(waiters)))
-		if (sm_send_reply(((struct waiter *)msg)->to, msg))
-			sm_msg_free(msg);
+		(void)tell_waiter(msg);
+}
+
+/* There is room for one more: the first who is still there. */
+static void tell_next(struct sm_flow_queue *queue)
+{
+	struct sm_msg *msg;
+	do {
+		pthread_mutex_lock(&queue->lock);
+		msg = flow_list_take(&queue->waiters);
+		pthread_mutex_unlock(&queue->lock);
+	} while (msg && !tell_waiter(msg));
 }
 
 struct wake {
@@ -194,7 +212,8 @@ static void finish(struct sm_flow_queue *queue)
 	flow_list_free(&elements);
 }
 
-static enum flow_pull take(struct flow_stage *s, struct sm_msg **ret_element, struct flow_list *waiters)
+/* Each element that goes tells one who waits for room; when there is none left, all are told: who was may not have offered again. */
+static enum flow_pull take(struct flow_stage *s, struct sm_msg **ret_element, struct flow_list *waiters, bool *ret_room)
 {
 	struct sm_flow_queue *queue = s->queue;
 	if (queue->failed.code) {
@@ -204,12 +223,13 @@ static enum flow_pull take(struct flow_stage *s, struct sm_msg **ret_element, st
 	}
 	if (queue->list.count) {
 		*ret_element = flow_list_take(&queue->list);
-		if (queue->waiters.count)
-			flow_list_add(waiters, flow_list_take(&queue->waiters));
+		*ret_room = queue->waiters.count > 0;
 		return FLOW_ELEMENT;
 	}
 	if (queue->closed)
 		return FLOW_END;
+	*waiters = queue->waiters;
+	queue->waiters = (struct flow_list){0};
 	if (!queue->wake && !(queue->wake = calloc(1, sizeof *queue->wake)))
 		flow__retry_soon(s->section);
 	else
@@ -227,6 +247,7 @@ static enum flow_pull queue_pull(struct flow_stage *s, struct sm_msg **ret_eleme
 {
 	struct sm_flow_queue *queue = s->queue;
 	struct flow_list waiters = {0};
+	bool room = false;
 	struct sm_ref *self = sm_self(s->section->self), *before = NULL;
 	if (!flow__may_give(s->section))
 		return FLOW_WAIT;
@@ -235,10 +256,12 @@ static enum flow_pull queue_pull(struct flow_stage *s, struct sm_msg **ret_eleme
 		before = queue->wake_to;
 		queue->wake_to = sm_ref_get(self);
 	}
-	enum flow_pull how = take(s, ret_element, &waiters);
+	enum flow_pull how = take(s, ret_element, &waiters, &room);
 	pthread_mutex_unlock(&queue->lock);
 	sm_unref(before);
 	tell_waiters(&waiters);
+	if (room)
+		tell_next(queue);
 	if (how == FLOW_END || (how == FLOW_FAILED && !may_come_back(s)))
 		finish(queue);
 	return how;

@@ -222,6 +222,8 @@ static void child_ended(struct sm_flow_run *run, const struct sm_terminated_msg 
 	if (!child)
 		return;
 	run->running--;
+	if (child->supervision) /* however it has ended: what it has not read nobody will */
+		flow__queues_close(run, child);
 	if (child->supervision || !msg->why)
 		return; /* a restart that was given up is told to what is below it */
 	struct sm_error error;

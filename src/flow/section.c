@@ -125,8 +125,10 @@ static void run_drains(struct flow_section *section)
 	for (bool moved = true; moved && !section->failed;) {
 		moved = false;
 		for (uint32_t i = 0; i < section->drain_count && !section->failed; i++)
-			moved |= drain_run(section->drains[i]);
+			moved |= drain_run(section->drains[(section->first_drain + i) % section->drain_count]);
 	}
+	if (++section->first_drain >= section->drain_count) /* one that has used up the budget is the last of the next turn */
+		section->first_drain = 0;
 	flow__edges_flush(section);
 	if (section->again && !section->failed)
 		go_on_later(section);

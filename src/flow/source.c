@@ -10,15 +10,14 @@ static enum flow_pull array_pull(struct flow_stage *s, struct sm_msg **ret_eleme
 	if (!flow__may_give(s->section))
 		return FLOW_WAIT;
 	struct sm_msg *element = s->node->array.elements[s->array.at];
-	if (element->type->done) {
-		if (!element->type->copy) {
-			sm_fail(&s->section->error, SM_UNSUPPORTED, "array: elements of type %s cannot be copied", element->type->name);
-			return FLOW_FAILED;
-		}
+	if (element->type->copy) {
 		if (!(element = element->type->copy(element))) {
 			flow__retry_soon(s->section);
 			return FLOW_WAIT;
 		}
+	} else if (element->type->done) {
+		sm_fail(&s->section->error, SM_UNSUPPORTED, "array: elements of type %s cannot be copied", element->type->name);
+		return FLOW_FAILED;
 	}
 	s->array.at++;
 	*ret_element = element;

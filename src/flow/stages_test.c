@@ -91,8 +91,6 @@ SIM_TEST(unbatch_undoes_batch_over_a_boundary)
 	flow_sim_end(system);
 }
 
-/* ---- throttle ---- */
-
 static struct trace seen;
 static enum sm_err see(void *arg, struct sm_msg *element, struct sm_error *reterr)
 {
@@ -100,6 +98,55 @@ static enum sm_err see(void *arg, struct sm_msg *element, struct sm_error *reter
 	sm_msg_free(element);
 	return SM_OK;
 }
+
+SIM_TEST(what_a_large_batch_holds_takes_more_than_one_turn)
+{
+	struct sm_system *system = sim_new();
+	struct ending ending;
+	seen.count = 0;
+	uint64_t all = 4000;
+	struct sm_flow *f = sm_flow_async(sm_flow_batch(count_to(&all), &(struct sm_flow_batch){.count_max = 4000}));
+	sm_flow_release(run_flow(system, sm_flow_for_each(sm_flow_unbatch(f), see, NULL), &ending));
+	for (uint32_t before = 0; !ending.count; before = seen.count) {
+		sm_sim_run(system, 1);
+		assert_in_range(seen.count - before, 0, 3999); /* an actor has a few turns a step */
+	}
+	ended_with(&ending, SM_OK);
+	assert_int_equal(seen.count, 4000);
+	sim_settle(system);
+	flow_sim_end(system);
+}
+
+SIM_TEST(an_endless_source_leaves_the_other_sinks_of_its_part_their_turns)
+{
+	struct sm_system *system = sim_new();
+	struct ending ending;
+	struct sm_flow *b[2];
+	seen.count = 0;
+	sm_flow_broadcast(count_to(&ten), b, 2);
+	b[0] = sm_flow_for_each(sm_flow_merge((struct sm_flow *[]){b[0], count_to(&endless)}, 2), NULL, NULL);
+	b[1] = sm_flow_merge((struct sm_flow *[]){b[1], sm_flow_from_queue("in", 3, SM_FLOW_BACK_PRESSURE)}, 2);
+	b[1] = sm_flow_for_each(b[1], see, NULL);
+	if (sim_seed % 2) { /* whichever is the first */
+		struct sm_flow *swap = b[0];
+		b[0] = b[1];
+		b[1] = swap;
+	}
+	struct sm_flow_run *run = run_flow(system, sm_flow_graph(b, 2), &ending);
+	struct sm_flow_queue *queue = sm_flow_queue(run, "in");
+	assert_int_equal(sm_flow_offer(queue, element_new(11), NULL), SM_OK);
+	sm_sim_run(system, 100);
+	assert_int_equal(seen.count, 11);
+	sm_flow_queue_release(queue);
+	sm_flow_cancel(run);
+	sim_settle(system);
+	ended_with(&ending, SM_CANCELLED);
+	sm_flow_release(run);
+	flow_sim_end(system);
+}
+
+/* ---- throttle ---- */
+
 static uint32_t cost_is_number(void *arg, const struct sm_msg *element)
 {
 	return (uint32_t)number_of(element);
@@ -397,6 +444,60 @@ SIM_TEST(who_finds_a_queue_full_is_told_when_there_is_room)
 	flow_sim_end(system);
 }
 
+/* Offers once when it is told to, and then only notes that there was room. */
+static enum sm_err once_receive(struct sm_actor *self, void *state, struct sm_msg *msg)
+{
+	struct offerer *o = *(struct offerer **)state;
+	if (msg->type == &sm_msg_flow_room)
+		o->next++;
+	else
+		assert_int_equal(offer(o->queue, 1, sm_self(self)), SM_FULL);
+	return SM_OK;
+}
+
+SIM_TEST(who_waits_for_room_is_told_though_another_one_is_gone_or_does_not_offer)
+{
+	for (int gone = 0; gone < 2; gone++) {
+		struct sm_system *system = sim_new();
+		struct ending ending;
+		struct offerer o[2] = {{0}};
+		struct sm_ref *refs[2];
+		struct sm_flow_run *run = run_flow(system, slowly(sm_flow_from_queue("in", 1, SM_FLOW_BACK_PRESSURE)), &ending);
+		struct sm_flow_queue *queue = sm_flow_queue(run, "in");
+		sim_settle(system);
+		for (uint64_t n = 1; n <= 3; n++) { /* one goes, the throttle holds one, the queue one */
+			assert_int_equal(offer(queue, n, NULL), SM_OK);
+			sim_settle(system);
+		}
+		for (int i = 0; i < 2; i++) {
+			o[i].queue = queue;
+			struct sm_props props = {.state_size = sizeof(void *),
+						 .init = offerer_init,
+						 .receive = once_receive,
+						 .arg = &o[i],
+						 .dispatcher = -1};
+			refs[i] = sim_spawn(system, &props);
+			send_number(refs[i], 0);
+			sim_settle(system);
+		}
+		if (gone) {
+			sm_stop(refs[0]);
+			sim_settle(system);
+		}
+		assert_true(sm_sim_advance(system, 1000));
+		assert_int_equal(o[0].next, !gone);
+		assert_int_equal(o[1].next, 1);
+		sm_unref(refs[0]);
+		sm_unref(refs[1]);
+		sm_flow_complete(queue);
+		sm_flow_queue_release(queue);
+		assert_true(sm_sim_advance(system, 1000));
+		ended_with(&ending, SM_OK);
+		sm_flow_release(run);
+		flow_sim_end(system);
+	}
+}
+
 SIM_TEST(a_queue_may_drop_or_fail)
 {
 	struct sm_system *system = sim_new();
@@ -447,6 +548,8 @@ int main(void)
 		cmocka_unit_test(a_batch_is_bounded_by_bytes_but_for_an_element_that_is_larger),
 		cmocka_unit_test(a_batch_waits_for_its_time_only),
 		cmocka_unit_test(unbatch_undoes_batch_over_a_boundary),
+		cmocka_unit_test(what_a_large_batch_holds_takes_more_than_one_turn),
+		cmocka_unit_test(an_endless_source_leaves_the_other_sinks_of_its_part_their_turns),
 		cmocka_unit_test(a_throttle_lets_its_rate_pass_and_a_burst),
 		cmocka_unit_test(a_throttle_counts_costs_and_may_enforce),
 		cmocka_unit_test(a_buffer_that_drops_does_not_hold_up_its_source),
@@ -460,6 +563,7 @@ int main(void)
 		cmocka_unit_test(a_sink_that_fails_leaves_the_other_sinks_of_a_broadcast_alone),
 		cmocka_unit_test(a_queue_answers_with_back_pressure),
 		cmocka_unit_test(who_finds_a_queue_full_is_told_when_there_is_room),
+		cmocka_unit_test(who_waits_for_room_is_told_though_another_one_is_gone_or_does_not_offer),
 		cmocka_unit_test(a_queue_may_drop_or_fail),
 		cmocka_unit_test(a_queue_that_fails_fails_its_flow),
 	};
