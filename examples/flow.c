@@ -112,7 +112,12 @@ int main(int argc, char **argv)
 	enum sm_err err = sm_system_new(NULL, &system, &error);
 	if (err)
 		return fprintf(stderr, "flow: %s\n", error.text), 1;
-	if (!(err = sm_flow_run(system, f, NULL, &run, &error)) && !(err = sm_flow_wait(run, UINT32_MAX, &error))) {
+	enum sm_err how = SM_OK;
+	if (!(err = sm_flow_run(system, f, NULL, &run, &error)))
+		err = sm_flow_wait(run, UINT32_MAX, &how, &error);
+	if (!err)
+		err = how;
+	if (!err) {
 		struct sm_msg *sum = sm_flow_value(run, "words");
 		printf("%llu words\n", sum ? (unsigned long long)((struct line *)sum)->words : 0);
 		sm_msg_free(sum);

@@ -213,8 +213,10 @@ SM_EXPORT void sm_flow_release(struct sm_flow_run *run); /* NULL is allowed */
 SM_EXPORT void sm_flow_stop(struct sm_flow_run *run);
 /* End at once with SM_CANCELLED: elements are freed. Thread: any. */
 SM_EXPORT void sm_flow_cancel(struct sm_flow_run *run);
-/* Wait for the end. Returns how it ended, with its text in reterr; SM_AGAIN: not in this time. Thread: none of the system's own. */
-SM_EXPORT enum sm_err sm_flow_wait(struct sm_flow_run *run, uint32_t timeout_ms, struct sm_error *reterr);
+/* Wait for the end. SM_OK: it has ended, *ret_how (may be NULL) says how, and if that is not SM_OK reterr has its text. After the end also
+ * once the system is no more. Errors: SM_AGAIN (not in this time), SM_NO_MEMORY. Thread: none of the system's own. */
+SM_EXPORT SM_MUST_CHECK enum sm_err sm_flow_wait(struct sm_flow_run *run, uint32_t timeout_ms, enum sm_err *ret_how,
+						 struct sm_error *reterr);
 /* The value of a sink, once its sink has completed; NULL: there is none (yet). The caller owns it. Thread: any. */
 SM_EXPORT struct sm_msg *sm_flow_value(struct sm_flow_run *run, const char *name);
 /* Elements that full buffers and queues have dropped so far. Thread: any. */

@@ -65,18 +65,19 @@ static void pool_run(struct sm_work *work)
 	send_back(op);
 }
 
-/* SM_FULL: not now. Takes the element on SM_OK. */
-static enum sm_err begin_op(struct flow_stage *s, uint32_t slot, struct sm_msg *element)
+/* An error with *ret_later: not now. Takes the element on SM_OK. */
+static enum sm_err begin_op(struct flow_stage *s, uint32_t slot, struct sm_msg *element, bool *ret_later)
 {
 	struct sm_flow_promise *op = op_new(s, slot);
-	if (!op)
-		return SM_FULL;
 	enum sm_err err;
+	if ((*ret_later = !op))
+		return SM_NO_MEMORY;
 	if (s->node->async.map) {
 		op->in = element;
 		op->work.run = pool_run;
 		if ((err = sm_pool_run(s->section->run->system, &op->work)))
 			op->in = NULL;
+		*ret_later = err == SM_FULL;
 	} else {
 		s->section->error.text[0] = 0;
 		err = s->node->async.start(s->node->arg, element, op, &s->section->error);
@@ -86,7 +87,7 @@ static enum sm_err begin_op(struct flow_stage *s, uint32_t slot, struct sm_msg *
 	return err;
 }
 
-static enum sm_err begin(struct flow_stage *s, uint32_t slot, struct sm_msg *element)
+static enum sm_err begin(struct flow_stage *s, uint32_t slot, struct sm_msg *element, bool *ret_later)
 {
 	struct flow_slot *at = &s->async.slots[slot];
 	enum sm_err err;
@@ -95,10 +96,9 @@ static enum sm_err begin(struct flow_stage *s, uint32_t slot, struct sm_msg *ele
 	at->at = SLOT_BUSY; /* a promise may be kept within start; it comes back by message all the same */
 	if (s->node->async.to) {
 		err = sm_ask(s->section->self, s->node->async.to, element, s->node->async.timeout_ms, &at->ask_id);
-		if (err == SM_NO_MEMORY)
-			err = SM_FULL;
+		*ret_later = err == SM_FULL || err == SM_NO_MEMORY;
 	} else {
-		err = begin_op(s, slot, element);
+		err = begin_op(s, slot, element, ret_later);
 	}
 	if (err)
 		at->at = SLOT_FREE;
@@ -134,8 +134,9 @@ static enum flow_pull begin_more(struct flow_stage *s)
 				return how;
 			}
 		}
-		enum sm_err err = begin(s, free_slot(s), s->async.held);
-		if (err == SM_FULL) {
+		bool later;
+		enum sm_err err = begin(s, free_slot(s), s->async.held, &later);
+		if (later) {
 			s->async.waits = !flow__timer(s, FLOW_RETRY_MS);
 			if (!s->async.waits)
 				flow__retry_soon(s->section);

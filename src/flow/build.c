@@ -17,14 +17,13 @@ void sm_flow_free(struct sm_flow *flow)
 		sm_unref(flow->async.to);
 	free(flow->from);
 	free(flow->name);
-	free(flow->problem);
 	free(flow);
 }
 
 void flow__problem(struct sm_flow *flow, const char *text)
 {
 	if (flow && !flow->problem)
-		flow->problem = strdup(text);
+		flow->problem = text;
 }
 
 static void take_inputs(struct sm_flow *node, struct sm_flow *const *from, uint32_t count)

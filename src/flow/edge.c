@@ -111,7 +111,8 @@ static void flush_down(struct flow_section *section, struct flow_edge *e)
 		return;
 	}
 	m->from_epoch = atomic_load(&section->epoch);
-	if ((m->hello = e->hello_due))
+	bool says_hello = e->hello_due;
+	if ((m->hello = says_hello))
 		m->msg.sender = sm_ref_get(sm_self(section->self));
 	m->ends = ends;
 	m->end = e->end;
@@ -122,6 +123,8 @@ static void flush_down(struct flow_section *section, struct flow_edge *e)
 	if (actor_send_quiet(below->ref, &m->msg)) {
 		sm_msg_free(&m->msg);
 		e->cancelled = true; /* it was stopped from outside, and so are we */
+	} else if (says_hello && e->inlet->node->buffer.restart) {
+		section->said_hello = true;
 	}
 }
 

@@ -68,9 +68,11 @@ static void measure(const char *what, uint32_t pairs, uint32_t boundaries)
 	for (uint32_t i = 0; i < pairs; i++)
 		f = sm_flow_map(sm_flow_filter(f, is_even, NULL), increment, NULL);
 	f = sm_flow_for_each(f, NULL, NULL);
+	enum sm_err how;
 	uint64_t started = clock_monotonic_ns(&clock_system);
 	CHECK(sm_flow_run(system, f, NULL, &run, NULL));
-	CHECK(sm_flow_wait(run, 100000, NULL));
+	CHECK(sm_flow_wait(run, 100000, &how, NULL));
+	CHECK(how);
 	printf("%-44s %9.1f ns\n", what, (double)(clock_monotonic_ns(&clock_system) - started) / ELEMENTS);
 	sm_flow_release(run);
 	sm_flow_free(f);

@@ -94,7 +94,7 @@ struct sm_flow {
 	const struct flow_kind *kind;
 	bool used;      /* given to a stage or a graph */
 	uint32_t depth; /* nodes on the longest way up */
-	char *problem;
+	const char *problem; /* a literal */
 	char *name;
 	uint32_t from_count;
 	struct sm_flow **from; /* counted */
@@ -145,7 +145,7 @@ static inline struct sm_flow *flow__after(const struct flow_kind *kind, struct s
 {
 	return flow__node(kind, &flow, 1, NULL, arg);
 }
-void flow__problem(struct sm_flow *flow, const char *text); /* the first one counts */
+void flow__problem(struct sm_flow *flow, const char *text); /* a literal; the first one counts */
 struct sm_flow *flow__ref(struct sm_flow *flow);
 
 /* ---- runs ---- */
@@ -272,6 +272,8 @@ struct flow_section {
 	struct sm_error error;
 	/* what it failed with last, for those below; read after its end */
 	struct sm_error last;
+	/* what is below its restart has been told of it, once at least; read after its end */
+	bool said_hello;
 	struct sm_msg again_msg, start_msg, drain_msg, cancel_msg;
 };
 
@@ -288,7 +290,7 @@ struct sm_flow_run {
 	_Atomic uint64_t dropped;
 	_Atomic uint32_t ops; /* under way, or their results */
 	atomic_bool draining, stop_sent, cancel_sent;
-	struct sm_msg stop_msg, cancel_msg;
+	struct sm_msg stop_msg, cancel_msg, ops_over_msg;
 	struct sm_ref *top;  /* of the actor, for the handle */
 	struct sm_ref *self; /* the same, from its init on */
 	/* the actor's own */
@@ -301,7 +303,7 @@ struct sm_flow_run {
 	/* of the lock */
 	pthread_mutex_t lock;
 	struct sm_error error; /* the first; code SM_OK: none */
-	bool ended;
+	bool ended; /* options.done has been called */
 };
 
 /* plan.c */

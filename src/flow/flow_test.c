@@ -68,7 +68,9 @@ SIM_TEST(one_description_runs_more_than_once)
 		struct sm_msg *value = sm_flow_value(runs[i], "sum");
 		assert_int_equal(number_of(value), 5000 * 5001 / 2);
 		sm_msg_free(value);
-		assert_int_equal(sm_flow_wait(runs[i], 1000, NULL), SM_OK);
+		enum sm_err how = SM_FAILED;
+		assert_int_equal(sm_flow_wait(runs[i], 1000, &how, NULL), SM_OK);
+		assert_int_equal(how, SM_OK);
 		sm_flow_release(runs[i]);
 	}
 	flow_sim_end(system);
@@ -133,7 +135,9 @@ SIM_TEST(a_failure_goes_down_with_its_text_and_cancels_what_is_before_it)
 	sim_settle(system);
 	ended_with(&ending, SM_CORRUPT);
 	assert_string_equal(ending.text, "number 10 is bad");
-	assert_int_equal(sm_flow_wait(run, 1000, &error), SM_CORRUPT);
+	enum sm_err how = SM_OK;
+	assert_int_equal(sm_flow_wait(run, 1000, &how, &error), SM_OK);
+	assert_int_equal(how, SM_CORRUPT);
 	assert_string_equal(error.text, "number 10 is bad");
 	assert_null(sm_flow_value(run, "all"));
 	sm_flow_release(run);
@@ -203,8 +207,15 @@ SIM_TEST(a_system_that_stops_ends_its_flows)
 	struct sm_flow *f = sm_flow_for_each(sm_flow_async(sm_flow_map(sm_flow_async(count_to(&endless)), twice, NULL)), NULL, NULL);
 	struct sm_flow_run *run = run_flow(system, f, &ending);
 	sm_sim_run(system, sm_sim_random(system, 300) + 1);
+	struct sm_error error;
+	enum sm_err how = SM_OK;
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(sm_flow_wait(run, 0, &how, &error), SM_AGAIN);
 	sim_end(system);
 	ended_with(&ending, SM_CANCELLED);
+	assert_int_equal(sm_flow_wait(run, 1000, &how, &error), SM_OK); /* the system is no more */
+	assert_int_equal(how, SM_CANCELLED);
+	sm_flow_cancel(run);
 	assert_int_equal(atomic_load(&testing_open), 0);
 	sm_flow_release(run);
 }

@@ -1,4 +1,5 @@
 /* Runs: the actor above a graph's sections, and the handle by which others see it. */
+#include "base/clock.h"
 #include "flow/flow_internal.h"
 #include "flow/queue.h"
 
@@ -76,7 +77,10 @@ static const struct sm_msg_type stop_type = {"flow stop", NULL}, cancel_type = {
 
 static void order(struct sm_flow_run *run, atomic_bool *sent, struct sm_msg *msg, const struct sm_msg_type *type)
 {
-	if (atomic_exchange(sent, true))
+	pthread_mutex_lock(&run->lock);
+	bool ended = run->ended; /* who was told so may be before sm_spawn has returned the actor */
+	pthread_mutex_unlock(&run->lock);
+	if (ended || atomic_exchange(sent, true))
 		return;
 	msg->type = type;
 	(void)!actor_send_quiet(run->top, msg); /* else it has ended */
@@ -112,7 +116,7 @@ static enum sm_err spawn(struct sm_actor *self, struct flow_section *child)
 	sm_unref(child->ref);
 	child->ref = NULL;
 	child->start_sent = child->drain_sent = child->cancel_sent = false;
-	child->born = child->started = child->again_queued = false;
+	child->said_hello = child->born = child->started = child->again_queued = false;
 	atomic_fetch_add(&child->epoch, 1);
 	enum sm_err err = sm_spawn(sm_actor_system(self), self, &props, &child->ref);
 	if (err)
@@ -183,27 +187,31 @@ struct flow_section *flow__child_ended(struct sm_flow_run *run, struct flow_sect
 
 /* ---- the actor ---- */
 
-static void free_msg(struct sm_msg *msg)
+struct wait_msg { /* a request of sm_flow_wait, and its answer */
+	struct sm_msg msg;
+	uint32_t timeout_ms;
+	uint64_t until_ns; /* set by the actor */
+};
+static void wait_msg_done(struct sm_msg *msg)
 {
 	free(msg);
 }
-static const struct sm_msg_type wait_type = {"flow wait", free_msg}, ops_over_type = {"flow operations are over", free_msg};
+static const struct sm_msg_type wait_type = {"flow wait", wait_msg_done}, ops_over_type = {"flow operations are over", NULL};
 
-static struct sm_msg *plain_msg(const struct sm_msg_type *type)
+static struct wait_msg *wait_msg_new(uint32_t timeout_ms)
 {
-	struct sm_msg *msg = calloc(1, sizeof *msg);
-	if (msg)
-		msg->type = type;
-	return msg;
+	struct wait_msg *m = calloc(1, sizeof *m);
+	if (m)
+		*m = (struct wait_msg){.msg.type = &wait_type, .timeout_ms = timeout_ms};
+	return m;
 }
 
 /* An operation that is over may be the last thing that the end waits for. */
 void flow__op_ended(struct sm_flow_run *run)
 {
 	if (atomic_fetch_sub(&run->ops, 1) == 1 && atomic_load(&run->waits_for_ops)) {
-		struct sm_msg *msg = plain_msg(&ops_over_type);
-		if (msg && actor_send_quiet(run->self, msg))
-			sm_msg_free(msg);
+		run->ops_over_msg.type = &ops_over_type; /* once: no stage is left that could begin another one */
+		(void)!actor_send_quiet(run->self, &run->ops_over_msg);
 	}
 	sm_flow_release(run);
 }
@@ -216,7 +224,24 @@ static void cancel(struct sm_flow_run *run)
 	flow__children_cancel(run, NULL);
 }
 
-static void child_ended(struct sm_flow_run *run, const struct sm_terminated_msg *msg)
+/* Those who wait no more are forgotten. */
+static void wait_came(struct sm_actor *self, struct sm_flow_run *run, struct sm_msg *msg)
+{
+	struct flow_list waiting = {0};
+	uint64_t now = actor_now_ns(self);
+	sm_msg_keep(self);
+	((struct wait_msg *)msg)->until_ns = now + ((struct wait_msg *)msg)->timeout_ms * 1000000ull;
+	for (struct sm_msg *m; (m = flow_list_take(&run->waiting));) {
+		if (((struct wait_msg *)m)->until_ns >= now)
+			flow_list_add(&waiting, m);
+		else
+			sm_msg_free(m);
+	}
+	flow_list_add(&waiting, msg);
+	run->waiting = waiting;
+}
+
+static void child_ended(struct sm_actor *self, struct sm_flow_run *run, const struct sm_terminated_msg *msg)
 {
 	struct flow_section *child = flow__child_ended(run, NULL, msg->ref);
 	if (!child)
@@ -224,19 +249,20 @@ static void child_ended(struct sm_flow_run *run, const struct sm_terminated_msg 
 	run->running--;
 	if (child->supervision) /* however it has ended: what it has not read nobody will */
 		flow__queues_close(run, child);
-	if (child->supervision || !msg->why)
+	if (child->supervision ? child->said_hello : !msg->why)
 		return; /* a restart that was given up is told to what is below it */
 	struct sm_error error;
-	sm_fail(&error, msg->why, "a part of the flow could not start: %s", sm_err_text(msg->why));
+	sm_fail(&error, msg->why ? msg->why : SM_CANCELLED, "a part of the flow could not start: %s",
+		sm_err_text(msg->why ? msg->why : SM_CANCELLED));
 	flow__run_fail(run, &error);
-	cancel(run);
+	sm_stop_now(sm_self(self)); /* what is below it would wait for its hello */
 }
 
 static enum sm_err receive(struct sm_actor *self, void *state, struct sm_msg *msg)
 {
 	struct sm_flow_run *run = *(struct sm_flow_run **)state;
 	if (msg->type == &sm_msg_terminated) {
-		child_ended(run, (struct sm_terminated_msg *)msg);
+		child_ended(self, run, (struct sm_terminated_msg *)msg);
 	} else if (msg->type == &stop_type) {
 		atomic_store(&run->draining, true);
 		flow__children_drain(run, NULL);
@@ -246,8 +272,7 @@ static enum sm_err receive(struct sm_actor *self, void *state, struct sm_msg *ms
 		flow__run_fail(run, &error);
 		cancel(run);
 	} else if (msg->type == &wait_type) {
-		sm_msg_keep(self);
-		flow_list_add(&run->waiting, msg);
+		wait_came(self, run, msg);
 	}
 	if (run->running)
 		return SM_OK;
@@ -266,11 +291,13 @@ static void done(struct sm_actor *self, void *state)
 	pthread_mutex_lock(&run->lock);
 	if (!run->completed && !run->error.code)
 		sm_fail(&run->error, SM_CANCELLED, "the flow's actor was stopped");
-	run->ended = true;
 	pthread_mutex_unlock(&run->lock);
 	flow__queues_close(run, NULL);
 	if (run->options.done)
 		run->options.done(run->options.arg, run->error.code, run->error.text);
+	pthread_mutex_lock(&run->lock);
+	run->ended = true;
+	pthread_mutex_unlock(&run->lock);
 	if (run->options.tell) {
 		struct sm_flow_done_msg *m = run->done_msg;
 		run->done_msg = NULL;
@@ -282,10 +309,10 @@ static void done(struct sm_actor *self, void *state)
 	}
 	struct sm_msg *request;
 	while ((request = flow_list_take(&run->waiting))) {
-		struct sm_msg *answer = plain_msg(&wait_type);
+		struct wait_msg *answer = wait_msg_new(0);
 		if (answer)
-			sm_reply(self, request, answer);
-		sm_msg_free(request); /* no memory: its time runs out */
+			sm_reply(self, request, &answer->msg);
+		sm_msg_free(request); /* no memory: its time runs out, and then it sees the end */
 	}
 	sm_flow_release(run);
 }
@@ -367,25 +394,45 @@ enum sm_err sm_flow_run(struct sm_system *system, const struct sm_flow *flow, co
 }
 /* NOLINTEND(clang-analyzer-unix.Malloc) */
 
-enum sm_err sm_flow_wait(struct sm_flow_run *run, uint32_t timeout_ms, struct sm_error *reterr)
+/* False: it has not ended. */
+static bool has_ended(struct sm_flow_run *run, enum sm_err *ret_how, struct sm_error *reterr)
 {
-	struct sm_msg *request = plain_msg(&wait_type), *answer = NULL;
+	pthread_mutex_lock(&run->lock);
+	bool ended = run->ended;
+	if (ended && ret_how)
+		*ret_how = run->error.code;
+	if (ended && reterr && run->error.code)
+		*reterr = run->error;
+	pthread_mutex_unlock(&run->lock);
+	return ended;
+}
+
+/* Until the actor answers, or has ended with the request unread. */
+static enum sm_err wait_for_actor(struct sm_flow_run *run, uint32_t timeout_ms)
+{
+	struct wait_msg *request = wait_msg_new(timeout_ms);
+	struct sm_msg *answer = NULL;
 	if (!request)
-		return sm_fail(reterr, SM_NO_MEMORY, "no memory to wait for a flow");
-	enum sm_err err = sm_ask_wait(run->system, run->top, request, timeout_ms, &answer);
+		return SM_NO_MEMORY;
+	uint64_t before = clock_monotonic_ns(&clock_system);
+	enum sm_err err = sm_ask_wait(run->system, run->top, &request->msg, timeout_ms, &answer);
 	sm_msg_free(answer);
 	if (err == SM_GONE || err == SM_FULL || err == SM_NO_MEMORY)
-		sm_msg_free(request);
-	if (err == SM_GONE || err == SM_CANCELLED) /* it is ending */
-		err = sm_stop_wait(run->system, run->top, timeout_ms, NULL);
+		sm_msg_free(&request->msg);
+	if (err != SM_GONE && err != SM_CANCELLED)
+		return err;
+	uint64_t waited_ms = (clock_monotonic_ns(&clock_system) - before) / 1000000; /* it is ending */
+	return sm_stop_wait(run->system, run->top, waited_ms < timeout_ms ? timeout_ms - (uint32_t)waited_ms : 0, NULL);
+}
+
+enum sm_err sm_flow_wait(struct sm_flow_run *run, uint32_t timeout_ms, enum sm_err *ret_how, struct sm_error *reterr)
+{
+	if (has_ended(run, ret_how, reterr))
+		return SM_OK;
+	enum sm_err err = wait_for_actor(run, timeout_ms);
+	if (has_ended(run, ret_how, reterr))
+		return SM_OK;
 	if (err == SM_TIMEOUT || err == SM_FULL)
 		return sm_fail(reterr, SM_AGAIN, "the flow has not ended in %u ms", timeout_ms);
-	if (err)
-		return sm_fail(reterr, err, "cannot wait for the flow: %s", sm_err_text(err));
-	pthread_mutex_lock(&run->lock);
-	struct sm_error error = run->error;
-	pthread_mutex_unlock(&run->lock);
-	if (error.code && reterr)
-		*reterr = error;
-	return error.code;
+	return sm_fail(reterr, err ? err : SM_CANCELLED, "cannot wait for the flow: %s", sm_err_text(err ? err : SM_CANCELLED));
 }

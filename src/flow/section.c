@@ -186,7 +186,7 @@ static void timer(struct flow_section *section, uint32_t id)
 static void terminated(struct flow_section *section, const struct sm_terminated_msg *msg)
 {
 	struct flow_section *child = flow__child_ended(section->run, section, msg->ref);
-	if (child && msg->why && !child->supervision) { /* it could not start */
+	if (child && msg->why && !(child->supervision && child->said_hello)) { /* it could not start */
 		section->failed = msg->why;
 		sm_fail(&section->last, msg->why, "a part of the flow could not start: %s", sm_err_text(msg->why));
 	}

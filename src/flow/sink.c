@@ -62,6 +62,10 @@ static void collect_ended(struct flow_stage *s, enum flow_pull how)
 	if (how == FLOW_END && !s->sink.value) {
 		struct sm_flow_batch_msg *batch = flow__batch_new();
 		s->sink.value = batch ? &batch->msg : NULL;
+		if (!batch) {
+			sm_fail(&s->section->error, SM_NO_MEMORY, "collect %s: no memory for its value", s->node->name);
+			how = FLOW_FAILED;
+		}
 	}
 	sink_ended(s, how);
 }
