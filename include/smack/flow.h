@@ -64,7 +64,8 @@ struct sm_flow_iterator {
 };
 SM_EXPORT struct sm_flow *sm_flow_from_iterator(const struct sm_flow_iterator *iterator, void *arg);
 
-/* An element of make, after first_ms and then every interval_ms (above 0). A tick for which there is no demand is left out. make as
+/* An element of make, after first_ms and then every interval_ms (above 0). Of the ticks for which there is no demand the last one is
+ * kept, and given at the next demand. make as
  * sm_flow_iterator.next. */
 SM_EXPORT struct sm_flow *sm_flow_tick(uint64_t first_ms, uint64_t interval_ms,
 				       enum sm_err (*make)(void *arg, struct sm_msg **ret_element, struct sm_error *reterr), void *arg);
@@ -96,7 +97,7 @@ struct sm_flow_batch_msg {
 	struct sm_msg msg;
 	struct sm_msg *first, *last;
 	uint32_t count;
-	uint64_t bytes; /* by the batch's size function; else 0 */
+	uint64_t bytes; /* by the batch's size function, of all that it was made with; else 0 */
 };
 SM_EXPORT extern const struct sm_msg_type sm_msg_flow_batch;
 /* The first one; NULL: none is left. */
@@ -115,7 +116,8 @@ SM_EXPORT struct sm_flow *sm_flow_batch(struct sm_flow *flow, const struct sm_fl
 /* The elements of sm_msg_flow_batch elements; others go on as they are. */
 SM_EXPORT struct sm_flow *sm_flow_unbatch(struct sm_flow *flow);
 
-/* At most `elements` a per_ms in the long run, at most burst at once (0: 1), evenly otherwise: a token bucket. cost (may be NULL: 1 each)
+/* At most `elements` a per_ms in the long run, at most burst at once (0: as many as come in 10 ms, at least 1), evenly otherwise: a token
+ * bucket. Timers count in ms: more than burst in one ms do not pass, so a burst below elements / per_ms lowers the rate. cost (may be NULL: 1 each)
  * says how many an element counts for. enforce: the flow fails (SM_FULL) instead of waiting. */
 struct sm_flow_throttle {
 	uint32_t elements, per_ms; /* above 0 */
@@ -126,18 +128,19 @@ struct sm_flow_throttle {
 };
 SM_EXPORT struct sm_flow *sm_flow_throttle(struct sm_flow *flow, const struct sm_flow_throttle *throttle);
 
-/* The elements of all as they come, by turns where several have some; fails with the first that fails. 1 to 1024 flows. */
+/* The elements of all as they come, by turns where several have some; fails with the first that fails. 1 to 1022 flows: a graph has
+ * at most 1024 stages. */
 SM_EXPORT struct sm_flow *sm_flow_merge(struct sm_flow *const *flows, uint32_t count);
 /* All of the first, then of the second, and so on. */
 SM_EXPORT struct sm_flow *sm_flow_concat(struct sm_flow *const *flows, uint32_t count);
 /* Each element to each of the branches (copies but for one: its type needs copy), when all of them have demand. A branch that cancels does
- * not hold up the others. branches: count flows are written, NULL where there is no memory. */
+ * not hold up the others. branches: count (at least 1) flows are written, NULL where there is no memory. */
 SM_EXPORT void sm_flow_broadcast(struct sm_flow *flow, struct sm_flow **branches, uint32_t count);
 
 /* ---- stages, asynchronous ---- */
 
 /* Up to parallelism (1 to 1024) elements are under way or finished and waiting; results keep the order of the elements, or come as
- * they finish. A failure fails the flow at once. */
+ * they finish. A failure fails the flow at the next demand, before results that wait. */
 
 /* Each element is asked of the actor `to` (counted by the description); its answer is the element that goes on. An element that the actor
  * had no room for is tried again after some ms. Failures: SM_TIMEOUT, SM_GONE. */
@@ -203,7 +206,8 @@ struct sm_flow_options {
 };
 
 /* Materialize flow, which is borrowed for the call. options may be NULL. ret_run (may be NULL): release it with sm_flow_release; the run
- * goes on. Thread: as sm_spawn. Errors: SM_INVALID (the description: text says what), SM_TOO_LARGE (1024 stages), and those of sm_spawn. */
+ * goes on. Thread: as sm_spawn. Errors: SM_INVALID (the description: text says what; also more than 1024 stages in a row),
+ * SM_TOO_LARGE (more than 1024 in all), and those of sm_spawn. */
 SM_EXPORT SM_MUST_CHECK enum sm_err sm_flow_run(struct sm_system *system, const struct sm_flow *flow, const struct sm_flow_options *options,
 						struct sm_flow_run **ret_run, struct sm_error *reterr);
 SM_EXPORT void sm_flow_release(struct sm_flow_run *run); /* NULL is allowed */
@@ -226,7 +230,8 @@ SM_EXPORT uint64_t sm_flow_dropped(const struct sm_flow_run *run);
 SM_EXPORT struct sm_flow_queue *sm_flow_queue(struct sm_flow_run *run, const char *name);
 SM_EXPORT void sm_flow_queue_release(struct sm_flow_queue *queue); /* NULL is allowed */
 /* On SM_OK the element is the flow's (with a policy that drops, it may be freed by it at once). Errors: SM_FULL (back pressure: when there
- * is room again, or the queue has closed, sm_msg_flow_room is sent once to `tell`, if that is not NULL), SM_BUSY (full, and 1024 others
+ * is room again, or the queue has closed, sm_msg_flow_room is sent once to `tell`, if that is not NULL; with SM_FLOW_FAIL the flow fails,
+ * nobody is told, and it stays so until the flow has ended or a restart has read it), SM_BUSY (full, and 1024 others
  * wait to be told), SM_CLOSED (completed, cancelled or failed), SM_NO_MEMORY. */
 SM_EXPORT SM_MUST_CHECK enum sm_err sm_flow_offer(struct sm_flow_queue *queue, struct sm_msg *element, struct sm_ref *tell);
 SM_EXPORT extern const struct sm_msg_type sm_msg_flow_room;

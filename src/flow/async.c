@@ -79,7 +79,6 @@ static enum sm_err begin_op(struct flow_stage *s, uint32_t slot, struct sm_msg *
 			op->in = NULL;
 		*ret_later = err == SM_FULL;
 	} else {
-		s->section->error.text[0] = 0;
 		err = s->node->async.start(s->node->arg, element, op, &s->section->error);
 	}
 	if (err)
@@ -91,6 +90,7 @@ static enum sm_err begin(struct flow_stage *s, uint32_t slot, struct sm_msg *ele
 {
 	struct flow_slot *at = &s->async.slots[slot];
 	enum sm_err err;
+	s->section->error.text[0] = 0;
 	at->ask_id = 0;
 	at->msg = NULL;
 	at->at = SLOT_BUSY; /* a promise may be kept within start; it comes back by message all the same */

@@ -74,7 +74,8 @@ static bool put_held(struct flow_stage *s)
 	if (s->batch.batch->count == 0 && b->within_ms && flow__timer(s, b->within_ms))
 		s->batch.due = true; /* no memory for a timer: it goes at once */
 	flow__batch_add(s->batch.batch, s->batch.held);
-	s->batch.batch->bytes += s->batch.held_bytes;
+	if (__builtin_add_overflow(s->batch.batch->bytes, s->batch.held_bytes, &s->batch.batch->bytes))
+		s->batch.batch->bytes = UINT64_MAX;
 	s->batch.held = NULL;
 	return true;
 }

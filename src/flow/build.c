@@ -30,7 +30,10 @@ static void take_inputs(struct sm_flow *node, struct sm_flow *const *from, uint3
 {
 	for (uint32_t i = 0; i < count; i++) {
 		struct sm_flow *f = from[i];
-		assert(!f->used); /* it was given to another stage: broadcast it */
+		if (f->used) { /* the other one owns it */
+			flow__problem(node, "a flow was given to two stages: broadcast it");
+			continue;
+		}
 		f->used = true;
 		node->from[node->from_count++] = f;
 		if (f->depth >= node->depth)
@@ -59,7 +62,8 @@ struct sm_flow *flow__node(const struct flow_kind *kind, struct sm_flow *const *
 	}
 	bool failed = !node || !node->from || (name && !node->name);
 	for (uint32_t i = 0; i < from_count && (failed || deep); i++)
-		sm_flow_free(from[i]);
+		if (from[i] && !from[i]->used)
+			sm_flow_free(from[i]);
 	if (failed) {
 		sm_flow_free(node);
 		return NULL;
@@ -175,9 +179,14 @@ struct sm_flow *sm_flow_throttle(struct sm_flow *flow, const struct sm_flow_thro
 	if (!f)
 		return NULL;
 	f->throttle = *throttle;
-	f->throttle.burst = throttle->burst ? throttle->burst : 1;
-	if (!throttle->elements || !throttle->per_ms)
+	if (!throttle->elements || !throttle->per_ms) {
 		flow__problem(f, "a throttle needs elements and per_ms above 0");
+		return f;
+	}
+	if (!throttle->burst) {
+		uint64_t burst = (uint64_t)throttle->elements * FLOW_BURST_MS / throttle->per_ms;
+		f->throttle.burst = burst > UINT32_MAX ? UINT32_MAX : burst ? (uint32_t)burst : 1;
+	}
 	return f;
 }
 

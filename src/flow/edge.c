@@ -99,6 +99,19 @@ const struct flow_kind flow__outlet = {.name = "outlet",
 				       .ended = outlet_ended,
 				       .reset = outlet_reset};
 
+/* Nobody reads what the outlet gives any more. */
+static void outlet_cancelled(struct flow_edge *e)
+{
+	e->cancelled = true;
+	if (e->outlet->ended)
+		return;
+	e->outlet->ended = true;
+	flow__cancel_inputs(e->outlet);
+	flow_list_free(&e->out);
+	e->end = FLOW_END;
+	e->end_due = true;
+}
+
 static void flush_down(struct flow_section *section, struct flow_edge *e)
 {
 	bool ends = e->end_due && !e->end_sent;
@@ -122,7 +135,8 @@ static void flush_down(struct flow_section *section, struct flow_edge *e)
 	e->end_sent |= ends;
 	if (actor_send_quiet(below->ref, &m->msg)) {
 		sm_msg_free(&m->msg);
-		e->cancelled = true; /* it was stopped from outside, and so are we */
+		outlet_cancelled(e); /* it was stopped from outside, and so are we; or it has ended before our restart */
+		e->end_sent = true;
 	} else if (says_hello && e->inlet->node->buffer.restart) {
 		section->said_hello = true;
 	}
@@ -131,16 +145,8 @@ static void flush_down(struct flow_section *section, struct flow_edge *e)
 static void demand_came(struct flow_edge *e, const struct edge_msg *m)
 {
 	e->credit += m->demand;
-	if (!m->cancel)
-		return;
-	e->cancelled = true;
-	if (e->outlet->ended)
-		return;
-	e->outlet->ended = true;
-	flow__cancel_inputs(e->outlet);
-	flow_list_free(&e->out);
-	e->end = FLOW_END;
-	e->end_due = true;
+	if (m->cancel)
+		outlet_cancelled(e);
 }
 
 /* ---- the lower side ---- */
@@ -192,7 +198,8 @@ static void take_element(struct flow_edge *e, struct sm_msg *element)
 		return;
 	}
 	assert(!holds_up(e));
-	atomic_fetch_add_explicit(&e->inlet->section->run->dropped, 1, memory_order_relaxed);
+	if (e->inlet->node->buffer.overflow != SM_FLOW_FAIL)
+		atomic_fetch_add_explicit(&e->inlet->section->run->dropped, 1, memory_order_relaxed);
 	switch (e->inlet->node->buffer.overflow) {
 	case SM_FLOW_DROP_OLDEST:
 		sm_msg_free(flow_list_take(&e->in));
@@ -213,7 +220,9 @@ static void hello_came(struct flow_section *section, struct flow_edge *e, const 
 	e->up_epoch = m->from_epoch;
 	e->outstanding = e->demand_due = 0;
 	e->cancel_sent = false;
-	if (e->shut)
+	if (e->closed) /* it was restarted behind its end: there is nothing to begin anew for */
+		e->cancel_due = true;
+	else if (e->shut)
 		shut(e);
 }
 

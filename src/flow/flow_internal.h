@@ -86,14 +86,13 @@ struct flow_kind {
 	/* Free what it holds: it has ended, or will be built anew. NULL: it holds nothing. */
 	void (*reset)(struct flow_stage *s);
 	void (*timer)(struct flow_stage *s); /* before the section pulls again */
-	void (*drain)(struct flow_stage *s); /* a source is to give no more; NULL: flow__sources see section->draining */
 };
 
 struct sm_flow {
 	_Atomic uint32_t refs;
 	const struct flow_kind *kind;
-	bool used;      /* given to a stage or a graph */
-	uint32_t depth; /* nodes on the longest way up */
+	bool used;           /* given to a stage or a graph */
+	uint32_t depth;      /* nodes on the longest way up */
 	const char *problem; /* a literal */
 	char *name;
 	uint32_t from_count;
@@ -215,6 +214,7 @@ struct flow_stage {
 		struct sm_flow_batch_msg *unbatch;
 		struct {
 			struct sm_msg *held;
+			uint32_t cost;     /* of held */
 			uint64_t ready_ns; /* theoretical arrival time, as the cell rate algorithm calls it */
 			bool waits;
 		} throttle;
@@ -303,7 +303,7 @@ struct sm_flow_run {
 	/* of the lock */
 	pthread_mutex_t lock;
 	struct sm_error error; /* the first; code SM_OK: none */
-	bool ended; /* options.done has been called */
+	bool ended;            /* options.done has been called */
 };
 
 /* plan.c */

@@ -9,6 +9,7 @@
 #define FLOW_WINDOW_DEFAULT 64    /* elements under way over an asynchronous boundary */
 #define FLOW_WAITERS_MAX 1024     /* who are to be told of room in a queue */
 #define FLOW_ELEMENTS_A_TURN 512  /* that sources give before other actors have their turn */
+#define FLOW_BURST_MS 10          /* whose elements a throttle lets pass at once if it is not told how many */
 #define FLOW_RETRY_MS 5           /* until what found a full mailbox, a full pool or no memory is tried again */
 
 #endif

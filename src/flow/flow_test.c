@@ -256,6 +256,31 @@ SIM_TEST(a_tick_gives_an_element_an_interval)
 	flow_sim_end(system);
 }
 
+static enum sm_err tick_to_three(void *arg, struct sm_msg **ret_element, struct sm_error *reterr)
+{
+	return *(uint64_t *)arg == 3 ? SM_END : tick_make(arg, ret_element, reterr);
+}
+
+SIM_TEST(a_tick_that_has_ended_has_no_timer_any_more)
+{
+	struct sm_system *system = sim_new();
+	struct ending ending;
+	struct trace trace;
+	uint64_t n = 1;
+	struct sm_flow *flows[2] = {sm_flow_tick(10, 10, tick_to_three, &n), sm_flow_from_queue("in", 1, SM_FLOW_BACK_PRESSURE)};
+	struct sm_flow_run *run = run_flow(system, sm_flow_collect(sm_flow_merge(flows, 2), "all", 50), &ending);
+	assert_true(sm_sim_advance(system, 100));
+	assert_int_equal(ending.count, 0);
+	assert_int_equal(n, 3);
+	sm_flow_stop(run);
+	sim_settle(system);
+	ended_with(&ending, SM_OK);
+	value_to(run, "all", &trace);
+	TRACE_IS(&trace, 1, 2);
+	sm_flow_release(run);
+	flow_sim_end(system);
+}
+
 static void refused(struct sm_system *system, struct sm_flow *flow, const char *text)
 {
 	struct sm_error error;
@@ -283,6 +308,10 @@ static void what_cannot_be_is_told_when_it_is_to_run(void **unused)
 	both[0] = sm_flow_for_each(sm_flow_restart(both[0], &(struct sm_supervision){.restarts_max = 1}), NULL, NULL);
 	both[1] = sm_flow_for_each(both[1], NULL, NULL);
 	refused(system, sm_flow_graph(both, 2), "broadcast behind the restart");
+	struct sm_flow *given = count_to(&ten);
+	both[0] = sm_flow_for_each(given, NULL, NULL);
+	both[1] = sm_flow_for_each(given, NULL, NULL);
+	refused(system, sm_flow_graph(both, 2), "given to two stages");
 	struct sm_flow *deep = count_to(&ten);
 	for (int i = 0; i < 5000; i++)
 		deep = sm_flow_map(deep, twice, NULL);
@@ -311,6 +340,7 @@ int main(void)
 		cmocka_unit_test(a_system_that_stops_ends_its_flows),
 		cmocka_unit_test(collect_is_bounded),
 		cmocka_unit_test(a_tick_gives_an_element_an_interval),
+		cmocka_unit_test(a_tick_that_has_ended_has_no_timer_any_more),
 		cmocka_unit_test(what_cannot_be_is_told_when_it_is_to_run),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -139,8 +139,10 @@ enum sm_err sm_flow_offer(struct sm_flow_queue *queue, struct sm_msg *element, s
 	struct sm_msg *dropped = NULL;
 	enum sm_err err = SM_OK;
 	pthread_mutex_lock(&queue->lock);
-	if (queue->closed || queue->failed.code) {
+	if (queue->closed) {
 		err = SM_CLOSED;
+	} else if (queue->failed.code) {
+		err = SM_FULL; /* until the flow has read it, and is restarted */
 	} else if (queue->list.count < queue->max) {
 		flow_list_add(&queue->list, element);
 		wake = wake_for(queue);
@@ -284,9 +286,11 @@ void flow__queues_close(struct sm_flow_run *run, const struct flow_section *scop
 	}
 }
 
-static void queue_drain(struct flow_stage *s)
+void flow__queues_complete(struct sm_flow_run *run)
 {
-	close_with(s->queue, NULL);
+	for (uint32_t i = 0; i < run->stage_count; i++)
+		if (run->stages[i].kind == &flow__queue)
+			close_with(run->stages[i].queue, NULL);
 }
 
 uint64_t flow__queue_dropped(struct flow_stage *s)
@@ -302,5 +306,4 @@ void flow__queue_free(struct flow_stage *s)
 	sm_flow_queue_release(s->queue);
 }
 
-const struct flow_kind flow__queue = {
-	.name = "queue", .role = FLOW_SOURCE, .make = queue_make, .pull = queue_pull, .cancel = queue_cancel, .drain = queue_drain};
+const struct flow_kind flow__queue = {.name = "queue", .role = FLOW_SOURCE, .make = queue_make, .pull = queue_pull, .cancel = queue_cancel};

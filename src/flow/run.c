@@ -265,6 +265,7 @@ static enum sm_err receive(struct sm_actor *self, void *state, struct sm_msg *ms
 		child_ended(self, run, (struct sm_terminated_msg *)msg);
 	} else if (msg->type == &stop_type) {
 		atomic_store(&run->draining, true);
+		flow__queues_complete(run); /* a part may wait for its restart, and read nothing until then */
 		flow__children_drain(run, NULL);
 	} else if (msg->type == &cancel_type) {
 		struct sm_error error;

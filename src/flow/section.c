@@ -67,11 +67,21 @@ enum sm_err flow__timer(struct flow_stage *s, uint64_t ms)
 
 /* ---- drains ---- */
 
+/* What is below the restart has all that it is to get. */
+static bool has_given_all(const struct flow_section *section)
+{
+	for (uint32_t i = 0; i < section->out_count; i++)
+		if (section->edges_out[i]->inlet->node->buffer.restart && section->edges_out[i]->outlet->ended)
+			return true;
+	return false;
+}
+
 static void drain_end(struct flow_stage *d, enum flow_pull how)
 {
 	struct flow_section *section = d->section;
+	bool restarts = section->supervision && !section->cancelled && !has_given_all(section);
 	d->ended = true;
-	if (how == FLOW_FAILED && section->supervision && !section->cancelled) {
+	if (how == FLOW_FAILED && restarts) {
 		section->failed = section->error.code;
 		section->last = section->error;
 		return;
@@ -168,10 +178,7 @@ static void cancel(struct flow_section *section)
 
 static void drain(struct flow_section *section)
 {
-	section->draining = true;
-	for (uint32_t i = 0; i < section->stage_count; i++)
-		if (section->stages[i]->kind->drain)
-			section->stages[i]->kind->drain(section->stages[i]);
+	section->draining = true; /* sources see it; queues were completed by the run */
 	flow__children_drain(section->run, section);
 }
 

@@ -47,6 +47,7 @@ const struct flow_kind flow__fold = {.name = "fold", .role = FLOW_SINK, .consume
 static enum sm_err collect_consume(struct flow_stage *s, struct sm_msg *element)
 {
 	struct sm_flow_batch_msg *batch = (struct sm_flow_batch_msg *)s->sink.value;
+	s->section->error.text[0] = 0;
 	if (!batch && !(batch = flow__batch_new()))
 		return SM_NO_MEMORY;
 	s->sink.value = &batch->msg;

@@ -80,10 +80,19 @@ const struct flow_kind flow__iterator = {
 
 /* ---- tick ---- */
 
+static void tick_reset(struct flow_stage *s)
+{
+	if (s->tick.started && s->section->self)
+		sm_timer_stop(s->section->self, s->index);
+	s->tick.started = s->tick.due = false;
+}
+
 static enum flow_pull tick_pull(struct flow_stage *s, struct sm_msg **ret_element)
 {
-	if (s->section->draining)
+	if (s->section->draining) {
+		tick_reset(s);
 		return FLOW_END;
+	}
 	if (!s->tick.started) {
 		enum sm_err err = sm_timer_start(s->section->self, s->index, s->node->tick.first_ms, s->node->tick.interval_ms);
 		s->tick.started = !err;
@@ -97,20 +106,16 @@ static enum flow_pull tick_pull(struct flow_stage *s, struct sm_msg **ret_elemen
 	enum sm_err err = s->node->tick.make(s->node->arg, ret_element, &s->section->error);
 	if (!err)
 		return FLOW_ELEMENT;
-	return err == SM_END ? FLOW_END : flow__fail(s, err);
+	if (err != SM_END)
+		return flow__fail(s, err);
+	tick_reset(s);
+	return FLOW_END;
 }
 
 /* While there is no demand nobody pulls, and of all the ticks in that time one is left. */
 static void tick_timer(struct flow_stage *s)
 {
 	s->tick.due = s->tick.started;
-}
-
-static void tick_reset(struct flow_stage *s)
-{
-	if (s->tick.started && s->section->self)
-		sm_timer_stop(s->section->self, s->index);
-	s->tick.started = s->tick.due = false;
 }
 
 const struct flow_kind flow__tick = {.name = "tick", .role = FLOW_SOURCE, .pull = tick_pull, .timer = tick_timer, .reset = tick_reset};

@@ -191,6 +191,23 @@ SIM_TEST(a_throttle_counts_costs_and_may_enforce)
 	flow_sim_end(system);
 }
 
+SIM_TEST(a_throttle_without_a_burst_keeps_a_rate_above_one_a_ms)
+{
+	struct sm_system *system = sim_new();
+	struct ending ending;
+	const struct sm_flow_throttle throttle = {.elements = 100000, .per_ms = 1000};
+	seen.count = 0;
+	sm_flow_release(run_flow(system, sm_flow_for_each(sm_flow_throttle(count_to(&many), &throttle), see, NULL), &ending));
+	sim_settle(system);
+	assert_in_range(seen.count, 1000, 1001); /* what comes in 10 ms */
+	assert_true(sm_sim_advance(system, 10));
+	assert_in_range(seen.count, 1900, 2001);
+	assert_true(sm_sim_advance(system, 12));
+	ended_with(&ending, SM_OK);
+	assert_int_equal(seen.count, 3000);
+	flow_sim_end(system);
+}
+
 /* ---- buffers: a slow consumer behind a fast source ---- */
 
 static struct sm_flow *slowly(struct sm_flow *f)
@@ -552,6 +569,7 @@ int main(void)
 		cmocka_unit_test(an_endless_source_leaves_the_other_sinks_of_its_part_their_turns),
 		cmocka_unit_test(a_throttle_lets_its_rate_pass_and_a_burst),
 		cmocka_unit_test(a_throttle_counts_costs_and_may_enforce),
+		cmocka_unit_test(a_throttle_without_a_burst_keeps_a_rate_above_one_a_ms),
 		cmocka_unit_test(a_buffer_that_drops_does_not_hold_up_its_source),
 		cmocka_unit_test(a_buffer_may_fail_when_it_is_full),
 		cmocka_unit_test(a_source_is_never_further_ahead_than_the_buffer_is_large),

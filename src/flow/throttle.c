@@ -7,19 +7,21 @@ __extension__ typedef unsigned __int128 wide;
 
 static uint64_t scaled(uint64_t elements, const struct sm_flow_throttle *t)
 {
-	return (uint64_t)((wide)elements * t->per_ms * 1000000 / t->elements);
+	wide ns = (wide)elements * t->per_ms * 1000000 / t->elements;
+	return ns > UINT64_MAX / 4 ? UINT64_MAX / 4 : (uint64_t)ns; /* some hundred years */
 }
 
 /* Nanoseconds until the held element may go. */
 static uint64_t wait_ns(struct flow_stage *s, uint64_t now)
 {
 	const struct sm_flow_throttle *t = &s->node->throttle;
-	uint64_t cost = t->cost ? t->cost(t->arg, s->throttle.held) : 1;
+	uint64_t cost = s->throttle.cost;
 	uint64_t early = cost < t->burst ? scaled(t->burst - cost, t) : 0;
 	uint64_t ready = s->throttle.ready_ns;
 	if (ready > now + early)
 		return ready - early - now;
-	s->throttle.ready_ns = (ready > now ? ready : now) + scaled(cost, t);
+	ready = (ready > now ? ready : now) + scaled(cost, t);
+	s->throttle.ready_ns = ready > UINT64_MAX / 2 ? UINT64_MAX / 2 : ready;
 	return 0;
 }
 
@@ -33,6 +35,8 @@ static enum flow_pull throttle_pull(struct flow_stage *s, struct sm_msg **ret_el
 			s->throttle.held = NULL;
 			return how;
 		}
+		const struct sm_flow_throttle *t = &s->node->throttle;
+		s->throttle.cost = t->cost ? t->cost(t->arg, s->throttle.held) : 1;
 	}
 	uint64_t ns = wait_ns(s, actor_now_ns(s->section->self));
 	if (!ns) {
