@@ -31,7 +31,7 @@ SIM_TEST(a_part_that_has_given_its_end_is_not_restarted)
 {
 	struct sm_system *system = sim_new();
 	struct ending ending;
-	struct trace trace;
+	struct trace trace = {0};
 	struct sm_flow *b[2];
 	sm_flow_broadcast(count_to(&hundred), b, 2);
 	b[1] = sm_flow_async(sm_flow_map(b[1], fail_at, &three));
@@ -49,7 +49,7 @@ SIM_TEST(a_queue_takes_no_more_after_a_stop_though_its_part_waits_for_its_restar
 {
 	struct sm_system *system = sim_new();
 	struct ending ending;
-	struct trace trace;
+	struct trace trace = {0};
 	uint64_t failures = 1;
 	struct sm_flow *f = sm_flow_map(sm_flow_from_queue("in", 5, SM_FLOW_BACK_PRESSURE), fails_at_three, &failures);
 	struct sm_flow_run *run = run_flow(system, sm_flow_collect(sm_flow_restart(f, &after_ten_s), "all", 100), &ending);
@@ -75,7 +75,7 @@ SIM_TEST(a_queue_that_has_overflowed_is_full_until_the_restart)
 {
 	struct sm_system *system = sim_new();
 	struct ending ending;
-	struct trace trace;
+	struct trace trace = {0};
 	uint64_t failures = 1;
 	struct sm_flow *f = sm_flow_map(sm_flow_from_queue("in", 2, SM_FLOW_FAIL), fails_at_three, &failures);
 	struct sm_flow_run *run = run_flow(system, sm_flow_collect(sm_flow_restart(f, &after_ten_s), "all", 100), &ending);

@@ -310,7 +310,8 @@ static void done(struct sm_actor *self, void *state)
 	}
 	struct sm_msg *request;
 	while ((request = flow_list_take(&run->waiting))) {
-		struct wait_msg *answer = wait_msg_new(0);
+		bool waits = ((struct wait_msg *)request)->until_ns > actor_now_ns(self);
+		struct wait_msg *answer = waits ? wait_msg_new(0) : NULL;
 		if (answer)
 			sm_reply(self, request, &answer->msg);
 		sm_msg_free(request); /* no memory: its time runs out, and then it sees the end */
