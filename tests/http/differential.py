@@ -169,7 +169,7 @@ def main():
     parser.add_argument('peers', nargs='+')
     options = parser.parse_args()
     port = int(os.environ['SMACK_URL'].rsplit(':', 1)[1].rstrip('/'))
-    subprocess.run(['smack', 'topic', 'create', TOPIC, '--partitions', '1', '-d', os.environ['SMACK_DATA']], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([os.environ['SMACK'], 'topic', 'create', TOPIC, '--partitions', '1', '-d', os.environ['SMACK_DATA']], check=True, stdout=subprocess.DEVNULL)
     peers, chance, differences, requests = [Peer(command) for command in options.peers], random.Random(options.seed), 0, 0
     try:
         for number in range(options.count):
