@@ -117,8 +117,8 @@ SM_EXPORT struct sm_flow *sm_flow_batch(struct sm_flow *flow, const struct sm_fl
 SM_EXPORT struct sm_flow *sm_flow_unbatch(struct sm_flow *flow);
 
 /* At most `elements` a per_ms in the long run, at most burst at once (0: as many as come in 10 ms, at least 1), evenly otherwise: a token
- * bucket. Timers count in ms: more than burst in one ms do not pass, so a burst below elements / per_ms lowers the rate. cost (may be NULL: 1 each)
- * says how many an element counts for. enforce: the flow fails (SM_FULL) instead of waiting. */
+ * bucket. Timers count in ms: more than burst in one ms do not pass, so a burst below elements / per_ms lowers the rate. cost (may be NULL:
+ * 1 each) says how many an element counts for. enforce: the flow fails (SM_FULL) instead of waiting. */
 struct sm_flow_throttle {
 	uint32_t elements, per_ms; /* above 0 */
 	uint32_t burst;
