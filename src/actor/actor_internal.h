@@ -5,6 +5,7 @@
 #define ACTOR_ACTOR_INTERNAL_H
 
 #include "actor/actor.h"
+#include "actor/msg_list.h"
 #include "actor/actor_limits.h"
 #include "base/clock.h"
 #include "base/map.h"
@@ -84,12 +85,6 @@ struct actor_timer;
 struct actor_ask;
 struct actor_watch;
 struct registration;
-
-/* Messages in order, linked by their next; each is in no queue. */
-struct msg_list {
-	struct sm_msg *first, *last;
-	uint32_t count;
-};
 
 /* What few actors have; made when first needed. */
 struct actor_extra {
@@ -207,27 +202,6 @@ uint64_t actor__sim_now_ns(const struct sm_system *system);
 static inline uint64_t actor__now_ns(const struct sm_system *system)
 {
 	return LIKELY(!system->sim) ? uv_hrtime() : actor__sim_now_ns(system);
-}
-
-static inline void msg_list_append(struct msg_list *list, struct sm_msg *msg)
-{
-	msg->next = NULL;
-	if (list->last)
-		list->last->next = msg;
-	else
-		list->first = msg;
-	list->last = msg;
-	list->count++;
-}
-static inline struct sm_msg *msg_list_take(struct msg_list *list)
-{
-	struct sm_msg *msg = list->first;
-	if (!msg)
-		return NULL;
-	if (!(list->first = msg->next))
-		list->last = NULL;
-	list->count--;
-	return msg;
 }
 
 /* mailbox.c */

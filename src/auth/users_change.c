@@ -28,16 +28,33 @@ static void copy_line(struct bytes line, struct buf *out)
 	buf_u8(out, '\n');
 }
 
-/* All lines but the user's: of passwords, or also of tokens. Returns how many of passwords those were, or of both. The first line is of no
- * user, though one may have its first word for a name. */
-static unsigned copy_others(struct bytes text, struct bytes name, bool tokens, struct buf *out)
+static bool is_password_of(struct bytes line, const char *name)
 {
-	struct bytes line, rest;
+	struct bytes rest;
+	return auth__line_of(line, bytes_str(name), NULL, &rest) && !auth__line_of(line, bytes_str(name), "TOKEN", &rest);
+}
+
+static bool is_of(struct bytes line, const char *name)
+{
+	struct bytes rest;
+	return auth__line_of(line, bytes_str(name), NULL, &rest);
+}
+
+static bool is_token(struct bytes line, const char *id)
+{
+	struct bytes rest;
+	return auth__line_of(line, (struct bytes){0}, "TOKEN", &rest) && bytes_equal(auth__next_word(&rest), bytes_str(id));
+}
+
+/* All lines but those that go; returns how many those were. The first line is of no user, though one may have its first word for a name. */
+static unsigned copy_others(struct bytes text, bool (*goes)(struct bytes line, const char *what), const char *what, struct buf *out)
+{
+	struct bytes line;
 	unsigned left_out = 0;
 	for (bool first = true; auth__next_line(&text, &line); first = false) {
-		bool of_user = !first && auth__line_of(line, name, NULL, &rest) && (tokens || !auth__line_of(line, name, "TOKEN", &rest));
-		left_out += of_user;
-		if (!of_user)
+		if (!first && goes(line, what))
+			left_out++;
+		else
 			copy_line(line, out);
 	}
 	return left_out;
@@ -101,7 +118,7 @@ enum sm_err auth_user_put(const char *path, const char *name, struct bytes passw
 	if ((err = read_or_begin(path, &text, &size, reterr)))
 		return err;
 	buf_init(&out);
-	bool there = copy_others(bytes_of(text, size), bytes_str(name), false, &out) > 0;
+	bool there = copy_others(bytes_of(text, size), is_password_of, name, &out) > 0;
 	if (there && !replace)
 		err = sm_fail(reterr, SM_EXISTS, "user %s is in %s already: `smack user password` changes the password", name, path);
 	else if (!there && replace)
@@ -116,7 +133,9 @@ enum sm_err auth_user_put(const char *path, const char *name, struct bytes passw
 	return err;
 }
 
-enum sm_err auth_user_remove(const char *path, const char *name, struct sm_error *reterr)
+/* kind: what the lines that go are of. */
+static enum sm_err remove_lines(const char *path, bool (*goes)(struct bytes line, const char *what), const char *what, const char *kind,
+				struct sm_error *reterr)
 {
 	uint8_t *text = NULL;
 	size_t size = 0;
@@ -126,13 +145,18 @@ enum sm_err auth_user_remove(const char *path, const char *name, struct sm_error
 	if (err)
 		return err;
 	buf_init(&out);
-	if (!copy_others(bytes_of(text, size), bytes_str(name), true, &out))
-		err = sm_fail(reterr, SM_NOT_FOUND, "there is no user %s in %s; `smack user list` shows those that are", name, path);
+	if (!copy_others(bytes_of(text, size), goes, what, &out))
+		err = sm_fail(reterr, SM_NOT_FOUND, "there is no %s %s in %s; `smack user list` shows those that are", kind, what, path);
 	else
 		err = write_back(path, &out, reterr);
 	buf_done(&out);
 	auth__text_free(text, size);
 	return err;
+}
+
+enum sm_err auth_user_remove(const char *path, const char *name, struct sm_error *reterr)
+{
+	return remove_lines(path, is_of, name, "user", reterr);
 }
 
 enum sm_err auth_users_list(const char *path, struct buf *out, struct sm_error *reterr)
@@ -186,28 +210,7 @@ enum sm_err auth_token_make(const char *path, const char *name, char ret_token[A
 
 enum sm_err auth_token_revoke(const char *path, const char *id, struct sm_error *reterr)
 {
-	uint8_t *text = NULL;
-	size_t size = 0;
-	struct stat st;
-	struct buf out;
-	bool found = false;
-	enum sm_err err = auth__users_text(path, &st, &text, &size, reterr);
-	if (err)
-		return err;
-	buf_init(&out);
-	struct bytes rest = bytes_of(text, size), line, words;
-	for (bool first = true; auth__next_line(&rest, &line); first = false) {
-		if (!first && auth__line_of(line, (struct bytes){0}, "TOKEN", &words) &&
-		    bytes_equal(auth__next_word(&words), bytes_str(id)))
-			found = true;
-		else
-			copy_line(line, &out);
-	}
-	err = found ? write_back(path, &out, reterr)
-		    : sm_fail(reterr, SM_NOT_FOUND, "there is no token %s in %s; `smack user list` shows those that are", id, path);
-	buf_done(&out);
-	auth__text_free(text, size);
-	return err;
+	return remove_lines(path, is_token, id, "token", reterr);
 }
 
 /* ---- what Kafka's admin clients do ---- */

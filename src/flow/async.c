@@ -155,7 +155,7 @@ static enum flow_pull begin_more(struct flow_stage *s)
 static bool take_ready(struct flow_stage *s, struct sm_msg **ret_element)
 {
 	if (!s->node->async.ordered)
-		return (*ret_element = flow_list_take(&s->async.ready)) != NULL;
+		return (*ret_element = msg_list_take(&s->async.ready)) != NULL;
 	while (s->async.filled && s->async.slots[s->async.head].at == SLOT_READY) {
 		struct flow_slot *at = &s->async.slots[s->async.head];
 		s->async.head = (s->async.head + 1) % s->node->async.parallelism;
@@ -203,7 +203,7 @@ static void finish(struct flow_stage *s, uint32_t slot, struct sm_msg *result)
 	}
 	at->at = SLOT_FREE;
 	if (result)
-		flow_list_add(&s->async.ready, result);
+		msg_list_append(&s->async.ready, result);
 }
 
 void flow__op_receive(struct flow_section *section, struct sm_msg *msg)
@@ -272,7 +272,7 @@ static void async_timer(struct flow_stage *s)
 
 static void async_reset(struct flow_stage *s)
 {
-	flow_list_free(&s->async.ready);
+	msg_list_free(&s->async.ready);
 	for (uint32_t i = 0; i < s->node->async.parallelism; i++) {
 		sm_msg_free(s->async.slots[i].msg);
 		s->async.slots[i] = (struct flow_slot){0};

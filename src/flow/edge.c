@@ -14,14 +14,14 @@ struct edge_msg {
 	/* down */
 	bool hello, ends;
 	enum flow_pull end;
-	struct flow_list elements;
+	struct msg_list elements;
 	/* up */
 	uint32_t demand;
 	bool cancel;
 };
 static void edge_msg_done(struct sm_msg *msg)
 {
-	flow_list_free(&((struct edge_msg *)msg)->elements);
+	msg_list_free(&((struct edge_msg *)msg)->elements);
 	free(msg);
 }
 const struct sm_msg_type flow__edge_type = {"flow edge", edge_msg_done};
@@ -75,7 +75,7 @@ static bool outlet_wants(struct flow_stage *s)
 static enum sm_err outlet_consume(struct flow_stage *s, struct sm_msg *element)
 {
 	s->edge->credit--;
-	flow_list_add(&s->edge->out, element);
+	msg_list_append(&s->edge->out, element);
 	return SM_OK;
 }
 
@@ -89,7 +89,7 @@ static void outlet_ended(struct flow_stage *s, enum flow_pull how)
 
 static void outlet_reset(struct flow_stage *s)
 {
-	flow_list_free(&s->edge->out);
+	msg_list_free(&s->edge->out);
 }
 
 const struct flow_kind flow__outlet = {.name = "outlet",
@@ -107,7 +107,7 @@ static void outlet_cancelled(struct flow_edge *e)
 		return;
 	e->outlet->ended = true;
 	flow__cancel_inputs(e->outlet);
-	flow_list_free(&e->out);
+	msg_list_free(&e->out);
 	e->end = FLOW_END;
 	e->end_due = true;
 }
@@ -130,7 +130,7 @@ static void flush_down(struct flow_section *section, struct flow_edge *e)
 	m->ends = ends;
 	m->end = e->end;
 	m->elements = e->out;
-	e->out = (struct flow_list){0};
+	e->out = (struct msg_list){0};
 	e->hello_due = false;
 	e->end_sent |= ends;
 	if (actor_send_quiet(below->ref, &m->msg)) {
@@ -178,7 +178,7 @@ static void demand(struct flow_edge *e)
 static void shut(struct flow_edge *e)
 {
 	e->shut = true;
-	flow_list_free(&e->in);
+	msg_list_free(&e->in);
 	if (e->closed || e->cancel_sent)
 		return;
 	e->cancel_due = true;
@@ -194,7 +194,7 @@ static void take_element(struct flow_edge *e, struct sm_msg *element)
 		return;
 	}
 	if (e->in.count < max) {
-		flow_list_add(&e->in, element);
+		msg_list_append(&e->in, element);
 		return;
 	}
 	assert(!holds_up(e));
@@ -202,8 +202,8 @@ static void take_element(struct flow_edge *e, struct sm_msg *element)
 		atomic_fetch_add_explicit(&e->inlet->section->run->dropped, 1, memory_order_relaxed);
 	switch (e->inlet->node->buffer.overflow) {
 	case SM_FLOW_DROP_OLDEST:
-		sm_msg_free(flow_list_take(&e->in));
-		flow_list_add(&e->in, element);
+		sm_msg_free(msg_list_take(&e->in));
+		msg_list_append(&e->in, element);
 		break;
 	case SM_FLOW_FAIL: e->overflowed = true; shut(e); /* fall through */
 	default: sm_msg_free(element);
@@ -231,7 +231,7 @@ static void elements_came(struct flow_section *section, struct flow_edge *e, str
 	struct sm_msg *element;
 	if (m->hello)
 		hello_came(section, e, m);
-	while ((element = flow_list_take(&m->elements))) {
+	while ((element = msg_list_take(&m->elements))) {
 		e->outstanding--;
 		take_element(e, element);
 	}
@@ -253,7 +253,7 @@ static enum flow_pull inlet_pull(struct flow_stage *s, struct sm_msg **ret_eleme
 	if (e->in.count) {
 		if (!flow__may_give(s->section))
 			return FLOW_WAIT;
-		*ret_element = flow_list_take(&e->in);
+		*ret_element = msg_list_take(&e->in);
 		demand(e);
 		return FLOW_ELEMENT;
 	}
@@ -271,7 +271,7 @@ static void inlet_cancel(struct flow_stage *s)
 
 static void inlet_reset(struct flow_stage *s)
 {
-	flow_list_free(&s->edge->in);
+	msg_list_free(&s->edge->in);
 	sm_unref(s->edge->up);
 	s->edge->up = NULL;
 }

@@ -12,6 +12,7 @@
 #define FLOW_FLOW_INTERNAL_H
 
 #include "actor/actor.h"
+#include "actor/msg_list.h"
 #include "flow/flow_limits.h"
 #include <assert.h>
 #include <pthread.h>
@@ -19,40 +20,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* ---- lists of elements, linked by their next ---- */
-
-struct flow_list {
-	struct sm_msg *first, *last;
-	uint32_t count;
-};
-static inline void flow_list_add(struct flow_list *list, struct sm_msg *msg)
-{
-	msg->next = NULL;
-	if (list->last)
-		list->last->next = msg;
-	else
-		list->first = msg;
-	list->last = msg;
-	list->count++;
-}
-static inline struct sm_msg *flow_list_take(struct flow_list *list)
-{
-	struct sm_msg *msg = list->first;
-	if (!msg)
-		return NULL;
-	if (!(list->first = msg->next))
-		list->last = NULL;
-	list->count--;
-	msg->next = NULL;
-	return msg;
-}
-static inline void flow_list_free(struct flow_list *list)
-{
-	struct sm_msg *msg;
-	while ((msg = flow_list_take(list)))
-		sm_msg_free(msg);
-}
 
 /* ---- descriptions ---- */
 
@@ -158,14 +125,14 @@ struct flow_input {
 struct flow_edge {
 	struct flow_stage *outlet, *inlet;
 	/* the upper section's */
-	struct flow_list out;
+	struct msg_list out;
 	uint32_t credit;
 	bool hello_due, end_due, end_sent, cancelled;
 	enum flow_pull end;
 	/* written above before the end is told, read below after it */
 	struct sm_error error;
 	/* the lower section's */
-	struct flow_list in;
+	struct msg_list in;
 	struct sm_ref *up; /* counted; NULL: it has not said hello */
 	uint32_t up_epoch;
 	uint32_t outstanding, demand_due;
@@ -233,7 +200,7 @@ struct flow_stage {
 		} branch;
 		struct {
 			struct flow_slot *slots;
-			struct flow_list ready; /* of an unordered one */
+			struct msg_list ready; /* of an unordered one */
 			uint32_t busy, head, filled;
 			uint64_t generation; /* an operation of an older one means nothing any more */
 			struct sm_msg *held;
@@ -297,7 +264,7 @@ struct sm_flow_run {
 	uint32_t running;
 	bool cancelled, completed;
 	atomic_bool waits_for_ops;
-	struct flow_list waiting; /* requests of sm_flow_wait */
+	struct msg_list waiting; /* requests of sm_flow_wait */
 	struct sm_flow_options options;
 	struct sm_flow_done_msg *done_msg;
 	/* of the lock */

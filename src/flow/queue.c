@@ -11,11 +11,11 @@ struct sm_flow_queue {
 	uint32_t max;
 	enum sm_flow_overflow overflow;
 	pthread_mutex_t lock;
-	struct flow_list list;
-	struct flow_list waiters; /* by their messages */
-	bool closed;              /* no more is taken */
-	struct sm_msg *wake;      /* to be sent: the source has found nothing; NULL: it has not */
-	struct sm_ref *wake_to;   /* its actor; counted */
+	struct msg_list list;
+	struct msg_list waiters; /* by their messages */
+	bool closed;             /* no more is taken */
+	struct sm_msg *wake;     /* to be sent: the source has found nothing; NULL: it has not */
+	struct sm_ref *wake_to;  /* its actor; counted */
 	uint64_t dropped;
 	struct sm_error failed; /* code SM_OK: not */
 };
@@ -45,7 +45,7 @@ void sm_flow_queue_release(struct sm_flow_queue *queue)
 {
 	if (!queue || atomic_fetch_sub_explicit(&queue->refs, 1, memory_order_acq_rel) > 1)
 		return;
-	flow_list_free(&queue->list);
+	msg_list_free(&queue->list);
 	free(queue->wake);
 	sm_unref(queue->wake_to);
 	pthread_mutex_destroy(&queue->lock);
@@ -63,10 +63,10 @@ static bool tell_waiter(struct sm_msg *msg)
 	return told;
 }
 
-static void tell_waiters(struct flow_list *waiters)
+static void tell_waiters(struct msg_list *waiters)
 {
 	struct sm_msg *msg;
-	while ((msg = flow_list_take(waiters)))
+	while ((msg = msg_list_take(waiters)))
 		(void)tell_waiter(msg);
 }
 
@@ -76,7 +76,7 @@ static void tell_next(struct sm_flow_queue *queue)
 	struct sm_msg *msg;
 	do {
 		pthread_mutex_lock(&queue->lock);
-		msg = flow_list_take(&queue->waiters);
+		msg = msg_list_take(&queue->waiters);
 		pthread_mutex_unlock(&queue->lock);
 	} while (msg && !tell_waiter(msg));
 }
@@ -113,7 +113,7 @@ static enum sm_err wait_for_room(struct sm_flow_queue *queue, struct sm_ref *tel
 	w->room.msg.type = &sm_msg_flow_room;
 	w->room.queue = flow__queue_ref(queue);
 	w->to = sm_ref_get(tell);
-	flow_list_add(&queue->waiters, &w->room.msg);
+	msg_list_append(&queue->waiters, &w->room.msg);
 	return SM_FULL;
 }
 
@@ -123,8 +123,8 @@ static enum sm_err offer_to_full(struct sm_flow_queue *queue, struct sm_msg *ele
 	switch (queue->overflow) {
 	case SM_FLOW_BACK_PRESSURE: return wait_for_room(queue, tell);
 	case SM_FLOW_DROP_OLDEST:
-		*ret_dropped = flow_list_take(&queue->list);
-		flow_list_add(&queue->list, element);
+		*ret_dropped = msg_list_take(&queue->list);
+		msg_list_append(&queue->list, element);
 		break;
 	case SM_FLOW_DROP_NEWEST: *ret_dropped = element; break;
 	default: sm_fail(&queue->failed, SM_FULL, "queue: it holds %u elements, and one more was offered", queue->max); return SM_FULL;
@@ -144,7 +144,7 @@ enum sm_err sm_flow_offer(struct sm_flow_queue *queue, struct sm_msg *element, s
 	} else if (queue->failed.code) {
 		err = SM_FULL; /* until the flow has read it, and is restarted */
 	} else if (queue->list.count < queue->max) {
-		flow_list_add(&queue->list, element);
+		msg_list_append(&queue->list, element);
 		wake = wake_for(queue);
 	} else {
 		err = offer_to_full(queue, element, tell, &dropped);
@@ -157,21 +157,21 @@ enum sm_err sm_flow_offer(struct sm_flow_queue *queue, struct sm_msg *element, s
 
 static void close_with(struct sm_flow_queue *queue, const struct sm_error *failed)
 {
-	struct flow_list waiters, elements = {0};
+	struct msg_list waiters, elements = {0};
 	pthread_mutex_lock(&queue->lock);
 	if (failed && !queue->closed) {
 		queue->failed = *failed;
 		elements = queue->list;
-		queue->list = (struct flow_list){0};
+		queue->list = (struct msg_list){0};
 	}
 	queue->closed = true;
 	waiters = queue->waiters;
-	queue->waiters = (struct flow_list){0};
+	queue->waiters = (struct msg_list){0};
 	struct wake wake = wake_for(queue);
 	pthread_mutex_unlock(&queue->lock);
 	send_wake(wake);
 	tell_waiters(&waiters);
-	flow_list_free(&elements);
+	msg_list_free(&elements);
 }
 
 void sm_flow_complete(struct sm_flow_queue *queue)
@@ -203,19 +203,19 @@ static enum sm_err queue_make(struct flow_stage *s)
 /* It gives nothing any more. */
 static void finish(struct sm_flow_queue *queue)
 {
-	struct flow_list waiters, elements;
+	struct msg_list waiters, elements;
 	pthread_mutex_lock(&queue->lock);
 	queue->closed = true;
 	waiters = queue->waiters;
 	elements = queue->list;
-	queue->waiters = queue->list = (struct flow_list){0};
+	queue->waiters = queue->list = (struct msg_list){0};
 	pthread_mutex_unlock(&queue->lock);
 	tell_waiters(&waiters);
-	flow_list_free(&elements);
+	msg_list_free(&elements);
 }
 
 /* Each element that goes tells one who waits for room; when there is none left, all are told: who was may not have offered again. */
-static enum flow_pull take(struct flow_stage *s, struct sm_msg **ret_element, struct flow_list *waiters, bool *ret_room)
+static enum flow_pull take(struct flow_stage *s, struct sm_msg **ret_element, struct msg_list *waiters, bool *ret_room)
 {
 	struct sm_flow_queue *queue = s->queue;
 	if (queue->failed.code) {
@@ -224,14 +224,14 @@ static enum flow_pull take(struct flow_stage *s, struct sm_msg **ret_element, st
 		return FLOW_FAILED;
 	}
 	if (queue->list.count) {
-		*ret_element = flow_list_take(&queue->list);
+		*ret_element = msg_list_take(&queue->list);
 		*ret_room = queue->waiters.count > 0;
 		return FLOW_ELEMENT;
 	}
 	if (queue->closed)
 		return FLOW_END;
 	*waiters = queue->waiters;
-	queue->waiters = (struct flow_list){0};
+	queue->waiters = (struct msg_list){0};
 	if (!queue->wake && !(queue->wake = calloc(1, sizeof *queue->wake)))
 		flow__retry_soon(s->section);
 	else
@@ -248,7 +248,7 @@ static bool may_come_back(const struct flow_stage *s)
 static enum flow_pull queue_pull(struct flow_stage *s, struct sm_msg **ret_element)
 {
 	struct sm_flow_queue *queue = s->queue;
-	struct flow_list waiters = {0};
+	struct msg_list waiters = {0};
 	bool room = false;
 	struct sm_ref *self = sm_self(s->section->self), *before = NULL;
 	if (!flow__may_give(s->section))

@@ -227,17 +227,17 @@ static void cancel(struct sm_flow_run *run)
 /* Those who wait no more are forgotten. */
 static void wait_came(struct sm_actor *self, struct sm_flow_run *run, struct sm_msg *msg)
 {
-	struct flow_list waiting = {0};
+	struct msg_list waiting = {0};
 	uint64_t now = actor_now_ns(self);
 	sm_msg_keep(self);
 	((struct wait_msg *)msg)->until_ns = now + ((struct wait_msg *)msg)->timeout_ms * 1000000ull;
-	for (struct sm_msg *m; (m = flow_list_take(&run->waiting));) {
+	for (struct sm_msg *m; (m = msg_list_take(&run->waiting));) {
 		if (((struct wait_msg *)m)->until_ns >= now)
-			flow_list_add(&waiting, m);
+			msg_list_append(&waiting, m);
 		else
 			sm_msg_free(m);
 	}
-	flow_list_add(&waiting, msg);
+	msg_list_append(&waiting, msg);
 	run->waiting = waiting;
 }
 
@@ -309,7 +309,7 @@ static void done(struct sm_actor *self, void *state)
 			sm_msg_free(&m->msg);
 	}
 	struct sm_msg *request;
-	while ((request = flow_list_take(&run->waiting))) {
+	while ((request = msg_list_take(&run->waiting))) {
 		bool waits = ((struct wait_msg *)request)->until_ns > actor_now_ns(self);
 		struct wait_msg *answer = waits ? wait_msg_new(0) : NULL;
 		if (answer)
