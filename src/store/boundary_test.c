@@ -1,5 +1,7 @@
 /* Where a level's next file begins: what cannot be read there is told, whatever way a reader comes. */
+#include "store/page_cache.h"
 #include "store/testing.h"
+#include <errno.h>
 #include <fcntl.h>
 
 #define SKIP_BOTTOM 0
@@ -57,10 +59,15 @@ static void warm(struct fixture *f, int a, int b)
 	assert_int_equal(count, b - a + 1);
 }
 
-static void what_is_not_cached_is_not_left_out(void **state)
+static ssize_t refuse(int fd, void *data, size_t size, off_t at)
 {
-	struct fixture *f = *state;
-	two_files(f);
+	(void)fd, (void)data, (void)size, (void)at;
+	errno = EAGAIN;
+	return -1;
+}
+
+static void not_left_out(struct fixture *f)
+{
 	for (int way = 0; way < 3; way++) {
 		int count;
 		struct store_read read = {.partition_key = way < 2 ? KEY(INT(1)) : NULL,
@@ -77,6 +84,18 @@ static void what_is_not_cached_is_not_left_out(void **state)
 		assert_err(count_rows(f, read, &count), SM_END);
 		assert_int_equal(count, 20);
 	}
+}
+
+static void what_is_not_cached_is_not_left_out(void **state)
+{
+	struct fixture *f = *state;
+	two_files(f);
+	store__engine_of(f->store)->rocks.page_cache = false;
+	not_left_out(f);
+	store__engine_of(f->store)->rocks.page_cache = true;
+	store__no_wait_set(refuse);
+	not_left_out(f);
+	store__no_wait_set(NULL);
 }
 
 /* Of the file whose rows come last. */

@@ -6,6 +6,7 @@
  * Reads with a condition are index_read.c's, which sends a cursor of its own from partition to partition. */
 #include "store/index.h"
 #include "base/metrics.h"
+#include "store/page_cache.h"
 #include <assert.h>
 #include <rocksdb/c.h>
 #include <stddef.h>
@@ -22,6 +23,7 @@ struct store_cursor {
 	int64_t newest_us;       /* of all that was decoded */
 	int64_t now_s;
 	bool point, whole_tokens, reverse, statics_only, cached_only;
+	bool cache_tier, no_wait; /* cached_only: RocksDB's cache, or what the system has in memory too */
 	bool notes_times;         /* of rows: for transactions */
 	bool no_times;            /* of cells: they stay as they were at the beginning */
 	bool has_elements;        /* the table has columns with a cell for each element */
@@ -95,6 +97,8 @@ static struct store_cursor *cursor_new(struct store__engine *engine, const struc
 	for (size_t i = 0; i < n; i++)
 		c->timestamps_us[i] = STORE_NO_TIME;
 	c->whole_tokens = !read->partition_key;
+	c->no_wait = c->cached_only && !c->whole_tokens && engine->rocks.page_cache;
+	c->cache_tier = c->cached_only && !c->no_wait;
 	store__row_init(&c->statics);
 	store__row_init(&c->current);
 	arena_init(&c->values, 0);
@@ -405,7 +409,7 @@ static enum sm_err point_next(struct store_cursor *c)
 	c->end = true;
 	char *text = NULL;
 	const struct store__rocks *r = &c->engine->rocks;
-	c->pinned = rocksdb_get_pinned(r->db, c->cached_only ? r->get_cached : r->get, (const char *)c->lower.data, c->lower.end, &text);
+	c->pinned = rocksdb_get_pinned(r->db, c->cache_tier ? r->get_cached : r->get, (const char *)c->lower.data, c->lower.end, &text);
 	if (text)
 		return read_error(text);
 	/* A batch that deletes a range or partition raises the flag before it is written: what this read may have seen of it is
@@ -443,7 +447,7 @@ static void open_iterator(struct store_cursor *c, const struct buf *lower, const
 	c->options = store__read_options();
 	rocksdb_readoptions_set_iterate_lower_bound(c->options, (const char *)lower->data, lower->end);
 	rocksdb_readoptions_set_iterate_upper_bound(c->options, (const char *)upper->data, upper->end);
-	if (c->cached_only)
+	if (c->cache_tier)
 		rocksdb_readoptions_set_read_tier(c->options, STORE_READ_CACHE_ONLY);
 	if (c->whole_tokens && !c->cached_only) {
 		/* a scan must not push out what point reads need */
@@ -786,6 +790,26 @@ static enum sm_err iterate(struct store_cursor *c)
 	return err;
 }
 
+static enum sm_err next_row(struct store_cursor *c)
+{
+	if (c->point) {
+		enum sm_err err = point_next(c);
+		if (err != SM_AGAIN || c->point)
+			return err;
+	}
+	return iterate(c);
+}
+
+/* A read that was refused is an error of RocksDB's, whatever it makes of it. */
+static enum sm_err next_in_time(struct store_cursor *c)
+{
+	if (!c->no_wait)
+		return next_row(c);
+	store__no_wait_begin();
+	enum sm_err err = next_row(c);
+	return store__no_wait_end() ? SM_AGAIN : err;
+}
+
 enum sm_err store__cursor_next(struct store_cursor *c, const struct store_row **ret_row)
 {
 	if (c->err)
@@ -797,17 +821,11 @@ enum sm_err store__cursor_next(struct store_cursor *c, const struct store_row **
 	}
 	if (c->end)
 		return SM_END;
-	enum sm_err err = SM_AGAIN;
+	enum sm_err err = SM_OK;
 	if (!c->aimed && !c->entered && (err = store__enter(c->engine, !c->cached_only, NULL)))
 		return err;
 	c->entered = !c->aimed;
-	if (c->point) {
-		err = point_next(c);
-		if (err == SM_AGAIN && !c->point)
-			err = iterate(c);
-	} else {
-		err = iterate(c);
-	}
+	err = next_in_time(c);
 	if (!err && c->no_memory)
 		err = SM_NO_MEMORY;
 	if (err) {

@@ -447,6 +447,7 @@ static void cached_only_says_again_instead_of_reading(void **state)
 	assert_string_not_equal(expected, "");
 	fixture_reopen(f);
 	r.table = table_of(f, "t");
+	store__engine_of(f->store)->rocks.page_cache = false; /* page_cache_test.c has that */
 	struct store_cursor *c;
 	const struct store_row *row;
 	assert_ok(f->store->ops->open(f->store, &r, &c, NULL));

@@ -1,4 +1,5 @@
 /* RocksDB 7.8's C API: options, the merge operator, errors. The keys are key.c's, the values row.c's. */
+#include "store/page_cache.h"
 #include "store/purge.h"
 #include <rocksdb/c.h>
 #include <stdio.h>
@@ -239,6 +240,7 @@ enum sm_err store__rocks_open(const struct store__rocks_options *options, struct
 	r.get = store__read_options();
 	r.get_cached = store__read_options();
 	rocksdb_readoptions_set_read_tier(r.get_cached, STORE_READ_CACHE_ONLY);
+	r.page_cache = store__page_cache_serves();
 	*ret_rocks = r;
 	return SM_OK;
 }

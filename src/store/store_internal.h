@@ -280,6 +280,7 @@ struct store__rocks {
 	struct rocksdb_writeoptions_t *wait_sync, *wait_nosync;
 	struct rocksdb_readoptions_t *get, *get_cached; /* point reads; shared by all threads */
 	struct store__purge *purge;                     /* NULL: compactions leave nothing out */
+	bool page_cache;                                /* reads that may not wait come to page_cache.h's pread */
 };
 struct store__rocks_options {
 	const char *dir;
