@@ -99,3 +99,19 @@ def end_on_signals():
     """Broken off: what the finally clauses end is ended all the same."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit('bench: broken off'))
+
+
+IDLE_SETTLE_S, IDLE_S = 20, 60
+
+
+def idle(servers, bar):
+    """CPU of servers that nobody asks for anything, in percent of a core, once what the load left behind (compactions, memory given back) is done.
+    Prints them; returns whether smack's, the last, is below the bar."""
+    time.sleep(IDLE_SETTLE_S)
+    before = [s.cpu() for s in servers]
+    time.sleep(IDLE_S)
+    used = [(s.cpu() - c) / IDLE_S * 100 for s, c in zip(servers, before)]
+    ok = used[-1] < bar
+    print('idle CPU over %d s: %s  (bar: smack %.1f %%)  %s' % (
+        IDLE_S, ', '.join('%s %.2f %%' % (s.name, u) for s, u in zip(servers, used)), bar, judge(ok)), flush=True)
+    return ok

@@ -20,7 +20,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
-from common import SMACK, Server, SmackServer, end_on_signals, judge, median, touch_memory  # noqa: E402
+from common import SMACK, Server, SmackServer, end_on_signals, idle, judge, median, touch_memory  # noqa: E402
 
 LOAD, FLOOR, ROCKS = sys.argv[2:5]
 SECONDS = float(os.environ.get('BENCH_SECONDS', 10))
@@ -230,14 +230,6 @@ def ready_and_disk(cassandra, smack):
         bar('ready', with_data[1] <= fresh[1] + 100, '(bar: data make no more than 100 ms)')), flush=True)
 
 
-def idle(nodes):
-    before = [n.cpu() for n in nodes]
-    time.sleep(60)
-    used = [(n.cpu() - c) / 60 * 100 for n, c in zip(nodes, before)]
-    print('idle CPU over 60 s: %s  %s' % (', '.join('%s %.2f %%' % (n.name, u) for n, u in zip(nodes, used)),
-                                          bar('idle', used[-1] < 0.1, '(bar: smack 0.1 %)')))
-
-
 def insert_cells(work, cassandra, smack, rocks):
     if not any(ONLY in 'insert, %d in flight' % n for n in (64, 256)):
         return
@@ -283,7 +275,8 @@ def main():
         if not ONLY:
             most = cassandra.status('VmHWM'), smack.status('VmHWM')
             print('under load at most: cassandra %.0f MiB, smack %.0f MiB  %s' % (*most, bar('memory', most[1] <= most[0] / 20, '(bar 1/20)')))
-            idle(nodes)
+            if not idle(nodes, 0.1):
+                missed.append('idle')
     finally:
         for n in nodes:
             n.stop()

@@ -17,7 +17,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
-from common import SMACK, Server, SmackServer, end_on_signals, judge, median, touch_memory  # noqa: E402
+from common import SMACK, Server, SmackServer, end_on_signals, idle, judge, median, touch_memory  # noqa: E402
 
 LOAD, FLOOR = sys.argv[2:4]
 SECONDS = float(os.environ.get('BENCH_SECONDS', 20))
@@ -179,16 +179,6 @@ def ready(brokers):
         b.fresh_ms, b.again_ms = statistics.median(fresh), statistics.median(again)
 
 
-def idle(brokers):
-    before = [b.cpu() for b in brokers]
-    time.sleep(60)
-    used = [(b.cpu() - c) / 60 * 100 for b, c in zip(brokers, before)]
-    ok = used[1] < 0.1
-    if not ok:
-        missed.append('idle')
-    print('idle CPU over 60 s: %s  (bar: smack 0.1 %%)  %s' % (', '.join('%s %.2f %%' % (b.name, u) for b, u in zip(brokers, used)), judge(ok)))
-
-
 def main():
     work = tempfile.mkdtemp(prefix='smack-bench-', dir=os.environ.get('TMPDIR', '/tmp'))
     touch_memory()
@@ -236,7 +226,8 @@ def main():
         brokers.remove(interval)
         if not ONLY:
             print('under load at most: kafka %.0f MiB, smack %.0f MiB' % (kafka.status('VmHWM'), smack.status('VmHWM')))
-            idle(brokers)
+            if not idle(brokers, 0.1):
+                missed.append('idle')
     finally:
         for b in brokers:
             b.stop()
