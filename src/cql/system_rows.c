@@ -116,6 +116,16 @@ static void local(struct rows *r)
 	set_texts(r, "tokens", tokens, 1, 1);
 }
 
+/* Under its whole name: the Java driver knows of no replicas of any keyspace where one has another. smack's own keyspaces have the short one. */
+static const char *replication_value(struct rows *r, const struct store_option *o)
+{
+	if (strcmp(o->name, "class") != 0 || strchr(o->value, '.'))
+		return o->value;
+	const char *name = arena_printf(r->c->arena, "org.apache.cassandra.locator.%s", o->value);
+	r->failed |= !name;
+	return name;
+}
+
 static void keyspaces(struct rows *r, const struct store_schema *schema)
 {
 	for (uint32_t i = 0; i < schema->keyspace_count && !r->failed; i++) {
@@ -130,8 +140,10 @@ static void keyspaces(struct rows *r, const struct store_schema *schema)
 		}
 		for (uint32_t n = 0; n < k->replication_count; n++) {
 			texts[2 * n] = k->replication[n].name;
-			texts[2 * n + 1] = k->replication[n].value;
+			texts[2 * n + 1] = replication_value(r, &k->replication[n]);
 		}
+		if (r->failed)
+			return;
 		set_text(r, "keyspace_name", k->name);
 		set_bool(r, "durable_writes", k->durable_writes);
 		set_texts(r, "replication", texts, 2 * k->replication_count, k->replication_count);

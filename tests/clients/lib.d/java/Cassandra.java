@@ -46,6 +46,8 @@ public class Cassandra {
             s.execute("CREATE TABLE java.event (id int, at int, name text, PRIMARY KEY (id, at))");
             var table = s.getMetadata().getKeyspace("java").get().getTable("event").get();
             check(table.getPrimaryKey().size() == 2 && table.getColumns().size() == 3, table);
+            var tokens = s.getMetadata().getTokenMap().get();
+            for (var range : tokens.getTokenRanges()) check(tokens.getReplicas("java", range).size() == 1, range + " has no replica");
             PreparedStatement insert = s.prepare("INSERT INTO java.event (id, at, name) VALUES (?, ?, ?)");
             for (int i = 0; i < 200; i++) s.execute(insert.bind(i % 4, i, "" + i));
             int rows = 0;
