@@ -15,8 +15,8 @@ static ssize_t read_now(int fd, void *data, size_t size, off_t at)
 	return preadv2(fd, &v, 1, at, RWF_NOWAIT);
 }
 
-/* Under the name that RocksDB calls, whatever <unistd.h> makes of pread. */
-ssize_t store__pread(int fd, void *data, size_t size, off_t at) __asm__("pread") __attribute__((visibility("default")));
+/* Under the name that RocksDB calls, whatever <unistd.h> makes of pread; a program's own goes before it. */
+ssize_t store__pread(int fd, void *data, size_t size, off_t at) __asm__("pread") __attribute__((weak, visibility("default")));
 
 static store__read_fn next_pread;
 
