@@ -1,6 +1,7 @@
 /* Full disks and failing calls, at every call that RocksDB makes. This program defines the calls itself, so that RocksDB's go through here.
  */
 #undef _FILE_OFFSET_BITS /* else pread here would be pread64 */
+#include "store/page_cache.h"
 #include "store/testing.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -354,9 +355,17 @@ static void failing_read_is_answered_and_the_next_one_works(void **state)
 	end(&trial);
 }
 
+/* With a pread of its own, as here, a program's reads that may not wait have to do with RocksDB's cache. */
+static void a_program_s_own_pread_is_left_alone(void **state)
+{
+	(void)state;
+	assert_false(store__page_cache_serves());
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_program_s_own_pread_is_left_alone),
 		cmocka_unit_test(full_disk_is_waited_for_at_every_call),
 		cmocka_unit_test(truncation_that_a_full_disk_refuses_leaves_the_index_as_it_is),
 		cmocka_unit_test(failing_call_makes_the_store_read_only),

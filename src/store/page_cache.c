@@ -15,9 +15,6 @@ static ssize_t read_now(int fd, void *data, size_t size, off_t at)
 	return preadv2(fd, &v, 1, at, RWF_NOWAIT);
 }
 
-/* Under the name that RocksDB calls, whatever <unistd.h> makes of pread; a program's own goes before it. */
-ssize_t store__pread(int fd, void *data, size_t size, off_t at) __asm__("pread") __attribute__((weak, visibility("default")));
-
 static store__read_fn next_pread;
 
 static store__read_fn find(void *where)
@@ -41,7 +38,7 @@ static ssize_t read_blocking(int fd, void *data, size_t size, off_t at)
 	return next_pread ? next_pread(fd, data, size, at) : preadv(fd, &v, 1, at);
 }
 
-ssize_t store__pread(int fd, void *data, size_t size, off_t at)
+static ssize_t read_as_asked(int fd, void *data, size_t size, off_t at)
 {
 	if (!no_wait)
 		return read_blocking(fd, data, size, at);
@@ -55,9 +52,13 @@ ssize_t store__pread(int fd, void *data, size_t size, off_t at)
 	return n;
 }
 
+/* Under the name that RocksDB calls, whatever <unistd.h> makes of pread; a program's own goes before it. */
+ssize_t store__pread(int fd, void *data, size_t size, off_t at) __asm__("pread")
+	__attribute__((weak, alias("read_as_asked"), visibility("default")));
+
 bool store__page_cache_serves(void)
 {
-	return find(RTLD_DEFAULT) == store__pread;
+	return find(RTLD_DEFAULT) == read_as_asked;
 }
 
 void store__no_wait_begin(void)
