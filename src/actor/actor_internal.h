@@ -1,6 +1,6 @@
 /* What the files of this room share. Who touches what: `struct sm_ref` is shared by all threads through its atomics; everything in
  * `struct sm_actor` belongs to the thread of its dispatcher, except the tree (parent, children, names), which is under the
- * system's tree lock. */
+ * system's tree lock. An actor and its address are one piece of memory, which goes with the last holder of the address. */
 #ifndef ACTOR_ACTOR_INTERNAL_H
 #define ACTOR_ACTOR_INTERNAL_H
 
@@ -28,36 +28,35 @@
 #define REF_CLOSED 0x80000000u /* sends are refused: it is ending or has ended */
 #define REF_COUNT 0x3fffffffu
 
-/* An order to stop: a message in the mailbox, and a task for an actor that reads none. */
-struct stop {
-	struct sm_msg msg;
-	struct actor_task task;
-	atomic_bool wanted;
+/* As much of a message as a queue looks at. */
+struct link {
+	struct sm_msg *next;
 };
+
+/* Bits of sm_ref.wanted. */
+#define WANTED_STOP 1u
+#define WANTED_STOP_NOW 2u
+#define WANTED_RELATIVES 4u /* they have done something that concerns it (tree.h) */
+#define WANTED_LOOK 8u      /* its look is queued, and holds the address */
 
 /* The count is the scheduler too: who moves it from 0 to 1 puts the actor on its dispatcher's run queue; the dispatcher takes an
  * actor off when it brings the count back to 0. An actor ends only when its count is 0, so a sender that has counted its message
- * may touch ref and dispatcher until it has linked it in. The queue is D. Vyukov's intrusive MPSC list. */
+ * may touch ref and dispatcher until it has linked it in. The queue is D. Vyukov's intrusive MPSC list; the place where it is read
+ * (`out`) is the reader's own and stands with it: senders write none of its cache lines. */
 struct sm_ref {
-	/* the senders' */
+	struct link stop, stop_now; /* orders to stop, in the queue: known by their addresses */
+	struct lanes *lanes;        /* NULL: the plain queue below; else messages are there, and mailbox_max is 0 */
+	_Atomic uint32_t refs;
+	uint16_t why; /* an enum sm_err; valid when it has ended, its dispatcher's until then */
+	bool ended;   /* its dispatcher's */
+	_Atomic uint8_t wanted;
 	_Atomic(struct sm_msg *) in; /* the last message pushed */
 	_Atomic uint32_t count;
 	uint32_t mailbox_max;
-	_Atomic uint32_t refs;
-	enum sm_err why;               /* valid when it has ended */
-	struct dispatcher *dispatcher; /* NULL: a thread waits here (sm_ask_wait, sm_stop_wait) */
-	struct lanes *lanes;           /* NULL: the plain queue below; else messages are there, and mailbox_max is 0 */
-	struct stop stop;              /* rarely used: keeps the consumer's from the cache lines that senders write */
-	/* the consumer's */
-	struct sm_msg *out; /* the next message to take */
-	struct {
-		struct sm_msg *next;
-	} stub; /* as much of a message as the queue looks at */
+	struct dispatcher *dispatcher; /* NULL: a thread waits here (wait.c) */
+	struct link stub;
 	struct actor_task run;
-	struct sm_actor *actor; /* NULL when it has ended */
-	struct stop stop_now;
 };
-static_assert(offsetof(struct sm_ref, out) >= offsetof(struct sm_ref, count) + 64, "senders and consumer share no cache line");
 
 enum actor_state {
 	ACTOR_NEW,
@@ -86,8 +85,8 @@ struct actor_ask;
 struct actor_watch;
 struct registration;
 
-/* What few actors have; made when first needed. */
-struct actor_extra {
+/* Messages put aside, and the idle time-out. */
+struct actor_aside {
 	struct msg_list stash;
 	struct msg_list front; /* unstashed: read before the mailbox; counted like what is in it */
 	/* the idle time-out */
@@ -96,61 +95,96 @@ struct actor_extra {
 	uint64_t idle_ns, idle_since_ns, idle_fired_ns;
 	struct sm_msg idle_msg;
 	bool idle_queued;
-	/* under the registry's lock, which the dispatcher's own thread need not take to read the list */
-	struct registration *registrations;
 };
 
-struct sm_actor {
-	struct sm_ref *ref;
-	struct dispatcher *dispatcher;
-	enum sm_err (*receive)(struct sm_actor *self, void *state, struct sm_msg *msg);
-	void *state;
-	_Atomic enum actor_state at; /* others look at it (sm_actors_each) */
-	bool keep;                   /* the message being handled belongs to the handler now */
-	bool parked;                 /* has messages but is in no run queue, because it waits for its restart */
-	bool has_state;
-	struct sm_msg *current; /* the message being handled */
-	struct actor_extra *extra;
-	_Atomic uint64_t processed, handler_ns; /* written by its dispatcher only */
-	_Atomic uint32_t restarts_total;
-	const struct sm_props *props; /* of all actors of its kind */
-	void *arg;
-	struct sm_system *system;
-	enum sm_err failed_with;
-	uint32_t incarnation;
-	struct actor_restarts *restarts; /* NULL: it has not failed yet */
-	/* what it has under way */
+/* What few actors have; made by its dispatcher when first needed, there until the end. */
+struct actor_extra {
+	struct actor_aside *aside;   /* NULL: it has never stashed, nor waited for its idleness */
 	struct actor_timer **timers; /* sorted by id */
 	uint32_t timer_count, timer_cap;
 	struct actor_ask *asks;
 	struct actor_watch *watching; /* its own watches of others */
+	/* under the registry's lock, which the dispatcher's own thread need not take to read the list */
+	struct registration *registrations;
+	_Atomic(struct actor_restarts *) restarts; /* NULL: it has not failed yet; others look at it (sm_actors_each) */
+	struct map *child_names;                   /* under the tree lock; NULL: none of its children has had a name */
+	char *path;                                /* built when asked for */
+};
+
+/* Bits of sm_actor.special: what keeps its messages from the quick way. */
+#define SPECIAL_FRONT 1u /* something is unstashed */
+#define SPECIAL_IDLE 2u  /* the times of its messages are noted */
+#define SPECIAL_LANES 4u
+
+/* Few bytes each, since there are millions: what is rare is in extra, what all of a kind have in common in props. The message that is
+ * being handled is the dispatcher's. */
+struct sm_actor {
+	struct sm_ref ref;
+	struct actor_task look;       /* sees to what is in ref.wanted */
 	struct actor_watch *watchers; /* those of others */
+	void *arg;
 	/* the tree, under the system's lock */
 	struct sm_actor *parent; /* NULL: a child of the root */
 	struct sm_actor *older, *younger;
 	struct sm_actor *youngest_child;
-	struct map *child_names; /* NULL: none of its children has had a name */
-	uint64_t number;
-	char *path; /* built when asked for */
-	bool wants_children_ended, children_posted;
-	bool leaves;           /* it has no children and is on its way out of the tree: nobody posts to it any more */
-	bool seen_to_at_start; /* children_task came before its start; its dispatcher's own */
-	struct actor_task children_task;
-	/* what relatives have done, for children_task to see; under the lock */
-	enum sm_err escalated;    /* a child's failure */
-	enum sm_err group_failed; /* an all-for-one sibling's */
-	bool group_stops;
-	bool escalates; /* its end is its parent's failure */
-	uint64_t group_delay_ns;
-	char name[]; /* then the state */
+	uint32_t number_low; /* of its spawn, for the path of one without a name */
+	uint16_t number_high;
+	/* what relatives have done, for its look to see */
+	uint16_t escalated;    /* a child's failure */
+	uint16_t group_failed; /* an all-for-one sibling's */
+	bool wants_children_ended : 1, children_posted : 1, group_stops : 1;
+	bool leaves : 1; /* it has no children and is on its way out of the tree: nobody posts to it any more */
+	bool : 0;
+	bool escalates; /* its end is its parent's failure; its dispatcher's until it leaves the tree */
+	uint32_t group_delay_ms;
+	/* its dispatcher's, at each message */
+	_Atomic uint8_t at; /* an enum actor_state; others look at it (sm_actors_each) */
+	uint8_t special;
+	bool parked; /* has messages but is in no run queue, because it waits for its restart */
+	bool has_state;
+	bool look_at_start; /* its look came before its start */
+	bool state_apart;   /* where the state would be, its address is */
+	bool has_name;
+	_Atomic(struct actor_extra *) extra;
+	struct sm_msg *out; /* the next message to take */
+	sm_receive_fn receive;
+	const struct sm_props *props;
+	_Atomic uint64_t processed;
+	/* the state, then the name; the time in its handlers, if that is measured */
+	_Alignas(16) char body[];
 };
+static_assert(offsetof(struct sm_actor, ref) == 0, "freed with its address");
+static_assert(offsetof(struct sm_actor, at) >= offsetof(struct sm_actor, ref.run) + 64, "senders and the reader share no cache line");
+static_assert(sizeof(struct sm_actor) <= 208, "with the heap's 8 bytes and a state of 40, 256");
 
+static inline void *actor__state(struct sm_actor *a)
+{
+	return LIKELY(!a->state_apart) ? a->body : *(void **)a->body;
+}
+static inline struct actor_extra *actor__extra_of(const struct sm_actor *a)
+{
+	return atomic_load_explicit(&a->extra, memory_order_relaxed);
+}
+static inline void actor__move_to(struct sm_actor *a, enum actor_state state)
+{
+	atomic_store_explicit(&a->at, (uint8_t)state, memory_order_relaxed);
+}
+static inline enum actor_state actor__at(const struct sm_actor *a)
+{
+	return (enum actor_state)atomic_load_explicit(&a->at, memory_order_relaxed);
+}
+static inline bool actor__is_stop(const struct sm_ref *ref, const struct sm_msg *msg)
+{
+	return (uintptr_t)msg - (uintptr_t)&ref->stop < 2 * sizeof ref->stop;
+}
 struct dispatcher {
 	struct sm_system *system;
 	uint32_t index;
 	/* the run queue */
 	struct actor_task *ready_first, *ready_last;
 	uint32_t handled, check_every; /* messages since the clock was asked, and when to ask it again */
+	struct sm_msg *current;        /* the message that is being handled */
+	bool keep;                     /* it belongs to the handler now */
 	struct actor_turn_hook hooks;  /* head of a ring */
 	struct timer_heap timers;
 	struct actor_ask **asks; /* by slot */
@@ -204,12 +238,16 @@ static inline uint64_t actor__now_ns(const struct sm_system *system)
 	return LIKELY(!system->sim) ? uv_hrtime() : actor__sim_now_ns(system);
 }
 
+static inline struct sm_system *actor__system(const struct sm_actor *a)
+{
+	return a->ref.dispatcher->system;
+}
+
 /* mailbox.c */
 /* Count one message more; ret_first: the caller must schedule the actor when the message is in. */
 enum sm_err actor__reserve(struct sm_ref *ref, uint32_t max, bool *ret_first);
-void actor__push(struct sm_ref *ref, struct sm_msg *msg, bool first); /* after actor__reserve; thread: any */
-struct sm_msg *actor__pop(struct sm_ref *ref);                        /* NULL: none, or its sender has not linked it in yet */
-struct sm_ref *actor__ref_new(uint32_t mailbox_max);
+void actor__push(struct sm_ref *ref, struct sm_msg *msg, bool first);                    /* after actor__reserve; thread: any */
+void actor__ref_init(struct sm_ref *ref, uint32_t mailbox_max, struct sm_msg **ret_out); /* zeroed; one holds it */
 /* A message of the room's own, past the bound. */
 enum sm_err actor__send_internal(struct sm_ref *to, struct sm_msg *msg);
 
@@ -237,6 +275,10 @@ bool actor__dispatcher_ready(struct dispatcher *d, uint64_t now_ns);
 void actor__dispatcher_step(struct dispatcher *d, uint64_t now_ns, bool turn_ends);
 void actor__post(struct dispatcher *d, struct actor_task *task);
 
+/* extra.c */
+struct actor_extra *actor__extra(struct sm_actor *a); /* made if need be; NULL: no memory. Thread: its dispatcher's */
+void actor__extra_done(struct sm_actor *a);           /* it is in no tree any more */
+
 /* lifecycle.c */
 void actor__run(struct actor_task *task);
 void actor__end(struct sm_actor *a, enum sm_err why);
@@ -245,19 +287,22 @@ void actor__finish_if_alone(struct sm_actor *a);
 void actor__close(struct sm_actor *a);     /* it takes no message any more */
 void actor__force_end(struct sm_actor *a); /* threads have ended, all are closed */
 bool actor__stop_wanted(struct sm_ref *ref);
+/* It shall see to what is wanted of it (WANTED_...). Thread: any, while it and its dispatcher are kept. */
+void actor__look(struct sm_actor *a, uint8_t wanted);
+void actor__look_run(struct actor_task *task);
 
 /* supervise.c */
 void actor__fail(struct sm_actor *a, enum sm_err why);
-void actor__backoff_clear(struct sm_actor *a); /* it will not be restarted */
-void actor__restarts_done(struct sm_actor *a); /* at the end */
+uint32_t actor__restarts(const struct sm_actor *a); /* so far; thread: its own, or under the tree lock */
+void actor__backoff_clear(struct sm_actor *a);      /* it will not be restarted */
+void actor__restarts_done(struct sm_actor *a);      /* at the end */
 
 /* behave.c */
 struct sm_msg *actor__next(struct sm_actor *a); /* the next message to handle; NULL as actor__pop */
 void actor__touched(struct sm_actor *a);        /* a message other than sm_msg_idle is about to be handled */
 bool actor__idle_admit(struct sm_actor *a, struct sm_msg *msg);
 void actor__behaviour_clear(struct sm_actor *a); /* before a restart, and at the end */
-void actor__extra_done(struct sm_actor *a);      /* at the end: what is stashed becomes dead letters */
-struct actor_extra *actor__extra(struct sm_actor *a);
+void actor__aside_done(struct sm_actor *a);      /* at the end: what is stashed becomes dead letters */
 
 /* deadletter.c */
 void actor__dead_letter(struct sm_system *system, struct sm_ref *to, struct sm_msg *msg, enum sm_err why);

@@ -11,11 +11,13 @@
 /* A dispatcher looks after its sockets and timers at the latest after so many turns of actors or so much time. */
 #define ACTOR_TASKS_A_TURN 1024
 #define ACTOR_TURN_NS_MAX 500000
+#define ACTOR_UNCOUNTED_MAX 64   /* messages that are done with and still take a place in a mailbox; at most 1/64 of its places */
 #define ACTOR_CHECK_EVERY_MAX 64 /* messages between two looks at the clock */
 /* Asks under way on one dispatcher. */
 #define ACTOR_ASKS_MAX (1u << 24)
 #define ACTOR_TIMERS_MAX 65536 /* of one actor */
 #define ACTOR_NAME_MAX 255
+#define ACTOR_STATE_INSIDE_MAX 64 /* bytes of a state that stand in the actor; a larger one is apart, and freed before the address */
 #define ACTOR_PINNED_DEFAULT 16
 #define ACTOR_CONTROL_EXTRA 64    /* control messages past the mailbox's bound */
 #define ACTOR_MEMBERS_MAX 4096    /* subscribers of a type, actors under a key */

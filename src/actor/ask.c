@@ -45,12 +45,12 @@ static void ask_release(struct actor_ask *ask)
 {
 	struct sm_actor *a = ask->actor;
 	assert(a);
-	struct dispatcher *d = a->dispatcher;
+	struct dispatcher *d = a->ref.dispatcher;
 	actor__timer_unset(d, &ask->timeout);
 	if (ask->prev)
 		ask->prev->next = ask->next;
 	else
-		a->asks = ask->next;
+		actor__extra_of(a)->asks = ask->next;
 	if (ask->next)
 		ask->next->prev = ask->prev;
 	ask->actor = NULL;
@@ -81,7 +81,7 @@ static enum sm_err ask_new_slot(struct dispatcher *d)
 
 static struct actor_ask *ask_find(struct sm_actor *a, uint64_t id)
 {
-	struct dispatcher *d = a->dispatcher;
+	struct dispatcher *d = a->ref.dispatcher;
 	uint64_t slot = id & ((1u << SLOT_BITS) - 1);
 	struct actor_ask *ask = slot < d->ask_count ? d->asks[slot] : NULL;
 	return ask && ask->actor == a && ask_id(ask) == id ? ask : NULL;
@@ -89,8 +89,9 @@ static struct actor_ask *ask_find(struct sm_actor *a, uint64_t id)
 
 void actor__asks_clear(struct sm_actor *a)
 {
-	while (a->asks)
-		ask_release(a->asks);
+	struct actor_extra *extra = actor__extra_of(a);
+	while (extra && extra->asks)
+		ask_release(extra->asks);
 }
 
 void actor__asks_done(struct dispatcher *d)
@@ -110,8 +111,8 @@ static bool tell_failed(struct sm_actor *a, uint64_t id, enum sm_err why)
 	msg->failed.msg.type = &sm_msg_ask_failed;
 	msg->failed.ask_id = id;
 	msg->failed.why = why;
-	msg->incarnation = a->incarnation;
-	if (actor__send_internal(a->ref, &msg->failed.msg))
+	msg->incarnation = actor__restarts(a);
+	if (actor__send_internal(&a->ref, &msg->failed.msg))
 		free(msg);
 	return true;
 }
@@ -122,8 +123,8 @@ static void ask_timed_out(struct timer_node *node)
 	if (tell_failed(ask->actor, ask_id(ask), SM_TIMEOUT))
 		ask_release(ask);
 	else
-		(void)!actor__timer_set(ask->actor->dispatcher, node,
-					actor__now_ns(ask->actor->system) + 1000000); /* its place in the heap is free */
+		(void)!actor__timer_set(ask->actor->ref.dispatcher, node,
+					actor__now_ns(actor__system(ask->actor)) + 1000000); /* its place in the heap is free */
 }
 
 static enum sm_err send_asking(struct sm_ref *asker, uint64_t id, struct sm_ref *to, struct sm_msg *msg)
@@ -142,27 +143,30 @@ static enum sm_err send_asking(struct sm_ref *asker, uint64_t id, struct sm_ref 
 
 enum sm_err sm_ask(struct sm_actor *self, struct sm_ref *to, struct sm_msg *msg, uint32_t timeout_ms, uint64_t *ret_ask_id)
 {
-	struct dispatcher *d = self->dispatcher;
+	struct dispatcher *d = self->ref.dispatcher;
 	assert(d == actor__current);
-	if (self->at == ACTOR_STOPPING)
+	if (actor__at(self) == ACTOR_STOPPING)
 		return SM_CLOSED;
 	enum sm_err err;
+	struct actor_extra *extra = actor__extra(self);
+	if (!extra)
+		return SM_NO_MEMORY;
 	if (!d->ask_free && (err = ask_new_slot(d)))
 		return err;
 	struct actor_ask *ask = d->ask_free;
 	ask->timeout.fire = ask_timed_out;
-	if ((err = actor__timer_set(d, &ask->timeout, actor__now_ns(self->system) + timeout_ms * 1000000ull)))
+	if ((err = actor__timer_set(d, &ask->timeout, actor__now_ns(actor__system(self)) + timeout_ms * 1000000ull)))
 		return err;
 	d->ask_free = ask->next;
 	ask->generation = ask->generation % GENERATION_MAX + 1;
 	ask->actor = self;
 	ask->prev = NULL;
-	ask->next = self->asks;
+	ask->next = extra->asks;
 	if (ask->next)
 		ask->next->prev = ask;
-	self->asks = ask;
+	extra->asks = ask;
 	uint64_t id = ask_id(ask);
-	if ((err = send_asking(self->ref, id, to, msg))) {
+	if ((err = send_asking(&self->ref, id, to, msg))) {
 		ask_release(ask);
 		return err;
 	}
@@ -187,7 +191,7 @@ void sm_reply(struct sm_actor *self, const struct sm_msg *request, struct sm_msg
 	if (!request->sender || !request->ask_id)
 		sm_msg_free(answer);
 	else if (!answer_send(request, answer))
-		actor__dead_letter(self->system, request->sender, answer, SM_GONE);
+		actor__dead_letter(actor__system(self), request->sender, answer, SM_GONE);
 }
 
 void actor__tell_asker_gone(const struct sm_msg *msg)
@@ -204,11 +208,13 @@ void actor__tell_asker_gone(const struct sm_msg *msg)
 
 void actor__refuse(struct sm_actor *a, struct sm_msg *msg, enum sm_err why)
 {
+	if (actor__is_stop(&a->ref, msg))
+		return;
 	actor__tell_asker_gone(msg);
 	if (msg->ask_id & (ASK_ANSWER | ASK_INTERNAL) || msg->type == &ask_gone)
 		sm_msg_free(msg);
 	else
-		actor__dead_letter(a->system, a->ref, msg, why);
+		actor__dead_letter(actor__system(a), &a->ref, msg, why);
 }
 
 bool actor__answer_admit(struct sm_actor *a, struct sm_msg **msg)
@@ -231,7 +237,7 @@ bool actor__answer_admit(struct sm_actor *a, struct sm_msg **msg)
 
 bool actor__ask_failed_admit(struct sm_actor *a, struct sm_msg *msg)
 {
-	return ((struct ask_failed *)msg)->incarnation == a->incarnation;
+	return ((struct ask_failed *)msg)->incarnation == actor__restarts(a);
 }
 
 /* ---- asking from a thread ---- */

@@ -16,12 +16,12 @@ int actor_current_dispatcher(void)
 }
 uv_loop_t *actor_loop(struct sm_actor *self)
 {
-	assert(self->dispatcher->loop_open);
-	return &self->dispatcher->loop;
+	assert(self->ref.dispatcher->loop_open);
+	return &self->ref.dispatcher->loop;
 }
 uint32_t actor_dispatcher(const struct sm_actor *self)
 {
-	return self->dispatcher->index;
+	return self->ref.dispatcher->index;
 }
 
 /* ---- the queue ---- */
@@ -161,14 +161,14 @@ static void hook_unlink(struct actor_turn_hook *hook)
 
 void actor_at_turn_end(struct sm_actor *self, struct actor_turn_hook *hook)
 {
-	assert(self->dispatcher == actor__current);
+	assert(self->ref.dispatcher == actor__current);
 	if (!hook->next)
-		hook_link(&self->dispatcher->hooks, hook);
+		hook_link(&self->ref.dispatcher->hooks, hook);
 }
 
 void actor_turn_hook_cancel(struct sm_actor *self, struct actor_turn_hook *hook)
 {
-	assert(self->dispatcher == actor__current);
+	assert(self->ref.dispatcher == actor__current);
 	if (hook->next)
 		hook_unlink(hook);
 }

@@ -56,10 +56,10 @@ static bool has_room(const struct lanes *lanes, enum sm_lane lane)
 }
 
 /* The oldest message of a list that is no message of the room's own. */
-static struct sm_msg *take_oldest(struct msg_list *list)
+static struct sm_msg *take_oldest(const struct sm_ref *ref, struct msg_list *list)
 {
 	struct sm_msg *before = NULL, *msg = list->first;
-	while (msg && (msg->ask_id & (ASK_INTERNAL | ASK_ANSWER))) {
+	while (msg && (actor__is_stop(ref, msg) || (msg->ask_id & (ASK_INTERNAL | ASK_ANSWER)))) {
 		before = msg;
 		msg = msg->next;
 	}
@@ -82,7 +82,7 @@ static enum sm_err make_room(struct sm_ref *to, enum sm_lane lane, struct sm_msg
 	if (has_room(lanes, lane))
 		return SM_OK;
 	if (lanes->overflow == SM_OVERFLOW_DROP_OLDEST && lane != SM_LANE_CONTROL)
-		return (*ret_dropped = take_oldest(&lanes->lists[lane])) ? SM_OK : SM_FULL;
+		return (*ret_dropped = take_oldest(to, &lanes->lists[lane])) ? SM_OK : SM_FULL;
 	/* On a dispatcher nobody may wait; a waiter's or a simulated system has no other thread that could make room. */
 	if (lanes->overflow != SM_OVERFLOW_BLOCK || actor__current || !to->dispatcher || to->dispatcher->system->sim)
 		return SM_FULL;

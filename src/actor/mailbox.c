@@ -1,35 +1,13 @@
 /* Addresses, mailboxes, sending. */
-#include "actor/actor_internal.h"
+#include "actor/mailbox.h"
 #include <stdlib.h>
 
-/* The public struct is plain C for its users; its link is shared between threads while it is queued. */
-static inline void link_store(struct sm_msg *msg, struct sm_msg *next)
+void actor__ref_init(struct sm_ref *ref, uint32_t mailbox_max, struct sm_msg **ret_out)
 {
-	__atomic_store_n(&msg->next, next, __ATOMIC_RELEASE);
-}
-static inline struct sm_msg *link_load(const struct sm_msg *msg)
-{
-	return __atomic_load_n(&msg->next, __ATOMIC_ACQUIRE);
-}
-
-static inline struct sm_msg *stub_of(struct sm_ref *ref)
-{
-	return (struct sm_msg *)&ref->stub;
-}
-
-struct sm_ref *actor__ref_new(uint32_t mailbox_max)
-{
-	struct sm_ref *ref = calloc(1, sizeof *ref);
-	if (!ref)
-		return NULL;
-	atomic_init(&ref->in, stub_of(ref));
-	atomic_init(&ref->count, 0);
+	atomic_init(&ref->in, actor__stub_of(ref));
 	atomic_init(&ref->refs, 1);
-	atomic_init(&ref->stop.wanted, false);
-	atomic_init(&ref->stop_now.wanted, false);
 	ref->mailbox_max = mailbox_max < REF_COUNT ? mailbox_max : REF_COUNT;
-	ref->out = stub_of(ref);
-	return ref;
+	*ret_out = actor__stub_of(ref);
 }
 
 struct sm_ref *sm_ref_get(struct sm_ref *ref)
@@ -70,16 +48,9 @@ static inline enum sm_err reserve(struct sm_ref *ref, uint32_t max, bool *ret_fi
 	return SM_OK;
 }
 
-static inline void link_in(struct sm_ref *ref, struct sm_msg *msg)
-{
-	link_store(msg, NULL);
-	struct sm_msg *before = atomic_exchange_explicit(&ref->in, msg, memory_order_acq_rel);
-	link_store(before, msg);
-}
-
 static inline void push(struct sm_ref *ref, struct sm_msg *msg, bool first)
 {
-	link_in(ref, msg);
+	actor__link_in(ref, msg);
 	if (first)
 		actor__post(ref->dispatcher, &ref->run);
 }
@@ -97,31 +68,6 @@ void actor__push(struct sm_ref *ref, struct sm_msg *msg, bool first)
 	actor__lanes_link(ref, msg);
 	if (first)
 		actor__post(ref->dispatcher, &ref->run);
-}
-
-struct sm_msg *actor__pop(struct sm_ref *ref)
-{
-	if (UNLIKELY(ref->lanes != NULL))
-		return actor__lanes_pop(ref, false);
-	struct sm_msg *msg = ref->out;
-	struct sm_msg *next = link_load(msg);
-	if (msg == stub_of(ref)) {
-		if (!next)
-			return NULL;
-		ref->out = msg = next;
-		next = link_load(msg);
-	}
-	if (!next) {
-		/* The last one: the stub goes behind it, so that it can be taken. Not the last pushed: its successor is on the way. */
-		if (msg != atomic_load_explicit(&ref->in, memory_order_acquire))
-			return NULL;
-		link_in(ref, stub_of(ref));
-		next = link_load(msg);
-		if (!next)
-			return NULL;
-	}
-	ref->out = next;
-	return msg;
 }
 
 /* Who has lanes has a bound of 0 here, so the way of all others has no look at them. */
@@ -156,14 +102,15 @@ enum sm_err sm_send_reply(struct sm_ref *to, struct sm_msg *msg)
 
 enum sm_err sm_forward(struct sm_actor *self, struct sm_ref *to, struct sm_msg *msg)
 {
-	assert(msg == self->current);
+	struct dispatcher *d = self->ref.dispatcher;
+	assert(msg == d->current);
 	if (msg->type == &sm_msg_idle)
 		return SM_INVALID;
-	bool kept = self->keep;
-	self->keep = true; /* before it is sent: from then on it is the receiver's */
+	bool kept = d->keep;
+	d->keep = true; /* before it is sent: from then on it is the receiver's */
 	enum sm_err err = sm_send(to, msg);
 	if (err)
-		self->keep = kept;
+		d->keep = kept;
 	return err;
 }
 

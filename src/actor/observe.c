@@ -2,15 +2,18 @@
 #include "actor/actor_internal.h"
 #include "actor/tree.h"
 #include "base/logging.h"
+#include <stdlib.h>
 
 void actor__observed(struct sm_actor *a, const struct sm_msg_type *type, uint64_t spent_ns)
 {
-	struct dispatcher *d = a->dispatcher;
-	uint64_t before = atomic_load_explicit(&a->handler_ns, memory_order_relaxed);
-	atomic_store_explicit(&a->handler_ns, before + spent_ns, memory_order_relaxed);
-	if (LIKELY(spent_ns < (uint64_t)a->system->options.slow_handler_ms * 1000000) || d->index >= a->system->dispatcher_count)
+	struct dispatcher *d = a->ref.dispatcher;
+	_Atomic uint64_t *handler_ns = actor__handler_ns(a);
+	uint64_t before = atomic_load_explicit(handler_ns, memory_order_relaxed);
+	atomic_store_explicit(handler_ns, before + spent_ns, memory_order_relaxed);
+	if (LIKELY(spent_ns < (uint64_t)actor__system(a)->options.slow_handler_ms * 1000000) ||
+	    d->index >= actor__system(a)->dispatcher_count)
 		return; /* a pinned actor may take its time */
-	uint64_t now = actor__now_ns(a->system);
+	uint64_t now = actor__now_ns(actor__system(a));
 	if (d->slow_logged_ns && now - d->slow_logged_ns < ACTOR_SLOW_LOG_MS * 1000000ull) {
 		d->slow_suppressed++;
 		return;
@@ -38,25 +41,39 @@ struct walk {
 	void (*each)(void *arg, const struct sm_actor_info *info);
 	void *arg;
 	uint32_t shown, max, total;
+	bool observe;
+	char *path; /* of the actor where the walk is */
+	size_t size, cap;
 };
 
-static void show(struct walk *w, struct sm_actor *a, uint32_t depth)
+/* False: no memory. */
+static bool path_add(struct walk *w, struct sm_actor *a)
 {
-	struct sm_ref *ref = a->ref;
-	w->total++;
-	if (w->shown == w->max)
-		return;
-	w->shown++;
+	if (w->cap - w->size < ACTOR_NAME_MAX + 2) {
+		size_t cap = w->cap * 2 + 2 * (ACTOR_NAME_MAX + 2);
+		char *path = realloc(w->path, cap);
+		if (!path)
+			return false;
+		w->path = path;
+		w->cap = cap;
+	}
+	w->size += actor__name_put(a, w->path + w->size);
+	return true;
+}
+
+static void show(struct walk *w, struct sm_actor *a, const char *path, uint32_t depth)
+{
+	struct sm_ref *ref = &a->ref;
 	struct sm_actor_info info = {
-		.path = actor__tree_path(a),
+		.path = path,
 		.depth = depth,
-		.dispatcher = a->dispatcher->index,
-		.state = state_name(a->at),
+		.dispatcher = ref->dispatcher->index,
+		.state = state_name(actor__at(a)),
 		.mailbox = atomic_load_explicit(&ref->count, memory_order_relaxed) & REF_COUNT,
 		.mailbox_max = ref->lanes ? actor__lanes_max(ref->lanes) : ref->mailbox_max,
 		.processed = atomic_load_explicit(&a->processed, memory_order_relaxed),
-		.handler_ns = atomic_load_explicit(&a->handler_ns, memory_order_relaxed),
-		.restarts = atomic_load_explicit(&a->restarts_total, memory_order_relaxed),
+		.handler_ns = w->observe ? atomic_load_explicit(actor__handler_ns(a), memory_order_relaxed) : 0,
+		.restarts = actor__restarts(a),
 	};
 	w->each(w->arg, &info);
 }
@@ -65,19 +82,33 @@ static void show(struct walk *w, struct sm_actor *a, uint32_t depth)
 static void walk(struct walk *w, struct sm_actor *youngest, uint32_t depth)
 {
 	struct sm_actor *a = youngest;
+	size_t size = w->size;
 	while (a && a->older)
 		a = a->older;
 	for (; a; a = a->younger) {
-		show(w, a, depth);
+		w->total++;
+		bool shows = w->shown < w->max, named = shows && path_add(w, a);
+		if (shows) {
+			w->shown++;
+			show(w, a, named ? w->path : "?", depth);
+		}
 		walk(w, a->youngest_child, depth + 1);
+		w->size = size;
 	}
 }
 
 uint32_t sm_actors_each(struct sm_system *system, uint32_t max, void (*each)(void *arg, const struct sm_actor_info *info), void *arg)
 {
-	struct walk w = {.each = each, .arg = arg, .max = max};
+	struct walk w = {.each = each, .arg = arg, .max = max, .observe = system->options.observe};
+	static const char root[] = ACTOR_ROOT;
+	w.cap = sizeof root + ACTOR_NAME_MAX + 2;
+	if ((w.path = calloc(1, w.cap)))
+		memcpy(w.path, root, w.size = sizeof root - 1);
+	else
+		w.cap = 0;
 	pthread_mutex_lock(&system->tree_lock);
 	walk(&w, system->youngest_child, 0);
 	pthread_mutex_unlock(&system->tree_lock);
+	free(w.path);
 	return w.total;
 }

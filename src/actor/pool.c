@@ -127,18 +127,19 @@ enum sm_err sm_pipe(struct sm_actor *self, void (*run)(struct sm_msg *msg), stru
 {
 	if (msg->type == &sm_msg_idle)
 		return SM_INVALID;
-	bool kept = self->keep;
+	struct dispatcher *d = self->ref.dispatcher;
+	bool kept = d->keep;
 	struct pipe *pipe = calloc(1, sizeof *pipe);
 	if (!pipe)
 		return SM_NO_MEMORY;
 	pipe->run = run;
-	pipe->work = (struct sm_work){.run = pipe_run, .reply_to = sm_ref_get(self->ref), .done_msg = msg};
-	if (msg == self->current)
-		self->keep = true;
-	enum sm_err err = sm_pool_run(self->system, &pipe->work);
+	pipe->work = (struct sm_work){.run = pipe_run, .reply_to = sm_ref_get(&self->ref), .done_msg = msg};
+	if (msg == d->current)
+		d->keep = true;
+	enum sm_err err = sm_pool_run(actor__system(self), &pipe->work);
 	if (err) {
-		self->keep = kept;
-		sm_unref(self->ref);
+		d->keep = kept;
+		sm_unref(&self->ref);
 		free(pipe);
 	}
 	return err;

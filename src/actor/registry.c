@@ -194,7 +194,7 @@ static void tell_listeners(struct entry *e)
 bool actor__listing_admit(struct sm_actor *a, struct sm_msg *msg)
 {
 	struct listing *l = (struct listing *)msg;
-	struct registry *r = a->system->registry;
+	struct registry *r = actor__system(a)->registry;
 	pthread_mutex_lock(&r->lock);
 	struct registration *reg = l->of;
 	if (reg) {
@@ -214,7 +214,8 @@ bool actor__listing_admit(struct sm_actor *a, struct sm_msg *msg)
 
 static struct registration *registration_find(struct sm_actor *a, enum kind kind, const char *key, size_t size)
 {
-	struct registration *reg = a->extra ? a->extra->registrations : NULL;
+	struct actor_extra *extra = actor__extra_of(a);
+	struct registration *reg = extra ? extra->registrations : NULL;
 	while (reg && (reg->kind != kind || reg->entry->key_size != size || memcmp(reg->entry->key, key, size) != 0))
 		reg = reg->next;
 	return reg;
@@ -245,9 +246,9 @@ static enum sm_err add(struct sm_actor *a, enum kind kind, const void *bytes, si
 {
 	char key[ACTOR_KEY_MAX + 2];
 	size_t size = key_of(kind, bytes, bytes_size, key);
-	struct registry *r = a->system->registry;
-	assert(a->dispatcher == actor__current);
-	if (a->at == ACTOR_STOPPING)
+	struct registry *r = actor__system(a)->registry;
+	assert(a->ref.dispatcher == actor__current);
+	if (actor__at(a) == ACTOR_STOPPING)
 		return SM_CLOSED;
 	if (registration_find(a, kind, key, size))
 		return SM_OK;
@@ -256,7 +257,7 @@ static enum sm_err add(struct sm_actor *a, enum kind kind, const void *bytes, si
 	if (!reg)
 		return SM_NO_MEMORY;
 	reg->kind = kind;
-	reg->ref = a->ref;
+	reg->ref = &a->ref;
 	pthread_mutex_lock(&r->lock);
 	enum sm_err err = enter(r, reg, key, size);
 	pthread_mutex_unlock(&r->lock);
@@ -295,22 +296,23 @@ static void drop(struct sm_actor *a, enum kind kind, const void *bytes, size_t b
 {
 	char key[ACTOR_KEY_MAX + 2];
 	size_t size = key_of(kind, bytes, bytes_size, key);
-	assert(a->dispatcher == actor__current);
+	assert(a->ref.dispatcher == actor__current);
 	struct registration *reg = registration_find(a, kind, key, size), **at;
 	if (!reg)
 		return;
-	for (at = &a->extra->registrations; *at != reg; at = &(*at)->next)
+	for (at = &actor__extra_of(a)->registrations; *at != reg; at = &(*at)->next)
 		;
 	*at = reg->next;
-	leave(a->system->registry, reg);
+	leave(actor__system(a)->registry, reg);
 }
 
 void actor__registrations_clear(struct sm_actor *a)
 {
+	struct actor_extra *extra = actor__extra_of(a);
 	struct registration *reg;
-	while (a->extra && (reg = a->extra->registrations)) {
-		a->extra->registrations = reg->next;
-		leave(a->system->registry, reg);
+	while (extra && (reg = extra->registrations)) {
+		extra->registrations = reg->next;
+		leave(actor__system(a)->registry, reg);
 	}
 }
 

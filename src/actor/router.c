@@ -50,7 +50,7 @@ static enum sm_err spawn_routees(struct sm_actor *self, struct router *r)
 		return SM_NO_MEMORY;
 	for (uint32_t i = 0; !err && i < s->count; i++) {
 		struct routee *routee = &r->routees[i];
-		if ((err = sm_spawn(self->system, self, &s->pool, &routee->ref)))
+		if ((err = sm_spawn(actor__system(self), self, &s->pool, &routee->ref)))
 			break;
 		routee->salt = hash64(&i, sizeof i);
 		r->count++;
@@ -80,7 +80,7 @@ static enum sm_err join_group(struct sm_actor *self, struct router *r)
 	enum sm_err err = sm_subscribe_key(self, r->setup->key);
 	if (err)
 		return err;
-	struct members *members = actor__registered(self->system, r->setup->key);
+	struct members *members = actor__registered(actor__system(self), r->setup->key);
 	if (members)
 		err = take_group(r, members->refs, members->count);
 	actor__members_release(members);
@@ -98,7 +98,7 @@ static void routee_ended(struct sm_actor *self, struct router *r, const struct s
 	}
 	r->count = kept;
 	if (kept == 0)
-		sm_stop_now(self->ref);
+		sm_stop_now(&self->ref);
 }
 
 /* ---- routing ---- */
@@ -137,7 +137,7 @@ static bool copy_to(struct sm_actor *self, struct sm_ref *to, const struct sm_ms
 	copy->ask_id = msg->ask_id;
 	enum sm_err err = sm_send(to, copy);
 	if (err)
-		actor__dead_letter(self->system, to, copy, err);
+		actor__dead_letter(actor__system(self), to, copy, err);
 	return !err;
 }
 
@@ -157,7 +157,7 @@ static enum sm_err broadcast(struct sm_actor *self, struct router *r, struct sm_
 	if (!err || !some)
 		return err;
 	sm_msg_keep(self);
-	actor__dead_letter(self->system, last, msg, err);
+	actor__dead_letter(actor__system(self), last, msg, err);
 	return SM_OK;
 }
 

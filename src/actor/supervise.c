@@ -1,5 +1,5 @@
 /* Failure: what is decided about it, restarts with their limits and delays, and what befalls relatives. What concerns an actor on
- * another dispatcher is noted in the tree, under its lock, and seen to by that actor's children_task. */
+ * another dispatcher is noted in the tree, under its lock, and seen to by that actor's look. */
 #include "actor/actor_internal.h"
 #include "actor/tree.h"
 #include "base/logging.h"
@@ -25,49 +25,65 @@ struct actor_restarts {
 	uint64_t window_start_ns;
 	uint64_t delay_ns; /* of the restart that is under way */
 	uint32_t in_window;
+	_Atomic uint32_t total;
 };
+
+static struct actor_restarts *restarts_seen(const struct sm_actor *a)
+{
+	struct actor_extra *extra = atomic_load_explicit(&a->extra, memory_order_acquire);
+	return extra ? atomic_load_explicit(&extra->restarts, memory_order_acquire) : NULL;
+}
 
 static struct actor_restarts *restarts_of(struct sm_actor *a)
 {
-	if (!a->restarts && (a->restarts = calloc(1, sizeof *a->restarts)))
-		a->restarts->actor = a;
-	return a->restarts;
+	struct actor_restarts *r = restarts_seen(a);
+	struct actor_extra *extra = r ? NULL : actor__extra(a);
+	if (extra && (r = calloc(1, sizeof *r))) {
+		r->actor = a;
+		atomic_store_explicit(&extra->restarts, r, memory_order_release);
+	}
+	return r;
+}
+
+uint32_t actor__restarts(const struct sm_actor *a)
+{
+	struct actor_restarts *r = restarts_seen(a);
+	return r ? atomic_load_explicit(&r->total, memory_order_relaxed) : 0;
 }
 
 void actor__backoff_clear(struct sm_actor *a)
 {
-	if (a->restarts)
-		actor__timer_unset(a->dispatcher, &a->restarts->backoff);
+	struct actor_restarts *r = restarts_seen(a);
+	if (r)
+		actor__timer_unset(a->ref.dispatcher, &r->backoff);
 }
 
 void actor__restarts_done(struct sm_actor *a)
 {
-	actor__backoff_clear(a);
-	free(a->restarts);
-	a->restarts = NULL;
+	free(restarts_seen(a));
 }
 
 static uint64_t delay_ns(struct sm_actor *a)
 {
 	const struct sm_supervision *s = &a->props->supervision;
 	uint64_t ms = s->backoff_min_ms, max = s->backoff_max_ms > s->backoff_min_ms ? s->backoff_max_ms : s->backoff_min_ms;
-	for (uint32_t i = 1; i < a->restarts->in_window && ms < max; i++)
+	for (uint32_t i = 1; i < restarts_seen(a)->in_window && ms < max; i++)
 		ms *= 2;
 	uint64_t ns = (ms < max ? ms : max) * 1000000;
 	uint64_t most = ns / 100 * (s->jitter_percent < 100 ? s->jitter_percent : 100);
-	return most ? ns - random_below(a->system, most + 1) : ns;
+	return most ? ns - random_below(actor__system(a), most + 1) : ns;
 }
 
 /* ---- restart ---- */
 
 static void restart(struct timer_node *node)
 {
-	struct sm_actor *a = CONTAINER(node, struct actor_restarts, backoff)->actor;
-	a->incarnation++;
-	atomic_fetch_add_explicit(&a->restarts_total, 1, memory_order_relaxed);
-	memset(a->state, 0, a->props->state_size);
-	a->at = ACTOR_RUNNING;
-	enum sm_err err = a->props->init ? a->props->init(a, a->state, a->arg) : SM_OK;
+	struct actor_restarts *r = CONTAINER(node, struct actor_restarts, backoff);
+	struct sm_actor *a = r->actor;
+	atomic_fetch_add_explicit(&r->total, 1, memory_order_relaxed);
+	memset(actor__state(a), 0, a->props->state_size);
+	actor__move_to(a, ACTOR_RUNNING);
+	enum sm_err err = a->props->init ? a->props->init(a, actor__state(a), a->arg) : SM_OK;
 	if (err) {
 		actor__fail(a, err);
 		return;
@@ -79,16 +95,16 @@ static void restart(struct timer_node *node)
 static void wait_for_restart(struct sm_actor *a)
 {
 	if (a->has_state && a->props->done)
-		a->props->done(a, a->state);
+		a->props->done(a, actor__state(a));
 	a->has_state = false;
 	actor__behaviour_clear(a); /* also what done has started */
 	actor__timers_clear(a);
 	actor__asks_clear(a);
 	actor__watches_clear(a);
-	a->at = ACTOR_BACKOFF;
-	struct actor_restarts *r = a->restarts;
+	actor__move_to(a, ACTOR_BACKOFF);
+	struct actor_restarts *r = restarts_seen(a);
 	r->backoff.fire = restart;
-	enum sm_err err = actor__timer_set(a->dispatcher, &r->backoff, actor__now_ns(a->system) + r->delay_ns);
+	enum sm_err err = actor__timer_set(a->ref.dispatcher, &r->backoff, actor__now_ns(actor__system(a)) + r->delay_ns);
 	if (err)
 		actor__end(a, err);
 }
@@ -100,7 +116,7 @@ static void begin_restart(struct sm_actor *a, uint64_t delay)
 		actor__end(a, SM_NO_MEMORY);
 		return;
 	}
-	a->at = ACTOR_RESTARTING;
+	actor__move_to(a, ACTOR_RESTARTING);
 	r->delay_ns = delay;
 	actor__behaviour_clear(a);
 	actor__timers_clear(a);
@@ -117,7 +133,7 @@ static bool may_restart(struct sm_actor *a)
 {
 	const struct sm_supervision *s = &a->props->supervision;
 	struct actor_restarts *r = s->restarts_max ? restarts_of(a) : NULL;
-	uint64_t now = actor__now_ns(a->system);
+	uint64_t now = actor__now_ns(actor__system(a));
 	if (!r)
 		return false;
 	if (r->in_window == 0 || (s->window_ms && now - r->window_start_ns > (uint64_t)s->window_ms * 1000000)) {
@@ -138,7 +154,7 @@ static void end_by_failure(struct sm_actor *a, enum sm_err why, bool escalate)
 	else if (s->restarts_max || s->decide)
 		LOG_ERROR("actor", "%s failed for good: %s", sm_actor_path(a), sm_err_text(why));
 	a->escalates = escalate;
-	if (s->all_for_one && !actor__stop_wanted(a->ref))
+	if (s->all_for_one && !actor__stop_wanted(&a->ref))
 		actor__group_tell(a, why, true, 0);
 	actor__end(a, why);
 }
@@ -151,7 +167,7 @@ void actor__fail(struct sm_actor *a, enum sm_err why)
 		LOG_WARN("actor", "%s failed: %s; it goes on", sm_actor_path(a), sm_err_text(why));
 		return;
 	}
-	if (directive == SM_DIRECTIVE_STOP || directive == SM_DIRECTIVE_ESCALATE || actor__stop_wanted(a->ref)) {
+	if (directive == SM_DIRECTIVE_STOP || directive == SM_DIRECTIVE_ESCALATE || actor__stop_wanted(&a->ref)) {
 		end_by_failure(a, why, directive == SM_DIRECTIVE_ESCALATE);
 		return;
 	}
@@ -160,7 +176,9 @@ void actor__fail(struct sm_actor *a, enum sm_err why)
 		return;
 	}
 	uint64_t delay = delay_ns(a);
-	LOG_WARN("actor", "%s failed: %s; restart %u in %llu ms", sm_actor_path(a), sm_err_text(why), a->restarts->in_window,
+	if (s->all_for_one) /* what siblings are told */
+		delay = (delay + 999999) / 1000000 * 1000000;
+	LOG_WARN("actor", "%s failed: %s; restart %u in %llu ms", sm_actor_path(a), sm_err_text(why), restarts_seen(a)->in_window,
 		 (unsigned long long)(delay / 1000000));
 	if (s->all_for_one)
 		actor__group_tell(a, why, false, delay);
@@ -170,23 +188,17 @@ void actor__fail(struct sm_actor *a, enum sm_err why)
 /* ---- what relatives have done ---- */
 
 /* NOLINTBEGIN(clang-analyzer-unix.Malloc): the analyzer does not follow counts */
-void actor__children_task(struct actor_task *task)
+void actor__relatives(struct sm_actor *a, const struct relatives *r)
 {
-	struct sm_actor *a = CONTAINER(task, struct sm_actor, children_task);
-	if (a->at == ACTOR_NEW) { /* a sibling's failure; our start is queued too, perhaps behind us */
-		a->seen_to_at_start = true;
-		return;
-	}
-	struct relatives r = actor__children_seen(a);
-	if (a->at == ACTOR_STOPPING)
+	if (actor__at(a) == ACTOR_STOPPING)
 		actor__finish_if_alone(a);
-	else if (r.group_failed && r.group_stops)
-		actor__end(a, r.group_failed);
-	else if (a->at == ACTOR_RESTARTING && actor__children_ended(a))
+	else if (r->group_failed && r->group_stops)
+		actor__end(a, r->group_failed);
+	else if (actor__at(a) == ACTOR_RESTARTING && actor__children_ended(a))
 		wait_for_restart(a);
-	else if (a->at == ACTOR_RUNNING && r.group_failed)
-		begin_restart(a, r.group_delay_ns); /* a child's failure is over with it */
-	else if (a->at == ACTOR_RUNNING && r.escalated)
-		actor__fail(a, r.escalated);
+	else if (actor__at(a) == ACTOR_RUNNING && r->group_failed)
+		begin_restart(a, r->group_delay_ns); /* a child's failure is over with it */
+	else if (actor__at(a) == ACTOR_RUNNING && r->escalated)
+		actor__fail(a, r->escalated);
 }
 /* NOLINTEND(clang-analyzer-unix.Malloc) */

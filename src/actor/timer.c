@@ -100,12 +100,12 @@ static void timer_msg_done(struct sm_msg *msg)
 const struct sm_msg_type sm_msg_timer = {"timer", timer_msg_done};
 
 /* Place of the timer with this id, or where it would be. */
-static uint32_t timer_place(const struct sm_actor *a, uint32_t id)
+static uint32_t timer_place(const struct actor_extra *extra, uint32_t id)
 {
-	uint32_t low = 0, high = a->timer_count;
+	uint32_t low = 0, high = extra ? extra->timer_count : 0;
 	while (low < high) {
 		uint32_t mid = (low + high) / 2;
-		if (a->timers[mid]->id < id)
+		if (extra->timers[mid]->id < id)
 			low = mid + 1;
 		else
 			high = mid;
@@ -122,10 +122,11 @@ static void timer_withdraw(struct actor_timer *timer)
 
 static void timer_remove(struct sm_actor *a, uint32_t place)
 {
-	struct actor_timer *timer = a->timers[place];
-	actor__timer_unset(a->dispatcher, &timer->node);
+	struct actor_extra *extra = actor__extra_of(a);
+	struct actor_timer *timer = extra->timers[place];
+	actor__timer_unset(a->ref.dispatcher, &timer->node);
 	timer_withdraw(timer);
-	memmove(a->timers + place, a->timers + place + 1, (--a->timer_count - place) * sizeof *a->timers);
+	memmove(extra->timers + place, extra->timers + place + 1, (--extra->timer_count - place) * sizeof *extra->timers);
 	free(timer);
 }
 
@@ -140,7 +141,7 @@ static void timer_fire(struct timer_node *node)
 			msg->timer.msg.type = &sm_msg_timer;
 			msg->timer.timer = timer->id;
 			msg->of = timer;
-			if (actor__send_internal(a->ref, &msg->timer.msg))
+			if (actor__send_internal(&a->ref, &msg->timer.msg))
 				free(msg);
 			else
 				timer->queued = msg;
@@ -152,57 +153,66 @@ static void timer_fire(struct timer_node *node)
 		return;
 	/* From the time it was due, so that beats do not drift; a beat that is past already is left out. The heap has a free
 	 * place: this node's own. */
-	uint64_t at = node->at_ns + again_ns, now = actor__now_ns(a->system);
-	enum sm_err err = actor__timer_set(a->dispatcher, node, at > now ? at : now + again_ns);
+	uint64_t at = node->at_ns + again_ns, now = actor__now_ns(actor__system(a));
+	enum sm_err err = actor__timer_set(a->ref.dispatcher, node, at > now ? at : now + again_ns);
 	assert(!err);
 }
 
 uint64_t actor_now_ns(const struct sm_actor *self)
 {
-	return actor__now_ns(self->system);
+	return actor__now_ns(actor__system(self));
+}
+
+static enum sm_err timer_make(struct sm_actor *a, struct actor_extra *extra, uint32_t place, uint32_t id)
+{
+	struct actor_timer *timer;
+	if (extra->timer_count == extra->timer_cap) {
+		uint32_t cap = extra->timer_cap ? extra->timer_cap * 2 : 4;
+		struct actor_timer **timers = cap > ACTOR_TIMERS_MAX ? NULL : realloc(extra->timers, cap * sizeof *timers);
+		if (!timers)
+			return cap > ACTOR_TIMERS_MAX ? SM_FULL : SM_NO_MEMORY;
+		extra->timers = timers;
+		extra->timer_cap = cap;
+	}
+	if (!(timer = calloc(1, sizeof *timer)))
+		return SM_NO_MEMORY;
+	timer->node.fire = timer_fire;
+	timer->actor = a;
+	timer->id = id;
+	memmove(extra->timers + place + 1, extra->timers + place, (extra->timer_count++ - place) * sizeof *extra->timers);
+	extra->timers[place] = timer;
+	return SM_OK;
 }
 
 enum sm_err sm_timer_start(struct sm_actor *self, uint32_t id, uint64_t after_ms, uint64_t repeat_ms)
 {
-	assert(self->dispatcher == actor__current);
-	if (self->at == ACTOR_STOPPING)
+	assert(self->ref.dispatcher == actor__current);
+	if (actor__at(self) == ACTOR_STOPPING)
 		return SM_CLOSED;
 	const uint64_t ms_max = UINT64_MAX / 4 / 1000000;
-	uint64_t at = actor__now_ns(self->system) + (after_ms < ms_max ? after_ms : ms_max) * 1000000;
-	uint32_t place = timer_place(self, id);
-	struct actor_timer *timer;
-	if (place < self->timer_count && self->timers[place]->id == id) {
-		timer = self->timers[place];
-		timer_withdraw(timer);
-	} else {
-		if (self->timer_count == self->timer_cap) {
-			uint32_t cap = self->timer_cap ? self->timer_cap * 2 : 4;
-			struct actor_timer **timers = cap > ACTOR_TIMERS_MAX ? NULL : realloc(self->timers, cap * sizeof *timers);
-			if (!timers)
-				return cap > ACTOR_TIMERS_MAX ? SM_FULL : SM_NO_MEMORY;
-			self->timers = timers;
-			self->timer_cap = cap;
-		}
-		if (!(timer = calloc(1, sizeof *timer)))
-			return SM_NO_MEMORY;
-		timer->node.fire = timer_fire;
-		timer->actor = self;
-		timer->id = id;
-		memmove(self->timers + place + 1, self->timers + place, (self->timer_count++ - place) * sizeof *self->timers);
-		self->timers[place] = timer;
-	}
+	uint64_t at = actor__now_ns(actor__system(self)) + (after_ms < ms_max ? after_ms : ms_max) * 1000000;
+	struct actor_extra *extra = actor__extra(self);
+	if (!extra)
+		return SM_NO_MEMORY;
+	uint32_t place = timer_place(extra, id);
+	enum sm_err err = SM_OK;
+	if (place < extra->timer_count && extra->timers[place]->id == id)
+		timer_withdraw(extra->timers[place]);
+	else if ((err = timer_make(self, extra, place, id)))
+		return err;
+	struct actor_timer *timer = extra->timers[place];
 	timer->repeat_ns = (repeat_ms < ms_max ? repeat_ms : ms_max) * 1000000;
-	enum sm_err err = actor__timer_set(self->dispatcher, &timer->node, at);
-	if (err)
+	if ((err = actor__timer_set(self->ref.dispatcher, &timer->node, at)))
 		timer_remove(self, place);
 	return err;
 }
 
 void sm_timer_stop(struct sm_actor *self, uint32_t id)
 {
-	assert(self->dispatcher == actor__current);
-	uint32_t place = timer_place(self, id);
-	if (place < self->timer_count && self->timers[place]->id == id)
+	assert(self->ref.dispatcher == actor__current);
+	struct actor_extra *extra = actor__extra_of(self);
+	uint32_t place = timer_place(extra, id);
+	if (extra && place < extra->timer_count && extra->timers[place]->id == id)
 		timer_remove(self, place);
 }
 
@@ -213,16 +223,14 @@ bool actor__timer_admit(struct sm_actor *a, struct sm_msg *msg)
 		return false;
 	m->of->queued = NULL;
 	if (!m->of->node.slot) /* it will not come again */
-		timer_remove(a, timer_place(a, m->of->id));
+		timer_remove(a, timer_place(actor__extra_of(a), m->of->id));
 	m->of = NULL;
 	return true;
 }
 
 void actor__timers_clear(struct sm_actor *a)
 {
-	while (a->timer_count)
-		timer_remove(a, a->timer_count - 1);
-	free(a->timers);
-	a->timers = NULL;
-	a->timer_cap = 0;
+	struct actor_extra *extra = actor__extra_of(a);
+	while (extra && extra->timer_count)
+		timer_remove(a, extra->timer_count - 1);
 }

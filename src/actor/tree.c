@@ -10,37 +10,61 @@ static struct sm_actor **youngest_of(struct sm_system *system, struct sm_actor *
 
 static struct map *names_of(struct sm_system *system, struct sm_actor *parent)
 {
-	return parent ? parent->child_names : &system->child_names;
+	if (!parent)
+		return &system->child_names;
+	struct actor_extra *extra = actor__extra_of(parent);
+	return extra ? extra->child_names : NULL;
 }
 
-static enum sm_err name_add(struct sm_actor *a)
+/* Behind the state, or its address, and the time in handlers. */
+static size_t state_room(const struct sm_system *system, size_t state_size)
+{
+	size_t room = state_size > ACTOR_STATE_INSIDE_MAX ? sizeof(void *) : (state_size + 7) / 8 * 8;
+	return room + (system->options.observe ? sizeof(uint64_t) : 0);
+}
+
+static char *name_of(struct sm_actor *a)
+{
+	return a->has_name ? a->body + state_room(actor__system(a), a->props->state_size) : NULL;
+}
+
+_Atomic uint64_t *actor__handler_ns(struct sm_actor *a)
+{
+	return (_Atomic uint64_t *)(a->body + state_room(actor__system(a), a->props->state_size)) - 1;
+}
+
+static enum sm_err name_add(struct sm_actor *a, const char *name)
 {
 	struct sm_actor *parent = a->parent;
-	if (parent && !parent->child_names) {
-		if (!(parent->child_names = calloc(1, sizeof *parent->child_names)))
+	struct map *names = names_of(actor__system(a), parent);
+	if (!names) {
+		struct actor_extra *extra = actor__extra(parent);
+		if (!extra || !(names = calloc(1, sizeof *names)))
 			return SM_NO_MEMORY;
-		map_init(parent->child_names);
+		map_init(names);
+		extra->child_names = names;
 	}
-	struct map *names = names_of(a->system, parent);
-	return map_get(names, bytes_str(a->name)) ? SM_EXISTS : map_put(names, bytes_str(a->name), a, NULL);
+	return map_get(names, bytes_str(name)) ? SM_EXISTS : map_put(names, bytes_str(name), a, NULL);
 }
 
 /* Under the lock. */
 static enum sm_err tree_add(struct sm_actor *a, const struct sm_props *props)
 {
-	struct sm_system *system = a->system;
+	struct sm_system *system = actor__system(a);
 	if (system->stopping)
 		return SM_CLOSED;
 	uint32_t mailbox_max = props->mailbox_max ? props->mailbox_max : system->options.mailbox_max;
 	if (!(a->props = actor__props_take(system, props, props->stash_max ? props->stash_max : mailbox_max)))
 		return SM_NO_MEMORY;
-	enum sm_err err = a->name[0] ? name_add(a) : SM_OK;
+	enum sm_err err = props->name ? name_add(a, props->name) : SM_OK;
 	if (err) {
 		actor__props_give(system, a->props);
 		return err;
 	}
 	struct sm_actor **youngest = youngest_of(system, a->parent);
-	a->number = ++system->actor_number;
+	uint64_t number = ++system->actor_number;
+	a->number_low = (uint32_t)number;
+	a->number_high = (uint16_t)(number >> 32);
 	a->older = *youngest;
 	if (a->older)
 		a->older->younger = a;
@@ -50,12 +74,12 @@ static enum sm_err tree_add(struct sm_actor *a, const struct sm_props *props)
 
 void actor__tree_remove(struct sm_actor *a)
 {
-	struct sm_system *system = a->system;
+	struct sm_system *system = actor__system(a);
 	struct sm_actor *parent = a->parent;
 	bool tell = false;
 	pthread_mutex_lock(&system->tree_lock);
-	if (a->name[0])
-		map_remove(names_of(system, parent), bytes_str(a->name));
+	if (a->has_name)
+		map_remove(names_of(system, parent), bytes_str(name_of(a)));
 	if (a->younger)
 		a->younger->older = a->older;
 	else
@@ -63,32 +87,29 @@ void actor__tree_remove(struct sm_actor *a)
 	if (a->older)
 		a->older->younger = a->younger;
 	if (parent && a->escalates)
-		parent->escalated = a->failed_with;
+		parent->escalated = a->ref.why;
 	if (parent && (parent->wants_children_ended || a->escalates) && !parent->children_posted)
 		tell = parent->children_posted = true; /* keeps the parent until the task has run */
-	if (a->dispatcher->index >= system->dispatcher_count)
-		actor__pinned_give(a->dispatcher);
+	if (a->ref.dispatcher->index >= system->dispatcher_count)
+		actor__pinned_give(a->ref.dispatcher);
 	if (!parent && system->stopping)
 		pthread_cond_broadcast(&system->tree_changed);
 	actor__props_give(system, a->props);
 	pthread_mutex_unlock(&system->tree_lock);
-	if (a->child_names)
-		map_done(a->child_names);
-	free(a->child_names);
 	if (tell)
-		actor__post(parent->dispatcher, &parent->children_task);
+		actor__look(parent, WANTED_RELATIVES);
 }
 
 bool actor__children_ended(struct sm_actor *a)
 {
 	struct sm_ref *youngest = NULL;
-	pthread_mutex_lock(&a->system->tree_lock);
+	pthread_mutex_lock(&actor__system(a)->tree_lock);
 	if (a->youngest_child)
-		youngest = sm_ref_get(a->youngest_child->ref);
+		youngest = sm_ref_get(&a->youngest_child->ref);
 	a->wants_children_ended = youngest != NULL;
 	bool ended = !youngest && !a->children_posted;
-	a->leaves = ended && a->at == ACTOR_STOPPING;
-	pthread_mutex_unlock(&a->system->tree_lock);
+	a->leaves = ended && actor__at(a) == ACTOR_STOPPING;
+	pthread_mutex_unlock(&actor__system(a)->tree_lock);
 	if (youngest)
 		sm_stop(youngest);
 	sm_unref(youngest);
@@ -97,69 +118,73 @@ bool actor__children_ended(struct sm_actor *a)
 
 struct relatives actor__children_seen(struct sm_actor *a)
 {
-	pthread_mutex_lock(&a->system->tree_lock);
+	pthread_mutex_lock(&actor__system(a)->tree_lock);
 	a->children_posted = false;
-	struct relatives seen = {a->escalated, a->group_failed, a->group_stops, a->group_delay_ns};
+	struct relatives seen = {a->escalated, a->group_failed, a->group_stops, a->group_delay_ms * 1000000ull};
 	a->escalated = a->group_failed = SM_OK;
 	a->group_stops = false;
-	pthread_mutex_unlock(&a->system->tree_lock);
+	pthread_mutex_unlock(&actor__system(a)->tree_lock);
 	return seen;
 }
 
 /* children_posted keeps each of them until its task has run, so they can be posted to under the lock. */
 void actor__group_tell(struct sm_actor *a, enum sm_err why, bool stops, uint64_t delay_ns)
 {
-	struct sm_system *system = a->system;
+	struct sm_system *system = actor__system(a);
 	pthread_mutex_lock(&system->tree_lock);
 	for (struct sm_actor *s = *youngest_of(system, a->parent); s; s = s->older) {
 		if (s == a || s->leaves || !s->props->supervision.all_for_one)
 			continue;
-		s->group_failed = why;
+		s->group_failed = (uint16_t)why;
 		s->group_stops |= stops;
-		s->group_delay_ns = delay_ns;
+		s->group_delay_ms = (uint32_t)(delay_ns / 1000000);
 		if (s->children_posted)
 			continue;
 		s->children_posted = true;
-		actor__post(s->dispatcher, &s->children_task);
+		actor__look(s, WANTED_RELATIVES);
 	}
 	pthread_mutex_unlock(&system->tree_lock);
 }
 
 struct sm_ref *actor__root_youngest(struct sm_system *system)
 {
-	return system->youngest_child ? sm_ref_get(system->youngest_child->ref) : NULL;
+	return system->youngest_child ? sm_ref_get(&system->youngest_child->ref) : NULL;
+}
+
+static void actor_free(struct sm_actor *a)
+{
+	if (a->state_apart)
+		free(*(void **)a->body);
+	sm_unref(&a->ref);
 }
 
 static struct sm_actor *actor_new(struct sm_system *system, struct dispatcher *dispatcher, struct sm_actor *parent,
 				  const struct sm_props *props)
 {
-	size_t name_size = props->name ? strlen(props->name) : 0;
-	size_t state_at = (offsetof(struct sm_actor, name) + name_size + 1 + 15) / 16 * 16;
-	struct sm_actor *a = calloc(1, state_at + props->state_size);
+	size_t name_size = props->name ? strlen(props->name) + 1 : 0, state_size = state_room(system, props->state_size);
+	struct sm_actor *a = calloc(1, sizeof *a + state_size + name_size);
+	if (!a)
+		return NULL;
 	uint32_t mailbox_max = props->mailbox_max ? props->mailbox_max : system->options.mailbox_max;
 	bool lanes = props->lanes || props->overflow != SM_OVERFLOW_FAIL;
-	struct sm_ref *ref = a ? actor__ref_new(lanes ? 0 : mailbox_max) : NULL;
-	if (ref && lanes && !(ref->lanes = actor__lanes_new(props->overflow, mailbox_max, props->lanes))) {
-		free(ref);
-		ref = NULL;
-	}
-	if (!ref) {
-		free(a);
-		return NULL;
-	}
-	a->dispatcher = dispatcher;
-	a->system = system;
+	actor__ref_init(&a->ref, lanes ? 0 : mailbox_max, &a->out);
+	atomic_init(&a->ref.count, 1); /* its start */
+	a->ref.dispatcher = dispatcher;
+	a->ref.run.run = actor__run;
+	a->look.run = actor__look_run;
 	a->parent = parent;
 	a->receive = props->receive;
-	a->state = (char *)a + state_at;
-	memcpy(a->name, props->name ? props->name : "", name_size + 1);
 	a->arg = props->arg;
-	a->children_task.run = actor__children_task;
-	a->ref = ref;
-	ref->actor = a;
-	ref->dispatcher = a->dispatcher;
-	ref->run.run = actor__run;
-	atomic_init(&ref->count, 1); /* its start */
+	if ((a->has_name = props->name != NULL))
+		memcpy(a->body + state_size, props->name, name_size);
+	if (props->state_size > ACTOR_STATE_INSIDE_MAX)
+		a->state_apart = (*(void **)a->body = calloc(1, props->state_size)) != NULL;
+	if (lanes && (a->ref.lanes = actor__lanes_new(props->overflow, mailbox_max, props->lanes)))
+		a->special = SPECIAL_LANES;
+	if ((props->state_size > ACTOR_STATE_INSIDE_MAX && !a->state_apart) || (lanes && !a->ref.lanes)) {
+		actor_free(a);
+		return NULL;
+	}
 	return a;
 }
 
@@ -184,10 +209,10 @@ static void give_back(struct sm_system *system, struct dispatcher *d)
 enum sm_err sm_spawn(struct sm_system *system, struct sm_actor *parent, const struct sm_props *props, struct sm_ref **ret_ref)
 {
 	assert(props->receive && props->dispatcher >= SM_DISPATCHER_PINNED && props->dispatcher < (int)system->dispatcher_count);
-	assert(!parent || parent->dispatcher == actor__current);
+	assert(!parent || parent->ref.dispatcher == actor__current);
 	if (props->name && (!props->name[0] || strlen(props->name) > ACTOR_NAME_MAX || strchr(props->name, '/')))
 		return SM_INVALID;
-	if (parent && parent->at != ACTOR_RUNNING)
+	if (parent && actor__at(parent) != ACTOR_RUNNING)
 		return SM_CLOSED;
 	struct dispatcher *dispatcher;
 	enum sm_err err = choose_dispatcher(system, props->dispatcher, &dispatcher);
@@ -198,7 +223,7 @@ enum sm_err sm_spawn(struct sm_system *system, struct sm_actor *parent, const st
 		give_back(system, dispatcher);
 		return SM_NO_MEMORY;
 	}
-	struct sm_ref *ref = a->ref;
+	struct sm_ref *ref = &a->ref;
 	if (ret_ref)
 		sm_ref_get(ref);
 	pthread_mutex_lock(&system->tree_lock);
@@ -206,10 +231,9 @@ enum sm_err sm_spawn(struct sm_system *system, struct sm_actor *parent, const st
 	pthread_mutex_unlock(&system->tree_lock);
 	if (err) {
 		give_back(system, dispatcher);
-		free(a);
 		if (ret_ref)
 			sm_unref(ref);
-		sm_unref(ref);
+		actor_free(a);
 		return err;
 	}
 	actor__post(ref->dispatcher, &ref->run);
@@ -218,23 +242,43 @@ enum sm_err sm_spawn(struct sm_system *system, struct sm_actor *parent, const st
 	return SM_OK;
 }
 
-/* Under the lock: an actor's path is asked for by its children's threads too. */
-const char *actor__tree_path(struct sm_actor *a)
+/* ---- paths ---- */
+
+size_t actor__name_put(struct sm_actor *a, char out[ACTOR_NAME_MAX + 2])
 {
-	if (!a->path) {
-		const char *parent = a->parent ? actor__tree_path(a->parent) : "/root";
-		int printed = a->name[0] ? asprintf(&a->path, "%s/%s", parent, a->name)
-					 : asprintf(&a->path, "%s/$%llu", parent, (unsigned long long)a->number);
-		if (printed < 0)
-			a->path = NULL;
+	int size = a->has_name ? snprintf(out, ACTOR_NAME_MAX + 2, "/%s", name_of(a))
+			       : snprintf(out, ACTOR_NAME_MAX + 2, "/$%llu",
+					  (unsigned long long)a->number_high << 32 | (unsigned long long)a->number_low);
+	return (size_t)size;
+}
+
+/* Under the lock, which keeps the ancestors. */
+static char *path_make(struct sm_actor *a)
+{
+	static const char root[] = ACTOR_ROOT;
+	char name[ACTOR_NAME_MAX + 2];
+	size_t size = sizeof root;
+	for (struct sm_actor *up = a; up; up = up->parent)
+		size += actor__name_put(up, name);
+	char *path = calloc(1, size);
+	if (!path)
+		return NULL;
+	char *end = path + size - 1;
+	for (struct sm_actor *up = a; up; up = up->parent) {
+		size_t part = actor__name_put(up, name);
+		memcpy(end -= part, name, part);
 	}
-	return a->path ? a->path : "?";
+	memcpy(path, root, sizeof root - 1);
+	return path;
 }
 
 const char *sm_actor_path(struct sm_actor *self)
 {
-	pthread_mutex_lock(&self->system->tree_lock);
-	const char *path = actor__tree_path(self);
-	pthread_mutex_unlock(&self->system->tree_lock);
-	return path;
+	struct actor_extra *extra = actor__extra(self);
+	if (extra && !extra->path) {
+		pthread_mutex_lock(&actor__system(self)->tree_lock);
+		extra->path = path_make(self);
+		pthread_mutex_unlock(&actor__system(self)->tree_lock);
+	}
+	return extra && extra->path ? extra->path : "?";
 }

@@ -6,20 +6,23 @@
 
 /* Take an actor that ends out of the tree and tell its parent, if that waits. */
 void actor__tree_remove(struct sm_actor *a);
-/* True: there are no children. Else the youngest is asked to stop, and actor__children_task comes when one has ended. */
+/* True: there are no children. Else the youngest is asked to stop, and its look comes when one has ended. */
 bool actor__children_ended(struct sm_actor *a);
-/* What relatives have done since the task ran last; taken from the actor. */
+/* What relatives have done since it was looked at last; taken from the actor. */
 struct relatives {
 	enum sm_err escalated, group_failed;
 	bool group_stops;
 	uint64_t group_delay_ns;
 };
-/* The first thing that actor__children_task does. */
 struct relatives actor__children_seen(struct sm_actor *a);
-void actor__children_task(struct actor_task *task); /* supervise.c */
+void actor__relatives(struct sm_actor *a, const struct relatives *r); /* supervise.c: what follows from it */
 /* Tell the all-for-one siblings that a has failed. */
 void actor__group_tell(struct sm_actor *a, enum sm_err why, bool stops, uint64_t delay_ns);
-const char *actor__tree_path(struct sm_actor *a); /* under the lock */
+#define ACTOR_ROOT "/root"
+/* The last part of its path, with the slash; returns its length. */
+size_t actor__name_put(struct sm_actor *a, char out[ACTOR_NAME_MAX + 2]);
+/* The time in its handlers; only with options.observe. */
+_Atomic uint64_t *actor__handler_ns(struct sm_actor *a);
 /* The root's youngest child, counted; NULL: none. */
 struct sm_ref *actor__root_youngest(struct sm_system *system);
 

@@ -1,11 +1,19 @@
 /* A thread that waits for one message: an address without a dispatcher. What is sent there signals the thread; in a simulated system
  * the thread runs the steps itself. */
-#include "actor/actor_internal.h"
+#include "actor/mailbox.h"
 #include <stdlib.h>
+
+/* Others may hold the address when the waiter is gone. */
+struct waiter_ref {
+	struct sm_ref ref;
+	struct waiter *waiter;
+};
+static_assert(offsetof(struct waiter_ref, ref) == 0, "freed with its address");
 
 struct waiter {
 	struct sm_system *system;
 	struct sm_ref *ref;
+	struct sm_msg *out;
 	pthread_mutex_t lock;
 	pthread_cond_t answered;
 	bool has_answer;
@@ -13,8 +21,7 @@ struct waiter {
 
 static void waiter_run(struct actor_task *task)
 {
-	struct sm_ref *ref = CONTAINER(task, struct sm_ref, run);
-	struct waiter *waiter = (struct waiter *)ref->actor;
+	struct waiter *waiter = CONTAINER(task, struct waiter_ref, ref.run)->waiter;
 	pthread_mutex_lock(&waiter->lock);
 	waiter->has_answer = true;
 	pthread_cond_signal(&waiter->answered);
@@ -25,15 +32,18 @@ enum sm_err actor__waiter_new(struct sm_system *system, struct waiter **ret_wait
 {
 	assert(!actor__current);
 	struct waiter *waiter = calloc(1, sizeof *waiter);
-	if (!waiter || !(waiter->ref = actor__ref_new(REF_COUNT))) {
+	struct waiter_ref *ref = waiter ? calloc(1, sizeof *ref) : NULL;
+	if (!ref) {
 		free(waiter);
 		return SM_NO_MEMORY;
 	}
+	actor__ref_init(&ref->ref, REF_COUNT, &waiter->out);
+	ref->ref.run.run = waiter_run;
+	ref->waiter = waiter;
+	waiter->ref = &ref->ref;
 	waiter->system = system;
 	pthread_mutex_init(&waiter->lock, NULL);
 	clock_cond_init(&waiter->answered);
-	waiter->ref->actor = (struct sm_actor *)waiter;
-	waiter->ref->run.run = waiter_run;
 	*ret_waiter = waiter;
 	return SM_OK;
 }
@@ -56,7 +66,7 @@ static struct sm_msg *waiter_close(struct waiter *waiter)
 	pthread_mutex_unlock(&waiter->lock);
 	struct sm_msg *answer = NULL, *more;
 	for (; count; count--) {
-		while (!(more = actor__pop(waiter->ref)))
+		while (!(more = actor__pop(waiter->ref, &waiter->out)))
 			;
 		if (answer)
 			sm_msg_free(more); /* a second answer */

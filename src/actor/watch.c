@@ -5,24 +5,29 @@
 #include <stdlib.h>
 
 struct actor_watch {
-	struct sm_terminated_msg terminated;
+	union {
+		struct sm_terminated_msg terminated; /* ref: the watched one, from the start */
+		struct {                             /* until the message is made */
+			struct actor_task begin;
+			struct actor_watch *watched_next, *watched_prev; /* the watched one's list */
+		};
+	};
 	_Atomic uint32_t holders;
-	struct sm_ref *watched, *watcher;
-	struct actor_task begin, cancel;
-	/* the watcher's list */
-	struct actor_watch *next, *prev;
-	bool listed;
-	/* the watched one's */
-	struct actor_watch *watched_next, *watched_prev;
-	bool watched_listed;
+	bool listed;         /* in the watcher's list; its dispatcher's */
+	bool watched_listed; /* in the watched one's; its dispatcher's */
+	struct sm_ref *watcher;
+	struct actor_task cancel;
+	struct actor_watch *next, *prev; /* the watcher's list */
 };
+static_assert(offsetof(struct actor_watch, terminated.ref) >= offsetof(struct actor_watch, watched_prev) + sizeof(void *),
+	      "who is watched is known from the start");
 
 /* NOLINTBEGIN(clang-analyzer-unix.Malloc): the analyzer does not follow counts */
 static void watch_release(struct actor_watch *w)
 {
 	if (atomic_fetch_sub(&w->holders, 1) > 1)
 		return;
-	sm_unref(w->watched);
+	sm_unref(w->terminated.ref);
 	sm_unref(w->watcher);
 	free(w);
 }
@@ -39,9 +44,8 @@ const struct sm_msg_type sm_msg_terminated = {"terminated", terminated_done};
 
 static void tell(struct actor_watch *w)
 {
-	w->terminated.msg.type = &sm_msg_terminated;
-	w->terminated.ref = w->watched;
-	w->terminated.why = w->watched->why;
+	w->terminated.msg = (struct sm_msg){.type = &sm_msg_terminated};
+	w->terminated.why = w->terminated.ref->why;
 	if (actor__send_internal(w->watcher, &w->terminated.msg))
 		watch_release(w); /* the watcher has ended meanwhile */
 }
@@ -49,8 +53,8 @@ static void tell(struct actor_watch *w)
 static void watch_begin(struct actor_task *task)
 {
 	struct actor_watch *w = CONTAINER(task, struct actor_watch, begin);
-	struct sm_actor *a = w->watched->actor;
-	if (!a) {
+	struct sm_actor *a = CONTAINER(w->terminated.ref, struct sm_actor, ref);
+	if (a->ref.ended || !a->ref.dispatcher) { /* a thread's address: nobody will tell of its end */
 		tell(w);
 		return;
 	}
@@ -69,7 +73,7 @@ static void watch_cancel(struct actor_task *task)
 		if (w->watched_prev)
 			w->watched_prev->watched_next = w->watched_next;
 		else
-			w->watched->actor->watchers = w->watched_next;
+			CONTAINER(w->terminated.ref, struct sm_actor, ref)->watchers = w->watched_next;
 		if (w->watched_next)
 			w->watched_next->watched_prev = w->watched_prev;
 		w->watched_listed = false;
@@ -95,7 +99,7 @@ static void unlist(struct sm_actor *a, struct actor_watch *w)
 	if (w->prev)
 		w->prev->next = w->next;
 	else
-		a->watching = w->next;
+		actor__extra_of(a)->watching = w->next;
 	if (w->next)
 		w->next->prev = w->prev;
 	w->listed = false;
@@ -103,22 +107,23 @@ static void unlist(struct sm_actor *a, struct actor_watch *w)
 
 enum sm_err sm_watch(struct sm_actor *self, struct sm_ref *ref)
 {
-	assert(self->dispatcher == actor__current);
-	if (self->at == ACTOR_STOPPING)
+	assert(self->ref.dispatcher == actor__current);
+	if (actor__at(self) == ACTOR_STOPPING)
 		return SM_CLOSED;
-	struct actor_watch *w = calloc(1, sizeof *w);
+	struct actor_extra *extra = actor__extra(self);
+	struct actor_watch *w = extra ? calloc(1, sizeof *w) : NULL;
 	if (!w)
 		return SM_NO_MEMORY;
 	atomic_init(&w->holders, 2);
-	w->watched = sm_ref_get(ref);
-	w->watcher = sm_ref_get(self->ref);
+	w->terminated.ref = sm_ref_get(ref);
+	w->watcher = sm_ref_get(&self->ref);
 	w->begin.run = watch_begin;
 	w->cancel.run = watch_cancel;
 	w->listed = true;
-	w->next = self->watching;
+	w->next = extra->watching;
 	if (w->next)
 		w->next->prev = w;
-	self->watching = w;
+	extra->watching = w;
 	actor__post(ref->dispatcher, &w->begin);
 	return SM_OK;
 }
@@ -129,7 +134,7 @@ enum sm_err actor__watch_from(struct sm_ref *watcher, struct sm_ref *ref)
 	if (!w)
 		return SM_NO_MEMORY;
 	atomic_init(&w->holders, 1);
-	w->watched = sm_ref_get(ref);
+	w->terminated.ref = sm_ref_get(ref);
 	w->watcher = sm_ref_get(watcher);
 	w->begin.run = watch_begin;
 	actor__post(ref->dispatcher, &w->begin);
@@ -138,13 +143,14 @@ enum sm_err actor__watch_from(struct sm_ref *watcher, struct sm_ref *ref)
 
 void sm_unwatch(struct sm_actor *self, struct sm_ref *ref)
 {
-	assert(self->dispatcher == actor__current);
-	for (struct actor_watch *w = self->watching, *next; w; w = next) {
+	assert(self->ref.dispatcher == actor__current);
+	struct actor_extra *extra = actor__extra_of(self);
+	for (struct actor_watch *w = extra ? extra->watching : NULL, *next; w; w = next) {
 		next = w->next;
-		if (w->watched != ref)
+		if (w->terminated.ref != ref)
 			continue;
 		unlist(self, w);
-		actor__post(w->watched->dispatcher, &w->cancel);
+		actor__post(w->terminated.ref->dispatcher, &w->cancel);
 	}
 }
 
@@ -160,9 +166,10 @@ bool actor__terminated_admit(struct sm_actor *a, struct sm_msg *msg)
 
 void actor__watches_clear(struct sm_actor *a)
 {
-	while (a->watching) {
-		struct actor_watch *w = a->watching;
+	struct actor_extra *extra = actor__extra_of(a);
+	while (extra && extra->watching) {
+		struct actor_watch *w = extra->watching;
 		unlist(a, w);
-		actor__post(w->watched->dispatcher, &w->cancel);
+		actor__post(w->terminated.ref->dispatcher, &w->cancel);
 	}
 }
