@@ -151,6 +151,7 @@ enum sm_overflow {
 /* For props.dispatcher. */
 #define SM_DISPATCHER_ANY (-1)
 #define SM_DISPATCHER_PINNED (-2) /* a thread for this actor alone, which may block in its handlers */
+#define SM_DISPATCHER_PARENT (-3) /* where its parent is: for actors that talk with each other more than they compute. Of the root: ANY */
 
 struct sm_props {
 	const char *name;  /* copied; unique among siblings or NULL; no slash */
@@ -164,7 +165,7 @@ struct sm_props {
 	void (*done)(struct sm_actor *self, void *state);
 	void *arg;            /* borrowed: lives as long as the actor */
 	uint32_t mailbox_max; /* 0: the system's default */
-	int dispatcher;       /* SM_DISPATCHER_ANY: chosen round robin; SM_DISPATCHER_PINNED; else its index */
+	int dispatcher;       /* SM_DISPATCHER_ANY: chosen round robin; SM_DISPATCHER_PINNED; SM_DISPATCHER_PARENT; else its index */
 	struct sm_supervision supervision;
 	enum sm_overflow overflow;
 	bool lanes;         /* there is a priority and a control lane too (sm_send_lane) */

@@ -195,6 +195,9 @@ struct dispatcher {
 	uv_prepare_t before_wait;
 	uv_timer_t alarm;
 	uint64_t alarm_ns; /* when the alarm is set for; 0: not */
+	/* waiting awake (dispatcher.c) */
+	uint64_t looked_ns;                      /* when the loop has looked for events last, while it did so */
+	uint32_t short_sleeps, short_sleeps_min; /* in a row; how many it takes to wait awake */
 	pthread_t thread;
 	bool loop_open, thread_started;
 	bool pinned_taken;        /* a pinned actor lives here; under the tree lock */
@@ -216,6 +219,7 @@ struct sm_system {
 	uint32_t dispatcher_count;
 	uint32_t pinned_count; /* opened so far; under the tree lock */
 	struct sim *sim;       /* NULL: threads and the real clock */
+	bool several_cores;    /* for its threads */
 	struct registry *registry;
 	_Atomic uint64_t dead_letters;
 	_Atomic uint32_t round_robin;

@@ -11,6 +11,13 @@
 /* A dispatcher looks after its sockets and timers at the latest after so many turns of actors or so much time. */
 #define ACTOR_TASKS_A_TURN 1024
 #define ACTOR_TURN_NS_MAX 500000
+/* A dispatcher whose last sleeps were all ended by another thread within ACTOR_SLEEP_SHORT_NS waits awake for so long before it sleeps. So
+ * many sleeps: 4, twice as many each time that it was in vain. Its sockets are looked at meanwhile, seldom. */
+#define ACTOR_AWAKE_NS 10000
+#define ACTOR_AWAKE_LOOK_NS 50000
+#define ACTOR_SLEEP_SHORT_NS 50000
+#define ACTOR_SHORT_SLEEPS_MIN 4
+#define ACTOR_SHORT_SLEEPS_MAX 4096
 #define ACTOR_UNCOUNTED_MAX 64   /* messages that are done with and still take a place in a mailbox; at most 1/64 of its places */
 #define ACTOR_CHECK_EVERY_MAX 64 /* messages between two looks at the clock */
 /* Asks under way on one dispatcher. */

@@ -1,6 +1,7 @@
 /* The system: dispatchers, pool and the root; start and ordered stop. */
 #include "actor/actor_internal.h"
 #include "actor/tree.h"
+#include <sched.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -62,6 +63,8 @@ enum sm_err actor__system_make(const struct sm_system_options *options, struct s
 	pthread_mutex_init(&system->tree_lock, NULL);
 	clock_cond_init(&system->tree_changed);
 	map_init(&system->child_names);
+	cpu_set_t cores_allowed;
+	system->several_cores = sched_getaffinity(0, sizeof cores_allowed, &cores_allowed) != 0 || CPU_COUNT(&cores_allowed) > 1;
 	uint32_t places = system->options.dispatchers + system->options.pinned_max;
 	size_t size = places * sizeof *system->dispatchers;
 	if (!(system->registry = actor__registry_new()) || !(system->dispatchers = aligned_alloc(64, size))) {

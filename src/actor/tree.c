@@ -188,8 +188,13 @@ static struct sm_actor *actor_new(struct sm_system *system, struct dispatcher *d
 	return a;
 }
 
-static enum sm_err choose_dispatcher(struct sm_system *system, int wanted, struct dispatcher **ret)
+static enum sm_err choose_dispatcher(struct sm_system *system, struct sm_actor *parent, int wanted, struct dispatcher **ret)
 {
+	/* A pinned actor's thread is its own: its children live with the others. */
+	if (wanted == SM_DISPATCHER_PARENT && parent && parent->ref.dispatcher->index < system->dispatcher_count) {
+		*ret = parent->ref.dispatcher;
+		return SM_OK;
+	}
 	if (wanted == SM_DISPATCHER_PINNED && !system->sim)
 		return actor__pinned_take(system, ret);
 	uint32_t at = wanted >= 0 ? (uint32_t)wanted : atomic_fetch_add(&system->round_robin, 1);
@@ -208,14 +213,14 @@ static void give_back(struct sm_system *system, struct dispatcher *d)
 
 enum sm_err sm_spawn(struct sm_system *system, struct sm_actor *parent, const struct sm_props *props, struct sm_ref **ret_ref)
 {
-	assert(props->receive && props->dispatcher >= SM_DISPATCHER_PINNED && props->dispatcher < (int)system->dispatcher_count);
+	assert(props->receive && props->dispatcher >= SM_DISPATCHER_PARENT && props->dispatcher < (int)system->dispatcher_count);
 	assert(!parent || parent->ref.dispatcher == actor__current);
 	if (props->name && (!props->name[0] || strlen(props->name) > ACTOR_NAME_MAX || strchr(props->name, '/')))
 		return SM_INVALID;
 	if (parent && actor__at(parent) != ACTOR_RUNNING)
 		return SM_CLOSED;
 	struct dispatcher *dispatcher;
-	enum sm_err err = choose_dispatcher(system, props->dispatcher, &dispatcher);
+	enum sm_err err = choose_dispatcher(system, parent, props->dispatcher, &dispatcher);
 	if (err)
 		return err;
 	struct sm_actor *a = actor_new(system, dispatcher, parent, props);
