@@ -145,6 +145,7 @@ struct sm_actor {
 	bool look_at_start; /* its look came before its start */
 	bool state_apart;   /* where the state would be, its address is */
 	bool has_name;
+	bool has_had_children;
 	_Atomic(struct actor_extra *) extra;
 	struct sm_msg *out; /* the next message to take */
 	sm_receive_fn receive;
@@ -191,7 +192,8 @@ struct dispatcher {
 	uint32_t ask_count, ask_cap;
 	struct actor_ask *ask_free;
 	uv_loop_t loop;
-	uv_async_t wake;
+	uv_poll_t wake;
+	int wake_fd; /* an eventfd; 0: none */
 	uv_prepare_t before_wait;
 	uv_timer_t alarm;
 	uint64_t alarm_ns; /* when the alarm is set for; 0: not */
