@@ -23,11 +23,13 @@ static void finish(struct sm_actor *a)
 	struct sm_ref *ref = &a->ref;
 	if (a->has_state && a->props->done)
 		a->props->done(a, actor__state(a));
-	actor__aside_done(a);
-	actor__backoff_clear(a);
-	actor__timers_clear(a);
-	actor__asks_clear(a);
-	actor__watches_clear(a);
+	if (actor__extra_of(a)) {
+		actor__aside_done(a);
+		actor__backoff_clear(a);
+		actor__timers_clear(a);
+		actor__asks_clear(a);
+		actor__watches_clear(a);
+	}
 	ref->ended = true;
 	actor__tree_remove(a); /* whoever is told may use the name again */
 	actor__watchers_tell(a);
@@ -56,12 +58,14 @@ void actor__end(struct sm_actor *a, enum sm_err why)
 	actor__move_to(a, ACTOR_STOPPING);
 	a->ref.why = (uint16_t)why;
 	actor__close(a);
-	actor__registrations_clear(a);
-	actor__backoff_clear(a);
-	actor__behaviour_clear(a);
-	actor__timers_clear(a);
-	actor__asks_clear(a);
-	actor__watches_clear(a);
+	if (actor__extra_of(a)) {
+		actor__registrations_clear(a);
+		actor__backoff_clear(a);
+		actor__behaviour_clear(a);
+		actor__timers_clear(a);
+		actor__asks_clear(a);
+		actor__watches_clear(a);
+	}
 	if (a->parked)
 		actor__resume_run(a);
 	else

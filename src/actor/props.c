@@ -15,31 +15,30 @@ static bool is_same(const struct sm_props *a, const struct sm_props *b)
 	const struct sm_supervision *s = &a->supervision, *t = &b->supervision;
 	return a->state_size == b->state_size && a->init == b->init && a->receive == b->receive && a->done == b->done &&
 	       a->mailbox_max == b->mailbox_max && a->dispatcher == b->dispatcher && a->overflow == b->overflow && a->lanes == b->lanes &&
-	       a->stash_max == b->stash_max && s->restarts_max == t->restarts_max && s->window_ms == t->window_ms &&
-	       s->backoff_min_ms == t->backoff_min_ms && s->backoff_max_ms == t->backoff_max_ms && s->jitter_percent == t->jitter_percent &&
-	       s->all_for_one == t->all_for_one && s->escalate_at_limit == t->escalate_at_limit && s->decide == t->decide;
+	       s->restarts_max == t->restarts_max && s->window_ms == t->window_ms && s->backoff_min_ms == t->backoff_min_ms &&
+	       s->backoff_max_ms == t->backoff_max_ms && s->jitter_percent == t->jitter_percent && s->all_for_one == t->all_for_one &&
+	       s->escalate_at_limit == t->escalate_at_limit && s->decide == t->decide;
 }
 
-static struct actor_kind *kind_find(struct sm_system *system, const struct sm_props *props)
+static struct actor_kind *kind_find(struct sm_system *system, const struct sm_props *props, uint32_t stash_max)
 {
 	struct actor_kind *k = system->kinds;
 	for (uint32_t n = 0; k && n < LOOKED_AT; n++, k = k->next)
-		if (is_same(&k->props, props))
+		if (k->props.stash_max == stash_max && is_same(&k->props, props))
 			return k;
 	return NULL;
 }
 
 const struct sm_props *actor__props_take(struct sm_system *system, const struct sm_props *given, uint32_t stash_max)
 {
-	struct sm_props props = *given;
-	props.name = NULL; /* each actor's own */
-	props.arg = NULL;
-	props.stash_max = stash_max;
-	struct actor_kind *k = kind_find(system, &props);
+	struct actor_kind *k = kind_find(system, given, stash_max);
 	if (!k) {
 		if (!(k = calloc(1, sizeof *k)))
 			return NULL;
-		k->props = props;
+		k->props = *given;
+		k->props.name = NULL; /* each actor's own */
+		k->props.arg = NULL;
+		k->props.stash_max = stash_max;
 		k->next = system->kinds;
 		if (k->next)
 			k->next->prev = k;

@@ -30,9 +30,38 @@ struct savina_msg {
 	double value;
 };
 
+/* With SAVINA_SPARE, each thread keeps up to so many messages that are done with, for the next ones: what a program in C does about its
+ * messages where a runtime with a heap of its own has a pointer to move. */
+#ifdef SAVINA_SPARE
+static _Thread_local struct {
+	struct sm_msg *first;
+	uint32_t count;
+} savina_spare;
+#endif
+
 static inline void savina_msg_done(struct sm_msg *msg)
 {
+#ifdef SAVINA_SPARE
+	if (savina_spare.count < SAVINA_SPARE) {
+		msg->next = savina_spare.first;
+		savina_spare.first = msg;
+		savina_spare.count++;
+		return;
+	}
+#endif
 	free(msg);
+}
+static inline void *savina_msg_memory(void)
+{
+#ifdef SAVINA_SPARE
+	struct sm_msg *msg = savina_spare.first;
+	if (msg) {
+		savina_spare.first = msg->next;
+		savina_spare.count--;
+		return msg;
+	}
+#endif
+	return malloc(sizeof(struct savina_msg));
 }
 static const struct sm_msg_type savina_type = {"savina", savina_msg_done, NULL};
 
@@ -43,7 +72,7 @@ static inline const struct savina_msg *savina_of(const struct sm_msg *msg)
 
 static inline struct sm_msg *savina_new(enum savina_kind kind, uint32_t from, uint64_t number, double value)
 {
-	struct savina_msg *m = calloc(1, sizeof *m);
+	struct savina_msg *m = savina_msg_memory();
 	if (!m)
 		abort();
 	*m = (struct savina_msg){.msg.type = &savina_type, .kind = kind, .from = from, .number = number, .value = value};
@@ -70,6 +99,7 @@ struct savina_main {
 /* One that a benchmark is given; what each number means stands at the benchmark. */
 struct savina_params {
 	uint64_t n, m;
+	bool together; /* workers live where the main actor does */
 };
 
 /* In the state of a worker. */
@@ -121,7 +151,7 @@ static inline enum sm_err savina_spawn(struct sm_actor *self, struct savina_main
 					 .receive = receive,
 					 .arg = arg,
 					 .mailbox_max = (uint32_t)(mailbox_max + 8),
-					 .dispatcher = SM_DISPATCHER_ANY,
+					 .dispatcher = s->params->together ? SM_DISPATCHER_PARENT : SM_DISPATCHER_ANY,
 					 .supervision.decide = savina_decide};
 		enum sm_err err = sm_spawn(sm_actor_system(self), self, &props, &s->refs[i]);
 		if (err) {
@@ -236,32 +266,47 @@ static inline enum sm_err savina_ping_pong(struct sm_system *system, const struc
 	return savina_run(system, savina_ping_receive, sizeof(struct savina_token), 1, p, ret);
 }
 
-/* ---- counting: n messages to one that counts them, then a question for the sum ---- */
+/* ---- counting: n messages to one that counts them, then a question for the sum. At most two windows are under way: who counts asks for
+ * the next one. ---- */
 
+#define SAVINA_WINDOW 512u
+
+struct savina_sender {
+	struct savina_main main;
+	uint64_t sent;
+};
 static inline enum sm_err savina_count_receive(struct sm_actor *self, void *state, struct sm_msg *msg)
 {
 	struct savina_counter *c = state;
 	if (savina_of(msg)->kind == SAVINA_GET)
 		return savina_send(c->worker.main_ref, SAVINA_DONE, 0, c->counted);
-	c->counted++;
-	return SM_OK;
+	return ++c->counted % SAVINA_WINDOW ? SM_OK : savina_send(c->worker.main_ref, SAVINA_PONG, 0, 0);
+}
+static inline enum sm_err savina_send_window(struct savina_sender *s, uint64_t count)
+{
+	const uint64_t n = s->main.params->n;
+	struct sm_ref *to = s->main.refs[0];
+	enum sm_err err = SM_OK;
+	if (s->sent == n)
+		return SM_OK;
+	for (; !err && count && s->sent < n; count--)
+		err = savina_send(to, SAVINA_GO, 0, s->sent++);
+	return err || s->sent < n ? err : savina_send(to, SAVINA_GET, 0, 0);
 }
 static inline enum sm_err savina_counting_receive(struct sm_actor *self, void *state, struct sm_msg *msg)
 {
-	struct savina_main *s = state;
-	if (savina_of(msg)->kind == SAVINA_DONE) {
-		savina_result(self, s, savina_of(msg)->number, 0);
-		return SM_OK;
+	struct savina_sender *s = state;
+	switch (savina_of(msg)->kind) {
+	case SAVINA_DONE: savina_result(self, &s->main, savina_of(msg)->number, 0); return SM_OK;
+	case SAVINA_PONG: return savina_send_window(s, SAVINA_WINDOW);
+	default: savina_keep_start(self, &s->main, msg);
 	}
-	savina_keep_start(self, s, msg);
-	enum sm_err err = savina_spawn(self, s, 1, sizeof(struct savina_counter), savina_count_receive, s->params->n);
-	for (uint64_t i = 0; !err && i < s->params->n; i++)
-		err = savina_send(s->refs[0], SAVINA_GO, 0, i);
-	return err ? err : savina_send(s->refs[0], SAVINA_GET, 0, 0);
+	enum sm_err err = savina_spawn(self, &s->main, 1, sizeof(struct savina_counter), savina_count_receive, 2ull * SAVINA_WINDOW);
+	return err ? err : savina_send_window(s, 2ull * SAVINA_WINDOW);
 }
 static inline enum sm_err savina_counting(struct sm_system *system, const struct savina_params *p, struct savina_result *ret)
 {
-	return savina_run(system, savina_counting_receive, sizeof(struct savina_main), 1, p, ret);
+	return savina_run(system, savina_counting_receive, sizeof(struct savina_sender), p->n / SAVINA_WINDOW + 1, p, ret);
 }
 
 /* ---- fork-join, throughput: n messages to each of m actors, turn by turn; the result is the sum of what they have read ---- */

@@ -102,6 +102,8 @@ void actor__tree_remove(struct sm_actor *a)
 
 bool actor__children_ended(struct sm_actor *a)
 {
+	if (!a->has_had_children && !a->props->supervision.all_for_one)
+		return true; /* no relative has anything to say to it */
 	struct sm_ref *youngest = NULL;
 	pthread_mutex_lock(&actor__system(a)->tree_lock);
 	if (a->youngest_child)
@@ -231,6 +233,8 @@ enum sm_err sm_spawn(struct sm_system *system, struct sm_actor *parent, const st
 	struct sm_ref *ref = &a->ref;
 	if (ret_ref)
 		sm_ref_get(ref);
+	if (parent)
+		parent->has_had_children = true;
 	pthread_mutex_lock(&system->tree_lock);
 	err = tree_add(a, props);
 	pthread_mutex_unlock(&system->tree_lock);

@@ -1,0 +1,3 @@
+module smack/bench/actor
+
+go 1.19
