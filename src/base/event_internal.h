@@ -85,8 +85,6 @@ static inline uint64_t lex_load8(const uint8_t *at)
 /* ---- values in text (event_value.c) ---- */
 
 bool base__uuid_scan(const uint8_t text[36], uint8_t out[16]);
-/* RFC 3339 date-time to ms since 1970. */
-bool base__date_time_scan(struct bytes text, int64_t *ret_ms);
 /* A JSON number that is mathematically an integer of 64 bits, in any notation. */
 bool base__integer_scan(struct bytes digits, int64_t *ret_value);
 /* False: too large for a double. The byte behind digits must be readable and no part of a number. */

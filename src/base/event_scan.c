@@ -153,7 +153,7 @@ static const char *scan_date_time(struct scan *s, struct event_value *value)
 	const char *reason = scan_text(s, &text, "error.expected.date");
 	if (reason)
 		return reason;
-	return base__date_time_scan(text, &value->integer) ? NULL : "error.expected.date.isoformat";
+	return schema_date_time(text, &value->integer) ? NULL : "error.expected.date.isoformat";
 }
 
 /* Of UTF-8 that is sound. */

@@ -73,7 +73,7 @@ static bool zone(const uint8_t *at, const uint8_t *end, int *ret_minutes)
 	return hour >= 0 && minute >= 0;
 }
 
-bool base__date_time_scan(struct bytes text, int64_t *ret_ms)
+bool schema_date_time(struct bytes text, int64_t *ret_ms)
 {
 	const uint8_t *t = text.data, *end = text.data + text.size;
 	if (text.size < 20 || t[4] != '-' || t[7] != '-' || (t[10] | 0x20) != 't' || t[13] != ':' || t[16] != ':')

@@ -84,6 +84,8 @@ struct event_problems {
  * a named member, numbers in range. */
 SM_MUST_CHECK enum sm_err event_scan(const struct schema *schema, struct bytes text, struct event_value *values, struct arena *arena,
 				     struct event_problems *problems);
+/* What the format "date-time" takes: RFC 3339, to ms since 1970. */
+bool schema_date_time(struct bytes text, int64_t *ret_ms);
 /* {"obj.ts":["error.expected.jsnumber"],...}, appended. */
 void event_problems_json(const struct event_problems *problems, struct buf *out);
 

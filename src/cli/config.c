@@ -698,7 +698,11 @@ enum sm_err config_check(const struct config *c, struct sm_error *reterr)
 			       "credentials; "
 			       "clients elsewhere come in by a section [listener NAME]",
 			       name, c->listen);
-	enum sm_err err = check_kafka(c, name, reterr);
+	struct sm_error why;
+	enum sm_err err = config_check_cors(c, &why);
+	if (err)
+		return sm_fail(reterr, err, "%s: %s", name, why.text);
+	err = check_kafka(c, name, reterr);
 	if (err || (err = check_log(c, name, reterr)) || (err = check_store(c, name, reterr)))
 		return err;
 	if (strcmp(c->durability, "sync") != 0 && strcmp(c->durability, "interval") != 0)

@@ -15,9 +15,10 @@
 enum { LOOK = 1 };
 
 struct keeper {
-	uint64_t cpu_ns;  /* at the last look */
-	uint64_t told_ns; /* that memory is tight */
-	bool dirty;       /* there was work since the last trim */
+	uint64_t cpu_ns;            /* at the last look */
+	uint64_t told_ns;           /* that memory is tight */
+	uint64_t files_ns, refused; /* that connections were refused, and how many */
+	bool dirty;                 /* there was work since the last trim */
 };
 static atomic_bool trimming;
 
@@ -49,8 +50,8 @@ static void tell(struct keeper *k)
 		return;
 	k->told_ns = now;
 	LOG_WARN("memory",
-		 "%zu MiB are in use, the budget is %zu MiB (memory.budget): large requests of Kafka and CQL are read one at a time, "
-		 "Kafka's producers slow down",
+		 "%zu MiB are in use, the budget is %zu MiB (memory.budget): large requests are read one at a time, Kafka's producers slow "
+		 "down, and HTTP's are told to come again later while the log does not keep up",
 		 memory_used() >> 20, memory_budget() >> 20);
 }
 
@@ -61,6 +62,12 @@ static enum sm_err keeper_receive(struct sm_actor *self, void *state, struct sm_
 	k->cpu_ns = cpu_ns;
 	if (memory_tight())
 		tell(k);
+	uint64_t now = clock_monotonic_ns(&clock_system);
+	if (!k->files_ns || now - k->files_ns >= TELL_MS * 1000000ull) {
+		uint64_t before = k->refused;
+		platform_files_look(&k->refused);
+		k->files_ns = before == k->refused ? 0 : now;
+	}
 	if (used_ns * 100 > LOOK_MS * 1000000ull * BUSY_PERCENT) {
 		k->dirty = true;
 	} else if (k->dirty && !atomic_exchange(&trimming, true)) {

@@ -221,9 +221,12 @@ static enum sm_err make_http(struct platform *p, struct sm_error *reterr)
 					.arg = p,
 					.may = may_ingest,
 					.count = count_ingested,
+					.cluster_id = KAFKA_CLUSTER_ID,
 					.no_once = p->outgrown};
 	struct web_options web = {.system = p->system, .status = dashboard_status, .report = dashboard_report, .arg = p};
-	enum sm_err err = http_server_new(&options, &p->http, reterr);
+	enum sm_err err = config_cors(p->config, &options.cors, reterr);
+	if (!err)
+		err = http_server_new(&options, &p->http, reterr);
 	if (!err && (err = ingest_new(&ingest, &p->ingest)))
 		sm_fail(reterr, err, "ingest: %s", sm_err_text(err));
 	if (!err && (err = ingest_routes(p->ingest, p->http)))
@@ -522,6 +525,7 @@ enum sm_err platform_start(struct config *config, struct platform **ret_platform
 	p->config = config;
 	p->lock_fd = -1;
 	p->started_ns = clock_monotonic_ns(&clock_system);
+	platform_files_raise();
 	enum sm_err err = open_data(p, reterr);
 	if (!err)
 		err = open_engines(p, reterr);

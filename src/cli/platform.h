@@ -90,6 +90,12 @@ bool platform_store_answers(const struct platform *platform);
 /* Give back to the system what an idle process does not need. */
 SM_MUST_CHECK enum sm_err platform_memory_keep(struct sm_system *system, uint64_t budget_bytes);
 
+/* ---- files.c ---- */
+/* Before anything looks how many descriptors there may be. */
+void platform_files_raise(void);
+/* Tell of connections that were refused beyond *told, which grows. */
+void platform_files_look(uint64_t *told);
+
 /* ---- platform_jobs.c ---- */
 /* Streams and SQL jobs as tasks of the cluster. */
 SM_MUST_CHECK enum sm_err platform_runner_new(struct platform *platform, struct platform_runner **ret_runner, struct sm_error *reterr);

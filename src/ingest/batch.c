@@ -90,7 +90,8 @@ struct pending *ingest__pending_new(struct worker *worker, struct http_request *
 		worker->spare_pending = p->next;
 	else if (!(p = malloc(sizeof *p)))
 		return NULL;
-	*p = (struct pending){.request = request, .entry = entry, .left = 1};
+	*p = (struct pending){.request = request, .bytes = request->body.size, .entry = entry, .left = 1};
+	atomic_fetch_add_explicit(&worker->ingest->held, p->bytes, memory_order_relaxed);
 	entry->refs++;
 	request->user = p;
 	request->gone = request_gone;
@@ -111,6 +112,7 @@ void ingest__pending_release(struct worker *worker, struct pending *p)
 		else
 			answer(p);
 	}
+	atomic_fetch_sub_explicit(&worker->ingest->held, p->bytes, memory_order_relaxed);
 	free(p->placed);
 	buf_done(&p->report);
 	ingest__entry_unref(p->entry);
@@ -155,7 +157,7 @@ static struct open_batch *batch_new(struct worker *worker, struct topic_entry *e
 	b->ordinal = once && full ? full->ordinal + 1 : 0;
 	*slot = b;
 	batch_begin(&b->builder, &b->data, CODEC_NONE);
-	if (once)
+	if (once && !once->plain)
 		batch_set_producer(&b->builder, ingest__once_producer(once, b->ordinal), 0, once->sequence);
 	b->next = worker->open;
 	worker->open = b;
@@ -180,6 +182,7 @@ static void on_append(void *arg, const struct log_append_result *result)
 	struct open_batch *b = arg;
 	b->err = result->err;
 	b->base_offset = result->base_offset;
+	b->stamped_ms = result->log_append_time_ms;
 	if (sm_send_reply(b->worker->ref, &b->msg))
 		sm_msg_free(&b->msg);
 }
@@ -194,7 +197,7 @@ static void batch_send(struct open_batch *b)
 	ingest__sent(ingest);
 	enum sm_err err = batch_end(&b->builder);
 	if (err)
-		on_append(b, &(struct log_append_result){.err = err});
+		on_append(b, &(struct log_append_result){.err = err, .log_append_time_ms = -1});
 	else
 		log->ops->append(log, b->entry->name, b->partition, b->data.data + b->data.start, buf_size(&b->data), 0, on_append, b);
 }
@@ -208,6 +211,7 @@ static void note_offsets(struct pending *p, const struct open_batch *b)
 		at->batch = NULL;
 		at->err = b->err;
 		at->offset = b->base_offset + at->index;
+		at->stamped_ms = b->stamped_ms;
 	}
 }
 
@@ -303,8 +307,11 @@ void ingest__add(struct worker *worker, struct pending *p, const struct once *on
 		p->err = SM_NO_MEMORY;
 		return;
 	}
-	struct record record = {
-		.timestamp_ms = now_ms, .key = line->key, .value = line->text, .key_null = !line->has_key, .value_null = line->null};
+	struct record record = {.timestamp_ms = line->stamped ? line->timestamp_ms : now_ms,
+				.key = line->key,
+				.value = line->text,
+				.key_null = !line->has_key,
+				.value_null = line->null};
 	if (p->placed)
 		p->placed[p->accepted] = (struct placed){.batch = b, .index = (uint32_t)b->builder.count, .partition = partition};
 	batch_add(&b->builder, &record, line->headers, line->header_count);

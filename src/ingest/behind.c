@@ -2,6 +2,7 @@
  *
  * It is behind while it refuses batches, and for a moment after the last refusal: nobody sends it anything then, so there is no success
  * that could tell that it is over. And it is behind when batches wait for it and it has answered none of them for long. */
+#include "base/memory.h"
 #include "ingest/ingest_internal.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -17,6 +18,17 @@ void ingest__sent(struct ingest *ingest)
 	if (ingest->under_way++ == 0)
 		ingest->moved_ms = now_ms(ingest);
 	pthread_mutex_unlock(&ingest->lock);
+}
+
+bool ingest__is_full(struct ingest *ingest)
+{
+	if (atomic_load_explicit(&ingest->held, memory_order_relaxed) <= INGEST_TIGHT_BYTES || !memory_tight())
+		return false;
+	pthread_mutex_lock(&ingest->lock);
+	ingest->refusal = SM_FULL;
+	ingest->refused_ms = now_ms(ingest);
+	pthread_mutex_unlock(&ingest->lock);
+	return true;
 }
 
 static bool is_refusal(enum sm_err err)

@@ -100,6 +100,8 @@ enum sm_err ingest_new(const struct ingest_options *options, struct ingest **ret
 	if (!ingest)
 		return SM_NO_MEMORY;
 	ingest->options = *options;
+	if (!options->cluster_id)
+		ingest->options.cluster_id = "smack";
 	pthread_condattr_t monotonic;
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -128,19 +130,34 @@ enum sm_err ingest_new(const struct ingest_options *options, struct ingest **ret
 enum sm_err ingest_routes(struct ingest *ingest, struct http_server *server)
 {
 	static const char produce[] = "application/vnd.kafka.json.v2+json,application/vnd.kafka.binary.v2+json";
+	static const char v2[] = "application/vnd.kafka.v2+json";
+	const unsigned any = HTTP_GET | HTTP_POST | HTTP_PUT | HTTP_DELETE | HTTP_PATCH;
 	const struct http_route routes[] = {
 		{.pattern = "/ingest/{topic}",
 		 .handle = ingest__handle,
 		 .media_types =
 			 "application/json,application/x-ndjson,text/csv,application/cloudevents+json,application/cloudevents-batch+json"},
-		{.pattern = "/topics/{topic}", .handle = ingest__produce, .media_types = produce},
-		{.pattern = "/topics/{topic}/partitions/{partition}", .handle = ingest__produce, .media_types = produce},
+		{.pattern = "/topics/{topic}", .handle = ingest__produce, .media_types = produce, .error_type = v2},
+		{.pattern = "/topics/{topic}/partitions/{partition}", .handle = ingest__produce, .media_types = produce, .error_type = v2},
+		{.pattern = "/v3/clusters/{cluster}/topics/{topic}/records", .handle = ingest__produce_v3, .error_type = INGEST_V3_TYPE},
+		{.pattern = "/v3/clusters", .handle = ingest__clusters, .methods = HTTP_GET, .error_type = INGEST_V3_TYPE},
+		{.pattern = "/v3/clusters/{cluster}", .handle = ingest__cluster, .methods = HTTP_GET, .error_type = INGEST_V3_TYPE},
+		{.pattern = "/v3/clusters/{cluster}/topics",
+		 .handle = ingest__topics_v3,
+		 .methods = HTTP_GET,
+		 .error_type = INGEST_V3_TYPE},
+		{.pattern = "/v3/clusters/{cluster}/topics/{topic}",
+		 .handle = ingest__topic_v3,
+		 .methods = HTTP_GET,
+		 .error_type = INGEST_V3_TYPE},
+		{.pattern = "/v3/*", .handle = ingest__not_v3, .methods = any, .error_type = INGEST_V3_TYPE},
 	};
 	enum sm_err err = SM_OK;
 	for (size_t i = 0; i < sizeof routes / sizeof *routes && !err; i++) {
 		struct http_route route = routes[i];
-		route.methods = HTTP_POST;
+		route.methods = route.methods ? route.methods : HTTP_POST;
 		route.outside = true;
+		route.cors = route.methods == HTTP_POST;
 		route.arg = ingest;
 		err = http_server_route(server, &route);
 	}

@@ -41,8 +41,9 @@ struct ingest_options {
 	/* The principal sends so many bytes of events, or (0) would like to: for how many ms must it be quiet, so that it is within its
 	 * quota? Else its request is refused (429). NULL: there are no quotas. Asked of requests from outside. Thread: any. */
 	uint32_t (*count)(void *arg, const char *principal, size_t bytes);
-	struct clock *clock; /* that of ingest_is_behind; NULL: the system's */
-	bool no_once;        /* the log does not keep idempotent producers: an Idempotency-Key is refused (501) */
+	struct clock *clock;    /* that of ingest_is_behind; NULL: the system's */
+	const char *cluster_id; /* of Kafka, as version 3 of /topics names it; outlives the ingest; NULL: smack */
+	bool no_once;           /* the log does not keep idempotent producers: an Idempotency-Key is refused (501) */
 };
 /* Errors: SM_NO_MEMORY, and those of sm_spawn. */
 SM_MUST_CHECK enum sm_err ingest_new(const struct ingest_options *options, struct ingest **ret_ingest);

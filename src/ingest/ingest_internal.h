@@ -8,6 +8,7 @@
 #include "ingest/ingest.h"
 #include "log/record_batch.h"
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 struct worker;
@@ -33,15 +34,18 @@ struct topic_entry {
 struct line {
 	struct bytes text, key;
 	bool has_key;
-	bool key_given;    /* goes before the schema's */
-	bool null;         /* no value at all; the text is for the check */
-	bool any_bytes;    /* need not be JSON, unless a schema says so */
+	bool key_given; /* goes before the schema's */
+	bool null;      /* no value at all; the text is for the check */
+	bool any_bytes; /* need not be JSON, unless a schema says so */
+	bool stamped;   /* it says its time: */
+	int64_t timestamp_ms;
 	int32_t partition; /* 1 + the one that it must go to; 0: by key */
 	uint32_t header_count;
 	const struct record_header *headers; /* in the request's arena */
 };
-/* A request that is stored once (Idempotency-Key). */
+/* A request with batches of its own: one that is stored once (Idempotency-Key), or whose times the topic may refuse. */
 struct once {
+	bool plain;               /* the latter: its batches are of no producer */
 	uint8_t key[32];          /* SHA-256 of it */
 	int32_t sequence;         /* of its content */
 	int32_t partition;        /* of records without key */
@@ -51,13 +55,15 @@ struct once {
 /* A request whose events are on their way. Thread: its worker's. */
 struct pending {
 	struct pending *next;         /* spare */
+	size_t bytes;                 /* of its body, as the ingest counts them */
 	struct http_request *request; /* NULL: its connection has gone */
 	struct topic_entry *entry;
 	uint32_t left; /* batches that have not come back, and 1 while events are added */
 	uint32_t accepted;
-	enum sm_err err;       /* the first that failed */
-	struct buf report;     /* further members of the answer: ,"lines":{...}; empty: none */
-	struct placed *placed; /* where each event went, in its order; NULL: that is not asked for */
+	enum sm_err err;         /* the first that failed */
+	struct buf report;       /* further members of the answer: ,"lines":{...}; empty: none */
+	struct placed *placed;   /* where each event went, in its order; NULL: that is not asked for */
+	struct reports *reports; /* of a request of version 3; in its arena */
 };
 /* produce.c: an event of a request whose answer tells where it is. */
 struct placed {
@@ -66,6 +72,7 @@ struct placed {
 	int32_t partition;
 	enum sm_err err;
 	int64_t offset;
+	int64_t stamped_ms; /* by the topic; -1: it keeps the record's own time */
 };
 
 /* A record batch that grows during a turn, then is under way to the log. */
@@ -82,6 +89,7 @@ struct open_batch {
 	uint32_t ordinal; /* of a request that is stored once: its batches in this partition so far */
 	enum sm_err err;
 	int64_t base_offset;
+	int64_t stamped_ms; /* as of struct placed */
 };
 
 /* Everything of one dispatcher. */
@@ -112,9 +120,13 @@ struct ingest {
 	uint64_t moved_ms, refused_ms; /* the log's last answer, or when it was asked after having had nothing to do; its last refusal */
 	enum sm_err refusal;
 	uint32_t workers_live;
+	atomic_size_t held; /* bytes of requests that wait for the log */
 };
 
 /* ---- does the log keep up? (behind.c) ---- */
+
+/* Memory is short and INGEST_TIGHT_BYTES wait for the log: no more is taken. Thread: any. */
+bool ingest__is_full(struct ingest *ingest);
 
 /* A batch goes to the log; the log has answered one. Thread: any. */
 void ingest__sent(struct ingest *ingest);
@@ -180,10 +192,48 @@ void ingest__job_done(struct job *job);
 /* Close the report; then it is ,"events":{...} or empty. */
 void ingest__end_report(struct job *job);
 
-/* produce.c: /topics/{topic} as Confluent's REST Proxy has it */
+/* produce.c: /topics/{topic} as Confluent's REST Proxy has it, version 2 */
 void ingest__produce(struct http_request *request);
 /* All its batches have come back. */
 void ingest__produced(struct pending *pending);
+/* Base64 in a JSON string. Errors: SM_SYNTAX, the arena's. */
+enum sm_err ingest__base64(struct http_request *request, struct bytes value, struct bytes *ret);
+/* The good events go to the log, and the answer tells where they are. once, reports: may be NULL. */
+void ingest__place(struct job *job, const struct once *once, struct reports *reports);
+/* A failure of the log that the same request meets again. */
+bool ingest__is_final(enum sm_err err);
+
+/* produce_v3.c: what is said of each record of a request, in its order. */
+enum v3_type { V3_NONE, V3_BINARY, V3_JSON, V3_STRING };
+struct v3_record {
+	int code;                          /* 200: it is placed; else why not: */
+	const char *message;               /* lives as long as the request */
+	uint32_t line;                     /* among those that are placed */
+	enum v3_type key_type, value_type; /* V3_NONE: there is none */
+	uint32_t key_size, value_size;
+	bool stamped;
+	int64_t timestamp_ms;
+};
+struct reports {
+	struct v3_record *items; /* in the request's arena, as this is */
+	uint32_t count, cap;
+	int64_t now_ms; /* of records that do not say their time */
+};
+
+/* produce_v3.c: the same of version 3, and rest_v3.c: what producers of it ask for besides */
+#define INGEST_V3_TYPE "application/json"
+void ingest__produce_v3(struct http_request *request);
+void ingest__produced_v3(struct pending *pending);
+void ingest__clusters(struct http_request *request);
+void ingest__cluster(struct http_request *request);
+void ingest__topics_v3(struct http_request *request);
+void ingest__topic_v3(struct http_request *request);
+/* What of version 3 is not here. */
+void ingest__not_v3(struct http_request *request);
+/* {"error_code":CODE,"message":..}. */
+void ingest__refuse_v3(struct http_request *request, int status, int code, const char *message);
+/* The path names this cluster; else the request is answered. */
+bool ingest__is_cluster(struct http_request *request);
 
 /* once.c */
 /* Idempotency-Key. Returns NULL if there is none; *ret_ok is false when it is not one or memory is out (the request is answered). */

@@ -66,26 +66,31 @@ static enum sm_err wrong(struct produce *p, int status, int code, const char *wh
 	return SM_INVALID;
 }
 
+enum sm_err ingest__base64(struct http_request *request, struct bytes value, struct bytes *ret)
+{
+	struct bytes text;
+	enum sm_err err = json_string_text(value, request->arena, &text);
+	if (err)
+		return err == SM_TYPE ? SM_SYNTAX : err;
+	size_t size = BASE64_DECODED(text.size);
+	uint8_t *out = arena_alloc_raw(request->arena, size + 1, 1);
+	if (!out)
+		return arena_error(request->arena);
+	if (!base64_decode(text, out, size, &size))
+		return SM_SYNTAX;
+	*ret = bytes_of(out, size);
+	return SM_OK;
+}
+
 /* A key or a value. *ret_null: it is null. */
 static enum sm_err take_text(struct produce *p, struct bytes value, struct bytes *ret, bool *ret_null)
 {
-	struct arena *arena = p->job.request->arena;
-	struct bytes text;
 	*ret_null = bytes_equal(value, BYTES("null"));
 	*ret = ingest__one_line(p->job.request, value);
 	if (*ret_null || !p->binary)
 		return SM_OK;
-	enum sm_err err = json_string_text(value, arena, &text);
-	if (!err) {
-		size_t size = BASE64_DECODED(text.size);
-		uint8_t *out = arena_alloc_raw(arena, size + 1, 1);
-		if (!out)
-			return arena_error(arena);
-		if (!base64_decode(text, out, size, &size))
-			err = SM_SYNTAX;
-		*ret = bytes_of(out, size);
-	}
-	return err == SM_TYPE || err == SM_SYNTAX ? wrong(p, 422, 422, "keys and values are base64 in strings") : err;
+	enum sm_err err = ingest__base64(p->job.request, value, ret);
+	return err == SM_SYNTAX ? wrong(p, 422, 422, "keys and values are base64 in strings") : err;
 }
 
 /* RFC 8259 numbers without fraction. */
@@ -176,10 +181,11 @@ static enum sm_err take_body(struct produce *p)
 
 /* ---- the request ---- */
 
-static void store(struct produce *p)
+void ingest__place(struct job *job, const struct once *once, struct reports *reports)
 {
-	struct job *job = &p->job;
 	struct pending *pending = ingest__pending_new(job->worker, job->request, job->entry);
+	if (pending)
+		pending->reports = reports;
 	if (!pending || !(pending->placed = calloc(job->good, sizeof *pending->placed))) {
 		/* The one that has no places answers as /ingest does: with 503. */
 		if (pending) {
@@ -191,8 +197,10 @@ static void store(struct produce *p)
 		return;
 	}
 	int64_t now_ms = clock_wall_ms(&clock_system);
+	if (reports)
+		reports->now_ms = now_ms;
 	for (uint32_t i = 0; i < job->good && !pending->err; i++)
-		ingest__add(job->worker, pending, NULL, &job->worker->lines[i], now_ms);
+		ingest__add(job->worker, pending, once, &job->worker->lines[i], now_ms);
 	ingest__pending_release(job->worker, pending);
 }
 
@@ -238,12 +246,17 @@ void ingest__produce(struct http_request *request)
 	} else if (p.job.bad) {
 		refuse(request, 422, 422, "a value does not fit the topic's schema", &p.job.report);
 	} else {
-		store(&p);
+		ingest__place(&p.job, NULL, NULL);
 	}
 	ingest__job_done(&p.job);
 }
 
 /* ---- the answer ---- */
+
+bool ingest__is_final(enum sm_err err)
+{
+	return err == SM_TOO_LARGE || err == SM_NOT_FOUND || err == SM_INVALID || err == SM_CORRUPT;
+}
 
 static void put_place(struct buf *out, const struct placed *at)
 {
@@ -252,8 +265,7 @@ static void put_place(struct buf *out, const struct placed *at)
 			   (long long)at->offset);
 		return;
 	}
-	bool forever = at->err == SM_TOO_LARGE || at->err == SM_NOT_FOUND || at->err == SM_INVALID || at->err == SM_CORRUPT;
-	buf_printf(out, "{\"partition\":null,\"offset\":null,\"error_code\":%d,\"error\":", forever ? 50002 : 50003);
+	buf_printf(out, "{\"partition\":null,\"offset\":null,\"error_code\":%d,\"error\":", ingest__is_final(at->err) ? 50002 : 50003);
 	buf_json_string(out, bytes_str(sm_err_text(at->err)));
 	buf_append_str(out, "}");
 }
@@ -262,6 +274,10 @@ void ingest__produced(struct pending *p)
 {
 	bool all_behind = p->accepted > 0, lost = p->err == SM_NO_MEMORY;
 	struct buf out;
+	if (p->reports) {
+		ingest__produced_v3(p);
+		return;
+	}
 	for (uint32_t i = 0; i < p->accepted; i++)
 		all_behind &= p->placed[i].err == SM_FULL || p->placed[i].err == SM_AGAIN;
 	if (all_behind || lost) {

@@ -334,6 +334,10 @@ bool ingest__job_begin(struct job *job, struct http_request *request, enum sm_er
 		*ret_err = SM_DENIED;
 		return false;
 	}
+	if (ingest__is_full(ingest)) {
+		*ret_err = SM_FULL;
+		return false;
+	}
 	job->entry = ingest__topic(job->worker, request->params[0], ret_err);
 	if (!job->entry || !principal || !ingest->options.count)
 		return job->entry != NULL;

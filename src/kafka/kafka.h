@@ -11,6 +11,8 @@
 #include "kafka/kafka_limits.h"
 #include "log/log.h"
 
+#define KAFKA_CLUSTER_ID "c21hY2stb25lLW5vZGUtMQ" /* as Kafka's: 16 bytes in URL-safe Base64 */
+
 struct kafka_server;
 struct kafka_listener_options {
 	const char *host; /* an IP address; beyond loopback only with credentials */
@@ -37,7 +39,7 @@ struct kafka_server_options {
 	 */
 	uint64_t offsets_retention_ms;
 	const char *quotas_path; /* the file of client quotas, copied; NULL: quotas last as long as the server */
-	const char *cluster_id;  /* copied; NULL: a fixed one */
+	const char *cluster_id;  /* copied; NULL: KAFKA_CLUSTER_ID */
 	int32_t node_id;         /* 0 is a valid id */
 	int32_t partitions;      /* of topics that are made without a count; 0: 1 (Kafka's num.partitions) */
 	bool no_auto_create;     /* Metadata makes no topics */

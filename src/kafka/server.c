@@ -6,9 +6,6 @@
 #include <stdlib.h>
 #include <time.h>
 
-/* Kafka's cluster ids are 16 bytes in URL-safe Base64. */
-#define DEFAULT_CLUSTER_ID "c21hY2stb25lLW5vZGUtMQ"
-
 /* Requests and coordinators end within the log's or the pool's own time once their connections are gone; there is nothing to
  * wake us but their count. */
 static void wait_for_users(struct kafka_server *server)
@@ -77,7 +74,7 @@ enum sm_err kafka_server_new(const struct kafka_server_options *options, struct 
 	s->acls = options->acls;
 	s->session_max_ms = options->session_max_ms;
 	s->offsets_retention_ms = options->offsets_retention_ms;
-	snprintf(s->cluster_id, sizeof s->cluster_id, "%s", options->cluster_id ? options->cluster_id : DEFAULT_CLUSTER_ID);
+	snprintf(s->cluster_id, sizeof s->cluster_id, "%s", options->cluster_id ? options->cluster_id : KAFKA_CLUSTER_ID);
 	pthread_mutex_init(&s->groups_lock, NULL);
 	map_init(&s->groups);
 	enum sm_err err = SM_OK;

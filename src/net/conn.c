@@ -186,6 +186,18 @@ static ssize_t read_large(struct net_conn *conn)
 	return n;
 }
 
+void net_conn_large(struct net_conn *conn, bool large)
+{
+	if (conn->large && !large)
+		net__intake_done(conn);
+	conn->large = large;
+}
+
+bool net_conn_held_up(const struct net_conn *conn)
+{
+	return conn->short_of_memory;
+}
+
 static void peer_ended(struct net_conn *conn)
 {
 	conn->eof = true;
@@ -220,7 +232,7 @@ static void read_ready(struct net_conn *conn)
 		return;
 	}
 	bool small = conn->need <= NET_READ_CHUNK && buf_size(&conn->in) <= NET_READ_CHUNK;
-	if (!small && !net__intake_may(conn)) {
+	if ((!small || conn->large) && !net__intake_may(conn)) {
 		conn->short_of_memory = sm_timer_start(conn->actor, NET_TIMER_INTAKE, NET_INTAKE_RETRY_MS, 0) == SM_OK;
 		update_poll(conn);
 		return;

@@ -46,14 +46,34 @@ struct http_route {
 	void *arg;
 	const char *media_types; /* of bodies, comma-separated; NULL: application/json */
 	bool outside;            /* on listeners for clients elsewhere too; its handler looks at http_principal */
+	bool cors;               /* pages of the origins that http_cors_options names may send it requests */
+	/* What is refused before the handler is {"error_code":STATUS,"message":..} of this media type, which outlives the server; NULL:
+	 * {"message":..} of JSON. */
+	const char *error_type;
 };
 struct http_server;
+
+/* Pages of other origins (CORS): on all listeners, for routes with `cors`; their browsers' questions (preflights) are answered before a
+ * login. */
+struct http_cors;
+struct http_cors_options {
+	const char *origins; /* SCHEME://HOST[:PORT] with blanks or commas between them; or *: all */
+	const char *headers; /* names that a request may have beside those that every form sends, with commas between them */
+	uint32_t max_age_s;  /* a browser remembers the answer to its question for so long */
+	bool credentials;    /* what the browser knows of its user (cookies, passwords, certificates) may go along; not with * */
+};
+/* Errors: SM_INVALID, SM_TOO_LARGE (the text begins with the field's name). */
+SM_MUST_CHECK enum sm_err http_cors_new(const struct http_cors_options *options, struct http_cors **ret_cors, struct sm_error *reterr);
+/* One that no server has taken. NULL is allowed. */
+void http_cors_free(struct http_cors *cors);
+
 struct http_server_options {
 	struct sm_system *system;
 	const char *host;
 	uint16_t port;
 	uint32_t connections_max;                                     /* 0: NET_CONNECTIONS_MAX */
 	uint32_t header_timeout_ms, body_timeout_ms, idle_timeout_ms; /* 0: HTTP_..._TIMEOUT_MS */
+	struct http_cors *cors; /* taken, also on failure; NULL: pages of other origins change nothing */
 };
 /* Routes are added before http_server_start; the most exact pattern wins. */
 SM_MUST_CHECK enum sm_err http_server_new(const struct http_server_options *options, struct http_server **ret_server,

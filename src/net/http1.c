@@ -56,7 +56,8 @@ static void advance(struct http__conn *c)
 	}
 	if (!c->first && c->stopped && !c->reading_body)
 		net_conn_finish(c->net);
-	if (c->paused && !c->checking && c->count <= HTTP_PIPELINE_MAX / 2 && !net_conn_write_full(c->net)) {
+	if (c->paused && !c->checking && c->count <= HTTP_PIPELINE_MAX / 2 && c->held <= HTTP1_HELD_MAX / 2 &&
+	    !net_conn_write_full(c->net)) {
 		c->paused = false;
 		net_conn_resume(c->net);
 	}
@@ -68,11 +69,29 @@ static void advance(struct http__conn *c)
 
 /* ---- a request's beginning ---- */
 
+/* It is whole, or will never be. */
+static void end_body(struct http__conn *c)
+{
+	c->reading = NULL;
+	c->reading_body = false;
+	net_conn_large(c->net, false);
+}
+
+static void count_held(struct http__request *r)
+{
+	size_t now = r->arena.used + r->body.cap + r->answer.cap;
+	r->conn->held += now - r->held;
+	r->held = now;
+}
+
 static void dispatch(struct http__conn *c, struct http__request *r)
 {
+	uint64_t id = r->id;
 	if (r->close)
 		c->stopped = true;
 	http__dispatch(r);
+	if (c->last && c->last->id == id) /* else it is answered and gone */
+		count_held(r);
 }
 
 /* Refused with its body still to come: a short one is read over, for a long one the connection ends. */
@@ -107,6 +126,7 @@ static void begin_body(struct http__conn *c, struct http__request *r, const stru
 	}
 	c->reading = r;
 	c->reading_body = true;
+	net_conn_large(c->net, c->body.kind != BODY_LENGTH || http__body_is_coded(&c->body) || c->body.left > NET_READ_CHUNK);
 	c->since_ms = c->body_ms = http__now_ms(c);
 	if ((head->flags & HEAD_CONTINUE) && head->minor > 0 && here == 0) {
 		r->wants_continue = true;
@@ -138,7 +158,8 @@ static void begin_request(struct http__conn *c, struct http__request *r, const s
 	r->public.method = head->method;
 	r->public.header_count = head->header_count;
 	const char *why = NULL;
-	int status = c->listener->outside ? http__login_begin(r, &why) : 0;
+	http__cors(r, head);
+	int status = c->listener->outside && !r->preflight ? http__login_begin(r, &why) : 0;
 	if (!status && r->login) {
 		/* Who is not known learns nothing of what is there, has no body taken from, and later requests wait their turn. */
 		if ((r->head = arena_copy(&r->arena, head, sizeof *head))) {
@@ -156,8 +177,7 @@ static void drop_unfinished(struct http__conn *c)
 {
 	if (c->reading_body && c->reading)
 		http__remove(c, c->last); /* it will never be whole */
-	c->reading = NULL;
-	c->reading_body = false;
+	end_body(c);
 	if (!c->first)
 		net_conn_finish(c->net);
 }
@@ -233,8 +253,7 @@ static bool read_body(struct http__conn *c, struct bytes rest, size_t *ret_used)
 	c->since_ms = http__now_ms(c);
 	if (!status && !whole)
 		return true;
-	c->reading = NULL;
-	c->reading_body = false;
+	end_body(c);
 	http__body_done(&c->body);
 	if (status) {
 		c->stopped = true;
@@ -253,7 +272,7 @@ static bool read_body(struct http__conn *c, struct bytes rest, size_t *ret_used)
 
 static bool has_room(struct http__conn *c)
 {
-	if (!c->checking && c->count < HTTP_PIPELINE_MAX && !net_conn_write_full(c->net))
+	if (!c->checking && c->count < HTTP_PIPELINE_MAX && c->held < HTTP1_HELD_MAX && !net_conn_write_full(c->net))
 		return true;
 	c->paused = true;
 	net_conn_pause(c->net);
@@ -368,6 +387,9 @@ static void answer(struct http__request *r, int status, const char *content_type
 	}
 	if (with_body)
 		buf_append_bytes(&r->answer, body);
+	buf_done(&r->body); /* it may be what was answered */
+	r->public.body = (struct bytes){0};
+	count_held(r);
 	if (r->answer.failed)
 		net_conn_close(c->net);
 }
@@ -410,11 +432,10 @@ static void late(struct http__conn *c)
 {
 	if (c->reading_body) {
 		struct http__request *r = c->reading;
-		c->reading = NULL;
-		c->reading_body = false;
+		end_body(c);
 		c->stopped = true;
 		if (r)
-			http__refuse(r, 408, "the body did not come in time", true);
+			http__refuse_late(r, true);
 		else
 			advance(c);
 	} else if (c->partial) {

@@ -258,9 +258,11 @@ static void on_head(void *arg, void *user, bool last)
 	r->public.headers = lines->headers;
 	r->public.header_count = lines->head.header_count;
 	r->public.method = lines->head.method;
+	if (!status)
+		http__cors(r, &lines->head);
 	if (status) {
 		http__refuse(r, status, lines->head.why, false);
-	} else if (c->listener->outside) {
+	} else if (c->listener->outside && !r->preflight) {
 		r->stream->at = AT_QUEUED;
 		ask_next(c);
 	} else {
@@ -386,6 +388,7 @@ void http2__leave(struct http__conn *c)
 	if (c->h2->depth == 1) {
 		settle(c);
 		heed_pauses(c);
+		net_conn_large(c->net, c->h2->held > NET_READ_CHUNK);
 	}
 	c->h2->depth--;
 	if (!c->h2->depth)
@@ -465,7 +468,7 @@ static void late(struct http__conn *c)
 		else if (r->stream->at == AT_ANSWER)
 			http2_unwanted(h2->session, r->stream->id);
 		else
-			body_over(r, 408, "the body did not come in time");
+			http__refuse_late(r, false);
 	}
 	if (stalled || !c->first) {
 		http2_end(h2->session, false);

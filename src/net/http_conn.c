@@ -73,6 +73,7 @@ void http__remove(struct http__conn *c, struct http__request *r)
 	if (c->last == r)
 		c->last = before;
 	c->count--;
+	c->held -= r->held;
 	drop(r);
 }
 
@@ -185,6 +186,7 @@ const struct net_protocol http__protocol = {
 	.name = "http",
 	.state_size = sizeof(struct http__conn),
 	.mailbox_max = HTTP_MAILBOX_MAX,
+	.busy = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
 	.open = on_open,
 	.data = on_data,
 	.receive = on_receive,

@@ -28,6 +28,7 @@ struct http__request {
 	struct buf extra;  /* header lines of the answer */
 	struct buf answer; /* of one whose turn has not come; HTTP/2: the body of its answer, what has not left */
 	uint64_t id;
+	size_t held; /* HTTP/1: of its memory, as far as the connection counts it */
 	const struct http_route *route;
 	struct http_events *events; /* counted: an event stream that begins when its turn comes */
 	void (*release_events)(struct http_events *events);
@@ -41,6 +42,8 @@ struct http__request {
 	bool keep_alive_10; /* HTTP/1.0 asked for it */
 	bool wants_continue;
 	bool under_way; /* the handler has it */
+	bool preflight; /* a browser's question (http_cors.c), whoever sends it */
+	bool cors;      /* of a page that may send it */
 };
 static inline struct http__request *http__request_of(struct http_request *request)
 {
@@ -119,6 +122,15 @@ bool http__guard_origin(struct bytes origin, uint16_t port);
 /* The media type of a Content-Type (without its parameters) is one of the list. */
 bool http__guard_media_type(struct bytes content_type, const char *media_types);
 
+/* ---- pages of other origins (http_cors.c) ---- */
+
+/* With the head, before a login: sets preflight, cors, and lines of the answer. */
+void http__cors(struct http__request *request, const struct http__head *head);
+/* Its answer depends on Origin. */
+void http__cors_vary(struct http__request *request);
+/* Answers preflights whose origin may. */
+extern const struct http_route http__preflight;
+
 /* ---- logins (http_login.c) ---- */
 
 struct http__logins {
@@ -142,10 +154,14 @@ void http__login_free(struct login *login);
 
 /* ---- what a request must pass (http_rules.c) ---- */
 
+/* Take the target's path and query apart, once. Returns 0, or a status and why. */
+int http__take_path(struct http__request *request, const struct http__head *head, const char **ret_why);
 /* Who sends it is known: the guard, its route and what its body is. Returns 0 (route and body are set), or a status and why. */
 int http__admit(struct http__request *request, const struct http__head *head, struct http__body *body, const char **ret_why);
 /* To its handler; it may be gone afterwards. */
 void http__dispatch(struct http__request *request);
+/* The body did not come in time: 408, or 429 if it was not read since memory is short. */
+void http__refuse_late(struct http__request *request, bool close);
 /* When a body that began at begun_ms, whose last piece came at since_ms, is given up. */
 uint64_t http__body_deadline(const struct http_server *server, const struct http__body *body, uint64_t begun_ms, uint64_t since_ms);
 
@@ -209,6 +225,7 @@ struct http__conn {
 	bool ended;        /* the peer's side */
 	bool paused;       /* too much is under way */
 	/* HTTP/1 */
+	size_t held;                   /* by requests that wait for their answers or their turn */
 	struct http__request *reading; /* the one whose body is being read; NULL with reading_body: it is answered already */
 	bool reading_body;
 	struct http__scan scan;

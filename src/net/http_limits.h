@@ -10,6 +10,12 @@
 #define HTTP_LOGINS_KNOWN 1024       /* that are remembered, */
 #define HTTP_LOGIN_KNOWN_MS 10000    /* for so long: a new password counts after that */
 
+#define HTTP_CORS_ORIGINS_MAX 64 /* that are named; above: refused at the start */
+
+#define HTTP1_HELD_MAX                                                                                             \
+	(32u << 20) /* bytes of a connection's requests that wait for their answers; above, it is not read. Beside \
+		     * them there is the one that comes */
+
 #define HTTP2_STREAMS_MAX 100            /* requests of a connection under way; above: REFUSED_STREAM */
 #define HTTP2_STREAM_WINDOW (128u << 10) /* bytes of a body that may come before they are taken, */
 #define HTTP2_CONN_WINDOW (1u << 20)     /* and of all bodies of a connection */

@@ -131,14 +131,17 @@ void http_reply_json(struct http_request *request, int status, json_t *json)
 	buf_done(&text);
 }
 
-static void reply_message(struct http__request *r, int status, const char *message)
+static void reply_message(struct http__request *r, int status, const char *message, const char *error_type)
 {
 	struct buf text;
 	buf_init(&text);
-	buf_append_str(&text, "{\"message\":");
+	if (error_type)
+		buf_printf(&text, "{\"error_code\":%d,\"message\":", status);
+	else
+		buf_append_str(&text, "{\"message\":");
 	buf_json_string(&text, bytes_str(message));
 	buf_append_str(&text, "}");
-	http_reply(&r->public, status, "application/json", buf_bytes(&text));
+	http_reply(&r->public, status, error_type ? error_type : "application/json", buf_bytes(&text));
 	buf_done(&text);
 }
 
@@ -147,13 +150,13 @@ void http_reply_error(struct http_request *request, const struct sm_error *error
 	int status = http_status_of(error->code == SM_OK ? SM_FAILED : error->code);
 	if (status == 429)
 		http_reply_header(request, "Retry-After", "1");
-	reply_message(http__request_of(request), status, error->text[0] ? error->text : sm_err_text(error->code));
+	reply_message(http__request_of(request), status, error->text[0] ? error->text : sm_err_text(error->code), NULL);
 }
 
 void http__refuse(struct http__request *r, int status, const char *why, bool close)
 {
 	r->close |= close;
-	reply_message(r, status, why ? why : http__status_text(status));
+	reply_message(r, status, why ? why : http__status_text(status), r->route ? r->route->error_type : NULL);
 }
 
 /* ---- what handlers ask of a request ---- */

@@ -14,9 +14,10 @@ static bool take_query(struct http__request *r, struct bytes query)
 	return decoded && http__decode(query, true, decoded, &size);
 }
 
-static int route_request(struct http__request *r, const struct http__head *head, const char **ret_why)
+int http__take_path(struct http__request *r, const struct http__head *head, const char **ret_why)
 {
-	struct http__conn *c = r->conn;
+	if (r->public.path.data)
+		return 0;
 	const uint8_t *mark = memchr(head->target.data, '?', head->target.size);
 	size_t size = mark ? (size_t)(mark - head->target.data) : head->target.size;
 	uint8_t *path = arena_alloc_raw(&r->arena, size + 1, 1);
@@ -26,12 +27,21 @@ static int route_request(struct http__request *r, const struct http__head *head,
 		*ret_why = "the path has a broken percent-encoding";
 		return 400;
 	}
-	r->public.path = bytes_of(path, size);
 	if (mark && !take_query(r, bytes_of(mark + 1, head->target.size - (size_t)(mark + 1 - head->target.data)))) {
 		*ret_why = "the query has a broken percent-encoding";
 		return 400;
 	}
+	r->public.path = bytes_of(path, size);
+	return 0;
+}
+
+static int route_request(struct http__request *r, const struct http__head *head, const char **ret_why)
+{
+	struct http__conn *c = r->conn;
 	unsigned allowed;
+	int status = http__take_path(r, head, ret_why);
+	if (status)
+		return status;
 	r->route = http__routes_find(&c->server->routes, head->method, r->public.path, r->public.params, &allowed);
 	if (r->route && (r->route->outside || !c->listener->outside))
 		return 0;
@@ -53,10 +63,17 @@ static int guard(struct http__request *r, const struct http__head *head, bool ha
 		*ret_why = "Host does not name this server";
 		return 403;
 	}
+	if (r->preflight) {
+		r->route = &http__preflight;
+		*ret_why = "pages of this origin may send no requests here";
+		return r->cors ? 0 : 403;
+	}
 	int status = route_request(r, head, ret_why);
 	if (status)
 		return status;
-	if (head->has_origin && ((head->method & changing) || has_body) &&
+	if (r->route->cors && !head->has_origin)
+		http__cors_vary(r);
+	if (head->has_origin && !r->cors && ((head->method & changing) || has_body) &&
 	    (c->listener->outside || !http__guard_origin(head->origin, c->port))) {
 		*ret_why = "requests from pages of another origin change nothing here";
 		return 403;
@@ -85,6 +102,15 @@ void http__dispatch(struct http__request *r)
 	r->public.arg = r->route->arg;
 	r->under_way = true;
 	r->route->handle(&r->public);
+}
+
+void http__refuse_late(struct http__request *r, bool close)
+{
+	bool held_up = net_conn_held_up(r->conn->net);
+	if (held_up)
+		http_reply_header(&r->public, "Retry-After", "1");
+	http__refuse(r, held_up ? 429 : 408,
+		     held_up ? "the server is short of memory: send the request again later" : "the body did not come in time", close);
 }
 
 /* A piece at a time is not enough: all of it comes at some speed. */

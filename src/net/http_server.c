@@ -14,11 +14,13 @@ enum sm_err http_server_new(const struct http_server_options *options, struct ht
 		server->host = strdup(options->host);
 	}
 	if (!server || !server->host) {
+		http_cors_free(options->cors);
 		free(server);
 		return sm_fail(reterr, SM_NO_MEMORY, "no memory for the HTTP server");
 	}
 	if (http__logins_init(&server->logins)) {
 		http__logins_done(&server->logins);
+		http_cors_free(options->cors);
 		free(server->host);
 		free(server);
 		return sm_fail(reterr, SM_NO_MEMORY, "no memory for the HTTP server");
@@ -106,6 +108,7 @@ void http_server_free(struct http_server *server, uint32_t drain_ms)
 	for (uint32_t i = 0; i < server->more_count; i++)
 		free(server->more[i]);
 	http__routes_done(&server->routes);
+	http_cors_free(server->options.cors);
 	free(server->host);
 	free(server);
 }

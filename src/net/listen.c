@@ -4,12 +4,14 @@
  * children of the accepting actor, so that stopping it ends whatever did not drain in time. */
 #include "net/net_internal.h"
 #include "base/address.h"
+#include "base/metrics.h"
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -49,15 +51,38 @@ static void send_plain(struct sm_ref *to, const struct sm_msg_type *type)
 
 /* ---- accepting ---- */
 
+static atomic_uint_fast64_t connections; /* of the process */
+
+static uint64_t connections_share(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur == RLIM_INFINITY)
+		return UINT64_MAX;
+	return limit.rlim_cur / 100 * NET_FILES_PERCENT + limit.rlim_cur % 100 * NET_FILES_PERCENT / 100;
+}
+
 /* false: the connection is refused because there are too many. */
 static bool count_up(struct net_listener *listener)
 {
+	/* The socket of the data directory is not closed to who could look what is wrong. */
+	bool spare = listener->unix_path || atomic_load(&connections) < connections_share();
 	pthread_mutex_lock(&listener->lock);
-	bool ok = listener->count < listener->options.connections_max && !listener->stopping;
+	bool ok = spare && listener->count < listener->options.connections_max && !listener->stopping;
 	if (ok)
 		listener->count++;
 	pthread_mutex_unlock(&listener->lock);
+	if (ok)
+		atomic_fetch_add(&connections, 1);
 	return ok;
+}
+
+static void refuse(struct net_listener *listener, int fd)
+{
+	const char *busy = listener->options.tls ? NULL : listener->options.protocol->busy;
+	metric_add(METRIC_CONNECTIONS_REFUSED, 1);
+	if (busy)
+		(void)!send(fd, busy, strlen(busy), MSG_NOSIGNAL | MSG_DONTWAIT);
+	close(fd);
 }
 
 /* Descriptors have run out: with the spare one the waiting peer is told so at once, instead of hanging in the backlog.
@@ -69,7 +94,7 @@ static bool refuse_one(struct net_listener *listener)
 	close(listener->spare_fd);
 	int fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC);
 	if (fd >= 0)
-		close(fd);
+		refuse(listener, fd);
 	listener->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	return fd >= 0;
 }
@@ -94,7 +119,7 @@ static void accept_some(struct acceptor *a)
 			if (count_up(listener))
 				net__conn_start(listener, a->self, fd);
 			else
-				close(fd);
+				refuse(listener, fd);
 		} else if (errno == EMFILE || errno == ENFILE) {
 			if (!refuse_one(listener)) {
 				accept_later(a);
@@ -203,6 +228,7 @@ void net__listener_remove(struct net_listener *listener, struct net_conn *conn)
 		else
 			listener->connections = conn->next;
 	}
+	atomic_fetch_sub(&connections, 1);
 	listener->count--;
 	pthread_cond_broadcast(&listener->changed);
 	pthread_mutex_unlock(&listener->lock);

@@ -18,6 +18,7 @@ struct net_protocol {
 	const char *name;  /* "kafka" */
 	size_t state_size; /* zeroed per connection */
 	uint32_t mailbox_max;
+	const char *busy; /* what a peer is told, without TLS, whose connection is closed at once; NULL: nothing */
 	/* With TLS: when the handshake is done. If that fails, neither this nor close is called. */
 	enum sm_err (*open)(struct net_conn *conn, void *state, void *arg);
 	/* Bytes have arrived. Returns how many were consumed; the rest is shown again with more behind it. After a partial
@@ -48,7 +49,7 @@ struct net_listen_options {
 	const struct net_protocol *protocol;
 	void *arg;                /* handed to open; lives as long as the listener */
 	struct net_tls *tls;      /* net/tls.h; outlives the listener; NULL: plain */
-	uint32_t connections_max; /* 0: NET_CONNECTIONS_MAX; above, accepted and closed at once */
+	uint32_t connections_max; /* 0: NET_CONNECTIONS_MAX; above, or beyond NET_FILES_PERCENT, accepted and closed at once */
 	uint64_t idle_ms;         /* close after so long without a byte from the peer; 0: never */
 };
 /* Errors: SM_BUSY (the text names address and port, and what to do), SM_DENIED (an address beyond loopback without `anywhere`), SM_IO. */
@@ -79,6 +80,11 @@ bool net_conn_write_full(const struct net_conn *conn); /* more than NET_WRITE_HI
 /* Stop and go on reading: back pressure to the peer. Counted: as many resumes as pauses. */
 void net_conn_pause(struct net_conn *conn);
 void net_conn_resume(struct net_conn *conn);
+/* What comes belongs to something large that the protocol gathers by itself: while the process is beyond its memory's budget it is read in
+ * turn with other large things. false: it is whole, or over. */
+void net_conn_large(struct net_conn *conn, bool large);
+/* Nothing is read for that reason now. */
+bool net_conn_held_up(const struct net_conn *conn);
 /* Close when the queue has left; no more data is read. */
 void net_conn_finish(struct net_conn *conn);
 void net_conn_close(struct net_conn *conn); /* now */

@@ -82,6 +82,7 @@ struct net_conn {
 	bool want_write;
 	bool handshake;       /* TLS is not agreed on yet */
 	bool short_of_memory; /* a large frame waits for its turn */
+	bool large;           /* so does what the protocol gathers */
 	bool more;            /* TLS holds bytes that are to be read */
 	bool was_full;
 	bool eof;       /* the peer has ended its side */

@@ -3,6 +3,7 @@
 #define NET_LIMITS_H
 
 #define NET_CONNECTIONS_MAX 10000
+#define NET_FILES_PERCENT 50 /* of the descriptors that the process may have, for connections: files of log and store need the others */
 #define NET_READ_CHUNK 65536
 #define NET_FRAME_MAX (100u << 20) /* bytes that a protocol may ask to be gathered; Kafka's socket.request.max.bytes */
 #define NET_WRITE_HIGH (4u << 20)

@@ -146,6 +146,11 @@ class Server:
                 head[52:56] = struct.pack("<I", count)
                 head[48:52] = struct.pack("<I", error)
 
+    def stall(self, on):
+        """The server's syncs wait until they may go on."""
+        with open(os.path.join(self.side, "journal"), "r+b") as file, mmap.mmap(file.fileno(), 4096) as head:
+            head[72:76] = struct.pack("<I", 1 if on else 0)
+
     def failed_calls(self):
         """How many calls have failed since fail()."""
         with open(os.path.join(self.side, "journal"), "rb") as file:

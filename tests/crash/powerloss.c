@@ -6,7 +6,7 @@
  *   POWERLOSS_KILL   SIGKILL before the Nth changing call or sync from now (0 or unset: never)
  *   POWERLOSS_SYNC_US  a sync takes up to so many microseconds, drawn anew each time; nothing is really synced (the journal knows)
  *
- * Whoever maps SIDE/journal can also make calls fail (fail_errno and its neighbours in powerloss.h).
+ * Whoever maps SIDE/journal can also make calls fail, and syncs wait (fail_errno, stalled and their neighbours in powerloss.h).
  *
  * What it does not know it does not let pass silently: a shared writable mapping, fallocate that does more than make room or a hole, a
  * rename with flags, or into the directory or out of it, end the process with a line on stderr. What stdio writes to a file is not seen
@@ -663,6 +663,8 @@ EXPORT void *mmap(void *where, size_t size, int protection, int flags, int fd, o
 static void take_time(void)
 {
 	static _Atomic uint64_t state = 88172645463325252ull;
+	while (__atomic_load_n(&journal->stalled, __ATOMIC_ACQUIRE))
+		usleep(1000);
 	if (!sync_us)
 		return;
 	uint64_t x = atomic_fetch_add(&state, 0x9e3779b97f4a7c15ull);

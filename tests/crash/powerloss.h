@@ -29,6 +29,7 @@ struct journal_head {
 	uint32_t fail_count; /* so many; 0: until fail_errno is 0 again */
 	uint64_t fail_at;    /* from the Nth changing call or sync after now on; counted down to 0 by the process */
 	uint64_t failed;     /* so many did */
+	uint32_t stalled;    /* syncs wait while it is set */
 };
 
 enum entry_kind {
