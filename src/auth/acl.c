@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/io.h"
+#include "base/percent.h"
 #include <assert.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -17,6 +18,7 @@
 #include <stdlib.h>
 
 #define FIRST_LINE "smack acls 1"
+#define NO_TEXT "%-" /* a word of no bytes */
 
 struct list {
 	atomic_int refs;
@@ -299,14 +301,8 @@ static void put_word(struct buf *out, const char *word, char end)
 {
 	assert(word);
 	if (!*word)
-		buf_append_str(out, "%-");
-	for (; *word; word++) {
-		unsigned char c = (unsigned char)*word;
-		if (c <= ' ' || c == '%' || c == 0x7f)
-			buf_printf(out, "%%%02X", c);
-		else
-			buf_u8(out, c);
-	}
+		buf_append_str(out, NO_TEXT);
+	percent_append(out, bytes_str(word), "");
 	buf_u8(out, (uint8_t)end);
 }
 
@@ -331,27 +327,12 @@ static enum sm_err write_file(const struct auth_acls *acls, const struct list *l
 	return err;
 }
 
-/* In place. false: "%" without "-" or two digits after it, or a zero byte. */
+/* In place. */
 static bool decode_word(char *word)
 {
-	char *to = word;
-	for (const char *from = word; *from; from++) {
-		unsigned value;
-		if (*from != '%') {
-			*to++ = *from;
-			continue;
-		}
-		if (from[1] == '-') {
-			from++;
-			continue;
-		}
-		if (sscanf(from + 1, "%2x", &value) != 1 || !from[1] || !from[2] || !value)
-			return false;
-		*to++ = (char)value;
-		from += 2;
-	}
-	*to = 0;
-	return true;
+	if (strcmp(word, NO_TEXT) == 0)
+		*word = 0;
+	return percent_decode_text(word);
 }
 
 static bool parse_line(char *line, struct auth_acl *a)

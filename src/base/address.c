@@ -1,29 +1,12 @@
 #include "base/address.h"
 #include "base/io.h"
+#include "base/percent.h"
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-
-/* %XX in place; the text ends with a zero byte. */
-static bool percent_decode(char *text)
-{
-	char *to = text;
-	for (const char *from = text; *from; from++) {
-		unsigned byte = (unsigned char)*from;
-		if (*from == '%') {
-			if (!isxdigit((unsigned char)from[1]) || !isxdigit((unsigned char)from[2]) || sscanf(from + 1, "%2x", &byte) != 1 ||
-			    !byte)
-				return false;
-			from += 2;
-		}
-		*to++ = (char)byte;
-	}
-	*to = 0;
-	return true;
-}
 
 static bool is_ipv6(const char *host)
 {
@@ -91,7 +74,7 @@ enum sm_err address_settings(const char *query, address_take take, void *arg, st
 		char *value = strchr(one, '=');
 		if (!*one)
 			continue;
-		if (!value || !percent_decode(value + 1)) {
+		if (!value || !percent_decode_text(value + 1)) {
 			err = sm_fail(reterr, SM_INVALID, "'%.*s' in the address: write name=value, %%XX for a byte",
 				      (int)strcspn(one, "="), one);
 			break;

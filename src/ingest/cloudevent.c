@@ -2,6 +2,7 @@
  * content mode: the data is the record's value, the attributes are its headers (ce_id, ce_source ...; datacontenttype as content-type),
  * an attribute partitionkey is the key where the topic's schema has none.
  * Sources: CloudEvents 1.0.2, its JSON format, its HTTP and Kafka protocol bindings. */
+#include "base/percent.h"
 #include "ingest/ingest_internal.h"
 #include <strings.h>
 
@@ -170,28 +171,15 @@ enum sm_err ingest__cloudevents(struct job *job, struct bytes body)
 	return err;
 }
 
-static int hex_of(uint8_t c)
-{
-	return c >= '0' && c <= '9' ? c - '0' : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10 : -1;
-}
-
 /* HTTP binding, 3.1.3.2: UTF-8 percent-encoded. */
 static bool decode(struct bytes in, struct arena *arena, struct bytes *ret)
 {
 	uint8_t *out = arena_alloc_raw(arena, in.size + 1, 1);
-	size_t n = 0;
-	for (size_t i = 0; out && i < in.size; i++) {
-		if (in.data[i] != '%') {
-			out[n++] = in.data[i];
-			continue;
-		}
-		if (i + 2 >= in.size || hex_of(in.data[i + 1]) < 0 || hex_of(in.data[i + 2]) < 0)
-			return false;
-		out[n++] = (uint8_t)(hex_of(in.data[i + 1]) << 4 | hex_of(in.data[i + 2]));
-		i += 2;
-	}
-	*ret = bytes_of(out, n);
-	return out && bytes_are_utf8(*ret);
+	size_t size;
+	if (!out || !percent_decode(in, false, out, &size))
+		return false;
+	*ret = bytes_of(out, size);
+	return bytes_are_utf8(*ret);
 }
 
 enum sm_err ingest__cloudevent_binary(struct job *job, struct bytes body)

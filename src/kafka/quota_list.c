@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/hash.h"
 #include "base/io.h"
+#include "base/percent.h"
 #include "base/logging.h"
 #include <assert.h>
 #include <pthread.h>
@@ -202,17 +203,6 @@ struct quota_list *kafka__quotas_now(struct kafka_quotas *quotas)
 
 /* ---- the file ---- */
 
-static void put_name(struct buf *out, struct bytes name)
-{
-	for (size_t i = 0; i < name.size; i++) {
-		uint8_t c = name.data[i];
-		if (c <= ' ' || c == '%' || c == '<' || c == '=' || c == 0x7f)
-			buf_printf(out, "%%%02X", c);
-		else
-			buf_u8(out, c);
-	}
-}
-
 static void put_quota(struct buf *out, const struct quota *q)
 {
 	for (int k = 0; k < QUOTA_KINDS; k++) {
@@ -220,7 +210,7 @@ static void put_quota(struct buf *out, const struct quota *q)
 			continue;
 		buf_printf(out, "%s=", quota_kind_names[k]);
 		if (q->entity.name[k].data)
-			put_name(out, q->entity.name[k]);
+			percent_append(out, q->entity.name[k], "<=");
 		else
 			buf_append_str(out, DEFAULT_NAME);
 		buf_u8(out, ' ');
@@ -253,32 +243,17 @@ static enum sm_err write_file(const char *path, const struct quota_list *l, stru
 	return err;
 }
 
-static int hex_digit(char c)
-{
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* In place. false: "%" without two digits after it. */
+/* In place. false: it is none. */
 static bool read_name(char *text, struct bytes *ret)
 {
-	char *to = text;
-	if (strcmp(text, DEFAULT_NAME) == 0) {
-		*ret = (struct bytes){0};
+	size_t size;
+	*ret = (struct bytes){0};
+	if (strcmp(text, DEFAULT_NAME) == 0)
 		return true;
-	}
-	for (const char *from = text; *from; from++) {
-		if (*from != '%') {
-			*to++ = *from;
-			continue;
-		}
-		int high = hex_digit(from[1]), low = high < 0 ? -1 : hex_digit(from[2]);
-		if (low < 0)
-			return false;
-		*to++ = (char)(high * 16 + low);
-		from += 2;
-	}
-	*ret = bytes_of(text, (size_t)(to - text));
-	return ret->size > 0;
+	if (!percent_decode(bytes_str(text), false, (uint8_t *)text, &size))
+		return false;
+	*ret = bytes_of(text, size);
+	return size > 0;
 }
 
 static bool read_word(char *word, struct quota *q)

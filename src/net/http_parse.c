@@ -1,6 +1,7 @@
 /* The grammar of RFC 9112, sections 2 to 7. A table says of each byte what it may be; no byte is looked at more than twice:
  * once for the end of its line (memchr), once for its place in it. */
 #include "net/http_parse.h"
+#include "base/percent.h"
 
 enum { TOKEN = 1, VALUE = 2, TARGET = 4, DIGIT = 8, HEX = 16 };
 
@@ -94,23 +95,7 @@ static int hex_value(uint8_t c)
 
 bool http__decode(struct bytes in, bool plus, uint8_t *out, size_t *ret_size)
 {
-	size_t n = 0;
-	for (size_t i = 0; i < in.size; i++) {
-		uint8_t c = in.data[i];
-		if (c == '%') {
-			int high = i + 2 < in.size ? hex_value(in.data[i + 1]) : -1;
-			int low = i + 2 < in.size ? hex_value(in.data[i + 2]) : -1;
-			if (high < 0 || low < 0 || (high == 0 && low == 0))
-				return false;
-			c = (uint8_t)(high << 4 | low);
-			i += 2;
-		} else if (plus && c == '+') {
-			c = ' ';
-		}
-		out[n++] = c;
-	}
-	*ret_size = n;
-	return true;
+	return percent_decode(in, plus, out, ret_size) && !memchr(out, 0, *ret_size);
 }
 
 /* ---- where a head ends ---- */
