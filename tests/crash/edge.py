@@ -276,7 +276,7 @@ def few_descriptors(limit=256, wanted=400):
 
 
 class Sender(threading.Thread):
-    """Requests of about a MiB, each event with a number of its own; what was acknowledged is written down."""
+    """Requests of about a MiB, each event with a number of its own, until one is acknowledged."""
 
     def __init__(self, server, number, stop):
         super().__init__()
@@ -302,12 +302,12 @@ class Sender(threading.Thread):
             self.statuses[status] = self.statuses.get(status, 0) + 1
             self.hints += again is not None
             if status == 202:
-                self.acknowledged += ids
-            elif status not in (429, 503, "cut"):
+                self.acknowledged = ids
+                return
+            if status not in (429, 503, "cut"):
                 self.failure = status
                 return
-            else:
-                time.sleep(0.2)
+            time.sleep(0.2)
 
 
 def stalled_log(seconds, senders=64, budget_mib=96, most_mib=128):
@@ -346,8 +346,9 @@ def stalled_log(seconds, senders=64, budget_mib=96, most_mib=128):
             raise Failure("%d requests were acknowledged while nothing could be synced" % count(202))
         refused = count(429)
         server.stall(False)
-        wait_for("every sender is served when the log goes on", lambda: all(s.statuses.get(202, 0) > 0 or s.failure for s in all_of_them))
-        wait_for("/readyz says that it is over", lambda: stop.set() or get(server, "/readyz")[0] == 200)
+        wait_for("every sender is served when the log goes on", lambda: not any(s.is_alive() for s in all_of_them))
+        wait_for("/readyz says that it is over", lambda: get(server, "/readyz")[0] == 200)
+        stop.set()
         for thread in all_of_them + [watcher]:
             thread.join()
         failures = [s.failure for s in all_of_them if s.failure]
