@@ -388,7 +388,7 @@ static void answer(struct http_request *request, const struct pending *p, const 
 	buf_init(&out);
 	for (uint32_t i = 0; i < reports->count; i++) {
 		const struct v3_record *record = &reports->items[i];
-		if (record->code == 200)
+		if (p && record->code == 200) /* without a pending none is */
 			put_placed(&out, p, record);
 		else
 			put_error(&out, record->code, record->message);
