@@ -41,15 +41,16 @@ enum sm_err server_info(struct sm_session *session, struct server_info *ret_info
 	if (!err)
 		err = json_parse(buf_bytes(&answer), &json, reterr);
 	if (!err) {
-		const char *url = "", *kafka = "", *host = "", *data = "";
+		const char *url = "", *pin = "", *kafka = "", *host = "", *data = "";
 		int64_t port = 0;
-		if (!(err = json_get_string(json, "url", "", &url, reterr)) &&
+		if (!(err = json_get_string(json, "url", "", &url, reterr)) && !(err = json_get_string(json, "pin", "", &pin, reterr)) &&
 		    !(err = json_get_string(json, "kafka", "", &kafka, reterr)) &&
 		    !(err = json_get_string(json, "cqlHost", "", &host, reterr)) &&
 		    !(err = json_get_int(json, "cqlPort", 0, &port, reterr)) &&
 		    !(err = json_get_int(json, "pid", 0, &ret_info->pid, reterr)) &&
 		    !(err = json_get_string(json, "data", "", &data, reterr))) {
 			snprintf(ret_info->url, sizeof ret_info->url, "%s", url);
+			snprintf(ret_info->pin, sizeof ret_info->pin, "%s", pin);
 			snprintf(ret_info->kafka, sizeof ret_info->kafka, "%s", kafka);
 			snprintf(ret_info->cql_host, sizeof ret_info->cql_host, "%s", host);
 			snprintf(ret_info->data, sizeof ret_info->data, "%s", data);

@@ -37,6 +37,7 @@ bool command_is_one_of(const char *word, const char *const *words);
 /* What the server's "info" command tells: its addresses. */
 struct server_info {
 	char url[64];     /* "http://127.0.0.1:8080" */
+	char pin[64];     /* of https: the server's public key, for http_client_pin; else "" */
 	char kafka[1024]; /* "127.0.0.1:9092"; several of a real Kafka */
 	char cql_host[46];
 	uint16_t cql_port;

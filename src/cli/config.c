@@ -699,7 +699,7 @@ enum sm_err config_check(const struct config *c, struct sm_error *reterr)
 			       "clients elsewhere come in by a section [listener NAME]",
 			       name, c->listen);
 	struct sm_error why;
-	enum sm_err err = config_check_cors(c, &why);
+	enum sm_err err = config_check_http(c, &why);
 	if (err)
 		return sm_fail(reterr, err, "%s: %s", name, why.text);
 	err = check_kafka(c, name, reterr);

@@ -1,4 +1,4 @@
-/* Pages of other origins that may send events: the keys http.cors.*. */
+/* The keys of HTTP: TLS on its first port, pages of other origins that may send events. */
 #include "cli/config.h"
 #include "net/http.h"
 
@@ -24,9 +24,14 @@ enum sm_err config_cors(const struct config *c, struct http_cors **ret_cors, str
 	return err;
 }
 
-enum sm_err config_check_cors(const struct config *c, struct sm_error *reterr)
+enum sm_err config_check_http(const struct config *c, struct sm_error *reterr)
 {
 	struct http_cors *cors = NULL;
+	bool tls;
+	if (yes_no_parse(c->http_tls, &tls))
+		return sm_fail(reterr, SM_INVALID, "http.tls = %s: must be yes or no", c->http_tls);
+	if (tls && (!*c->certificate || !*c->certificate_key))
+		return sm_fail(reterr, SM_INVALID, "http.tls = yes needs security.certificate = FILE and security.key = FILE");
 	enum sm_err err = config_cors(c, &cors, reterr);
 	if (!err)
 		http_cors_free(cors);

@@ -163,6 +163,11 @@ static enum sm_err steps(struct demo *demo, struct sm_error *reterr)
 	uint64_t accepted = 0, old = err ? 0 : tell_old_events(demo);
 	if (!err && (err = http_client_new(&demo->client)))
 		sm_fail(reterr, err, "%s", sm_err_text(err));
+	if (!err) {
+		char pin[NET_TLS_PIN_MAX];
+		platform_http_pin(demo->platform, pin);
+		http_client_pin(demo->client, pin);
+	}
 	if (!err)
 		err = replay(demo, &accepted, reterr);
 	if (!err)

@@ -208,6 +208,7 @@ static json_t *dashboard_report(void *arg)
 	return platform_report(arg);
 }
 
+static enum sm_err find_tls(struct platform *p, int clients, struct net_tls **ret_tls, struct sm_error *reterr);
 static bool may_ingest(void *arg, const char *principal, const char *host, struct bytes topic);
 static uint32_t count_ingested(void *arg, const char *principal, size_t bytes);
 
@@ -224,7 +225,10 @@ static enum sm_err make_http(struct platform *p, struct sm_error *reterr)
 					.cluster_id = KAFKA_CLUSTER_ID,
 					.no_once = p->outgrown};
 	struct web_options web = {.system = p->system, .status = dashboard_status, .report = dashboard_report, .arg = p};
-	enum sm_err err = config_cors(p->config, &options.cors, reterr);
+	enum sm_err err = strcmp(p->config->http_tls, "yes") == 0 ? find_tls(p, NET_TLS_NONE, &p->http_tls, reterr) : SM_OK;
+	options.tls = p->http_tls;
+	if (!err)
+		err = config_cors(p->config, &options.cors, reterr);
 	if (!err)
 		err = http_server_new(&options, &p->http, reterr);
 	if (!err && (err = ingest_new(&ingest, &p->ingest)))
@@ -449,7 +453,7 @@ static enum sm_err start_servers(struct platform *p, struct sm_error *reterr)
 		err = start_cql(p, reterr);
 	if (err)
 		return err;
-	char http[sizeof p->url - sizeof "http://" + 1];
+	char http[sizeof p->url - sizeof "https://" + 1];
 	if (p->cql) {
 		snprintf(p->cql_host, sizeof p->cql_host, "%s", p->config->listen);
 		snprintf(p->cql_port, sizeof p->cql_port, "%u", cql_server_port(p->cql, 0));
@@ -458,8 +462,15 @@ static enum sm_err start_servers(struct platform *p, struct sm_error *reterr)
 		address_text(p->config->listen, kafka_server_port(p->kafka, 0), p->kafka_address, sizeof p->kafka_address);
 	if ((err = http_server_start(p->http, reterr)) || (err = listen_http(p, reterr)))
 		return err;
-	snprintf(p->url, sizeof p->url, "http://%s", address_text(p->config->listen, http_server_port(p->http), http, sizeof http));
+	snprintf(p->url, sizeof p->url, "%s://%s", p->http_tls ? "https" : "http",
+		 address_text(p->config->listen, http_server_port(p->http), http, sizeof http));
 	return remote_server_new(&remote, &p->remote, reterr);
+}
+
+void platform_http_pin(struct platform *p, char ret_pin[NET_TLS_PIN_MAX])
+{
+	if (!p->http_tls || net_tls_pin(p->http_tls, ret_pin))
+		*ret_pin = 0;
 }
 
 bool platform_listener_port(const struct platform *p, uint32_t index, uint16_t *ret_port)

@@ -14,6 +14,7 @@
 #include "log/log.h"
 #include "net/http.h"
 #include "net/tls.h"
+#include "net/tls.h"
 #include "remote/remote.h"
 #include "store/store.h"
 #include "web/web.h"
@@ -54,6 +55,7 @@ struct platform {
 	struct platform_runner *runner;
 	struct web *web;
 	char url[64], cql_port[8];
+	struct net_tls *http_tls;          /* of http.port; NULL: plain */
 	bool outgrown;                     /* a real Kafka keeps the log: kafka is NULL */
 	bool store_outgrown;               /* a real Cassandra keeps the store: cql is NULL */
 	char kafka_address[1024];          /* where Kafka's clients find the topics: HOST:PORT, or several of a real Kafka */
@@ -69,6 +71,9 @@ struct platform {
 SM_MUST_CHECK enum sm_err platform_start(struct config *config, struct platform **ret_platform, struct sm_error *reterr);
 /* Stop accepting, drain, end the jobs, close the engines. Within 5 s. Returns the first error of the engines' closing. */
 enum sm_err platform_stop(struct platform *platform, struct sm_error *reterr);
+
+/* The public key of http.port, as clients pin it (net_tls_pin); "": it has no TLS. */
+void platform_http_pin(struct platform *platform, char ret_pin[NET_TLS_PIN_MAX]);
 
 /* ---- platform_log.c ---- */
 /* The log that the configuration names: the embedded one, or one on a real Kafka. */

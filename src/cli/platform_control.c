@@ -211,8 +211,10 @@ static enum sm_err command_status_json(void *arg, struct bytes request, struct b
 static enum sm_err command_info(void *arg, struct bytes request, struct buf *answer, struct sm_error *reterr)
 {
 	struct platform *p = arg;
-	json_t *info = json_pack("{s:s s:s s:s s:i s:i s:s}", "url", p->url, "kafka", p->kafka_address, "cqlHost", p->cql_host, "cqlPort",
-				 atoi(p->cql_port), "pid", (int)getpid(), "data", p->config->data);
+	char pin[NET_TLS_PIN_MAX];
+	platform_http_pin(p, pin);
+	json_t *info = json_pack("{s:s s:s s:s s:s s:i s:i s:s}", "url", p->url, "pin", pin, "kafka", p->kafka_address, "cqlHost",
+				 p->cql_host, "cqlPort", atoi(p->cql_port), "pid", (int)getpid(), "data", p->config->data);
 	json_write(info, answer);
 	json_decref(info);
 	return SM_OK;

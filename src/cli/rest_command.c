@@ -46,6 +46,8 @@ static enum sm_err rest_open(struct rest *r, const char *data, struct sm_error *
 		err = server_info(r->session, &r->info, reterr);
 	if (!err && (err = http_client_new(&r->client)))
 		sm_fail(reterr, err, "%s", sm_err_text(err));
+	if (!err)
+		http_client_pin(r->client, r->info.pin);
 	return err;
 }
 

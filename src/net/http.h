@@ -71,6 +71,7 @@ struct http_server_options {
 	struct sm_system *system;
 	const char *host;
 	uint16_t port;
+	struct net_tls *tls;                                          /* outlives the server; NULL: plain */
 	uint32_t connections_max;                                     /* 0: NET_CONNECTIONS_MAX */
 	uint32_t header_timeout_ms, body_timeout_ms, idle_timeout_ms; /* 0: HTTP_..._TIMEOUT_MS */
 	struct http_cors *cors; /* taken, also on failure; NULL: pages of other origins change nothing */
@@ -142,6 +143,9 @@ struct http_response {
 };
 SM_MUST_CHECK enum sm_err http_client_new(struct http_client **ret_client);
 void http_client_free(struct http_client *client);
+/* https goes to the server with this public key (net_tls_pin) and no other, whatever its certificate says. Copied; "": as certificates say.
+ */
+void http_client_pin(struct http_client *client, const char *pin);
 /* One request on a kept-alive connection. headers: "Name: value" strings, NULL-terminated, may be NULL. Errors: SM_UNAVAILABLE, SM_TIMEOUT.
  */
 SM_MUST_CHECK enum sm_err http_client_do(struct http_client *client, const char *method, const char *url, const char *const *headers,

@@ -30,8 +30,8 @@ static void check_head(uint8_t *copy, size_t size, uint32_t lines, struct http__
 		if (path && http__decode(head->target, false, path, &n))
 			assert(n <= head->target.size);
 		free(path);
-		http__guard_host(head->host, 8080);
-		http__guard_origin(head->origin, 8080);
+		http__guard_host(head->host, 8080, false);
+		http__guard_origin(head->origin, 8080, true);
 		http__guard_media_type(head->content_type, "application/json");
 	} else {
 		head->method = 0;

@@ -26,19 +26,21 @@ static bool is_loopback4(struct bytes host)
 	return dots == 3;
 }
 
-bool http__guard_host(struct bytes host, uint16_t port)
+bool http__guard_host(struct bytes host, uint16_t port, bool tls)
 {
 	char name[ADDRESS_HOST_MAX + 1];
 	uint16_t given;
 	/* Without a port the scheme's own is meant. */
-	return address_point((const char *)host.data, host.size, 80, name, &given) && given == port &&
+	return address_point((const char *)host.data, host.size, tls ? 443 : 80, name, &given) && given == port &&
 	       (strcasecmp(name, "localhost") == 0 || strcmp(name, "::1") == 0 || is_loopback4(bytes_str(name)));
 }
 
-bool http__guard_origin(struct bytes origin, uint16_t port)
+bool http__guard_origin(struct bytes origin, uint16_t port, bool tls)
 {
-	return origin.size > 7 && http__same(bytes_of(origin.data, 7), "http://") &&
-	       http__guard_host(bytes_of(origin.data + 7, origin.size - 7), port);
+	const char *scheme = tls ? "https://" : "http://";
+	size_t size = strlen(scheme);
+	return origin.size > size && http__same(bytes_of(origin.data, size), scheme) &&
+	       http__guard_host(bytes_of(origin.data + size, origin.size - size), port, tls);
 }
 
 bool http__guard_media_type(struct bytes content_type, const char *media_types)

@@ -116,9 +116,9 @@ void http__methods_text(unsigned methods, char *out);
 /* ---- the guard ---- */
 
 /* The host of a URL or a Host header names this server. */
-bool http__guard_host(struct bytes host, uint16_t port);
+bool http__guard_host(struct bytes host, uint16_t port, bool tls);
 /* The Origin is this server's own. */
-bool http__guard_origin(struct bytes origin, uint16_t port);
+bool http__guard_origin(struct bytes origin, uint16_t port, bool tls);
 /* The media type of a Content-Type (without its parameters) is one of the list. */
 bool http__guard_media_type(struct bytes content_type, const char *media_types);
 

@@ -112,22 +112,27 @@ static void only_loopback_names_with_our_port_pass_as_host(void **state)
 		{"localhost:8080:8080", 8080, false},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-		if (http__guard_host(bytes_str(cases[i].host), cases[i].port) != cases[i].ok)
+		if (http__guard_host(bytes_str(cases[i].host), cases[i].port, false) != cases[i].ok)
 			fail_msg("%s", cases[i].host);
 }
 
 static void only_our_own_origin_passes(void **state)
 {
-	assert_true(http__guard_origin(BYTES("http://localhost:8080"), 8080));
-	assert_true(http__guard_origin(BYTES("http://127.0.0.1:8080"), 8080));
-	assert_true(http__guard_origin(BYTES("http://[::1]:8080"), 8080));
-	assert_false(http__guard_origin(BYTES("https://localhost:8080"), 8080));
-	assert_false(http__guard_origin(BYTES("http://localhost:3000"), 8080));
-	assert_false(http__guard_origin(BYTES("http://localhost"), 8080));
-	assert_false(http__guard_origin(BYTES("http://evil.example"), 8080));
-	assert_false(http__guard_origin(BYTES("null"), 8080));
-	assert_false(http__guard_origin(BYTES(""), 8080));
-	assert_false(http__guard_origin(BYTES("http://"), 8080));
+	assert_true(http__guard_origin(BYTES("http://localhost:8080"), 8080, false));
+	assert_true(http__guard_origin(BYTES("http://127.0.0.1:8080"), 8080, false));
+	assert_true(http__guard_origin(BYTES("http://[::1]:8080"), 8080, false));
+	assert_false(http__guard_origin(BYTES("https://localhost:8080"), 8080, false));
+	assert_false(http__guard_origin(BYTES("http://localhost:3000"), 8080, false));
+	assert_false(http__guard_origin(BYTES("http://localhost"), 8080, false));
+	assert_false(http__guard_origin(BYTES("http://evil.example"), 8080, false));
+	assert_false(http__guard_origin(BYTES("null"), 8080, false));
+	assert_false(http__guard_origin(BYTES(""), 8080, false));
+	assert_false(http__guard_origin(BYTES("http://"), 8080, false));
+	assert_true(http__guard_origin(BYTES("https://localhost:8443"), 8443, true));
+	assert_true(http__guard_origin(BYTES("https://localhost"), 443, true));
+	assert_false(http__guard_origin(BYTES("http://localhost:8443"), 8443, true));
+	assert_true(http__guard_host(BYTES("localhost"), 443, true));
+	assert_false(http__guard_host(BYTES("localhost"), 80, true));
 }
 
 static void media_types_are_compared_without_parameters(void **state)

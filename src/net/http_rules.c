@@ -59,7 +59,7 @@ static int guard(struct http__request *r, const struct http__head *head, bool ha
 {
 	struct http__conn *c = r->conn;
 	const enum http_method changing = HTTP_POST | HTTP_PUT | HTTP_DELETE | HTTP_PATCH;
-	if (!c->listener->outside && !http__guard_host(head->host, c->port)) {
+	if (!c->listener->outside && !http__guard_host(head->host, c->port, net_conn_secure(c->net))) {
 		*ret_why = "Host does not name this server";
 		return 403;
 	}
@@ -74,7 +74,7 @@ static int guard(struct http__request *r, const struct http__head *head, bool ha
 	if (r->route->cors && !head->has_origin)
 		http__cors_vary(r);
 	if (head->has_origin && !r->cors && ((head->method & changing) || has_body) &&
-	    (c->listener->outside || !http__guard_origin(head->origin, c->port))) {
+	    (c->listener->outside || !http__guard_origin(head->origin, c->port, net_conn_secure(c->net)))) {
 		*ret_why = "requests from pages of another origin change nothing here";
 		return 403;
 	}

@@ -49,6 +49,7 @@ enum sm_err http_server_start(struct http_server *server, struct sm_error *reter
 		.port = server->options.port,
 		.protocol = &http__protocol,
 		.arg = &server->first,
+		.tls = server->options.tls,
 		.connections_max = server->options.connections_max,
 	};
 	return net_listen(&options, &server->first.net, reterr);

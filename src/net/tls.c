@@ -1,4 +1,5 @@
 #include "net/tls_internal.h"
+#include "base/base64.h"
 #include "base/clock.h"
 #include "base/logging.h"
 #include <errno.h>
@@ -190,6 +191,27 @@ SSL_CTX *net__tls_context(struct net_tls *tls)
 		pthread_mutex_unlock(&tls->lock);
 	}
 	return context;
+}
+
+enum sm_err net_tls_pin(struct net_tls *tls, char ret_pin[NET_TLS_PIN_MAX])
+{
+	SSL_CTX *context = net__tls_context(tls);
+	X509 *certificate = context ? SSL_CTX_get0_certificate(context) : NULL;
+	uint8_t digest[32], *key = NULL;
+	int size = certificate ? i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &key) : -1;
+	struct buf text;
+	buf_init(&text);
+	bool ok = size > 0 && EVP_Digest(key, (size_t)size, digest, NULL, EVP_sha256(), NULL) == 1;
+	if (ok) {
+		base64_append(&text, bytes_of(digest, sizeof digest));
+		ok = !text.failed;
+	}
+	if (ok)
+		snprintf(ret_pin, NET_TLS_PIN_MAX, "sha256//%.*s", (int)buf_size(&text), (const char *)buf_bytes(&text).data);
+	buf_done(&text);
+	OPENSSL_free(key);
+	SSL_CTX_free(context);
+	return ok ? SM_OK : SM_NO_MEMORY;
 }
 
 bool net_tls_asks_clients(const struct net_tls *tls)

@@ -24,6 +24,10 @@ SM_MUST_CHECK enum sm_err net_tls_new(const struct net_tls_options *options, str
 void net_tls_free(struct net_tls *tls);
 /* Whether every client has shown a certificate that client_ca vouches for. */
 bool net_tls_asks_clients(const struct net_tls *tls);
+/* The public key of the certificate that is served now, as clients pin it: "sha256//" and Base64 (RFC 7469's hash). Errors: SM_NO_MEMORY.
+ */
+#define NET_TLS_PIN_MAX 64
+SM_MUST_CHECK enum sm_err net_tls_pin(struct net_tls *tls, char ret_pin[NET_TLS_PIN_MAX]);
 /* Wait until the files have been looked at; for tests. */
 void net_tls_look(struct net_tls *tls);
 

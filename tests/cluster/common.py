@@ -30,7 +30,7 @@ class Server:
             stdout=subprocess.PIPE, stderr=open(os.path.join(self.dir, 'stderr'), 'ab'), text=True)
         self.at = {}  # listeners by name; 'first' is that of kafka.port
         for line in self.process.stdout:
-            found = re.match(r'\s+http\s+http://(\S+)', line)
+            found = re.match(r'\s+http\s+https?://(\S+)', line)
             if found:
                 self.address = found.group(1)
             found = re.match(r'\s+cql\s+(\S+)', line)
