@@ -1,4 +1,5 @@
-/* What the whole server costs: start, idle, ingest over HTTP with every event on disk before its 202.
+/* What the whole server costs: start, idle, connections that do nothing or next to nothing, ingest over HTTP with every event on disk
+ * before its 202.
  *
  *   bench-platform SMACK CONFIG [SECONDS]   (each load: 8; CONFIG: the example application's, for start and idle)
  *
@@ -12,12 +13,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define READY_BAR_MS 200.0
 #define IDLE_BAR_MIB 64.0
+#define IDLE_CONNECTION_BAR_KIB 8.0
+#define IDLE_CONNECTIONS 10000
+#define SLOW_CONNECTIONS 1000
 #define STARTS 5
 
 struct server {
@@ -99,18 +104,25 @@ static double cpu_seconds(pid_t pid)
 	return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
 }
 
-static double resident_mib(pid_t pid)
+/* field: as /proc/PID/status names it, with its colon. */
+static double memory_kib(pid_t pid, const char *field)
 {
 	char path[64], line[256];
 	double kib = 0;
+	size_t size = strlen(field);
 	snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
 	FILE *f = fopen(path, "r");
 	while (f && fgets(line, sizeof line, f))
-		if (strncmp(line, "VmRSS:", 6) == 0)
-			kib = strtod(line + 6, NULL);
+		if (strncmp(line, field, size) == 0)
+			kib = strtod(line + size, NULL);
 	if (f)
 		fclose(f);
-	return kib / 1024;
+	return kib;
+}
+
+static double resident_mib(pid_t pid)
+{
+	return memory_kib(pid, "VmRSS:") / 1024;
 }
 
 static int by_value(const void *a, const void *b)
@@ -182,6 +194,111 @@ static bool bench_ingest(const char *config, unsigned events, double seconds)
 	return r.requests && !r.other;
 }
 
+/* ---- connections ---- */
+
+static int connect_to(uint16_t port)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof a) == 0)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+/* As many descriptors as there may be. Returns how many connections the server takes then. */
+static unsigned raise_files(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return 400;
+	limit.rlim_cur = limit.rlim_max;
+	(void)!setrlimit(RLIMIT_NOFILE, &limit);
+	return limit.rlim_max / 2 > IDLE_CONNECTIONS + 50 ? IDLE_CONNECTIONS : (unsigned)limit.rlim_max / 2 - 50;
+}
+
+/* Each has been answered once and then waits. */
+static bool bench_idle_connections(const char *config)
+{
+	struct server s;
+	char data[128], request[128], answer[1024];
+	unsigned count = raise_files(), served = 0;
+	int *fds = calloc(count, sizeof *fds);
+	snprintf(data, sizeof data, "%s/connections", scratch);
+	start(&s, config, data);
+	int size = snprintf(request, sizeof request, "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n\r\n", s.port);
+	double before = memory_kib(s.pid, "RssAnon:");
+	for (unsigned i = 0; fds && i < count; i++) {
+		fds[i] = connect_to(s.port);
+		served += fds[i] >= 0 && send(fds[i], request, (size_t)size, MSG_NOSIGNAL) == size &&
+			  recv(fds[i], answer, sizeof answer, 0) > 12 && memcmp(answer, "HTTP/1.1 200", 12) == 0;
+	}
+	double each = (memory_kib(s.pid, "RssAnon:") - before) / (served ? served : 1);
+	bool ok = served == count && each <= IDLE_CONNECTION_BAR_KIB;
+	printf("idle HTTP connections           %7.1f KiB each, of %u (%u served)   bar 8 KiB: %s\n", each, count, served,
+	       ok ? "ok" : "MISSED");
+	fflush(stdout);
+	for (unsigned i = 0; fds && i < count; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	free(fds);
+	stop(&s);
+	return ok;
+}
+
+/* A process whose connections send the next byte of a head every second; those that were ended begin anew. */
+static pid_t start_slow(uint16_t port)
+{
+	pid_t pid = fork();
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	static int fds[SLOW_CONNECTIONS], at[SLOW_CONNECTIONS];
+	static const char head[] = "POST /ingest/raw_events HTTP/1.1\r\nHost: localhost\r\nX-Slow: slow slow slow slow slow slow slow slow";
+	char answer[512];
+	for (int i = 0; i < SLOW_CONNECTIONS; i++)
+		fds[i] = -1;
+	for (;; sleep(1))
+		for (int i = 0; i < SLOW_CONNECTIONS; i++) {
+			if (fds[i] >= 0 && recv(fds[i], answer, sizeof answer, MSG_DONTWAIT) >= 0) {
+				close(fds[i]);
+				fds[i] = -1;
+			}
+			if (fds[i] < 0) {
+				fds[i] = connect_to(port);
+				at[i] = 0;
+			}
+			if (fds[i] >= 0 && at[i] < (int)sizeof head - 1)
+				(void)!send(fds[i], head + at[i]++, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+		}
+}
+
+static bool bench_slow_connections(const char *config, double seconds)
+{
+	struct server s;
+	struct http_load_result alone, beside, again;
+	char data[128];
+	snprintf(data, sizeof data, "%s/slow", scratch);
+	start(&s, config, data);
+	struct http_load load = {.port = s.port, .path = "/ingest/raw_events", .connections = 64, .events = 1, .seconds = seconds};
+	http_load_run(&load, &alone);
+	pid_t slow = start_slow(s.port);
+	sleep_seconds(2);
+	http_load_run(&load, &beside);
+	kill(slow, SIGKILL);
+	waitpid(slow, NULL, 0);
+	sleep_seconds(1);
+	http_load_run(&load, &again); /* what the machine does meanwhile is in both */
+	double worse = alone.p99_ms > again.p99_ms ? alone.p99_ms : again.p99_ms;
+	bool ok = beside.requests && !beside.other && beside.p99_ms <= 2 * worse;
+	printf("64 connections beside %4d slow  %8.1f ms p99, alone %.1f ms before and %.1f ms after   bar twice: %s\n", SLOW_CONNECTIONS,
+	       beside.p99_ms, alone.p99_ms, again.p99_ms, ok ? "ok" : "MISSED");
+	fflush(stdout);
+	stop(&s);
+	return ok;
+}
+
 /* The example's topic without its jobs: what ingest alone costs. */
 static void write_ingest_config(char *path, size_t room, const char *example)
 {
@@ -215,6 +332,8 @@ int main(int argc, char **argv)
 	write_ingest_config(config, sizeof config, argv[2]);
 	bool ok = bench_start(argv[2], data);
 	ok = bench_idle(argv[2], data) && ok;
+	ok = bench_idle_connections(config) && ok;
+	ok = bench_slow_connections(config, seconds) && ok;
 	ok = bench_ingest(config, 1, seconds) && ok;
 	ok = bench_ingest(config, 1000, seconds) && ok;
 	snprintf(clean, sizeof clean, "rm -rf %s", scratch);

@@ -310,7 +310,7 @@ class Sender(threading.Thread):
             time.sleep(0.2)
 
 
-def stalled_log(seconds, senders=64, budget_mib=96, most_mib=128):
+def stalled_log(seconds, senders=64, budget_mib=80, most_mib=128):
     server = harness.Server(power_loss=True, bare=True, arguments=TOPIC + ["--set", "memory.budget=%dMiB" % budget_mib])
     stop = threading.Event()
     all_of_them = []

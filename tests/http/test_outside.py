@@ -2,6 +2,7 @@
 # platform: own
 """HTTP for clients elsewhere: TLS with ALPN, users and passwords, certificates, rules of topics; what is not ingest is not there."""
 import base64
+import json
 import os
 import socket
 import ssl
@@ -175,6 +176,15 @@ def only_ingest_is_there(server):
         equal((status, '40301' in answer), (403, True), 'the same to %s' % topic)
     equal(server.curl('outside', '/topics/open', '-u', 'alice:wrong', *records)[0], 401, 'the same with a wrong password')
     equal(server.curl('outside', '/schemas', '-u', 'alice:alice')[0], 404, 'schemas')
+    status, answer = server.curl('outside', '/v3/clusters', '-u', 'alice:alice')
+    equal(status, 200, answer)
+    here = '/v3/clusters/' + json.loads(answer)['data'][0]['cluster_id']
+    equal([t['topic_name'] for t in json.loads(server.curl('outside', here + '/topics', '-u', 'alice:alice')[1])['data']], ['open'], 'topics of alice')
+    for topic, status in (('open', 200), ('closed', 403), ('none', 403)):
+        equal(server.curl('outside', here + '/topics/' + topic, '-u', 'alice:alice')[0], status, topic)
+        equal(server.curl('outside', here + '/topics/%s/records' % topic, '-u', 'alice:alice', '-H', 'Content-Type: application/json', '-d', '{}')[0],
+              status, 'a record of version 3 to ' + topic)
+    equal(server.curl('outside', here + '/topics')[0], 401, 'nobody')
     for path in ('/', '/v2/apps', '/metrics', '/scheduler/jobs', '/smack/logs/app/x', '/none'):
         equal(server.curl('outside', path, '-u', 'alice:alice')[0], 404, path)
     equal(server.curl('outside', '/v2/apps', '-u', 'alice:alice', *SEND)[0], 404, 'an app')
