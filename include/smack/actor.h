@@ -179,10 +179,9 @@ struct sm_props {
 SM_EXPORT SM_MUST_CHECK enum sm_err sm_spawn(struct sm_system *system, struct sm_actor *parent, const struct sm_props *props,
 					     struct sm_ref **ret_ref);
 
-/* Queue msg. The bound counts the message that is being handled too, and up to 1/64 of the places may be taken by those that have just
- * been (neither with lanes nor with another overflow than SM_OVERFLOW_FAIL). On SM_OK
- * the message belongs to the receiver; else it still belongs to the caller. Errors: SM_FULL (mailbox bound), SM_GONE (ended). Thread: any.
- */
+/* Queue msg. The bound counts the message that is being handled too; 1/64 more than the bound may be let in (neither with lanes nor with
+ * another overflow than SM_OVERFLOW_FAIL). On SM_OK the message belongs to the receiver; else it still belongs to the caller. Errors:
+ * SM_FULL (mailbox bound), SM_GONE (ended). Thread: any. */
 SM_EXPORT SM_MUST_CHECK enum sm_err sm_send(struct sm_ref *to, struct sm_msg *msg);
 /* The same past the bound, for answers that the receiver itself asked for (its requests are what is bounded).
  * Errors: SM_GONE. */

@@ -264,7 +264,6 @@ enum sm_err actor__lanes_send(struct sm_ref *to, struct sm_msg *msg, enum sm_lan
 void actor__lanes_link(struct sm_ref *ref, struct sm_msg *msg); /* counted already */
 struct sm_msg *actor__lanes_pop(struct sm_ref *ref, bool control_only);
 void actor__lanes_closed(struct lanes *lanes); /* who waits for room is told that there will be none */
-uint32_t actor__lanes_max(const struct lanes *lanes);
 
 /* dispatcher.c */
 extern _Thread_local struct dispatcher *actor__current __attribute__((tls_model("initial-exec")));

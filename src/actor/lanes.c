@@ -43,11 +43,6 @@ void actor__lanes_closed(struct lanes *lanes)
 	pthread_mutex_unlock(&lanes->lock);
 }
 
-uint32_t actor__lanes_max(const struct lanes *lanes)
-{
-	return lanes->max;
-}
-
 static bool has_room(const struct lanes *lanes, enum sm_lane lane)
 {
 	if (lane == SM_LANE_CONTROL)

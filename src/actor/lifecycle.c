@@ -154,10 +154,10 @@ static inline void count_processed(struct sm_actor *a, uint32_t n)
 	atomic_store_explicit(&a->processed, before + n, memory_order_relaxed);
 }
 
-/* Messages are uncounted several at a time, of a large mailbox: so many of its places are taken by messages that are done with. */
+/* Messages are uncounted several at a time, of a large mailbox: not more than its bound was raised by (actor__ref_init). */
 static inline uint32_t uncount_batch(const struct sm_ref *ref)
 {
-	uint32_t batch = ref->mailbox_max / 64;
+	uint32_t batch = ref->mailbox_max / 66;
 	return batch < 1 ? 1 : batch < ACTOR_UNCOUNTED_MAX ? batch : ACTOR_UNCOUNTED_MAX;
 }
 

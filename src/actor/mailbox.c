@@ -6,7 +6,9 @@ void actor__ref_init(struct sm_ref *ref, uint32_t mailbox_max, struct sm_msg **r
 {
 	atomic_init(&ref->in, actor__stub_of(ref));
 	atomic_init(&ref->refs, 1);
-	ref->mailbox_max = mailbox_max < REF_COUNT ? mailbox_max : REF_COUNT;
+	/* Places for those that are not uncounted yet (actor__run), so that no message is refused for them. */
+	uint32_t max = mailbox_max + mailbox_max / 64;
+	ref->mailbox_max = mailbox_max < REF_COUNT / 2 ? max : REF_COUNT;
 	*ret_out = actor__stub_of(ref);
 }
 

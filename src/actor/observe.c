@@ -41,7 +41,7 @@ struct walk {
 	void (*each)(void *arg, const struct sm_actor_info *info);
 	void *arg;
 	uint32_t shown, max, total;
-	bool observe;
+	const struct sm_system *system;
 	char *path; /* of the actor where the walk is */
 	size_t size, cap;
 };
@@ -70,9 +70,9 @@ static void show(struct walk *w, struct sm_actor *a, const char *path, uint32_t 
 		.dispatcher = ref->dispatcher->index,
 		.state = state_name(actor__at(a)),
 		.mailbox = atomic_load_explicit(&ref->count, memory_order_relaxed) & REF_COUNT,
-		.mailbox_max = ref->lanes ? actor__lanes_max(ref->lanes) : ref->mailbox_max,
+		.mailbox_max = a->props->mailbox_max ? a->props->mailbox_max : w->system->options.mailbox_max,
 		.processed = atomic_load_explicit(&a->processed, memory_order_relaxed),
-		.handler_ns = w->observe ? atomic_load_explicit(actor__handler_ns(a), memory_order_relaxed) : 0,
+		.handler_ns = w->system->options.observe ? atomic_load_explicit(actor__handler_ns(a), memory_order_relaxed) : 0,
 		.restarts = actor__restarts(a),
 	};
 	w->each(w->arg, &info);
@@ -99,7 +99,7 @@ static void walk(struct walk *w, struct sm_actor *youngest, uint32_t depth)
 
 uint32_t sm_actors_each(struct sm_system *system, uint32_t max, void (*each)(void *arg, const struct sm_actor_info *info), void *arg)
 {
-	struct walk w = {.each = each, .arg = arg, .max = max, .observe = system->options.observe};
+	struct walk w = {.each = each, .arg = arg, .max = max, .system = system};
 	static const char root[] = ACTOR_ROOT;
 	w.cap = sizeof root + ACTOR_NAME_MAX + 2;
 	if ((w.path = calloc(1, w.cap)))
