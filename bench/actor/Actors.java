@@ -10,8 +10,8 @@ import org.apache.pekko.actor.typed.Props;
 import org.apache.pekko.actor.typed.javadsl.ActorContext;
 import org.apache.pekko.actor.typed.javadsl.Behaviors;
 
-/* The twin in Pekko typed. main CELL N M WARM SECONDS: repeats the cell, first for WARM seconds, then for SECONDS, which are measured; one line
- * of JSON. Two threads, and as many messages before an actor yields as smack's (64; Pekko's default is 5). */
+/* The twin in Pekko typed. main CELL N M WARM SECONDS THREADS: repeats the cell, first for WARM seconds, then for SECONDS, which are measured;
+ * one line of JSON. As many messages before an actor yields as smack's (64; Pekko's default is 5). */
 public class Actors {
 	interface Cell {
 		long run(int n, int m) throws Exception;
@@ -25,7 +25,7 @@ public class Actors {
 			pekko.stdout-loglevel = OFF
 			pekko.log-dead-letters = 0
 			pekko.actor.default-dispatcher.throughput = 64
-			pekko.actor.default-dispatcher.fork-join-executor { parallelism-min = 2, parallelism-max = 2 }
+			pekko.actor.default-dispatcher.fork-join-executor { parallelism-min = THREADS, parallelism-max = THREADS }
 			""";
 	private static ActorSystem<Object> system;
 	private static long spawned;
@@ -63,21 +63,26 @@ public class Actors {
 		return 2L * n;
 	}
 
+	private static final int WINDOW = 512;
+
+	/* At most two windows are under way: who counts asks for the next one. */
 	private static long counting(int n, int m) throws Exception {
 		CountDownLatch ended = new CountDownLatch(1);
 		spawn(Behaviors.setup(self -> {
-			int[] count = {0};
+			int[] count = {0}, sent = {0};
 			ActorRef<Object> counter = self.spawnAnonymous(actor((context, message) -> {
-				if (message == GO)
-					count[0]++;
-				else
+				if (message != GO)
 					((Ping) message).from().tell(count[0]);
+				else if (++count[0] % WINDOW == 0)
+					self.getSelf().tell(PONG);
 				return true;
 			}));
-			for (int i = 0; i < n; i++)
-				counter.tell(GO);
-			counter.tell(new Ping(self.getSelf()));
+			sendWindow(counter, self.getSelf(), sent, n, 2 * WINDOW);
 			return Behaviors.receiveMessage(message -> {
+				if (message == PONG) {
+					sendWindow(counter, self.getSelf(), sent, n, WINDOW);
+					return Behaviors.same();
+				}
 				if ((Integer) message != n)
 					throw new IllegalStateException("counted wrong");
 				ended.countDown();
@@ -86,6 +91,15 @@ public class Actors {
 		}));
 		ended.await();
 		return n;
+	}
+
+	private static void sendWindow(ActorRef<Object> counter, ActorRef<Object> self, int[] sent, int n, int count) {
+		if (sent[0] == n)
+			return;
+		for (; count > 0 && sent[0] < n; count--, sent[0]++)
+			counter.tell(GO);
+		if (sent[0] == n)
+			counter.tell(new Ping(self));
 	}
 
 	private static long threadRing(int n, int m) throws Exception {
@@ -213,7 +227,7 @@ public class Actors {
 	public static void main(String[] words) throws Exception {
 		int n = Integer.parseInt(words[1]), m = Integer.parseInt(words[2]);
 		double warm = Double.parseDouble(words[3]) * 1e9, seconds = Double.parseDouble(words[4]) * 1e9;
-		system = ActorSystem.create(Behaviors.empty(), "actors", ConfigFactory.parseString(CONFIG).withFallback(ConfigFactory.load()));
+		system = ActorSystem.create(Behaviors.empty(), "actors", ConfigFactory.parseString(CONFIG.replace("THREADS", words[5])).withFallback(ConfigFactory.load()));
 		if (words[0].equals("create")) {
 			for (int i = 0; i < 3; i++)
 				create(n / 10);

@@ -1,5 +1,5 @@
-%% The twin in Erlang. main CELL N M WARM SECONDS: repeats the cell, first for WARM seconds, then for SECONDS, which are measured; one line of
-%% JSON.
+%% The twin in Erlang. main CELL N M WARM SECONDS THREADS: repeats the cell, first for WARM seconds, then for SECONDS, which are measured; one line
+%% of JSON.
 -module(actors).
 -export([main/1]).
 
@@ -24,19 +24,32 @@ ping_pong(N, _) ->
 
 %% ---- counting ----
 
-count(Count) ->
+%% At most two windows are under way: who counts asks for the next one.
+-define(WINDOW, 512).
+
+count(Count, Main) ->
     receive
-        increment -> count(Count + 1);
-        {get, From} -> From ! {counted, Count}
+        increment when (Count + 1) rem ?WINDOW =:= 0 -> Main ! more, count(Count + 1, Main);
+        increment -> count(Count + 1, Main);
+        get -> Main ! {counted, Count}
     end.
 
 send_many(_, 0) -> ok;
 send_many(To, N) -> To ! increment, send_many(To, N - 1).
 
+send_windows(To, 0) -> To ! get;
+send_windows(To, Left) ->
+    receive more -> ok end,
+    Now = min(Left, ?WINDOW),
+    send_many(To, Now),
+    send_windows(To, Left - Now).
+
 counting(N, _) ->
-    Counter = spawn(fun() -> count(0) end),
-    send_many(Counter, N),
-    Counter ! {get, self()},
+    Main = self(),
+    Counter = spawn(fun() -> count(0, Main) end),
+    First = min(N, 2 * ?WINDOW),
+    send_many(Counter, First),
+    send_windows(Counter, N - First),
     receive {counted, N} -> N end.
 
 %% ---- thread ring ----
@@ -161,6 +174,7 @@ run(Name, N, M, Warm, Seconds) ->
     io:format("{\"ns\": ~.2f, \"messages\": ~b, \"cpu_s\": ~.3f, \"rss_kib\": ~b}~n", [Took / Messages, Messages, cpu() - Used, rss_kib()]).
 
 main([Name | Words]) ->
-    [N, M, Warm, Seconds] = [number(Word) || Word <- Words],
+    [N, M, Warm, Seconds, Threads] = [number(Word) || Word <- Words],
+    erlang:system_flag(schedulers_online, Threads),
     run(Name, N, M, Warm, Seconds),
     halt().

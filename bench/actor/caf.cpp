@@ -1,5 +1,5 @@
-// The twin in CAF 0.17. caf CELL N M WARM SECONDS: repeats the cell, first for WARM seconds, then for SECONDS, which are measured; one line of
-// JSON.
+// The twin in CAF 0.17. caf CELL N M WARM SECONDS THREADS: repeats the cell, first for WARM seconds, then for SECONDS, which are measured;
+// one line of JSON.
 #include <caf/all.hpp>
 #include <chrono>
 #include <cstdio>
@@ -51,22 +51,38 @@ struct work {
     return 2 * n;
   }
 
-  long counting(long n, long) {
-    auto counter = system.spawn([](stateful_actor<number_state> *a) -> behavior {
-      return {[=](go_atom) { a->state.number++; }, [=](read_atom) { return static_cast<int64_t>(a->state.number); }};
-    });
-    auto sender = system.spawn([=](event_based_actor *a) -> behavior {
-      for (long i = 0; i < n; i++)
-        a->send(counter, go_atom_v);
+  // At most two windows are under way: who counts asks for the next one.
+  static constexpr long window = 512;
+  static void send_window(stateful_actor<number_state> *a, const actor &counter, long n, long count) {
+    if (a->state.number == n)
+      return;
+    for (; count > 0 && a->state.number < n; count--, a->state.number++)
+      a->send(counter, go_atom_v);
+    if (a->state.number == n)
       a->send(counter, read_atom_v);
-      return {[=](int64_t count) {
-        if (count != n)
-          abort();
-        a->quit();
-      }};
+  }
+  long counting(long n, long) {
+    auto sender = system.spawn([=](stateful_actor<number_state> *a) -> behavior {
+      actor main{a};
+      auto counter = a->spawn([=](stateful_actor<number_state> *c) -> behavior {
+        return {[=](go_atom) {
+                  if (++c->state.number % window == 0)
+                    c->send(main, ended_atom_v);
+                },
+                [=](read_atom) {
+                  c->send(main, static_cast<int64_t>(c->state.number));
+                  c->quit();
+                }};
+      });
+      send_window(a, counter, n, 2 * window);
+      return {[=](ended_atom) { send_window(a, counter, n, window); },
+              [=](int64_t count) {
+                if (count != n)
+                  abort();
+                a->quit();
+              }};
     });
     self->wait_for(sender);
-    anon_send_exit(counter, exit_reason::kill);
     return n;
   }
 
@@ -186,11 +202,11 @@ static long rss_kib() {
 }
 
 int main(int argc, char **argv) {
-  if (argc != 6)
+  if (argc != 7)
     return 2;
   actor_system_config config;
   config.add_message_types<id_block::actors>();
-  config.set("scheduler.max-threads", 2u);
+  config.set("scheduler.max-threads", static_cast<unsigned>(atoi(argv[6])));
   actor_system system{config};
   work w{system};
   const std::string name = argv[1];

@@ -100,13 +100,20 @@ static void sleep_on(struct queue *q)
 	check(read(q->event, &count, sizeof count) < 0 && errno != EAGAIN, "read");
 }
 
+static inline void relax(void)
+{
+#if defined(__x86_64__)
+	__builtin_ia32_pause();
+#endif
+}
+
 static struct node *take(struct queue *q, uint64_t awake_ns)
 {
 	struct node *n;
 	while (!(n = pop(q))) {
 		for (uint64_t until = now_ns() + awake_ns; awake_ns;) {
 			for (int i = 0; i < 32 && !(n = pop(q)); i++)
-				__asm__ volatile("" ::: "memory");
+				relax();
 			if (n)
 				return n;
 			if (now_ns() >= until)

@@ -3,8 +3,9 @@
 ROUND_TRIP.
 
 Each round of a cell is a process of its own, which repeats the cell until it is warm and is measured then; a figure is the median over the rounds. The
-bar is the best of the peers, whichever it is. smack runs a cell twice: its actors spread round robin over the dispatchers, and where their parent
-is; the better one is judged. A peer that is not installed is not measured, and said to be so.
+bar is the best of the peers, whichever it is. Where smack's actors all live where their parent is, one core does all: so each peer runs a cell with one
+thread and with two, smack with its actors together and spread, and of each the better one counts. Counting has the same window of
+messages under way everywhere (in Go its channel has that size). A peer that is not installed is not measured, and said to be so.
 
 BENCH_ROUNDS (3), BENCH_SECONDS (2) a measurement, BENCH_WARM (1; JVM: 5 times that), BENCH_CELLS: only cells whose name contains it, BENCH_PEERS:
 those of the peers that are named, BENCH_CORES: which cores (the first two)."""
@@ -47,7 +48,7 @@ def measure(words, name, n, m, warm, *more):
     done = subprocess.run(words + [name, str(n), str(m), str(warm), str(SECONDS), *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                           check=False, timeout=600)
     if done.returncode != 0:
-        sys.exit('bench: %s %s ended with %d: %s' % (words[0], name, done.returncode, done.stderr.strip()[-500:]))
+        sys.exit('bench: %s, %s, ended with %d: %s' % (words[0], name, done.returncode, done.stderr.strip()[-500:]))
     result = json.loads(done.stdout)
     result['cpu_ns'] = result['cpu_s'] * 1e9 / result.get('messages', n)
     return result
@@ -57,21 +58,24 @@ def cell(name, n, m, bar, peers):
     runners = {'smack, spread': lambda: measure([SMACK], name, n, m, WARM, 'spread'),
                'smack, together': lambda: measure([SMACK], name, n, m, WARM, 'together')}
     for peer, words in peers.items():
-        runners[peer] = lambda words=words, warm=WARM * (5 if peer == 'pekko' else 1): measure(words, name, n, m, warm)
+        for threads in ('1', '2'):
+            runners['%s, %s' % (peer, threads)] = lambda words=words, threads=threads, warm=WARM * (5 if peer == 'pekko' else 1): measure(
+                words, name, n, m, warm, threads)
     results = {who: [] for who in runners}
     for _ in range(ROUNDS):
         for who, run in runners.items():
             results[who].append(run())
     figures = {who: {field: statistics.median(r[field] for r in rs) for field in ('ns', 'cpu_ns', 'rss_kib')} for who, rs in results.items()}
     ours = min((w for w in figures if w.startswith('smack')), key=lambda w: figures[w]['ns'])
-    best = min((w for w in peers), key=lambda w: figures[w]['ns'], default=None)
+    others = [w for w in figures if not w.startswith('smack')]
+    best = min(others, key=lambda w: figures[w]['ns'], default=None)
     print('\n%s (n %d, m %d), %s' % (name, n, m, 'an actor' if 'create' in name else 'a message'))
     for who, f in figures.items():
         line = '  %-16s %9.1f ns  %9.1f ns of CPU  %7.0f MiB' % (who, f['ns'], f['cpu_ns'], f['rss_kib'] / 1024)
         if 'bytes' in results[who][0]:
             f['bytes'] = statistics.median(r['bytes'] for r in results[who])
             line += '  %6.0f bytes each' % f['bytes']
-        if who in peers:
+        if who in others:
             line += '  smack: %.3f of its time, %.3f of its CPU' % (figures[ours]['ns'] / f['ns'], figures[ours]['cpu_ns'] / f['cpu_ns'])
         print(line)
     if best:

@@ -1,4 +1,4 @@
-// The twin in Go: goroutines and channels. main CELL N M WARM SECONDS: repeats the cell, first for WARM seconds, then for SECONDS, which are
+// The twin in Go: goroutines and channels. main CELL N M WARM SECONDS THREADS: repeats the cell, first for WARM seconds, then for SECONDS, which are
 // measured; one line of JSON.
 package main
 
@@ -199,7 +199,7 @@ func repeat(cell func(int, int) int, n, m int, seconds float64) (messages int, t
 func main() {
 	cells := map[string]func(int, int) int{"ping-pong": pingPong, "counting": counting, "thread ring": threadRing, "big": big,
 		"fork-join create": forkJoinCreate}
-	runtime.GOMAXPROCS(2)
+	runtime.GOMAXPROCS(int(number(6)))
 	n, m := int(number(2)), int(number(3))
 	out := map[string]any{}
 	used := cpu()
