@@ -178,6 +178,32 @@ static inline bool actor__is_stop(const struct sm_ref *ref, const struct sm_msg 
 {
 	return (uintptr_t)msg - (uintptr_t)&ref->stop < 2 * sizeof ref->stop;
 }
+/* Whether a dispatcher waits awake before it sleeps (dispatcher.c): after a number of short sleeps in a row, twice as many each time that
+ * it was in vain. */
+struct awake {
+	uint32_t short_sleeps, needed;
+};
+static inline bool actor__awake_pays(const struct awake *w)
+{
+	return w->short_sleeps >= w->needed;
+}
+static inline void actor__awake_slept(struct awake *w, bool is_short)
+{
+	if (!is_short)
+		w->short_sleeps = 0;
+	else if (w->short_sleeps < w->needed)
+		w->short_sleeps++;
+}
+static inline void actor__awake_waited(struct awake *w, bool in_vain)
+{
+	if (!in_vain) {
+		w->needed = ACTOR_SHORT_SLEEPS_MIN;
+		return;
+	}
+	w->short_sleeps = 0;
+	w->needed = w->needed < ACTOR_SHORT_SLEEPS_MAX ? w->needed * 2 : ACTOR_SHORT_SLEEPS_MAX;
+}
+
 struct dispatcher {
 	struct sm_system *system;
 	uint32_t index;
@@ -198,8 +224,8 @@ struct dispatcher {
 	uv_timer_t alarm;
 	uint64_t alarm_ns; /* when the alarm is set for; 0: not */
 	/* waiting awake (dispatcher.c) */
-	uint64_t looked_ns;                      /* when the loop has looked for events last, while it did so */
-	uint32_t short_sleeps, short_sleeps_min; /* in a row; how many it takes to wait awake */
+	uint64_t looked_ns; /* when the loop has looked for events last, while it did so */
+	struct awake awake;
 	pthread_t thread;
 	bool loop_open, thread_started;
 	bool pinned_taken;        /* a pinned actor lives here; under the tree lock */

@@ -334,14 +334,13 @@ static bool wait_awake(struct dispatcher *d)
 	do {
 		for (int i = 0; i < 32; i++) {
 			if (is_posted(d)) {
-				d->short_sleeps_min = ACTOR_SHORT_SLEEPS_MIN;
+				actor__awake_waited(&d->awake, false);
 				return true;
 			}
 			relax();
 		}
 	} while (uv_hrtime() < until && !atomic_load_explicit(&d->quit, memory_order_relaxed));
-	d->short_sleeps = 0;
-	d->short_sleeps_min = d->short_sleeps_min < ACTOR_SHORT_SLEEPS_MAX ? d->short_sleeps_min * 2 : ACTOR_SHORT_SLEEPS_MAX;
+	actor__awake_waited(&d->awake, true);
 	return false;
 }
 
@@ -353,7 +352,7 @@ static void sleep_until_event(struct dispatcher *d)
 	if (!start)
 		return;
 	bool is_short = is_posted(d) && (d->looked_ns = uv_hrtime()) - start < ACTOR_SLEEP_SHORT_NS;
-	d->short_sleeps = !is_short ? 0 : d->short_sleeps < d->short_sleeps_min ? d->short_sleeps + 1 : d->short_sleeps;
+	actor__awake_slept(&d->awake, is_short);
 }
 
 static void look_for_events(struct dispatcher *d)
@@ -362,7 +361,7 @@ static void look_for_events(struct dispatcher *d)
 		uv_run(&d->loop, UV_RUN_NOWAIT);
 		return;
 	}
-	if (d->short_sleeps >= d->short_sleeps_min && wait_awake(d))
+	if (actor__awake_pays(&d->awake) && wait_awake(d))
 		return;
 	atomic_store(&d->sleeping, 1);
 	if (!atomic_load(&d->inbound) && !atomic_load(&d->quit) && alarm_set(d))
@@ -396,7 +395,7 @@ enum sm_err actor__dispatcher_open(struct dispatcher *d, struct sm_system *syste
 	d->index = index;
 	d->hooks.next = d->hooks.prev = &d->hooks;
 	d->check_every = 1;
-	d->short_sleeps_min = ACTOR_SHORT_SLEEPS_MIN;
+	d->awake.needed = ACTOR_SHORT_SLEEPS_MIN;
 	if (system->sim)
 		return SM_OK; /* no loop: there is nothing to wait for */
 	int failed = uv_loop_init(&d->loop);

@@ -1,4 +1,5 @@
 /* Where actors live, and that dispatchers which wait awake for each other look after everything else meanwhile. */
+#include "actor/actor_internal.h"
 #include "actor/testing.h"
 
 /* ---- SM_DISPATCHER_PARENT ---- */
@@ -165,6 +166,36 @@ static void dispatchers_that_have_talked_sleep_and_are_woken(void **unused)
 		sm_unref(t.refs[i]);
 }
 
+static void only_short_sleeps_make_it_wait_awake(void **unused)
+{
+	struct awake w = {.needed = ACTOR_SHORT_SLEEPS_MIN};
+	for (int i = 0; i < 100000; i++) { /* an idle one, and one that is woken quickly now and then */
+		actor__awake_slept(&w, i % ACTOR_SHORT_SLEEPS_MIN != 0);
+		assert_false(actor__awake_pays(&w));
+	}
+	for (int i = 0; i < ACTOR_SHORT_SLEEPS_MIN; i++)
+		actor__awake_slept(&w, true);
+	assert_true(actor__awake_pays(&w));
+	actor__awake_waited(&w, false); /* and as long as it is answered */
+	assert_true(actor__awake_pays(&w));
+}
+
+static void waits_in_vain_become_seldom(void **unused)
+{
+	struct awake w = {.needed = ACTOR_SHORT_SLEEPS_MIN};
+	const uint32_t sleeps = 1000000;
+	uint32_t in_vain = 0;
+	for (uint32_t i = 0; i < sleeps; i++) {
+		actor__awake_slept(&w, true);
+		if (!actor__awake_pays(&w))
+			continue;
+		actor__awake_waited(&w, true);
+		assert_false(actor__awake_pays(&w));
+		in_vain++;
+	}
+	assert_in_range(in_vain, 1, 12 + sleeps / ACTOR_SHORT_SLEEPS_MAX);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -172,6 +203,8 @@ int main(void)
 		cmocka_unit_test(children_of_a_pinned_actor_and_of_the_root_live_with_all_others),
 		cmocka_unit_test(dispatchers_that_talk_serve_timers_and_events),
 		cmocka_unit_test(dispatchers_that_have_talked_sleep_and_are_woken),
+		cmocka_unit_test(only_short_sleeps_make_it_wait_awake),
+		cmocka_unit_test(waits_in_vain_become_seldom),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
