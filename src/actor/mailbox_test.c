@@ -201,6 +201,61 @@ static void what_is_kept_stays_the_handler_s_when_it_cannot_be_forwarded(void **
 	assert_int_equal(atomic_load(&testing_live), 0);
 }
 
+/* ---- a window as large as the mailbox ---- */
+
+#define WINDOW 1024
+struct window {
+	struct sm_ref *there, *back;
+	atomic_uint returned, refused;
+};
+static enum sm_err window_init(struct sm_actor *self, void *state, void *arg)
+{
+	*(struct window **)state = arg;
+	return SM_OK;
+}
+static enum sm_err window_hand_on(struct sm_actor *self, struct window *w, struct sm_ref *to, struct sm_msg *msg)
+{
+	enum sm_err err = atomic_load(&w->returned) < 200000 ? sm_forward(self, to, msg) : SM_OK;
+	if (err)
+		atomic_fetch_add(&w->refused, 1);
+	return SM_OK;
+}
+static enum sm_err window_there(struct sm_actor *self, void *state, struct sm_msg *msg)
+{
+	struct window *w = *(struct window **)state;
+	return window_hand_on(self, w, w->back, msg);
+}
+static enum sm_err window_back(struct sm_actor *self, void *state, struct sm_msg *msg)
+{
+	struct window *w = *(struct window **)state;
+	atomic_fetch_add(&w->returned, 1);
+	return window_hand_on(self, w, w->there, msg);
+}
+
+/* Those that have been handled take no place: who has no more under way than there are places is never refused. */
+static void a_window_as_large_as_the_mailbox_is_never_refused(void **unused)
+{
+	struct sm_system *system = system_with(2);
+	static struct window w;
+	struct sm_props props = {.state_size = sizeof(void *),
+				 .init = window_init,
+				 .receive = window_there,
+				 .arg = &w,
+				 .mailbox_max = WINDOW,
+				 .dispatcher = 0};
+	assert_int_equal(sm_spawn(system, NULL, &props, &w.there), SM_OK);
+	props.receive = window_back;
+	props.dispatcher = 1;
+	assert_int_equal(sm_spawn(system, NULL, &props, &w.back), SM_OK);
+	for (int i = 0; i < WINDOW - 1; i++) /* the bound counts the one that is being handled */
+		assert_int_equal(sm_send(w.there, number_new(1)), SM_OK);
+	eventually(atomic_load(&testing_live) == 0);
+	assert_int_equal(w.refused, 0);
+	assert_int_equal(sm_system_stop(system, DEADLINE_MS), SM_OK);
+	sm_unref(w.there);
+	sm_unref(w.back);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -209,6 +264,7 @@ int main(void)
 		cmocka_unit_test(after_the_end_sends_are_refused_and_what_was_queued_behind_the_stop_is_freed),
 		cmocka_unit_test(an_embedded_message_may_be_freed_by_its_handler),
 		cmocka_unit_test(what_is_kept_stays_the_handler_s_when_it_cannot_be_forwarded),
+		cmocka_unit_test(a_window_as_large_as_the_mailbox_is_never_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
