@@ -1,0 +1,3 @@
+module smack/bench/http
+
+go 1.19
