@@ -22,6 +22,7 @@
 #include "base/event_internal.h"
 #include <stdio.h>
 
+#define CHOICES_TRIED 8 /* strings of an enum that are compared with what stands there before it is read */
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
@@ -165,14 +166,39 @@ static size_t characters(struct bytes text)
 	return n;
 }
 
+/* One of the enum's strings that stands there as it is, and is short as most are: it need not be read as a string. at is at the opening
+ * quote. */
+static bool scan_choice(struct scan *s, uint32_t field, struct event_value *value)
+{
+	const struct bytes *choices = s->index->fields[field].choices;
+	const uint8_t *at = s->lex.at + 1;
+	size_t left = (size_t)(s->lex.end - at);
+	for (uint32_t i = 0; i < s->schema->fields[field].choice_count; i++) {
+		size_t size = choices[i].size, n = 0;
+		if (size >= left || at[size] != '"')
+			continue;
+		while (n < size && at[n] == choices[i].data[n] && at[n] >= 0x20 && at[n] < 0x80 && at[n] != '"' && at[n] != '\\')
+			n++;
+		if (n == size) {
+			value->text = bytes_of(at, size);
+			s->lex.at = at + size + 1;
+			return true;
+		}
+	}
+	return false;
+}
+
 static const char *scan_string(struct scan *s, uint32_t field, struct event_value *value)
 {
-	const char *reason = scan_text(s, &value->text, "error.expected.jsstring");
 	const struct schema_field *f = &s->schema->fields[field];
 	uint32_t count = f->choice_count;
+	bool of_any_length = !f->length_minimum && f->length_maximum == UINT32_MAX;
+	if (count && count <= CHOICES_TRIED && of_any_length && *s->lex.at == '"' && scan_choice(s, field, value))
+		return NULL;
+	const char *reason = scan_text(s, &value->text, "error.expected.jsstring");
 	if (reason)
 		return reason;
-	if (UNLIKELY(f->length_minimum || f->length_maximum != UINT32_MAX)) {
+	if (UNLIKELY(!of_any_length)) {
 		size_t length = characters(value->text);
 		if (length < f->length_minimum || length > f->length_maximum)
 			return length < f->length_minimum ? "error.minLength" : "error.maxLength";
@@ -353,7 +379,7 @@ static inline bool name_is(struct scan *s, uint32_t field)
 	/* Eight bytes are always there in an event worth the haste. */
 	if (!f->plain || (size_t)(s->lex.end - at) < (size_t)f->name_size + 8 || (lex_load8(at) & f->head_mask) != f->head)
 		return false;
-	if (f->name_size >= 8 && (memcmp(at + 8, f->name + 8, f->name_size - 8) != 0 || at[f->name_size] != '"'))
+	if (f->name_size >= 8 && ((f->name_size > 8 && memcmp(at + 8, f->name + 8, f->name_size - 8) != 0) || at[f->name_size] != '"'))
 		return false;
 	s->lex.at = at + f->name_size + 1;
 	return true;

@@ -450,6 +450,32 @@ static void each_wrong_character_of_a_uuid_is_seen(void **unused)
 	FINE("{\"ad_id\":\"" U2 "\",\"campaign\":\"" U1 "\",\"ts\":1,\"type\":\"view\",\"id\":\"C0FFEE00-1234-4ABC-8DEF-0123456789AB\"}");
 }
 
+static void choices_are_found_however_they_are_written(void **unused)
+{
+	static const char text[] = "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\",\"enum\":[\"view\",\"viewer\",\"\","
+				   "\"caf\u00e9\",\"a\\\"b\",\"c\\\\\"]},"
+				   "\"b\":{\"type\":\"string\",\"enum\":[\"view\",\"viewer\"],\"minLength\":5}}}";
+	static const char *const good[] = {"view", "viewer", "", "v\\u0069ew", "caf\u00e9", "caf\\u00e9", "a\\\"b", "c\\\\"};
+	static const char *const bad[] = {"vie", "viewe", "viewers", "views", "View", " ", "cafe", "a\\b"};
+	struct schema *choices;
+	struct sm_error error;
+	char event[64];
+	assert_int_equal(schema_compile(bytes_str(text), &choices, &error), SM_OK);
+	for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+		snprintf(event, sizeof event, "{\"a\":\"%s\"}", good[i]);
+		assert_int_equal(scan_bytes(choices, bytes_str(event)), SM_OK);
+	}
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		snprintf(event, sizeof event, "{\"a\":\"%s\"}", bad[i]);
+		assert_int_equal(scan_bytes(choices, bytes_str(event)), SM_INVALID);
+	}
+	assert_int_equal(scan_bytes(choices, bytes_str("{\"a\":\"view")), SM_INVALID);
+	assert_int_equal(scan_bytes(choices, bytes_str("{\"b\":\"viewer\"}")), SM_OK);
+	assert_int_equal(scan_bytes(choices, bytes_str("{\"b\":\"view\"}")), SM_INVALID);
+	assert_string_equal(problems.items[0].reason, "error.minLength");
+	schema_free(choices);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -466,6 +492,7 @@ int main(void)
 		cmocka_unit_test(numbers_are_rounded_as_strtod_does),
 		cmocka_unit_test(times_are_rfc_3339),
 		cmocka_unit_test(each_wrong_character_of_a_uuid_is_seen),
+		cmocka_unit_test(choices_are_found_however_they_are_written),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -14,10 +14,9 @@ typedef uint16_t u16x8 __attribute__((vector_size(16)));
 typedef uint64_t u64x2 __attribute__((vector_size(16)));
 
 /* 16 hexadecimal digits to 8 values of 8 bits in the low halves of 16-bit lanes; not all digits: *bad gets bits. */
-static inline u16x8 hex16(const uint8_t *text, u8x16 *bad)
+static inline u16x8 hex16(uint64_t first, uint64_t last, u8x16 *bad)
 {
-	u8x16 c;
-	memcpy(&c, text, 16);
+	u8x16 c = (u8x16)(u64x2){first, last};
 	u8x16 digit = c - '0', letter = (c | 0x20) - 'a';
 	u8x16 is_digit = (u8x16)(digit <= 9), is_letter = (u8x16)(letter <= 5);
 	*bad |= ~(is_digit | is_letter);
@@ -25,16 +24,19 @@ static inline u16x8 hex16(const uint8_t *text, u8x16 *bad)
 	return (nibbles << 4 | nibbles >> 8) & 0xff; /* the first character is the high half, and the lane's low byte */
 }
 
+static inline uint64_t load4(const uint8_t *at)
+{
+	uint32_t v;
+	memcpy(&v, at, 4);
+	return v;
+}
+
+/* The digits are put together in registers: read back from memory they would have to wait for their pieces to be written. */
 bool base__uuid_scan(const uint8_t text[36], uint8_t out[16])
 {
-	uint8_t hex[32];
-	memcpy(hex, text, 8);
-	memcpy(hex + 8, text + 9, 4);
-	memcpy(hex + 12, text + 14, 4);
-	memcpy(hex + 16, text + 19, 4);
-	memcpy(hex + 20, text + 24, 12);
 	u8x16 bad = {0};
-	u16x8 high = hex16(hex, &bad), low = hex16(hex + 16, &bad);
+	u16x8 high = hex16(lex_load8(text), load4(text + 9) | load4(text + 14) << 32, &bad);
+	u16x8 low = hex16(load4(text + 19) | load4(text + 24) << 32, lex_load8(text + 28), &bad);
 	u64x2 any = (u64x2)bad;
 	if ((any[0] | any[1]) || text[8] != '-' || text[13] != '-' || text[18] != '-' || text[23] != '-')
 		return false;
