@@ -69,6 +69,14 @@ static int undo_coding(struct http__body *body, struct bytes piece, struct buf *
 	return 0;
 }
 
+/* What is known to come is not moved again and again; but nobody holds much memory by a mere promise. */
+static void make_room(const struct http__body *body, size_t coming, struct buf *out)
+{
+	size_t promised = coming + (size_t)body->left, most = HTTP_BODY_ROOM_TIMES * (buf_size(out) + coming);
+	if (body->kind == BODY_LENGTH && body->left)
+		buf_reserve(out, promised < most ? promised : most);
+}
+
 static int take(struct http__body *body, struct bytes piece, struct buf *out)
 {
 	body->size += piece.size;
@@ -81,6 +89,7 @@ static int take(struct http__body *body, struct bytes piece, struct buf *out)
 		if (status)
 			return status;
 	} else {
+		make_room(body, piece.size, out);
 		buf_append_bytes(out, piece);
 	}
 	return out->failed ? 500 : 0;

@@ -76,10 +76,17 @@ struct http__request *http__request_new(struct http__conn *conn)
 	return r;
 }
 
+/* Pipelined requests are many at once, and small. */
+static bool may_keep(const struct http__shared *shared, const struct http__request *r)
+{
+	bool small = r->arena.used <= HTTP_SPARE_SMALL_BYTES && r->extra.cap + r->answer.cap <= HTTP_SPARE_SMALL_BYTES;
+	return shared->spare_count < (small ? HTTP_SPARE_SMALL : HTTP_SPARE_REQUESTS);
+}
+
 void http__request_free(struct http__request *r)
 {
 	struct http__shared *shared = r->conn->shared;
-	if (shared->spare_count >= HTTP_SPARE_REQUESTS) {
+	if (!may_keep(shared, r)) {
 		request_destroy(r);
 		return;
 	}
