@@ -18,6 +18,8 @@ struct topic_entry {
 	uint32_t refs;
 	uint32_t turn; /* the last in which it was asked for */
 	char name[250];
+	char answer[300]; /* what a good answer begins with */
+	size_t answer_size;
 	struct uuid id;
 	int32_t partitions;
 	const struct schema *schema; /* never NULL: a topic without one gets the schema of any object */
@@ -26,6 +28,7 @@ struct topic_entry {
 	bool any;                    /* it has none, and other JSON than objects is taken too */
 	int key;                     /* index of the key field, or -1 */
 	int32_t keyless;             /* the partition of records without key, this turn */
+	size_t batch_bytes;          /* of the last batch: room that the next has from the beginning */
 	struct event_value *values;
 	struct open_batch *open[]; /* by partition */
 };

@@ -20,6 +20,8 @@ static struct topic_entry *entry_new(struct worker *worker, const struct log_top
 	struct ingest_topic known = {0};
 	worker->ingest->options.topic(worker->ingest->options.arg, topic->name, &known);
 	snprintf(entry->name, sizeof entry->name, "%s", topic->name);
+	/* A topic's name has no character that JSON escapes. */
+	entry->answer_size = (size_t)snprintf(entry->answer, sizeof entry->answer, "{\"topic\":\"%s\",\"accepted\":", topic->name);
 	entry->refs = 1;
 	entry->turn = worker->turn - 1;
 	entry->id = topic->id;
