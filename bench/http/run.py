@@ -56,6 +56,7 @@ def bar(name, ok, text):
 
 class HttpServer(Server):
     h2_port = None  # None: the same
+    why_not = 'it answers nothing'
     process = None
 
     def answers(self):
@@ -257,7 +258,7 @@ def cell(name, servers, run):
     print(name)
     results = {}
     for s in servers:
-        if warm(s, run):
+        if warm(s, run) or s.name == 'smack':
             results[s] = []
     for _ in range(ROUNDS):
         for s in results:
@@ -271,7 +272,7 @@ def cell(name, servers, run):
             s.name, f.rate, f.cpu, f.p50_ms, f.p99_ms, f.client, f.rss, '  (%s)' % ', '.join(f.bad) if f.bad else ''), flush=True)
     for s in servers:
         if s not in results:
-            print('    %-6s not measured: it does not speak this' % s.name)
+            print('    %-6s not measured: %s' % (s.name, s.why_not))
     for n, why in absent.items():
         print('    %-6s not measured: %s' % (n, why))
     return figures
@@ -292,12 +293,12 @@ def warm(server, run):
 
 
 def beside(name, figures, bars):
-    """smack's CPU at most so many times a peer's."""
+    """smack's CPU at most so many times a peer's. A run in which not all was answered meets no bar, and a peer's is no measure."""
     said = []
     for peer, most in bars:
-        if peer in figures:
+        if peer in figures and not figures[peer].bad:
             ratio = figures['smack'].cpu / figures[peer].cpu
-            said.append(bar('%s: CPU beside %s' % (name, peer), ratio <= most, 'CPU %.2f of %s (bar %.2f)' % (ratio, peer, most)))
+            said.append(bar('%s: CPU beside %s' % (name, peer), ratio <= most and not figures['smack'].bad, 'CPU %.2f of %s (bar %.2f)' % (ratio, peer, most)))
         else:
             said.append('CPU beside %s not measured' % peer)
     print('    ' + '; '.join(said), flush=True)
@@ -318,7 +319,7 @@ def at_rate(servers, events):
     figures = cell(name, servers, lambda s, seconds: load(s, events, seconds, '--rate', '20000'))
     if figures:
         p99 = figures['smack'].p99_ms
-        print('    ' + bar(name, p99 < 5, 'smack\'s p99 %.2f ms (bar 5)' % p99), flush=True)
+        print('    ' + bar(name, p99 < 5 and not figures['smack'].bad, 'smack\'s p99 %.2f ms (bar 5)' % p99), flush=True)
 
 
 def pipelined(servers, events):
@@ -326,7 +327,7 @@ def pipelined(servers, events):
     figures = cell(name, servers, lambda s, seconds: load(s, events, seconds, '--depth', '16'))
     if figures:
         cpu = figures['smack'].cpu
-        print('    ' + bar(name, cpu <= 1.5, 'smack\'s CPU %.2f us a request (bar 1.5)' % cpu), flush=True)
+        print('    ' + bar(name, cpu <= 1.5 and not figures['smack'].bad, 'smack\'s CPU %.2f us a request (bar 1.5)' % cpu), flush=True)
 
 
 def lines(servers, events):
@@ -334,7 +335,7 @@ def lines(servers, events):
     figures = cell(name, servers, lambda s, seconds: load(s, events, seconds, '--events', '1000', '--connections', '8'))
     if figures:
         rate, cpu = figures['smack'].rate * 1000, figures['smack'].cpu
-        print('    ' + bar(name, rate >= 1e6, 'smack: %.2f M events/s (bar 1) on %d cores with the load, %.2f CPU seconds a million' % (
+        print('    ' + bar(name, rate >= 1e6 and not figures['smack'].bad, 'smack: %.2f M events/s (bar 1) on %d cores with the load, %.2f CPU seconds a million' % (
             rate / 1e6, os.cpu_count(), cpu / 1000)), flush=True)
 
 
@@ -361,8 +362,9 @@ def bare():
 
 def h2load(server, event, log, seconds):
     done = subprocess.run(['h2load', '-D', '%dms' % (seconds * 1000), '-c', '16', '-m', '16', '-d', event, '-H', 'content-type: application/json', '--log-file', log,
-                           'http://127.0.0.1:%d%s' % (server.h2_port or server.port, PATH)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                           'http://127.0.0.1:%d%s' % (server.h2_port or server.port, PATH)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           text=True, check=False)
+    server.why_not = 'h2load: ' + (done.stdout.strip().splitlines() or ['nothing'])[-1]
     rows = []
     if os.path.exists(log):
         with open(log, encoding='ascii') as f:

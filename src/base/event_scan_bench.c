@@ -90,19 +90,22 @@ static int run_file(const char *schema_path, const char *path)
 	struct event_value *values = calloc(schema->field_count + 1, sizeof *values);
 	arena_init(&arena, 0);
 	uint64_t count = 0, bad = 0;
-	double since = cpu_ns(), took = 0;
-	while (values && took < 2e9) {
+	double took = 0;
+	uint8_t *body = malloc(all.size + 1);
+	while (values && body && took < 2e9) {
 		for (struct bytes rest = all, request; (request = first_lines(rest, 1000)).size;) {
-			for (int pass = 0; pass < 8; pass++)
-				bad += check_lines(request, schema, values, &arena, &count);
+			memcpy(body, request.data, request.size); /* so it comes from a socket */
+			double since = cpu_ns();
+			bad += check_lines(bytes_of(body, request.size), schema, values, &arena, &count);
+			took += cpu_ns() - since;
 			rest.data += request.size;
 			rest.size -= request.size;
 		}
-		took = cpu_ns() - since;
 	}
 	printf("%-44s %9.1f ns%s\n", "a line of the file", took / (double)count, bad ? " (refused)" : "");
 	arena_done(&arena);
 	free(values);
+	free(body);
 	free((void *)document.data);
 	free((void *)all.data);
 	schema_free(schema);

@@ -173,7 +173,8 @@ static struct open_batch *batch_new(struct worker *worker, struct topic_entry *e
 	entry->refs++;
 	b->ordinal = once && full ? full->ordinal + 1 : 0;
 	*slot = b;
-	buf_reserve(&b->data, entry->batch_bytes);
+	if (!once)
+		buf_reserve(&b->data, entry->batch_bytes);
 	batch_begin(&b->builder, &b->data, CODEC_NONE);
 	if (once && !once->plain)
 		batch_set_producer(&b->builder, ingest__once_producer(once, b->ordinal), 0, once->sequence);
@@ -210,9 +211,10 @@ static void batch_send(struct open_batch *b)
 	struct worker *worker = b->worker;
 	struct ingest *ingest = worker->ingest;
 	struct sm_log *log = ingest->options.log;
-	if (b->entry->open[b->partition] == b)
+	if (b->entry->open[b->partition] == b) {
 		b->entry->open[b->partition] = NULL;
-	b->entry->batch_bytes = buf_size(&b->data) < ROOM_MAX ? buf_size(&b->data) : ROOM_MAX;
+		b->entry->batch_bytes = buf_size(&b->data) < ROOM_MAX ? buf_size(&b->data) : ROOM_MAX;
+	}
 	ingest__sent(ingest);
 	enum sm_err err = batch_end(&b->builder);
 	if (err)

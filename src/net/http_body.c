@@ -69,11 +69,12 @@ static int undo_coding(struct http__body *body, struct bytes piece, struct buf *
 	return 0;
 }
 
-/* What is known to come is not moved again and again; but nobody holds much memory by a mere promise. */
+/* What is known to come is not moved again and again. Only where much has come at once, so that nobody holds memory by a mere promise;
+ * frames of HTTP/2 are smaller, whose bound counts what has come. */
 static void make_room(const struct http__body *body, size_t coming, struct buf *out)
 {
 	size_t promised = coming + (size_t)body->left, most = HTTP_BODY_ROOM_TIMES * (buf_size(out) + coming);
-	if (body->kind == BODY_LENGTH && body->left)
+	if (body->kind == BODY_LENGTH && coming >= HTTP_BODY_ROOM_FROM)
 		buf_reserve(out, promised < most ? promised : most);
 }
 

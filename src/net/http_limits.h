@@ -4,7 +4,8 @@
 
 #define HTTP_BODY_SLOW_TIMES 6       /* so many times HTTP_BODY_TIMEOUT_MS a body may come slower than */
 #define HTTP_BODY_BYTES_PER_MS_MIN 1 /* this; then 408 */
-#define HTTP_BODY_ROOM_TIMES 4       /* so many times what has come of a body with a length, memory is taken for it at most */
+#define HTTP_BODY_ROOM_TIMES 4       /* so many times what has come of a body with a length, memory is taken for it at most, */
+#define HTTP_BODY_ROOM_FROM 32768    /* when so much comes in one read */
 #define HTTP_SPARE_SMALL 1024        /* requests that a dispatcher keeps beyond HTTP_SPARE_REQUESTS, if they took */
 #define HTTP_SPARE_SMALL_BYTES 2048  /* no more than this */
 #define HTTP_LISTENERS_MAX 16        /* of one server, beside the first */
