@@ -21,6 +21,7 @@ void actor_release_wakes(void);
 SM_MUST_CHECK enum sm_err actor_send_quiet(struct sm_ref *to, struct sm_msg *msg);
 /* The clock of the actor's system: monotonic, the simulation's where it is one. */
 uint64_t actor_now_ns(const struct sm_actor *self);
+bool actor_is_simulated(const struct sm_system *system);
 /* The actor's dispatcher, for props.dispatcher of an actor that is to live beside it. */
 uint32_t actor_dispatcher(const struct sm_actor *self);
 
@@ -44,5 +45,54 @@ struct actor_task {
 };
 /* Tasks from one thread run in the order of posting. Thread: any, until sm_system_stop returns. */
 void actor_post(struct sm_system *system, uint32_t dispatcher, struct actor_task *task);
+
+/* ---- addresses of what is elsewhere: room remoting ---- */
+
+enum actor_ref_sort { ACTOR_REF_ACTOR, ACTOR_REF_WAITER /* a thread in sm_ask_wait or sm_stop_wait */, ACTOR_REF_FOREIGN };
+enum actor_ref_sort actor_ref_sort(const struct sm_ref *ref);
+/* It takes no message any more. */
+bool actor_ref_closed(const struct sm_ref *ref);
+struct sm_system *actor_ref_system(const struct sm_ref *ref); /* NULL: a waiter's */
+/* Path and number of a living actor; false: it has ended, or out is too small. Thread: any. */
+bool actor_ref_name(struct sm_ref *ref, char *out, size_t size, uint64_t *ret_number);
+/* The actor with this path ("/root/log/writer"), and with this number (0: whichever is there now). ret_ref: counted. Thread: any.
+ * Errors: SM_NOT_FOUND. */
+SM_MUST_CHECK enum sm_err actor_find(struct sm_system *system, const char *path, uint64_t number, struct sm_ref **ret_ref);
+
+/* An address whose messages go to these functions, on its dispatcher. To its senders and watchers it is as an actor's: bound, order, asks,
+ * death notices. */
+enum actor_foreign_sort {
+	ACTOR_FOREIGN_MESSAGE,
+	ACTOR_FOREIGN_ANSWER, /* to the ask msg->ask_id */
+	ACTOR_FOREIGN_GONE,   /* the ask msg->ask_id will have no answer */
+	ACTOR_FOREIGN_STOP,
+	ACTOR_FOREIGN_STOP_NOW
+};
+struct actor_foreign_ops {
+	/* false: takes no message now; actor_foreign_resume says when it does again. */
+	bool (*ready)(struct sm_ref *ref, void *own);
+	/* Takes msg; NULL: an order to stop. */
+	void (*message)(struct sm_ref *ref, void *own, enum actor_foreign_sort sort, struct sm_msg *msg);
+	/* Its first watcher has come, or its last one has gone. */
+	void (*watched)(struct sm_ref *ref, void *own, bool some);
+};
+/* own_size: zeroed memory of its owner's in it. mailbox_max 0: the system's. Its owner ends it before it lets go of it. NULL: no memory. */
+struct sm_ref *actor_foreign_new(struct sm_system *system, uint32_t dispatcher, const struct actor_foreign_ops *ops, size_t own_size,
+				 uint32_t mailbox_max);
+void *actor_foreign_own(struct sm_ref *ref);
+/* Thread of these: its dispatcher. End it: watchers are told, what is queued becomes dead letters, sends are refused. */
+void actor_foreign_end(struct sm_ref *ref, enum sm_err why);
+bool actor_foreign_ended(struct sm_ref *ref);
+bool actor_foreign_stop_wanted(struct sm_ref *ref); /* an order to stop is queued, or was taken */
+void actor_foreign_resume(struct sm_ref *ref);
+/* Nobody but its owner has it, nothing is queued. */
+bool actor_foreign_unused(struct sm_ref *ref);
+
+/* An answer that came from elsewhere; on failure it is still the caller's. Thread: any. Errors: SM_GONE. */
+SM_MUST_CHECK enum sm_err actor_answer(struct sm_ref *asker, uint64_t ask_id, struct sm_msg *answer);
+void actor_ask_is_gone(struct sm_ref *asker, uint64_t ask_id); /* no answer will come: SM_GONE to the asker */
+uint64_t actor_ask_id_of_peer(uint64_t id);                    /* without what means something within a system */
+/* Takes msg, which `to` will not read: who asked is told, and it is a dead letter. */
+void actor_refuse(struct sm_system *system, struct sm_ref *to, struct sm_msg *msg, enum sm_err why);
 
 #endif

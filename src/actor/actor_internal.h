@@ -133,7 +133,8 @@ struct sm_actor {
 	uint16_t escalated;    /* a child's failure */
 	uint16_t group_failed; /* an all-for-one sibling's */
 	bool wants_children_ended : 1, children_posted : 1, group_stops : 1;
-	bool leaves : 1; /* it has no children and is on its way out of the tree: nobody posts to it any more */
+	bool leaves : 1;  /* it has no children and is on its way out of the tree: nobody posts to it any more */
+	bool removed : 1; /* it is in the tree no more */
 	bool : 0;
 	bool escalates; /* its end is its parent's failure; its dispatcher's until it leaves the tree */
 	uint32_t group_delay_ms;
@@ -384,6 +385,7 @@ bool actor__ask_failed_admit(struct sm_actor *a, struct sm_msg *msg);
 void actor__asks_clear(struct sm_actor *a);
 void actor__asks_done(struct dispatcher *d);
 void actor__tell_asker_gone(const struct sm_msg *msg);
+bool actor__is_ask_gone(const struct sm_msg *msg);
 /* A message that its receiver will not handle any more: who asks is told, and it is a dead letter. */
 void actor__refuse(struct sm_actor *a, struct sm_msg *msg, enum sm_err why);
 
@@ -399,7 +401,12 @@ void actor__waiter_free(struct waiter *waiter);
 bool actor__terminated_admit(struct sm_actor *a, struct sm_msg *msg);
 void actor__watches_clear(struct sm_actor *a);
 void actor__watchers_tell(struct sm_actor *a);
+void actor__watch_list_tell(struct actor_watch **list);
 enum sm_err actor__watch_from(struct sm_ref *watcher, struct sm_ref *ref); /* by a waiter's address, without a list of its own */
+
+/* foreign.c, on the dispatcher of the address */
+struct actor_watch **actor__watchers_of(struct sm_ref *ref); /* NULL: it has ended */
+void actor__watchers_changed(struct sm_ref *ref, bool some); /* its first watcher has come, its last one has gone */
 
 /* pool.c */
 enum sm_err actor__pool_new(uint32_t threads, uint32_t queue_max, struct pool **ret_pool, struct sm_error *reterr);

@@ -194,6 +194,11 @@ void sm_reply(struct sm_actor *self, const struct sm_msg *request, struct sm_msg
 		actor__dead_letter(actor__system(self), request->sender, answer, SM_GONE);
 }
 
+bool actor__is_ask_gone(const struct sm_msg *msg)
+{
+	return msg->type == &ask_gone;
+}
+
 void actor__tell_asker_gone(const struct sm_msg *msg)
 {
 	if (!msg->sender || !msg->ask_id || (msg->ask_id & (ASK_ANSWER | ASK_INTERNAL)))

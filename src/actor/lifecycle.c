@@ -219,7 +219,8 @@ static void stop(struct sm_ref *ref, uint8_t wanted, struct link *order)
 	bool first;
 	if (!ref->dispatcher || (atomic_fetch_or(&ref->wanted, wanted) & wanted) || actor__reserve(ref, REF_COUNT, &first))
 		return;
-	actor__look(CONTAINER(ref, struct sm_actor, ref), 0);
+	if (actor_ref_sort(ref) == ACTOR_REF_ACTOR)
+		actor__look(CONTAINER(ref, struct sm_actor, ref), 0);
 	actor__push(ref, (struct sm_msg *)order, first);
 }
 

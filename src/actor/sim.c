@@ -18,6 +18,11 @@ uint64_t actor__sim_now_ns(const struct sm_system *system)
 	return system->sim->now_ns;
 }
 
+bool actor_is_simulated(const struct sm_system *system)
+{
+	return system->sim != NULL;
+}
+
 uint64_t sm_sim_now_ms(const struct sm_system *system)
 {
 	return system->sim->now_ns / 1000000;

@@ -78,6 +78,7 @@ void actor__tree_remove(struct sm_actor *a)
 	struct sm_actor *parent = a->parent;
 	bool tell = false;
 	pthread_mutex_lock(&system->tree_lock);
+	a->removed = true;
 	if (a->has_name)
 		map_remove(names_of(system, parent), bytes_str(name_of(a)));
 	if (a->younger)
@@ -261,8 +262,7 @@ size_t actor__name_put(struct sm_actor *a, char out[ACTOR_NAME_MAX + 2])
 	return (size_t)size;
 }
 
-/* Under the lock, which keeps the ancestors. */
-static char *path_make(struct sm_actor *a)
+char *actor__path_make(struct sm_actor *a)
 {
 	static const char root[] = ACTOR_ROOT;
 	char name[ACTOR_NAME_MAX + 2];
@@ -286,7 +286,7 @@ const char *sm_actor_path(struct sm_actor *self)
 	struct actor_extra *extra = actor__extra(self);
 	if (extra && !extra->path) {
 		pthread_mutex_lock(&actor__system(self)->tree_lock);
-		extra->path = path_make(self);
+		extra->path = actor__path_make(self);
 		pthread_mutex_unlock(&actor__system(self)->tree_lock);
 	}
 	return extra && extra->path ? extra->path : "?";

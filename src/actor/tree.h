@@ -21,6 +21,8 @@ void actor__group_tell(struct sm_actor *a, enum sm_err why, bool stops, uint64_t
 #define ACTOR_ROOT "/root"
 /* The last part of its path, with the slash; returns its length. */
 size_t actor__name_put(struct sm_actor *a, char out[ACTOR_NAME_MAX + 2]);
+/* Its path, to be freed; NULL: no memory. Under the lock, which keeps the ancestors. */
+char *actor__path_make(struct sm_actor *a);
 /* The time in its handlers; only with options.observe. */
 _Atomic uint64_t *actor__handler_ns(struct sm_actor *a);
 /* The root's youngest child, counted; NULL: none. */

@@ -53,43 +53,54 @@ static void tell(struct actor_watch *w)
 static void watch_begin(struct actor_task *task)
 {
 	struct actor_watch *w = CONTAINER(task, struct actor_watch, begin);
-	struct sm_actor *a = CONTAINER(w->terminated.ref, struct sm_actor, ref);
-	if (a->ref.ended || !a->ref.dispatcher) { /* a thread's address: nobody will tell of its end */
+	struct actor_watch **list = actor__watchers_of(w->terminated.ref);
+	if (!list) {
 		tell(w);
 		return;
 	}
 	w->watched_listed = true;
 	w->watched_prev = NULL;
-	w->watched_next = a->watchers;
-	if (a->watchers)
-		a->watchers->watched_prev = w;
-	a->watchers = w;
+	w->watched_next = *list;
+	*list = w;
+	if (w->watched_next)
+		w->watched_next->watched_prev = w;
+	else
+		actor__watchers_changed(w->terminated.ref, true);
 }
 
 static void watch_cancel(struct actor_task *task)
 {
 	struct actor_watch *w = CONTAINER(task, struct actor_watch, cancel);
 	if (w->watched_listed) {
+		struct actor_watch **list = actor__watchers_of(w->terminated.ref);
+		assert(list);
 		if (w->watched_prev)
 			w->watched_prev->watched_next = w->watched_next;
 		else
-			CONTAINER(w->terminated.ref, struct sm_actor, ref)->watchers = w->watched_next;
+			*list = w->watched_next;
 		if (w->watched_next)
 			w->watched_next->watched_prev = w->watched_prev;
 		w->watched_listed = false;
+		if (!*list)
+			actor__watchers_changed(w->terminated.ref, false);
 		watch_release(w);
 	}
 	watch_release(w);
 }
 
-void actor__watchers_tell(struct sm_actor *a)
+void actor__watch_list_tell(struct actor_watch **list)
 {
-	while (a->watchers) {
-		struct actor_watch *w = a->watchers;
-		a->watchers = w->watched_next;
+	while (*list) {
+		struct actor_watch *w = *list;
+		*list = w->watched_next;
 		w->watched_listed = false;
 		tell(w);
 	}
+}
+
+void actor__watchers_tell(struct sm_actor *a)
+{
+	actor__watch_list_tell(&a->watchers);
 }
 
 /* ---- on the watcher's ---- */
