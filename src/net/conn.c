@@ -17,7 +17,10 @@
 struct conn_birth {
 	struct net_listener *listener;
 	int fd;
-	struct net_conn *conn;
+	void *arg;
+	void (*release)(void *arg);
+	struct net_tls *tls;
+	char tls_host[]; /* "": none */
 };
 /* The actor's state; the protocol's state follows it. */
 struct conn_state {
@@ -317,7 +320,7 @@ void net__conn_turn_end(struct net_conn *conn)
 static void open_protocol(struct net_conn *conn)
 {
 	conn->opened = true;
-	if (conn->protocol->open && conn->protocol->open(conn, conn->state, conn->listener->options.arg))
+	if (conn->protocol->open && conn->protocol->open(conn, conn->state, conn->arg))
 		net_conn_close(conn);
 }
 
@@ -388,6 +391,9 @@ static struct net_conn *conn_new(struct sm_actor *self, struct conn_birth *birth
 	conn->listener = birth->listener;
 	conn->protocol = birth->listener->options.protocol;
 	conn->fd = birth->fd;
+	conn->arg = birth->arg;
+	conn->release = birth->release;
+	conn->use_tls = birth->tls;
 	conn->ref = sm_ref_get(sm_self(self));
 	conn->read_ms = conn->write_ms = now_ms(conn);
 	struct sockaddr_storage peer;
@@ -415,6 +421,15 @@ static void begin_drain(struct net_conn *conn)
 		net_conn_finish(conn);
 }
 
+static void birth_failed(struct conn_birth *birth)
+{
+	close(birth->fd);
+	net__listener_remove(birth->listener, NULL);
+	if (birth->release)
+		birth->release(birth->arg);
+	free(birth);
+}
+
 static enum sm_err conn_init(struct sm_actor *self, void *state, void *arg)
 {
 	struct conn_state *s = state;
@@ -422,23 +437,24 @@ static enum sm_err conn_init(struct sm_actor *self, void *state, void *arg)
 	struct net_listener *listener = birth->listener;
 	s->conn = conn_new(self, birth);
 	if (!s->conn) {
-		close(birth->fd);
-		free(birth);
-		net__listener_remove(listener, NULL);
+		birth_failed(birth);
 		return SM_NO_MEMORY;
 	}
-	free(birth);
 	struct net_conn *conn = s->conn;
 	conn->state = s->protocol_state;
+	bool tls_begun = birth->tls && net__tls_begin(conn, birth->tls_host);
+	free(birth);
 	bool draining = net__listener_add(listener, conn);
 	if (listener->options.idle_ms && sm_timer_start(self, NET_TIMER_IDLE, listener->options.idle_ms, 0)) {
 		net_conn_close(conn);
 		return SM_OK;
 	}
-	if (!listener->options.tls) {
+	if (!conn->use_tls) {
 		open_protocol(conn);
-	} else if (net__tls_begin(conn) && sm_timer_start(self, NET_TIMER_HANDSHAKE, NET_TLS_HANDSHAKE_MS, 0) == SM_OK) {
+	} else if (tls_begun && sm_timer_start(self, NET_TIMER_HANDSHAKE, NET_TLS_HANDSHAKE_MS, 0) == SM_OK) {
 		conn->handshake = true;
+		if (net__tls_is_client(conn->use_tls))
+			shake_hands(conn);
 	} else {
 		net_conn_close(conn);
 	}
@@ -520,20 +536,27 @@ static void conn_done(struct sm_actor *self, void *state)
 	uv_poll_stop(&conn->poll);
 	close(conn->fd);
 	metric_add(METRIC_CONNECTIONS, -1);
+	if (conn->release)
+		conn->release(conn->arg);
 	net__listener_remove(conn->listener, conn);
 	sm_unref(conn->ref);
 	uv_close((uv_handle_t *)&conn->poll, poll_gone);
 }
 
-void net__conn_start(struct net_listener *listener, struct sm_actor *acceptor, int fd)
+void net__conn_start(struct net_listener *listener, struct sm_actor *parent, int fd, const struct net_adopt_options *options)
 {
-	struct conn_birth *birth = malloc(sizeof *birth);
+	const char *tls_host = options->tls_host ? options->tls_host : "";
+	size_t host_size = strlen(tls_host) + 1;
+	struct conn_birth *birth = malloc(sizeof *birth + host_size);
 	if (!birth) {
 		close(fd);
 		net__listener_remove(listener, NULL);
+		if (options->release)
+			options->release(options->arg);
 		return;
 	}
-	*birth = (struct conn_birth){.listener = listener, .fd = fd};
+	*birth = (struct conn_birth){.listener = listener, .fd = fd, .arg = options->arg, .release = options->release, .tls = options->tls};
+	memcpy(birth->tls_host, tls_host, host_size);
 	struct sm_props props = {
 		.state_size = sizeof(struct conn_state) + listener->options.protocol->state_size,
 		.init = conn_init,
@@ -541,13 +564,10 @@ void net__conn_start(struct net_listener *listener, struct sm_actor *acceptor, i
 		.done = conn_done,
 		.arg = birth,
 		.mailbox_max = listener->options.protocol->mailbox_max,
-		.dispatcher = -1,
+		.dispatcher = listener->options.one_dispatcher ? (int)listener->options.dispatcher : SM_DISPATCHER_ANY,
 	};
-	if (sm_spawn(listener->options.system, acceptor, &props, NULL)) {
-		close(fd);
-		free(birth);
-		net__listener_remove(listener, NULL);
-	}
+	if (sm_spawn(listener->options.system, parent, &props, NULL))
+		birth_failed(birth);
 }
 
 /* ---- what protocols call ---- */

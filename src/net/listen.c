@@ -117,7 +117,8 @@ static void accept_some(struct acceptor *a)
 			if (!listener->unix_path)
 				setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
 			if (count_up(listener))
-				net__conn_start(listener, a->self, fd);
+				net__conn_start(listener, a->self, fd,
+						&(struct net_adopt_options){.arg = listener->options.arg, .tls = listener->options.tls});
 			else
 				refuse(listener, fd);
 		} else if (errno == EMFILE || errno == ENFILE) {
@@ -416,9 +417,21 @@ static void listener_done(struct net_listener *listener)
 	free(listener);
 }
 
+void net_adopt(struct net_listener *listener, struct sm_actor *parent, int fd, const struct net_adopt_options *options)
+{
+	if (count_up(listener)) {
+		net__conn_start(listener, parent, fd, options);
+	} else {
+		close(fd);
+		if (options->release)
+			options->release(options->arg);
+	}
+}
+
 void net_listener_stop(struct net_listener *listener)
 {
-	send_plain(listener->acceptor, &msg_stop);
+	if (listener->acceptor)
+		send_plain(listener->acceptor, &msg_stop);
 }
 
 bool net__listener_free(struct net_listener *listener, uint32_t drain_ms)
@@ -433,7 +446,8 @@ bool net__listener_free(struct net_listener *listener, uint32_t drain_ms)
 	wait_for_none(listener, drain_ms);
 	listener->ended = true;
 	pthread_mutex_unlock(&listener->lock);
-	sm_stop(listener->acceptor);
+	if (listener->acceptor)
+		sm_stop(listener->acceptor);
 	pthread_mutex_lock(&listener->lock);
 	bool none = wait_for_none(listener, END_WAIT_MS);
 	pthread_mutex_unlock(&listener->lock);
@@ -455,22 +469,25 @@ uint16_t net_listener_port(const struct net_listener *listener)
 
 enum sm_err net_listen(const struct net_listen_options *options, struct net_listener **ret_listener, struct sm_error *reterr)
 {
-	assert(!options->host != !options->unix_path);
+	assert(!options->host || !options->unix_path);
 	assert(options->protocol->data);
 	struct net_listener *listener = listener_new(options);
-	if (!listener || (!listener->host && !listener->unix_path)) {
+	bool has_socket = options->host || options->unix_path;
+	if (!listener || (has_socket && !listener->host && !listener->unix_path)) {
 		if (listener)
 			listener_done(listener);
 		return sm_fail(reterr, SM_NO_MEMORY, "no memory for a listener");
 	}
-	enum sm_err err = listener->host ? listen_tcp(listener, reterr) : listen_unix(listener, reterr);
-	if (!err) {
+	enum sm_err err = listener->host ? listen_tcp(listener, reterr) : listener->unix_path ? listen_unix(listener, reterr) : SM_OK;
+	if (!has_socket) {
+		listener->acceptor_gone = true;
+	} else if (!err) {
 		struct sm_props props = {.state_size = sizeof(struct acceptor_state),
 					 .init = acceptor_init,
 					 .receive = acceptor_receive,
 					 .done = acceptor_done,
 					 .arg = listener,
-					 .dispatcher = -1};
+					 .dispatcher = options->one_dispatcher ? (int)options->dispatcher : SM_DISPATCHER_ANY};
 		err = sm_spawn(options->system, NULL, &props, &listener->acceptor);
 		if (err)
 			sm_fail(reterr, err, "cannot start the listener's actor: %s", sm_err_text(err));

@@ -42,18 +42,29 @@ struct net_protocol {
 struct net_listener;
 struct net_listen_options {
 	struct sm_system *system;
-	const char *host;      /* "127.0.0.1", "::1"; NULL with unix_path */
+	const char *host;      /* "127.0.0.1", "::1"; NULL with unix_path. Neither: no socket, for net_adopt alone */
 	bool anywhere;         /* the protocol asks for credentials: host may be an address beyond loopback */
 	uint16_t port;         /* 0: any free one */
 	const char *unix_path; /* made with mode 0600; a stale socket file is replaced */
 	const struct net_protocol *protocol;
-	void *arg;                /* handed to open; lives as long as the listener */
-	struct net_tls *tls;      /* net/tls.h; outlives the listener; NULL: plain */
+	void *arg;           /* handed to open; lives as long as the listener */
+	struct net_tls *tls; /* net/tls.h; outlives the listener; NULL: plain */
+	bool one_dispatcher; /* all connections live on `dispatcher`, instead of each on the next one */
+	uint32_t dispatcher;
 	uint32_t connections_max; /* 0: NET_CONNECTIONS_MAX; above, or beyond NET_FILES_PERCENT, accepted and closed at once */
 	uint64_t idle_ms;         /* close after so long without a byte from the peer; 0: never */
 };
 /* Errors: SM_BUSY (the text names address and port, and what to do), SM_DENIED (an address beyond loopback without `anywhere`), SM_IO. */
 SM_MUST_CHECK enum sm_err net_listen(const struct net_listen_options *options, struct net_listener **ret_listener, struct sm_error *reterr);
+/* A connected socket that did not come through the listener is one of its connections from now on, a child of parent, whose dispatcher
+ * calls. Takes fd. */
+struct net_adopt_options {
+	void *arg;                  /* handed to open in place of the listener's */
+	struct net_tls *tls;        /* NULL: plain */
+	void (*release)(void *arg); /* when the connection has ended, or never came to be; once, on the dispatcher of either; may be NULL */
+	const char *tls_host; /* the server's certificate names it (a DNS name or an address); copied; for net_tls_options.for_clients */
+};
+void net_adopt(struct net_listener *listener, struct sm_actor *parent, int fd, const struct net_adopt_options *options);
 uint16_t net_listener_port(const struct net_listener *listener);
 /* Stop accepting; connections stay. */
 void net_listener_stop(struct net_listener *listener);

@@ -73,8 +73,11 @@ struct net_conn {
 	const struct net_protocol *protocol;
 	void *state;
 	int fd;
-	int events;           /* what the poll waits for */
-	struct net__tls *tls; /* NULL: plain */
+	int events; /* what the poll waits for */
+	void *arg;  /* for open */
+	void (*release)(void *arg);
+	struct net_tls *use_tls; /* NULL: plain */
+	struct net__tls *tls;    /* NULL: plain */
 	struct net__turn *turn;
 	struct net_conn *next_dirty;
 	bool dirty;
@@ -124,8 +127,8 @@ struct net_listener {
 bool net__intake_may(struct net_conn *conn);
 void net__intake_done(struct net_conn *conn);
 
-/* Make the connection's actor on the next dispatcher in turn. Takes fd. Thread: the acceptor's. */
-void net__conn_start(struct net_listener *listener, struct sm_actor *acceptor, int fd);
+/* Make the connection's actor; it is counted already. Takes fd. Thread: the parent's. */
+void net__conn_start(struct net_listener *listener, struct sm_actor *parent, int fd, const struct net_adopt_options *options);
 /* Input again if it was resumed, then flush. Called at the end of the turn. */
 void net__conn_turn_end(struct net_conn *conn);
 /* Returns whether it is to drain at once. */

@@ -13,6 +13,7 @@ struct net_tls {
 	struct sm_system *system;
 	char *files[FILES]; /* certificate, key, client_ca; NULL: none */
 	enum net_tls_clients clients;
+	bool for_clients;
 	pthread_mutex_t lock;
 	pthread_cond_t looked;
 	SSL_CTX *context;
@@ -100,7 +101,7 @@ static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *o
 static enum sm_err make_context(const struct net_tls *tls, SSL_CTX **ret_context, struct sm_error *reterr)
 {
 	ERR_clear_error();
-	SSL_CTX *context = SSL_CTX_new(TLS_server_method());
+	SSL_CTX *context = SSL_CTX_new(tls->for_clients ? TLS_client_method() : TLS_server_method());
 	if (!context)
 		return sm_fail(reterr, SM_NO_MEMORY, "TLS: no memory");
 	SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
@@ -214,6 +215,11 @@ enum sm_err net_tls_pin(struct net_tls *tls, char ret_pin[NET_TLS_PIN_MAX])
 	return ok ? SM_OK : SM_NO_MEMORY;
 }
 
+bool net__tls_is_client(const struct net_tls *tls)
+{
+	return tls->for_clients;
+}
+
 bool net_tls_asks_clients(const struct net_tls *tls)
 {
 	return tls->clients == NET_TLS_REQUIRED;
@@ -239,6 +245,7 @@ enum sm_err net_tls_new(const struct net_tls_options *options, struct net_tls **
 		return sm_fail(reterr, SM_NO_MEMORY, "TLS: no memory");
 	tls->system = options->system;
 	tls->clients = options->clients;
+	tls->for_clients = options->for_clients;
 	pthread_mutex_init(&tls->lock, NULL);
 	pthread_cond_init(&tls->looked, NULL);
 	enum sm_err err = SM_OK;

@@ -15,6 +15,9 @@ struct net_tls_options {
 	const char *key;          /* PEM file with its private key, which others must not read */
 	const char *client_ca;    /* PEM file with the certificates that may vouch for clients; needed unless clients is NET_TLS_NONE */
 	enum net_tls_clients clients;
+	/* For net_adopt's connections to servers: client_ca vouches for the server, the certificate is shown to it. `clients` is
+	 * NET_TLS_REQUIRED. */
+	bool for_clients;
 };
 /* TLS 1.2 and 1.3; no renegotiation, no compression, no resumption. The files are looked at again every NET_TLS_LOOK_MS at most, when a
  * client connects: new ones count from then on, wrong ones leave what was there and are told in the log.

@@ -55,12 +55,28 @@ const struct sm_msg_type net__msg_tls_read = {"net file read", piece_msg_done};
 
 /* ---- beginning and end ---- */
 
-bool net__tls_begin(struct net_conn *conn)
+/* RFC 6125: the certificate must name the host that was dialled, as an address where it is one. */
+static bool expect_host(SSL *ssl, const char *host)
 {
-	SSL_CTX *context = net__tls_context(conn->listener->options.tls);
+	X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
+	if (!host[0])
+		return true;
+	if (X509_VERIFY_PARAM_set1_ip_asc(param, host) == 1)
+		return true;
+	ERR_clear_error();
+	return SSL_set_tlsext_host_name(ssl, host) == 1 && X509_VERIFY_PARAM_set1_host(param, host, 0) == 1;
+}
+
+bool net__tls_begin(struct net_conn *conn, const char *tls_host)
+{
+	SSL_CTX *context = net__tls_context(conn->use_tls);
+	bool client = net__tls_is_client(conn->use_tls);
 	struct net__tls *t = context ? calloc(1, sizeof *t) : NULL;
-	if (t && (t->ssl = SSL_new(context)) && SSL_set_fd(t->ssl, conn->fd) == 1) {
-		SSL_set_accept_state(t->ssl);
+	if (t && (t->ssl = SSL_new(context)) && SSL_set_fd(t->ssl, conn->fd) == 1 && (!client || expect_host(t->ssl, tls_host))) {
+		if (client)
+			SSL_set_connect_state(t->ssl);
+		else
+			SSL_set_accept_state(t->ssl);
 		conn->tls = t;
 	} else if (t) {
 		SSL_free(t->ssl);

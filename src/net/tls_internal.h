@@ -8,12 +8,14 @@
 
 /* tls.c: the context that counts now, with a reference; looks at the files again when it is time. NULL: no memory. */
 SSL_CTX *net__tls_context(struct net_tls *tls);
+bool net__tls_is_client(const struct net_tls *tls);
 /* The last error of this thread, and the queue is empty again. */
 const char *net__tls_error(char out[160]);
 
 /* ---- tls_conn.c: a connection's; thread: its dispatcher ---- */
 
-bool net__tls_begin(struct net_conn *conn);
+/* tls_host: whom a client expects to meet; "": not looked at. */
+bool net__tls_begin(struct net_conn *conn, const char *tls_host);
 void net__tls_done(struct net_conn *conn);
 /* READ, WRITE: go on when the socket is so. */
 enum net_handshake { NET_HANDSHAKE_DONE, NET_HANDSHAKE_READ, NET_HANDSHAKE_WRITE, NET_HANDSHAKE_FAILED };
