@@ -68,7 +68,11 @@ static void each_end_is_told_of_once(void **unused)
 		enum sm_err why = (enum sm_err)atomic_load(&w[i].seen.why);
 		assert_true(why == SM_OK || (why == SM_GONE && !from_afar[i]));
 	}
-	assert_int_equal(ask_number(a.system, to_probe, 1), 2); /* behind all of them */
+	/* Behind all of them. A question may be lost with the connection that was broken last. */
+	struct sm_msg *answer;
+	while (sm_ask_wait(a.system, to_probe, number_new(1), 1000, &answer))
+		;
+	sm_msg_free(answer);
 	for (int i = 0; i < ACTORS; i++) {
 		assert_int_equal(atomic_load(&w[i].seen.ended), 1);
 		sm_unref(watchers[i]);
