@@ -14,7 +14,7 @@
  * - Messages are delivered at most once, in order for one sender and one receiver. Lost are those that were under way when a connection
  * broke.
  * - Watches, their ends, death notices and stops are delivered once and in order, over broken connections, too. Of an actor that had ended
- *   before the watch came there the notice says SM_GONE.
+ *   before the watch came there the notice says SM_GONE; SM_FULL: it cannot be watched, its system has 16384 watches of this one already.
  * - A connection that breaks is made again, with back-off and jitter; messages wait meanwhile in the reference's mailbox (sm_send answers
  * SM_FULL when that is full, nothing is dropped).
  * - Each side sends heartbeats. A peer that has been silent for unlikely long (phi accrual) is given up: its references end (watchers get

@@ -82,7 +82,6 @@ struct sm_ref *actor_foreign_new(struct sm_system *system, uint32_t dispatcher, 
 void *actor_foreign_own(struct sm_ref *ref);
 /* Thread of these: its dispatcher. End it: watchers are told, what is queued becomes dead letters, sends are refused. */
 void actor_foreign_end(struct sm_ref *ref, enum sm_err why);
-bool actor_foreign_ended(struct sm_ref *ref);
 bool actor_foreign_stop_wanted(struct sm_ref *ref); /* an order to stop is queued, or was taken */
 void actor_foreign_resume(struct sm_ref *ref);
 /* Nobody but its owner has it, nothing is queued. */

@@ -134,11 +134,6 @@ bool actor_foreign_stop_wanted(struct sm_ref *ref)
 	return actor__stop_wanted(ref);
 }
 
-bool actor_foreign_ended(struct sm_ref *ref)
-{
-	return ref->ended;
-}
-
 /* ---- watches: on the dispatcher of the address ---- */
 
 struct actor_watch **actor__watchers_of(struct sm_ref *ref)

@@ -98,8 +98,15 @@ enum sm_err sm_remoting_join(struct sm_system *system, const struct sm_remoting_
 	if (getppid() != parent)
 		return sm_fail(reterr, SM_NOT_FOUND, "the process that has started this one, %d, is not there any more", parent);
 	fcntl(fd, F_SETFD, FD_CLOEXEC);
-	unsetenv(VARIABLE);
-	return remoting__new(system, options, main, fd, ret_remoting, reterr);
+	int own = fcntl(fd, F_DUPFD_CLOEXEC, 3); /* so that a second attempt finds it, if this one fails */
+	if (own < 0)
+		return sm_fail_errno(reterr, errno, "cannot take the socket to the parent");
+	enum sm_err err = remoting__new(system, options, main, own, ret_remoting, reterr);
+	if (!err) {
+		unsetenv(VARIABLE);
+		close(fd);
+	}
+	return err;
 }
 
 enum sm_err remoting__join_parent(struct sm_remoting *r)

@@ -110,6 +110,7 @@ enum sm_err remoting__dial(struct peer *p)
 		return SM_INVALID;
 	}
 	d->work.run = dial_run;
+	d->work.waits = true; /* others of the pool's work go on */
 	d->work.reply_to = sm_ref_get(r->core);
 	enum sm_err err = sm_pool_run(r->system, &d->work);
 	if (err) {

@@ -95,6 +95,7 @@ struct session {
 	uint64_t next, acked; /* the next one's number; all up to here are acknowledged */
 	struct kept *first, *last;
 	uint32_t count, max;
+	size_t bytes;      /* of what is kept, at most REMOTING_UNACKED_BYTES */
 	uint64_t received; /* the peer's, in order up to here */
 };
 void session_init(struct session *s, uint32_t max);

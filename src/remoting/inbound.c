@@ -122,7 +122,7 @@ static void watch_drop(struct peer *p, uint32_t at)
 	struct sm_ref *ref = p->watches[at].ref;
 	free(p->watches[at].name);
 	p->watches[at] = p->watches[--p->watch_count];
-	if (!actor_ref_closed(ref) && !is_watched(p->r, ref))
+	if (ref != p->r->main && !actor_ref_closed(ref) && !is_watched(p->r, ref)) /* main is watched by the core itself, too */
 		sm_unwatch(p->r->self, ref);
 	sm_unref(ref);
 }
@@ -151,17 +151,16 @@ static bool watch_is(const struct inbound_watch *w, struct bytes name)
 	return bytes_equal(bytes_str(w->name), name);
 }
 
-/* False: the peer is gone. */
-static bool watch(struct peer *p, struct bytes name)
+static void watch(struct peer *p, struct bytes name)
 {
 	struct sm_ref *ref = remoting__local(p->r, name);
 	bool there = ref && watch_add(p, ref, name);
+	if (ref && !there)
+		LOG_WARN("remoting", "smack://%s@%s watches more here than the %u that it may: it is told that it does not", p->name,
+			 p->where, REMOTING_WATCHES_MAX);
+	if (!there)
+		remoting__peer_tell(p, SYSTEM_ENDED, 0, ref ? SM_FULL : SM_GONE, &name, 1);
 	sm_unref(ref);
-	if (ref && !there) {
-		remoting__peer_gone(p, SM_UNAVAILABLE, "its actors watch more here than may be watched");
-		return false;
-	}
-	return there || remoting__peer_tell(p, SYSTEM_ENDED, 0, SM_GONE, &name, 1);
 }
 
 static void unwatch(struct peer *p, struct bytes name)
@@ -265,7 +264,7 @@ static enum sm_err system_message(struct peer *p, struct frame *f)
 		return err;
 	struct bytes name = f->name_count ? bytes_of(f->names.data + 2, be16_get(f->names.data)) : BYTES("");
 	switch (f->system) {
-	case SYSTEM_WATCH: (void)watch(p, name); break;
+	case SYSTEM_WATCH: watch(p, name); break;
 	case SYSTEM_UNWATCH: unwatch(p, name); break;
 	case SYSTEM_ENDED: ended_there(p, name, f->code); break;
 	case SYSTEM_STOP: stop(p->r, name, false); break;

@@ -110,8 +110,20 @@ static struct peer *find_peer(struct link *l)
 			turn_away(l, SM_NOT_FOUND, text);
 			return NULL;
 		}
-		if (!p)
+		if (dialled && dialled->uid && dialled->uid != h->uid) {
+			remoting__peer_gone(dialled, SM_UNAVAILABLE, "another system is at its address now");
+			if (p && p->link) { /* which is connected already */
+				remoting__link_close(l);
+				return NULL;
+			}
+		} else if (!p) {
 			p = dialled;
+		}
+	}
+	bool pair = l->dial && (l->dial->process_id || l->dial->parent);
+	if (p && (strcmp(p->name, h->name) != 0 || strcmp(p->where, h->where) != 0 || (p->link && (p->process || p->is_parent) && !pair))) {
+		turn_away(l, SM_DENIED, "it says the UID of a system that is elsewhere");
+		return NULL;
 	}
 	if (!p && h->where[0] != '~')
 		p = remoting__peer_at(r, h->name, h->where);
@@ -142,6 +154,10 @@ static void let_in(struct link *l)
 	const struct hello *h = &l->shake.peer;
 	if (l->dial)
 		l->dial->done = true;
+	if (!remoting__name_is_good(h->name) || strpbrk(h->where, "/#@")) {
+		turn_away(l, SM_INVALID, "its name or address is none");
+		return;
+	}
 	if (h->uid == r->uid) {
 		turn_away(l, SM_INVALID, "it is this system itself");
 		return;
@@ -270,8 +286,18 @@ static enum sm_err link_data(struct net_conn *conn, void *state, struct bytes in
 static void link_drained(struct net_conn *conn, void *state)
 {
 	struct link *l = state;
-	for (struct remote_ref *rr = l->peer ? l->peer->refs : NULL; rr; rr = rr->next)
+	struct remote_ref *first = l->peer ? l->peer->refs : NULL, *last = NULL;
+	for (struct remote_ref *rr = first; rr; rr = rr->next) {
 		actor_foreign_resume(rr->ref);
+		last = rr;
+	}
+	if (first != last) { /* by turns: who is first may fill the connection alone */
+		l->peer->refs = first->next;
+		first->next->prev = NULL;
+		first->next = NULL;
+		first->prev = last;
+		last->next = first;
+	}
 	if (l->peer && l->peer->process)
 		remoting__process_drained(l->peer->process);
 }

@@ -212,7 +212,7 @@ void remoting__peer_gone(struct peer *p, enum sm_err why, const char *reason)
 	struct peer **at = &r->peers;
 	log_line(why == SM_CLOSED ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "remoting", "smack://%s@%s, UID %llx, %s%s", p->name, p->where,
 		 (unsigned long long)p->uid, why == SM_CLOSED ? "" : "is given up: ", reason);
-	if (p->uid)
+	if (p->uid && p->up_ns) /* nothing is shared with one that was never met */
 		quarantine(r, p->uid);
 	struct link *link = p->link;
 	if (link) {

@@ -294,6 +294,61 @@ static void names_of_waiting_threads_are_good_for_answers_only(void **unused)
 	fake_end(&f);
 }
 
+/* What would be written into an address again must be one. */
+static void senders_without_a_number_end_the_connection(void **unused)
+{
+	static const char *const bad[] = {"/root/x", "/a#x", "/a#", "/#1", "#1", "/a#123456789012345678901"};
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		struct fake f = {.uid = 300 + i};
+		struct frame frame;
+		assert_true(fake_join(&f, SECRET));
+		size_t begun = frame_begin(&f.out, FRAME_MESSAGE);
+		frame_string(&f.out, bytes_str(actor_name));
+		frame_string(&f.out, bytes_str(bad[i]));
+		buf_be64(&f.out, 1), buf_be32(&f.out, 1), buf_be16(&f.out, 1), buf_be64(&f.out, 1);
+		frame_end(&f.out, begun);
+		fake_flush(&f);
+		assert_false(fake_wait(&f, FRAME_HELLO, &frame));
+		fake_end(&f);
+	}
+	assert_int_equal(atomic_load(&seen.count), 0);
+}
+
+#define CORE "/root/$2#2" /* the listener is spawned before it */
+static void a_peer_does_not_switch_the_remoting_off(void **unused)
+{
+	struct fake f = {.uid = 5};
+	struct frame frame;
+	assert_true(fake_join(&f, SECRET));
+	put_system(&f, 1, SYSTEM_STOP, CORE);
+	put_message(&f, CORE, 61, 1, 1, 1);
+	put_message(&f, actor_name, 60, 1, 1, 1);
+	fake_flush(&f);
+	assert_true(fake_wait(&f, FRAME_ANSWER, &frame));
+	put_message(&f, actor_name, 62, 1, 1, 2);
+	fake_flush(&f);
+	assert_true(fake_wait(&f, FRAME_ANSWER, &frame));
+	fake_end(&f);
+}
+
+/* A UID stands in every reference; who says it is not who has it. */
+static void a_uid_said_elsewhere_is_turned_away(void **unused)
+{
+	struct fake f = {.uid = 5, .where = "127.0.0.1:1111"}, thief = {.uid = 5, .where = "127.0.0.1:2222"};
+	struct frame frame;
+	assert_true(fake_join(&f, SECRET));
+	put_message(&f, actor_name, 60, 1, 1, 1);
+	fake_flush(&f);
+	assert_true(fake_wait(&f, FRAME_ANSWER, &frame));
+	assert_true(fake_join(&thief, SECRET));
+	assert_true(fake_wait(&thief, FRAME_REFUSE, &frame));
+	put_message(&f, actor_name, 61, 1, 1, 2);
+	fake_flush(&f);
+	assert_true(fake_wait(&f, FRAME_ANSWER, &frame));
+	fake_end(&thief);
+	fake_end(&f);
+}
+
 static void a_uid_that_was_given_up_is_not_let_in_again(void **unused)
 {
 	struct fake f = {.uid = 5}, other = {.uid = 6};
@@ -324,6 +379,9 @@ int main(void)
 		TEST(messages_are_taken_and_unreadable_ones_answered),
 		TEST(replayed_system_messages_count_once),
 		TEST(names_of_waiting_threads_are_good_for_answers_only),
+		TEST(senders_without_a_number_end_the_connection),
+		TEST(a_peer_does_not_switch_the_remoting_off),
+		TEST(a_uid_said_elsewhere_is_turned_away),
 		TEST(a_uid_that_was_given_up_is_not_let_in_again),
 	};
 	logging_set((enum log_level)(getenv("SMACK_LOG") ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR + 1), false);

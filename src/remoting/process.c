@@ -396,16 +396,18 @@ static struct process *process_new(struct sm_remoting *r, const struct sm_proces
 	int size = snprintf(path, sizeof path, "/process#%llu", (unsigned long long)++number);
 	p->ref = actor_foreign_new(r->system, r->dispatcher, &remoting__foreign_ops, sizeof(struct remote_ref) + (size_t)size + 1,
 				   props->mailbox_max ? props->mailbox_max : r->options.mailbox_max);
-	if (!p->name || !p->argv || !p->ref || remoting__remember_name(r, path, p->ref)) {
+	struct remote_ref *rr = p->ref ? actor_foreign_own(p->ref) : NULL;
+	if (rr) { /* before others can find it */
+		rr->r = r;
+		rr->ref = p->ref;
+		rr->process = p;
+		rr->path_size = (size_t)size;
+		memcpy(rr->path, path, (size_t)size + 1);
+	}
+	if (!p->name || !p->argv || !rr || remoting__remember_name(r, path, p->ref)) {
 		process_free(p);
 		return NULL;
 	}
-	struct remote_ref *rr = actor_foreign_own(p->ref);
-	rr->r = r;
-	rr->ref = p->ref;
-	rr->process = p;
-	rr->path_size = (size_t)size;
-	memcpy(rr->path, path, (size_t)size + 1);
 	return p;
 }
 

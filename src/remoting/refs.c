@@ -90,11 +90,24 @@ static struct sm_ref *foreign_make(struct sm_remoting *r, uint64_t uid, const ch
 	return ref;
 }
 
+/* "/root/x#3": what has come from a peer is written into addresses again. */
+static bool is_name(struct bytes path)
+{
+	const uint8_t *hash = path.size > 2 && path.size <= REMOTING_PATH_MAX && path.data[0] == '/' ? memrchr(path.data, '#', path.size)
+												     : NULL;
+	size_t at = hash ? (size_t)(hash - path.data) : 0, digits = hash ? path.size - at - 1 : 0;
+	if (!hash || at > REMOTING_PATH_MAX - 24 || digits == 0 || digits > 19 || memchr(path.data, 0, path.size))
+		return false;
+	while (digits && hash[digits] >= '0' && hash[digits] <= '9')
+		digits--;
+	return digits == 0;
+}
+
 enum sm_err remoting__foreign(struct sm_remoting *r, uint64_t uid, const char *name, const char *where, struct bytes path,
 			      struct sm_ref **ret_ref)
 {
 	uint8_t key_bytes[8 + REMOTING_PATH_MAX];
-	if (path.size == 0 || path.size > REMOTING_PATH_MAX || path.data[0] != '/' || memchr(path.data, 0, path.size))
+	if (!is_name(path))
 		return SM_INVALID;
 	struct bytes key = key_of(uid, path, key_bytes);
 	enum sm_err err = SM_OK;
@@ -191,6 +204,8 @@ enum sm_err remoting__name_of(struct sm_remoting *r, struct sm_ref *ref, char ou
 	case ACTOR_REF_FOREIGN: break;
 	}
 	struct remote_ref *rr = actor_foreign_own(ref);
+	if (actor_ref_closed(ref))
+		return SM_GONE;
 	if (!rr->process)
 		return SM_INVALID;
 	if (rr->r != r)
@@ -224,11 +239,11 @@ enum sm_err remoting__text_of(struct sm_remoting *r, struct sm_ref *ref, char ou
 	return text_to(r, ref, out, REMOTING_TEXT_MAX + 1);
 }
 
-/* A thread that waits for an answer is no actor: it can be answered, and nothing else. */
+/* A thread that waits for an answer is no actor: it can be answered, and nothing else. The core is nobody's to send to or to stop. */
 struct sm_ref *remoting__local(struct sm_remoting *r, struct bytes name)
 {
 	struct sm_ref *ref = remoting__local_asker(r, name);
-	if (ref && actor_ref_sort(ref) == ACTOR_REF_WAITER) {
+	if (ref && (ref == r->core || actor_ref_sort(ref) == ACTOR_REF_WAITER)) {
 		sm_unref(ref);
 		return NULL;
 	}

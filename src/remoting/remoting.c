@@ -95,8 +95,10 @@ static void core_done(struct sm_actor *self, void *state)
 {
 	struct sm_remoting *r = *(struct sm_remoting **)state;
 	r->stopping = true;
-	for (struct link *l = r->links; l; l = l->next)
+	for (struct link *l = r->links; l; l = l->next) {
 		l->peer = NULL;
+		remoting__link_close(l);
+	}
 	remoting__resolves_end(r);
 	while (r->peers) {
 		struct peer *p = r->peers;
@@ -111,6 +113,7 @@ static void core_done(struct sm_actor *self, void *state)
 	remoting__processes_kill(r);
 	remoting__refs_end(r);
 	remoting__stopped_if_done(r);
+	r->self = NULL; /* the listener may live on for a moment */
 }
 
 /* ---- options ---- */
@@ -314,10 +317,9 @@ enum sm_err remoting__new(struct sm_system *system, const struct sm_remoting_opt
 		err = listen_tls(r, options, reterr);
 	if (!err && !(err = listen_socket(r, options, reterr)))
 		err = where_am_i(r, options, r->listener ? net_listener_port(r->listener) : 0, reterr);
-	if (!err) {
-		r->parent_fd = parent_fd;
+	r->parent_fd = parent_fd;
+	if (!err)
 		err = core_start(r, reterr);
-	}
 	if (err) {
 		net_listener_free(r->listener, 0);
 		net_listener_free(r->dialler, 0);
@@ -345,8 +347,10 @@ void sm_remoting_free(struct sm_remoting *remoting)
 	pthread_mutex_unlock(&r->lock);
 	if (msg) {
 		msg->type = &msg_stop;
-		if (sm_send_reply(r->core, msg))
+		if (sm_send_reply(r->core, msg)) { /* it has ended */
 			sm_msg_free(msg);
+			msg = NULL;
+		}
 	}
 	pthread_mutex_lock(&r->lock);
 	while (msg && !r->stopped && clock_cond_wait_until(&r->changed, &r->lock, deadline))

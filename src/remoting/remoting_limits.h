@@ -21,6 +21,7 @@
 #define REMOTING_FOUND_MAX 256         /* actors under a key that a peer is told of, */
 #define REMOTING_FOUND_BYTES 65536     /* and bytes of their names */
 #define REMOTING_CONNECTIONS_MAX 1024  /* incoming ones, those included that are not let in yet */
+#define REMOTING_UNACKED_BYTES (16u << 20)
 #define REMOTING_UNACKED_DEFAULT 20000
 #define REMOTING_HEARTBEAT_MS 1000
 #define REMOTING_PAUSE_MS 10000

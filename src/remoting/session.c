@@ -20,6 +20,7 @@ static void drop_first(struct session *s)
 	if (!(s->first = k->next))
 		s->last = NULL;
 	s->count--;
+	s->bytes -= k->size;
 	free(k);
 }
 
@@ -39,7 +40,7 @@ static void put(const struct kept *k, struct buf *out)
 
 enum sm_err session_send(struct session *s, struct bytes system, struct buf *out)
 {
-	if (s->count >= s->max)
+	if (s->count >= s->max || s->bytes + system.size > REMOTING_UNACKED_BYTES)
 		return SM_FULL;
 	struct kept *k = malloc(sizeof *k + system.size);
 	if (!k)
@@ -52,6 +53,7 @@ enum sm_err session_send(struct session *s, struct bytes system, struct buf *out
 		s->first = k;
 	s->last = k;
 	s->count++;
+	s->bytes += system.size;
 	if (out)
 		put(k, out);
 	return SM_OK;
