@@ -96,7 +96,7 @@ static bool is_name(struct bytes path)
 	const uint8_t *hash = path.size > 2 && path.size <= REMOTING_PATH_MAX && path.data[0] == '/' ? memrchr(path.data, '#', path.size)
 												     : NULL;
 	size_t at = hash ? (size_t)(hash - path.data) : 0, digits = hash ? path.size - at - 1 : 0;
-	if (!hash || at > REMOTING_PATH_MAX - 24 || digits == 0 || digits > 19 || memchr(path.data, 0, path.size))
+	if (!hash || at < 2 || at > REMOTING_PATH_MAX - 24 || digits == 0 || digits > 19 || memchr(path.data, 0, path.size))
 		return false;
 	while (digits && hash[digits] >= '0' && hash[digits] <= '9')
 		digits--;
