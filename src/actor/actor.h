@@ -19,6 +19,12 @@ void actor_release_wakes(void);
 /* As sm_send_reply, for messages that mean nothing without their receiver: if it ends with msg unread, msg is freed and no dead letter.
  * Thread: any. Errors: SM_GONE. */
 SM_MUST_CHECK enum sm_err actor_send_quiet(struct sm_ref *to, struct sm_msg *msg);
+/* In a handler: a message that was kept is the next one to be handled (after control messages), or the first of those that were
+ * stashed. */
+void actor_unread(struct sm_actor *self, struct sm_msg *msg);
+void actor_unstash_first(struct sm_actor *self);
+/* The message that is being handled will not be read: a dead letter, and its asker is told. */
+void actor_refuse(struct sm_actor *self, enum sm_err why);
 /* The clock of the actor's system: monotonic, the simulation's where it is one. */
 uint64_t actor_now_ns(const struct sm_actor *self);
 bool actor_is_simulated(const struct sm_system *system);

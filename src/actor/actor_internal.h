@@ -89,6 +89,7 @@ struct registration;
 struct actor_aside {
 	struct msg_list stash;
 	struct msg_list front; /* unstashed: read before the mailbox; counted like what is in it */
+	struct msg_list again; /* read before that: what is to be read again, one after the other; counted too */
 	/* the idle time-out */
 	struct timer_node idle;
 	struct sm_actor *idle_actor;

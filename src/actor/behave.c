@@ -34,7 +34,7 @@ enum sm_err sm_stash(struct sm_actor *self)
 	if (!aside)
 		return SM_NO_MEMORY;
 	/* With what was unstashed and not yet read: an actor that unstashes at each control message would have no bound. */
-	if (aside->stash.count + aside->front.count >= self->props->stash_max)
+	if (aside->stash.count + aside->front.count + aside->again.count >= self->props->stash_max)
 		return SM_FULL;
 	msg_list_append(&aside->stash, msg);
 	d->keep = true;
@@ -70,6 +70,36 @@ void sm_unstash_all(struct sm_actor *self)
 	}
 }
 
+void actor_unread(struct sm_actor *self, struct sm_msg *msg)
+{
+	struct actor_aside *aside = aside_make(self);
+	/* While a message is handled its actor is on its way through the run queue, and will look for more. */
+	assert(self->ref.dispatcher->current);
+	if (!aside) {
+		actor__refuse(self, msg, SM_NO_MEMORY);
+		return;
+	}
+	atomic_fetch_add_explicit(&self->ref.count, 1, memory_order_acq_rel);
+	msg_list_prepend(&aside->again, msg);
+	self->special |= SPECIAL_FRONT;
+}
+
+void actor_unstash_first(struct sm_actor *self)
+{
+	struct actor_aside *aside = aside_of(self);
+	struct sm_msg *msg = aside ? msg_list_take(&aside->stash) : NULL;
+	if (msg)
+		actor_unread(self, msg);
+}
+
+void actor_refuse(struct sm_actor *self, enum sm_err why)
+{
+	struct dispatcher *d = self->ref.dispatcher;
+	assert(d->current && !d->keep);
+	d->keep = true;
+	actor__refuse(self, d->current, why);
+}
+
 struct sm_msg *actor__next(struct sm_actor *a)
 {
 	struct sm_ref *ref = &a->ref;
@@ -79,9 +109,10 @@ struct sm_msg *actor__next(struct sm_actor *a)
 		return msg;
 	if (!front)
 		return ref->lanes ? NULL : actor__pop(ref, &a->out);
-	struct msg_list *list = &aside_of(a)->front;
-	msg = msg_list_take(list);
-	if (!list->first)
+	struct actor_aside *aside = aside_of(a);
+	if (!(msg = msg_list_take(&aside->again)))
+		msg = msg_list_take(&aside->front);
+	if (!aside->again.first && !aside->front.first)
 		a->special &= (uint8_t)~SPECIAL_FRONT;
 	return msg;
 }

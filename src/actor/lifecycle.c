@@ -30,6 +30,8 @@ static void finish(struct sm_actor *a)
 		actor__asks_clear(a);
 		actor__watches_clear(a);
 	}
+	if (a->props->arg_done)
+		a->props->arg_done(a->arg);
 	ref->ended = true;
 	actor__tree_remove(a); /* whoever is told may use the name again */
 	actor__watchers_tell(a);

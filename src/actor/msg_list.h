@@ -19,6 +19,14 @@ static inline void msg_list_append(struct msg_list *list, struct sm_msg *msg)
 	list->last = msg;
 	list->count++;
 }
+static inline void msg_list_prepend(struct msg_list *list, struct sm_msg *msg)
+{
+	msg->next = list->first;
+	if (!list->last)
+		list->last = msg;
+	list->first = msg;
+	list->count++;
+}
 static inline struct sm_msg *msg_list_take(struct msg_list *list)
 {
 	struct sm_msg *msg = list->first;
