@@ -113,8 +113,8 @@ struct sm_delivery {
 	uint32_t attempt; /* since the last recovery, from 1 on */
 };
 struct sm_delivery_options {
-	uint64_t interval_ms;     /* sent again after so long; 0: 5000 */
-	uint32_t burst_max;       /* sent again at once; 0: 1000. The others follow an interval later */
+	uint64_t interval_ms;     /* sent again after so long (to half as long again); 0: 5000 */
+	uint32_t burst_max;       /* sent at a time; 0: 1000. The others have their turn each half interval later */
 	uint32_t unconfirmed_max; /* see sm_delivery_room; 0: 10000 */
 	uint32_t warn_after;      /* attempts; 0: 5 */
 };

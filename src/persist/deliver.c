@@ -51,18 +51,25 @@ void persist__deliveries_done(struct deliveries *list)
 	*list = (struct deliveries){0};
 }
 
-/* Its place, or count. */
-static uint32_t find(const struct deliveries *list, uint64_t id)
+/* The place of the first with a greater id, or count. */
+static uint32_t first_after(const struct deliveries *list, uint64_t id)
 {
 	uint32_t low = 0, high = list->count;
 	while (low < high) {
 		uint32_t middle = low + (high - low) / 2;
-		if (list->items[middle]->delivery.id < id)
+		if (list->items[middle]->delivery.id <= id)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	return low < list->count && list->items[low]->delivery.id == id ? low : list->count;
+	return low;
+}
+
+/* Its place, or count. */
+static uint32_t find(const struct deliveries *list, uint64_t id)
+{
+	uint32_t after = first_after(list, id);
+	return after && list->items[after - 1]->delivery.id == id ? after - 1 : list->count;
 }
 
 /* ---- what handlers call ---- */
@@ -161,11 +168,13 @@ enum sm_err persist__deliver_again(struct persistent *p)
 	enum sm_err err = SM_OK;
 	if (!p->was_ready)
 		return SM_OK;
-	for (uint32_t i = 0; i < list->count - list->fresh && burst && !err; i++) {
-		struct delivery *d = list->items[i];
+	uint32_t count = list->count - list->fresh, at = first_after(list, list->turn);
+	for (uint32_t i = 0; i < count && burst && !err; i++, at++) {
+		struct delivery *d = list->items[at % count];
 		if (d->delivery.attempt && now - d->sent_ns < options->interval_ms * 1000000)
 			continue;
 		burst--;
+		list->turn = d->delivery.id;
 		err = deliver_one(p, d);
 	}
 	return err ? err : timer(p);

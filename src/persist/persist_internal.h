@@ -107,6 +107,7 @@ struct deliveries {
 	struct delivery **items; /* by id */
 	uint32_t count, cap, fresh; /* fresh: the last ones, never sent */
 	uint64_t last_id;
+	uint64_t turn; /* the last that was sent again: others come before it does */
 	bool timer;
 };
 
