@@ -9,6 +9,7 @@ import flips
 import harness
 import history
 import lwt
+import persist
 import store
 
 
@@ -79,9 +80,14 @@ def a_log_that_stands_still_for_ten_minutes():
     return edge.stalled_log(600)
 
 
+def event_sourced_actors_over_two_hundred_kills_and_two_hundred_losses_of_power():
+    return "; ".join(persist.run_kills(50, power_loss=i >= 4) for i in range(8))
+
+
 harness.main(a_segment_cut_at_every_byte_and_flipped_in_every_bit, fifty_kills_of_the_week_five_times, fifty_kills_while_the_week_is_sent_twice, two_hundred_and_forty_losses_of_power,
              sixty_losses_of_power_while_the_week_is_sent_twice, every_way_of_losing_power,
              histories_over_a_thousand_kills_and_two_thousand_losses_of_power, the_store_over_three_hundred_kills_and_six_hundred_losses_of_power,
              the_store_loses_its_power_at_each_of_six_hundred_calls, the_store_s_calls_fail_one_after_the_other, a_thousand_bits_flip_in_the_store,
              conditional_statements_over_three_hundred_kills_and_three_hundred_losses_of_power, ten_thousand_idle_connections,
-             a_thousand_slow_connections_beside_good_ones, a_log_that_stands_still_for_ten_minutes)
+             a_thousand_slow_connections_beside_good_ones, a_log_that_stands_still_for_ten_minutes,
+             event_sourced_actors_over_two_hundred_kills_and_two_hundred_losses_of_power)
