@@ -1,8 +1,8 @@
 /* Accounts that remember what happened to them: event-sourced actors. No listing of the article; Akka Persistence's own example is like it.
  *
- * The state is a balance. A command looks at it and decides; what it decides is an event, a record of topic `accounts`; when the event is on
- * disk it changes the balance, and the answer goes out. The next start of the program finds the balance again, from the newest snapshot and
- * the events after it. Money that is transferred is taken from one account at once and delivered to the other until that has confirmed
+ * The state is a balance. A command looks at it and decides; what it decides is an event, a record of topic `accounts`; when the event is
+ *on disk it changes the balance, and the answer goes out. The next start of the program finds the balance again, from the newest snapshot
+ *and the events after it. Money that is transferred is taken from one account at once and delivered to the other until that has confirmed
  * it: should the program be killed in between, it goes on when both accounts are used next.
  *
  *	12-bank-account anna deposit 100        ($SMACK_DATA says where the server's data lie)
@@ -292,7 +292,8 @@ int main(int argc, char **argv)
 	struct sm_session *session = NULL;
 	struct answer answer = {0};
 	if (argc < 3)
-		return fprintf(stderr, "usage: 12-bank-account NAME deposit|withdraw AMOUNT | transfer AMOUNT NAME | balance [EVENTS]\n"), 2;
+		return fprintf(stderr, "usage: 12-bank-account NAME deposit|withdraw AMOUNT | transfer AMOUNT NAME | balance [EVENTS]\n"),
+		       2;
 	enum sm_err err = sm_connect(NULL, &session, &error);
 	if (!err)
 		err = sm_system_new(&(struct sm_system_options){.dispatchers = 2}, &open_accounts.system, &error);

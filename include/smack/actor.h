@@ -163,8 +163,9 @@ struct sm_props {
 	enum sm_err (*receive)(struct sm_actor *self, void *state, struct sm_msg *msg);
 	/* Frees what the state owns; before a restart and at the end. May be NULL. */
 	void (*done)(struct sm_actor *self, void *state);
-	void *arg;            /* borrowed: lives as long as the actor */
-	/* Called with arg when the actor has ended, for good, after done; then arg is the actor's once the spawn has succeeded. May be NULL. */
+	void *arg; /* borrowed: lives as long as the actor */
+	/* Called with arg when the actor has ended, for good, after done; then arg is the actor's once the spawn has succeeded. May be
+	 * NULL. */
 	void (*arg_done)(void *arg);
 	uint32_t mailbox_max; /* 0: the system's default */
 	int dispatcher;       /* SM_DISPATCHER_ANY: chosen round robin; SM_DISPATCHER_PINNED; SM_DISPATCHER_PARENT; else its index */

@@ -57,8 +57,8 @@ struct sm_persist_header {
 /* What has happened. The first part is given to sm_persist, which copies it; all of it is given to the event handler, borrowed for the
  * call. */
 struct sm_persist_event {
-	struct sm_bytes data;   /* the record's value */
-	const char *type;       /* which kind of event, and which version of its bytes: "deposited-2"; NULL: "" */
+	struct sm_bytes data;    /* the record's value */
+	const char *type;        /* which kind of event, and which version of its bytes: "deposited-2"; NULL: "" */
 	const char *const *tags; /* for who reads the topic: headers "smack.tag" */
 	uint32_t tag_count;
 	const struct sm_persist_header *headers;
@@ -80,14 +80,14 @@ struct sm_persist_recovery {
 };
 
 enum sm_persist_signal_kind {
-	SM_PERSIST_RECOVERED,        /* sequence: of the last event; events: replayed; err is SM_OK. The first message is read after it */
-	SM_PERSIST_RECOVERY_FAILED,  /* err, text. The actor fails with it */
-	SM_PERSIST_REJECTED,         /* err, command: the log did not take the write (it is full, or has no space), the state is as before and
-				      * the actor goes on */
-	SM_PERSIST_WRITE_FAILED,     /* err, text, command: whether it was written is not known. The actor fails with it */
-	SM_PERSIST_SNAPSHOT_SAVED,   /* sequence */
-	SM_PERSIST_SNAPSHOT_FAILED,  /* sequence, err, text. The actor goes on */
-	SM_PERSIST_UNCONFIRMED,      /* delivery: it was sent warn_after times and not confirmed. Told once a recovery */
+	SM_PERSIST_RECOVERED,       /* sequence: of the last event; events: replayed; err is SM_OK. The first message is read after it */
+	SM_PERSIST_RECOVERY_FAILED, /* err, text. The actor fails with it */
+	SM_PERSIST_REJECTED,       /* err, command: the log did not take the write (it is full, or has no space), the state is as before and
+				    * the actor goes on */
+	SM_PERSIST_WRITE_FAILED,   /* err, text, command: whether it was written is not known. The actor fails with it */
+	SM_PERSIST_SNAPSHOT_SAVED, /* sequence */
+	SM_PERSIST_SNAPSHOT_FAILED, /* sequence, err, text. The actor goes on */
+	SM_PERSIST_UNCONFIRMED,     /* delivery: it was sent warn_after times and not confirmed. Told once a recovery */
 };
 struct sm_delivery;
 struct sm_persist_signal {
@@ -95,8 +95,8 @@ struct sm_persist_signal {
 	enum sm_err err;
 	const char *text; /* never NULL */
 	int64_t sequence;
-	uint64_t events;  /* of a recovery: those after the snapshot */
-	uint64_t dropped; /* of a recovery: events of an incarnation that another had taken over from, and repeated ones: left out */
+	uint64_t events;        /* of a recovery: those after the snapshot */
+	uint64_t dropped;       /* of a recovery: events of an incarnation that another had taken over from, and repeated ones: left out */
 	struct sm_msg *command; /* for sm_reply; freed after the call. NULL as in sm_persisted_fn */
 	const struct sm_delivery *delivery;
 };
@@ -107,7 +107,8 @@ SM_EXPORT void sm_snapshot_write(struct sm_snapshot_out *out, const void *data, 
 
 /* A message that is sent until its receipt is confirmed. */
 struct sm_delivery {
-	uint64_t id; /* from 1 on for each persistence id; the same at each attempt, also after a restart: receivers tell by it what they have */
+	uint64_t id; /* from 1 on for each persistence id; the same at each attempt, also after a restart: receivers tell by it what they
+			have */
 	const char *to;
 	struct sm_bytes data;
 	uint32_t attempt; /* since the last recovery, from 1 on */
@@ -121,8 +122,8 @@ struct sm_delivery_options {
 
 /* Handlers are called on the actor's dispatcher and must not block. */
 struct sm_persistent_props {
-	const char *name; /* as sm_props.name */
-	const char *id;   /* persistence id: 1 to 255 bytes of UTF-8, unique in the journal; not "#". Copied */
+	const char *name;  /* as sm_props.name */
+	const char *id;    /* persistence id: 1 to 255 bytes of UTF-8, unique in the journal; not "#". Copied */
 	size_t state_size; /* zeroed before init */
 	/* The empty state, before anything is recovered. An error fails the actor; done is not called then. May be NULL. */
 	enum sm_err (*init)(struct sm_actor *self, void *state, void *arg);
@@ -138,11 +139,12 @@ struct sm_persistent_props {
 	const char *snapshot_type; /* which version of the bytes; NULL: "" */
 	uint32_t snapshot_every;   /* events between snapshots; 0: only on request */
 	uint32_t snapshots_kept;   /* 0: 2; at most 16. Older ones are deleted with the write of a new one */
-	/* What went on. An error fails the actor (not of SM_PERSIST_RECOVERY_FAILED and SM_PERSIST_WRITE_FAILED: it has failed). May be NULL.
+	/* What went on. An error fails the actor (not of SM_PERSIST_RECOVERY_FAILED and SM_PERSIST_WRITE_FAILED: it has failed). May be
+	 * NULL.
 	 */
 	enum sm_err (*signal)(struct sm_actor *self, void *state, const struct sm_persist_signal *signal);
-	/* Send this delivery, once: by sm_send to an actor, by HTTP, into a topic. Whether that worked is not asked: it is called again until the
-	 * delivery is confirmed. NULL: sm_deliver answers SM_UNSUPPORTED. */
+	/* Send this delivery, once: by sm_send to an actor, by HTTP, into a topic. Whether that worked is not asked: it is called again
+	 * until the delivery is confirmed. NULL: sm_deliver answers SM_UNSUPPORTED. */
 	void (*deliver)(struct sm_actor *self, void *state, const struct sm_delivery *delivery);
 	struct sm_delivery_options delivery;
 	void (*done)(struct sm_actor *self, void *state); /* frees what the state owns. May be NULL */
@@ -150,8 +152,8 @@ struct sm_persistent_props {
 	uint32_t mailbox_max;
 	uint32_t stash_max; /* messages that wait for a recovery or a write, 0: the default of mailboxes; one more becomes a dead letter */
 	int dispatcher;     /* as sm_props.dispatcher */
-	/* What follows a failure. A restart is a recovery, so give it a back-off. If decide is NULL, SM_STALE_EPOCH ends the actor: another one
-	 * has its id. SM_DIRECTIVE_RESUME is no answer to a failed write or recovery: all further messages fail with the same error. */
+	/* What follows a failure. A restart is a recovery, so give it a back-off. If decide is NULL, SM_STALE_EPOCH ends the actor: another
+	 * one has its id. SM_DIRECTIVE_RESUME is no answer to a failed write or recovery: all further messages fail with the same error. */
 	struct sm_supervision supervision;
 	struct sm_persist_recovery recovery;
 };
@@ -168,8 +170,8 @@ typedef enum sm_err (*sm_persisted_fn)(struct sm_actor *self, void *state, struc
 
 /* In the command handler, once a message: write these events as one group, then call the event handler for each, then the effect (may be
  * NULL). The message is kept for it: the handler does not keep, stash or forward it, and returns.
- * Errors: SM_INVALID (called elsewhere; no event; a header's name), SM_BUSY (the second call), SM_TOO_LARGE (1 MiB), SM_NO_MEMORY, SM_DENIED
- * (recovery.to_sequence): nothing is written. */
+ * Errors: SM_INVALID (called elsewhere; no event; a header's name), SM_BUSY (the second call), SM_TOO_LARGE (1 MiB), SM_NO_MEMORY,
+ * SM_DENIED (recovery.to_sequence): nothing is written. */
 SM_EXPORT SM_MUST_CHECK enum sm_err sm_persist(struct sm_actor *self, const struct sm_persist_event *events, uint32_t count,
 					       sm_persisted_fn effect);
 
@@ -184,9 +186,9 @@ SM_EXPORT const char *sm_persistence_id(struct sm_actor *self);
 /* ---- at-least-once delivery: in the event handler ---- */
 
 /* From now on send this to `to`, whatever that means to props.deliver, until it is confirmed: first when the events of the group are
- * applied or, in a recovery, when it has ended; then every interval. What is not confirmed is part of the state and of snapshots. to and data are
- * copied. ret_id may be NULL. Errors: SM_UNSUPPORTED (no props.deliver), SM_INVALID (called elsewhere), SM_TOO_LARGE (to: 255 bytes, data: 1
- * MiB), SM_NO_MEMORY. */
+ * applied or, in a recovery, when it has ended; then every interval. What is not confirmed is part of the state and of snapshots. to and
+ * data are copied. ret_id may be NULL. Errors: SM_UNSUPPORTED (no props.deliver), SM_INVALID (called elsewhere), SM_TOO_LARGE (to: 255
+ * bytes, data: 1 MiB), SM_NO_MEMORY. */
 SM_EXPORT SM_MUST_CHECK enum sm_err sm_deliver(struct sm_actor *self, const char *to, struct sm_bytes data, uint64_t *ret_id);
 /* It has been received: an event that says so was written. False: it was not waited for (any more); no error. */
 SM_EXPORT bool sm_confirm(struct sm_actor *self, uint64_t id);

@@ -13,11 +13,11 @@ struct actor_kind {
 static bool is_same(const struct sm_props *a, const struct sm_props *b)
 {
 	const struct sm_supervision *s = &a->supervision, *t = &b->supervision;
-	return a->state_size == b->state_size && a->init == b->init && a->receive == b->receive && a->done == b->done && a->arg_done == b->arg_done &&
-	       a->mailbox_max == b->mailbox_max && a->dispatcher == b->dispatcher && a->overflow == b->overflow && a->lanes == b->lanes &&
-	       s->restarts_max == t->restarts_max && s->window_ms == t->window_ms && s->backoff_min_ms == t->backoff_min_ms &&
-	       s->backoff_max_ms == t->backoff_max_ms && s->jitter_percent == t->jitter_percent && s->all_for_one == t->all_for_one &&
-	       s->escalate_at_limit == t->escalate_at_limit && s->decide == t->decide;
+	return a->state_size == b->state_size && a->init == b->init && a->receive == b->receive && a->done == b->done &&
+	       a->arg_done == b->arg_done && a->mailbox_max == b->mailbox_max && a->dispatcher == b->dispatcher &&
+	       a->overflow == b->overflow && a->lanes == b->lanes && s->restarts_max == t->restarts_max && s->window_ms == t->window_ms &&
+	       s->backoff_min_ms == t->backoff_min_ms && s->backoff_max_ms == t->backoff_max_ms && s->jitter_percent == t->jitter_percent &&
+	       s->all_for_one == t->all_for_one && s->escalate_at_limit == t->escalate_at_limit && s->decide == t->decide;
 }
 
 static struct actor_kind *kind_find(struct sm_system *system, const struct sm_props *props, uint32_t stash_max)

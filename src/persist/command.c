@@ -13,7 +13,8 @@ enum sm_err sm_persist(struct sm_actor *self, const struct sm_persist_event *eve
 	if (p->entity->props.recovery.to_sequence)
 		return SM_DENIED;
 	struct op *op = persist__op_new(p, OP_WRITE);
-	enum sm_err err = op ? persist__batch_events(&op->buf, p->entity->props.id, &p->writer, p->sequence + 1, events, count) : SM_NO_MEMORY;
+	enum sm_err err = op ? persist__batch_events(&op->buf, p->entity->props.id, &p->writer, p->sequence + 1, events, count)
+			     : SM_NO_MEMORY;
 	if (err) {
 		sm_msg_free(op ? &op->msg : NULL);
 		return err;
@@ -84,8 +85,8 @@ static enum sm_err not_written(struct persistent *p, const struct sm_error *erro
 	case SM_TOO_LARGE:
 	case SM_INVALID: return rejected(p, error);
 	case SM_SEQUENCE_GAP:
-		/* The log has forgotten this producer: it was silent for a day, or there are too many. Nobody knows what came between, so the
-		 * id is claimed again, and the command decided again. */
+		/* The log has forgotten this producer: it was silent for a day, or there are too many. Nobody knows what came between, so
+		 * the id is claimed again, and the command decided again. */
 		if (p->command)
 			return persist__recover(p);
 		break;
@@ -147,7 +148,8 @@ enum sm_err persist__written(struct persistent *p, struct op *op)
 	if (op->error.code)
 		return not_written(p, &op->error);
 	if (op->offset < p->position) {
-		(void)sm_fail(&error, SM_STALE_EPOCH, "what %s wrote is in topic %s already, at offset %lld: another incarnation has its number",
+		(void)sm_fail(&error, SM_STALE_EPOCH,
+			      "what %s wrote is in topic %s already, at offset %lld: another incarnation has its number",
 			      p->entity->props.id, p->journal->topic, (long long)op->offset);
 		return write_failed(p, &error);
 	}

@@ -132,18 +132,19 @@ static enum sm_err shop_signal(struct sm_actor *self, void *state, const struct 
 
 static void open_shop(struct fake *f, struct sm_journal *journal)
 {
-	struct sm_persistent_props props = {.id = "shop",
-					    .state_size = sizeof(struct shop),
-					    .command = shop_command,
-					    .event = shop_event,
-					    .save = shop_save,
-					    .load = shop_load,
-					    .snapshot_every = 5,
-					    .signal = shop_signal,
-					    .deliver = shop_deliver,
-					    .delivery = {.interval_ms = INTERVAL_MS, .unconfirmed_max = 1000, .warn_after = 3, .burst_max = 7},
-					    .dispatcher = SM_DISPATCHER_ANY,
-					    .supervision = {.restarts_max = 100000, .backoff_min_ms = 1, .backoff_max_ms = 50}};
+	struct sm_persistent_props props = {
+		.id = "shop",
+		.state_size = sizeof(struct shop),
+		.command = shop_command,
+		.event = shop_event,
+		.save = shop_save,
+		.load = shop_load,
+		.snapshot_every = 5,
+		.signal = shop_signal,
+		.deliver = shop_deliver,
+		.delivery = {.interval_ms = INTERVAL_MS, .unconfirmed_max = 1000, .warn_after = 3, .burst_max = 7},
+		.dispatcher = SM_DISPATCHER_ANY,
+		.supervision = {.restarts_max = 100000, .backoff_min_ms = 1, .backoff_max_ms = 50}};
 	assert_int_equal(sm_persist_spawn(f->system, NULL, journal, &props, &seen.shop), SM_OK);
 }
 
@@ -254,8 +255,8 @@ static void deliveries_come_back_from_a_snapshot_and_nothing_else_does(void **un
 	struct buf out;
 	struct bytes rest;
 	buf_init(&out);
-	static const uint8_t snapshot[] = {1,   0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3, 1, 'a', 0, 0,
-					   0,   1, 'x', 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 'u'};
+	static const uint8_t snapshot[] = {1, 0,   0, 0, 0, 0, 0,   0, 9, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3,
+					   1, 'a', 0, 0, 0, 1, 'x', 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 'u'};
 	assert_int_equal(persist__deliveries_take(bytes_of(snapshot, sizeof snapshot), &list, &rest), SM_OK);
 	assert_int_equal(rest.size, 1);
 	assert_int_equal(list.count, 2);

@@ -22,10 +22,11 @@ static void place_open(struct place *p)
 	p->system = system_with(2);
 	if (log_embedded_open(&(struct log_embedded_options){.system = p->system, .dir = log_dir}, &p->log, &error) ||
 	    store_embedded_open(
-		    &(struct store_embedded_options){.system = p->system, .dir = store_dir, .block_cache_bytes = 1 << 20, .memtable_bytes = 1 << 20},
+		    &(struct store_embedded_options){
+			    .system = p->system, .dir = store_dir, .block_cache_bytes = 1 << 20, .memtable_bytes = 1 << 20},
 		    &p->store, &error) ||
-	    sm_journal_open(&(struct sm_journal_options){.log = p->log, .store = p->store, .topic = "counters", .partitions = 2}, &p->journal,
-			    &error))
+	    sm_journal_open(&(struct sm_journal_options){.log = p->log, .store = p->store, .topic = "counters", .partitions = 2},
+			    &p->journal, &error))
 		fail_msg("%s", error.text);
 }
 
@@ -120,7 +121,8 @@ static enum sm_err counter_command(struct sm_actor *self, void *state, struct sm
 	uint64_t number = ((struct count_msg *)msg)->number;
 	if (msg->type == &add_type) {
 		struct sm_persist_header header = {"trace", {"t-1", 3}};
-		struct sm_persist_event event = {.data = {&number, sizeof number}, .type = "added-1", .headers = &header, .header_count = 1};
+		struct sm_persist_event event = {
+			.data = {&number, sizeof number}, .type = "added-1", .headers = &header, .header_count = 1};
 		enum sm_err err = sm_persist(self, &event, 1, counted);
 		if (err)
 			answer(self, state, msg, err);

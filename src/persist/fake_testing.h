@@ -96,9 +96,7 @@ static inline const struct log_topics *fake_topics(struct sm_log *log)
 {
 	return &fake_of_log(log)->topics;
 }
-static inline void fake_topics_release(struct sm_log *log, const struct log_topics *topics)
-{
-}
+static inline void fake_topics_release(struct sm_log *log, const struct log_topics *topics) {}
 
 static inline void fake_keep(struct fake *f, int32_t partition, const uint8_t *bytes, size_t size, int64_t records)
 {
@@ -271,9 +269,7 @@ static inline const struct store_schema *fake_schema(struct sm_store *store)
 {
 	return &fake_of_store(store)->schema;
 }
-static inline void fake_schema_release(struct sm_store *store, const struct store_schema *schema)
-{
-}
+static inline void fake_schema_release(struct sm_store *store, const struct store_schema *schema) {}
 static inline void fake_change(struct sm_store *store, const struct store_change *change,
 			       void (*done)(void *arg, const struct sm_error *error), void *arg)
 {

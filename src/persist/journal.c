@@ -46,7 +46,8 @@ static enum sm_err look_at_topic(struct sm_journal *j, int32_t *ret_partitions, 
 	*ret_partitions = topic ? topic->partitions : 0;
 	for (uint32_t i = 0; topic && i < topic->config_count && !err; i++)
 		if (strcmp(topic->configs[i].name, "cleanup.policy") == 0 && strstr(topic->configs[i].value, "compact"))
-			err = sm_fail(reterr, SM_INVALID, "topic %s is compacted: of each persistence id the last event alone would stay; take another",
+			err = sm_fail(reterr, SM_INVALID,
+				      "topic %s is compacted: of each persistence id the last event alone would stay; take another",
 				      j->topic);
 	j->log->ops->topics_release(j->log, topics);
 	return err;
@@ -115,8 +116,9 @@ static enum sm_err open_table(struct sm_journal *j, struct sm_error *reterr)
 	for (uint16_t i = 0; i < COLUMNS; i++)
 		if (i >= j->table->column_count || strcmp(j->table->columns[i].name, columns[i].name) != 0 ||
 		    j->table->columns[i].type.id != columns[i].type.id || j->table->columns[i].kind != columns[i].kind)
-			return sm_fail(reterr, SM_TYPE, "table %s.%s is not a journal's: it wants the column %s here; take another keyspace",
-				       j->keyspace, TABLE, columns[i].name);
+			return sm_fail(reterr, SM_TYPE,
+				       "table %s.%s is not a journal's: it wants the column %s here; take another keyspace", j->keyspace,
+				       TABLE, columns[i].name);
 	return SM_OK;
 }
 
@@ -160,10 +162,11 @@ static enum sm_err open_partitions(struct sm_journal *j, struct sm_error *reterr
 	if (err)
 		return err;
 	if (there < 1 || there > j->partitions)
-		return sm_fail(reterr, SM_CONFLICT,
-			       "the journal %s began with %d partitions, and the topic has %d: it is not the same topic. Restore it, or take "
-			       "another topic or keyspace",
-			       j->topic, there, j->partitions);
+		return sm_fail(
+			reterr, SM_CONFLICT,
+			"the journal %s began with %d partitions, and the topic has %d: it is not the same topic. Restore it, or take "
+			"another topic or keyspace",
+			j->topic, there, j->partitions);
 	j->partitions = there;
 	return SM_OK;
 }

@@ -124,17 +124,18 @@ static enum sm_err ledger_signal(struct sm_actor *self, void *state, const struc
 
 static struct sm_persistent_props ledger_props(void)
 {
-	struct sm_persistent_props props = (struct sm_persistent_props){.id = "ledger",
-					    .state_size = sizeof(struct ledger),
-					    .command = ledger_command,
-					    .event = ledger_event,
-					    .save = ledger_save,
-					    .load = ledger_load,
-					    .snapshot_type = "ledger-1",
-					    .snapshot_every = 7,
-					    .signal = ledger_signal,
-					    .dispatcher = SM_DISPATCHER_ANY,
-					    .supervision = {.restarts_max = 100000, .backoff_min_ms = 1, .backoff_max_ms = 50}};
+	struct sm_persistent_props props = (struct sm_persistent_props){
+		.id = "ledger",
+		.state_size = sizeof(struct ledger),
+		.command = ledger_command,
+		.event = ledger_event,
+		.save = ledger_save,
+		.load = ledger_load,
+		.snapshot_type = "ledger-1",
+		.snapshot_every = 7,
+		.signal = ledger_signal,
+		.dispatcher = SM_DISPATCHER_ANY,
+		.supervision = {.restarts_max = 100000, .backoff_min_ms = 1, .backoff_max_ms = 50}};
 	if (no_snapshots) {
 		props.save = NULL;
 		props.load = NULL;

@@ -104,7 +104,7 @@ struct delivery {
 	uint64_t sent_ns;
 };
 struct deliveries {
-	struct delivery **items; /* by id */
+	struct delivery **items;    /* by id */
 	uint32_t count, cap, fresh; /* fresh: the last ones, never sent */
 	uint64_t last_id;
 	uint64_t turn; /* the last that was sent again: others come before it does */
@@ -140,9 +140,9 @@ struct op {
 	struct arena arena; /* mutations */
 	struct store_batch batch;
 	int64_t sequence, offset; /* of a snapshot; of an append: its first offset; of a replay: where to begin, then where to go on */
-	int64_t end;             /* of a replay: behind the last offset */
+	int64_t end;              /* of a replay: behind the last offset */
 	uint64_t scanned;
-	bool final;              /* of a fence: it closes the producer before */
+	bool final; /* of a fence: it closes the producer before */
 	/* of a look and a load */
 	bool found;
 	uint64_t number;
@@ -169,8 +169,8 @@ void persist__load(struct sm_work *work);
 void persist__replay(struct sm_work *work);
 /* Fill the op's batch from what it holds. Errors: SM_NO_MEMORY. */
 SM_MUST_CHECK enum sm_err persist__row_batch(struct op *op, uint64_t number, int64_t fence, bool first);
-SM_MUST_CHECK enum sm_err persist__snapshot_batch(struct op *op, uint64_t number, int64_t position, const char *type,
-						  const int64_t *delete, uint32_t delete_count);
+SM_MUST_CHECK enum sm_err persist__snapshot_batch(struct op *op, uint64_t number, int64_t position, const char *type, const int64_t *delete,
+						  uint32_t delete_count);
 void persist__op_apply(struct op *op);
 void persist__op_append(struct op *op);
 
@@ -201,21 +201,21 @@ struct persistent {
 	uint64_t incarnation;
 	enum phase phase;
 	enum sm_err failed;
-	bool has_user;     /* init of the user's state was called */
-	bool was_ready;        /* it has recovered, and now only claims its id again */
-	bool has_state;        /* a snapshot or events have gone into the state: a further claim goes on behind them */
+	bool has_user;  /* init of the user's state was called */
+	bool was_ready; /* it has recovered, and now only claims its id again */
+	bool has_state; /* a snapshot or events have gone into the state: a further claim goes on behind them */
 	/* the journal's view */
 	struct writer writer;
 	uint8_t token[PERSIST_TOKEN_SIZE];
-	int64_t sequence;      /* of the last event applied */
-	int64_t position;      /* behind the last record that has gone into the state */
+	int64_t sequence; /* of the last event applied */
+	int64_t position; /* behind the last record that has gone into the state */
 	/* recovery */
-	uint64_t floor;        /* the least number to claim */
+	uint64_t floor; /* the least number to claim */
 	uint32_t claims;
-	uint64_t filter;       /* the newest number seen in the topic */
+	uint64_t filter; /* the newest number seen in the topic */
 	bool fence_seen, row_known;
-	bool lost;             /* another one has the same number: claim again */
-	bool past;             /* recovery.to_sequence is reached */
+	bool lost; /* another one has the same number: claim again */
+	bool past; /* recovery.to_sequence is reached */
 	struct group group;
 	uint64_t replayed, dropped, scanned;
 	int64_t sequence_before; /* of a further claim */

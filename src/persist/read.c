@@ -68,8 +68,8 @@ static enum sm_err read_slice(struct scan *s)
 	struct bytes data;
 	int64_t before = op->offset;
 	/* Whatever transactions of others are open: none of ours is in one. */
-	enum sm_err (*read)(struct sm_log *, const char *, int32_t, int64_t, size_t, struct log_read_result *) =
-		j->log->ops->read_uncommitted ? j->log->ops->read_uncommitted : j->log->ops->read;
+	enum sm_err (*read)(struct sm_log *, const char *, int32_t, int64_t, size_t,
+			    struct log_read_result *) = j->log->ops->read_uncommitted ? j->log->ops->read_uncommitted : j->log->ops->read;
 	enum sm_err err = read(j->log, j->topic, op->entity->partition, op->offset, PERSIST_READ_BYTES, &result);
 	if (err)
 		return err;
@@ -85,11 +85,12 @@ static void tell_failure(struct op *op, enum sm_err err)
 	struct sm_journal *j = op->entity->journal;
 	const char *what = err == SM_OUT_OF_RANGE ? "the topic does not reach back so far: its records were deleted, and with them events "
 						    "(a journal's topic has retention.ms = -1)"
-			   : err == SM_CORRUPT    ? "the log is damaged there, and events may be among what is lost (smack log check says more)"
-			   : err == SM_TRUNCATED  ? "the log ends before"
-						  : sm_err_text(err);
-	(void)sm_fail(&op->error, err, "reading the events of %s in topic %s, partition %d, at offset %lld: %s", op->entity->props.id, j->topic,
-		      op->entity->partition, (long long)op->offset, what);
+			   : err == SM_CORRUPT
+				   ? "the log is damaged there, and events may be among what is lost (smack log check says more)"
+			   : err == SM_TRUNCATED ? "the log ends before"
+						 : sm_err_text(err);
+	(void)sm_fail(&op->error, err, "reading the events of %s in topic %s, partition %d, at offset %lld: %s", op->entity->props.id,
+		      j->topic, op->entity->partition, (long long)op->offset, what);
 }
 
 void persist__replay(struct sm_work *work)
@@ -100,8 +101,8 @@ void persist__replay(struct sm_work *work)
 	scan_init(&s, op);
 	if (op->end < 0) { /* as far as it goes now */
 		const struct log_ops *ops = op->entity->journal->log->ops;
-		err = ops->offset_for(op->entity->journal->log, op->entity->journal->topic, op->entity->partition, LOG_HIGH_WATERMARK, &op->end,
-				      NULL);
+		err = ops->offset_for(op->entity->journal->log, op->entity->journal->topic, op->entity->partition, LOG_HIGH_WATERMARK,
+				      &op->end, NULL);
 	}
 	while (!err && op->offset < op->end && op->scanned < PERSIST_PIECE_SCANNED && buf_size(&op->buf) < PERSIST_PIECE_FOUND)
 		err = read_slice(&s);

@@ -1,11 +1,10 @@
 /* Recovery: the claim of the id, then its snapshot, then its events.
  *
  *  look    the newest writer number that the store knows of, and one more is ours
- *  fence   a record with this number, as the first of a new epoch of the id's producer: what older epochs append behind it, the log refuses.
- *          A number that has been taken meanwhile is refused here, and a greater one is tried
- *  row     number and fence to the store, before anything is done with the id
- *  load    where the id's records begin, and its newest snapshot. Who finds another one's number or fence here has lost a race
- *  replay  from the snapshot (or the first record) up to the fence: behind it there can be nothing of others
+ *  fence   a record with this number, as the first of a new epoch of the id's producer: what older epochs append behind it, the log
+ * refuses. A number that has been taken meanwhile is refused here, and a greater one is tried row     number and fence to the store, before
+ * anything is done with the id load    where the id's records begin, and its newest snapshot. Who finds another one's number or fence here
+ * has lost a race replay  from the snapshot (or the first record) up to the fence: behind it there can be nothing of others
  *
  * The topic's order decides: behind a fence, events with a lower number are left out. So the state is the same whoever replays, also on an
  * engine that does not know of fences (a real Kafka). */
@@ -18,7 +17,8 @@ enum sm_err persist__recovery_failed(struct persistent *p, const struct sm_error
 	LOG_WARN("persist", "%s: recovery of %s failed: %s", sm_actor_path(p->self), p->entity->props.id, error->text);
 	p->phase = PHASE_FAILED;
 	p->failed = error->code;
-	struct sm_persist_signal signal = {.kind = SM_PERSIST_RECOVERY_FAILED, .err = error->code, .text = error->text, .sequence = p->sequence};
+	struct sm_persist_signal signal = {
+		.kind = SM_PERSIST_RECOVERY_FAILED, .err = error->code, .text = error->text, .sequence = p->sequence};
 	(void)!persist__signal(p, &signal);
 	return error->code;
 }
@@ -163,7 +163,7 @@ static enum sm_err loaded(struct persistent *p, const struct op *op)
 	if (op->number > p->writer.number)
 		return failed(p, SM_STALE_EPOCH, "another incarnation of this id has come between");
 	if (op->fence != p->writer.fence || op->snapshot.wrote >= p->writer.number)
-		return claim_again(p, p->writer.number + 1);
+		return claim_again(p, (op->snapshot.wrote > p->writer.number ? op->snapshot.wrote : p->writer.number) + 1);
 	return begin_replay(p, op);
 }
 

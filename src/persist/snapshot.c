@@ -126,9 +126,10 @@ enum sm_err persist__snapshot_load(struct persistent *p, const struct op *op)
 		persist__leave(p, call);
 	}
 	if (err) {
-		(void)sm_fail(&error, err,
-			      "snapshot %lld of %s, of type \"%s\", cannot be used: %s; recover from the events alone (recovery.no_snapshot)",
-			      (long long)op->snapshot.sequence, p->entity->props.id, op->snapshot.type, sm_err_text(err));
+		(void)sm_fail(
+			&error, err,
+			"snapshot %lld of %s, of type \"%s\", cannot be used: %s; recover from the events alone (recovery.no_snapshot)",
+			(long long)op->snapshot.sequence, p->entity->props.id, op->snapshot.type, sm_err_text(err));
 		return persist__recovery_failed(p, &error);
 	}
 	p->sequence = p->snapshot_sequence = op->snapshot.sequence;

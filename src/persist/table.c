@@ -40,7 +40,8 @@ static enum sm_err take_snapshot(struct op *op, const struct store_row *row, str
 	op->snapshot.position = number_of(row->cells[COLUMN_POSITION], -1);
 	op->snapshot.wrote = (uint64_t)number_of(row->cells[COLUMN_WROTE], 0);
 	if (sequence < 0 || op->snapshot.position < 0 || data.size < 0 || type.size > PERSIST_ID_MAX)
-		return sm_fail(reterr, SM_CORRUPT, "the snapshot %lld of %s lacks columns; recover without snapshots (recovery.no_snapshot)",
+		return sm_fail(reterr, SM_CORRUPT,
+			       "the snapshot %lld of %s lacks columns; recover without snapshots (recovery.no_snapshot)",
 			       (long long)sequence, op->entity->props.id);
 	op->snapshot.sequence = sequence;
 	snprintf(op->snapshot.type, sizeof op->snapshot.type, "%.*s", type.size > 0 ? (int)type.size : 0,
@@ -68,7 +69,8 @@ static enum sm_err read_rows(struct op *op, bool statics_only)
 	j->store->ops->close_cursor(cursor);
 	if (err == SM_END)
 		return SM_OK;
-	return op->error.code ? err : sm_fail(&op->error, err, "reading what the store has of %s: %s", op->entity->props.id, sm_err_text(err));
+	return op->error.code ? err
+			      : sm_fail(&op->error, err, "reading what the store has of %s: %s", op->entity->props.id, sm_err_text(err));
 }
 
 void persist__look(struct sm_work *work)
@@ -184,8 +186,8 @@ static void applied(void *arg, enum sm_err err)
 {
 	struct op *op = arg;
 	if (err)
-		(void)sm_fail(&op->error, err, "writing to %s.%s for %s: %s", op->entity->journal->keyspace, op->entity->journal->table->name,
-			      op->entity->props.id, sm_err_text(err));
+		(void)sm_fail(&op->error, err, "writing to %s.%s for %s: %s", op->entity->journal->keyspace,
+			      op->entity->journal->table->name, op->entity->props.id, sm_err_text(err));
 	persist__op_send(op);
 }
 

@@ -1,5 +1,5 @@
-/* Event-sourced actors over a session, for test_persist.py: four ledgers write down numbers, and deliver each to an auditor, who writes down
- * what has come.
+/* Event-sourced actors over a session, for test_persist.py: four ledgers write down numbers, and deliver each to an auditor, who writes
+ *down what has come.
  *
  *	ledgers DATA
  *	add N     "ack N" when it is on disk (and also if it was before)
@@ -176,20 +176,19 @@ static enum sm_err signalled(struct sm_actor *self, void *state, const struct sm
 
 static enum sm_err spawn(struct sm_system *system, struct sm_journal *journal, const char *id, bool audits, struct sm_ref **ret_ref)
 {
-	const struct sm_persistent_props props = {
-		.id = id,
-		.name = id,
-		.state_size = sizeof(struct book),
-		.command = audits ? auditor_command : ledger_command,
-		.event = audits ? auditor_event : ledger_event,
-		.save = save,
-		.load = load,
-		.snapshot_every = 25,
-		.signal = signalled,
-		.deliver = audits ? NULL : ledger_deliver,
-		.delivery = {.interval_ms = 200},
-		.dispatcher = SM_DISPATCHER_ANY,
-		.supervision = {.restarts_max = UINT32_MAX, .backoff_min_ms = 5, .backoff_max_ms = 100}};
+	const struct sm_persistent_props props = {.id = id,
+						  .name = id,
+						  .state_size = sizeof(struct book),
+						  .command = audits ? auditor_command : ledger_command,
+						  .event = audits ? auditor_event : ledger_event,
+						  .save = save,
+						  .load = load,
+						  .snapshot_every = 25,
+						  .signal = signalled,
+						  .deliver = audits ? NULL : ledger_deliver,
+						  .delivery = {.interval_ms = 200},
+						  .dispatcher = SM_DISPATCHER_ANY,
+						  .supervision = {.restarts_max = UINT32_MAX, .backoff_min_ms = 5, .backoff_max_ms = 100}};
 	return sm_persist_spawn(system, NULL, journal, &props, ret_ref);
 }
 
