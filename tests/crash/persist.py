@@ -11,6 +11,7 @@ import time
 import harness
 
 WINDOW = 64  # numbers that are not acknowledged yet
+NUMBERS = 60000  # at most
 
 
 class Ledgers:
@@ -66,7 +67,7 @@ class Run:
         self.chance = random.Random(seed)
         self.server = harness.Server(power_loss=power_loss, seed=seed, bare=True)
         self.ledgers, self.ready = None, False
-        self.numbers = kills * 40
+        self.each = NUMBERS // kills
         self.next, self.open, self.acknowledged = 0, set(), set()
         self.last_ack = time.monotonic()
         self.again = 0
@@ -91,20 +92,23 @@ class Run:
             self.open.discard(number)
             self.last_ack = time.monotonic()
 
-    def work(self, seconds):
-        """Send and take answers for so long, or until all is acknowledged."""
-        until = time.monotonic() + seconds
-        while time.monotonic() < until and (self.open or self.next < self.numbers):
-            if self.ledgers is None:
-                self.ledgers, self.ready = Ledgers(self.server), False
-                self.last_ack = 0
+    def begin(self):
+        if self.ledgers is None:
+            self.ledgers, self.ready = Ledgers(self.server), False
+            self.last_ack = 0
+
+    def work(self, seconds, more):
+        """Send, up to so many more, and take answers: for so long, or until all is acknowledged."""
+        until, end = time.monotonic() + seconds, self.next + more
+        while time.monotonic() < until and (self.open or self.next < end):
+            self.begin()
             if self.ready and self.open and time.monotonic() - self.last_ack > 1:
                 # A new process, or actors that have failed: what they had in hand is not answered.
                 self.again += len(self.open)
                 self.last_ack = time.monotonic()
                 for number in self.open:
                     self.ledgers.say("add %d" % number)
-            while self.ready and len(self.open) < WINDOW and self.next < self.numbers:
+            while self.ready and len(self.open) < WINDOW and self.next < end:
                 self.open.add(self.next)
                 self.ledgers.say("add %d" % self.next)
                 self.next += 1
@@ -130,7 +134,7 @@ class Run:
     def one_kill(self):
         what = self.chance.choice(("ledgers", "server", "both"))
         # Some kills come before anything has recovered.
-        self.work(self.chance.uniform(0, 0.1) if self.chance.randrange(3) == 0 else self.chance.uniform(0.1, 0.6))
+        self.work(self.chance.uniform(0, 0.1) if self.chance.randrange(3) == 0 else self.chance.uniform(0.1, 0.6), self.each)
         if what != "ledgers":
             self.server.kill()
         if what != "server":
@@ -141,6 +145,7 @@ class Run:
     def show(self):
         """(numbers of the ledgers, of the auditor, deliveries that are open)"""
         has, got, still = set(), set(), 0
+        self.begin()
         self.ledgers.say("show")
         while True:
             try:
@@ -161,16 +166,16 @@ class Run:
 
     def verify(self):
         deadline = time.monotonic() + 120
-        self.work(120)
-        if self.open or self.next < self.numbers:
+        self.work(120, 0)
+        if self.open:
             raise harness.Failure("%d numbers are not acknowledged after 120 s; %s" % (len(self.open), self.text()))
         has, got, still = self.show()
         while still and time.monotonic() < deadline:
             time.sleep(0.1)
             has, got, still = self.show()
-        wanted = set(range(self.numbers))
+        wanted = set(range(self.next))
         if has != wanted:
-            raise harness.Failure("%d of %d acknowledged numbers are lost: %s" % (len(wanted - has), self.numbers, sorted(wanted - has)[:10]))
+            raise harness.Failure("%d of %d acknowledged numbers are lost: %s" % (len(wanted - has), self.next, sorted(wanted - has)[:10]))
         if still or got != wanted:
             raise harness.Failure("%d deliveries are open and %d have not come after 120 s; %s" % (still, len(wanted - got), self.text()))
 
@@ -187,7 +192,7 @@ def run_kills(kills, power_loss=False, seed=None):
         run.ledgers.stop()
         run.ledgers = None
         run.server.stop()
-        return "seed %d, %d kills: %d numbers acknowledged and delivered, 0 lost, 0 twice; %d sent again" % (seed, kills, run.numbers, run.again)
+        return "seed %d, %d kills: %d numbers acknowledged and delivered, 0 lost, 0 twice; %d sent again" % (seed, kills, run.next, run.again)
     except harness.Failure as error:
         raise harness.failure_of(seed, error, run.server) from None
     finally:
