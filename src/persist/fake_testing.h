@@ -52,6 +52,7 @@ struct fake_pending {
 	const struct store_batch *batch;
 	void (*apply_done)(void *arg, enum sm_err err);
 	void *arg;
+	struct log_wait *wait; /* neither of both */
 };
 struct fake {
 	struct sm_log log;
@@ -225,6 +226,8 @@ static inline enum sm_err fake_read(struct sm_log *log, const char *topic, int32
 	*ret_result = (struct log_read_result){.slice = {.fd = -1}, .high_watermark = f->ends[partition]};
 	if (offset < 0 || offset > f->ends[partition])
 		return SM_OUT_OF_RANGE;
+	if (f->plain && fake_chance(f, 10)) /* it is there, and not shown yet */
+		return SM_OK;
 	for (uint32_t i = 0; i < f->batch_count; i++)
 		if (f->batches[i].partition == partition && f->batches[i].next > offset) {
 			ret_result->slice.data = f->batches[i].bytes;
@@ -261,6 +264,12 @@ static inline void fake_append(struct sm_log *log, const char *topic, int32_t pa
 							     .flags = flags,
 							     .append_done = done,
 							     .arg = arg});
+}
+
+static inline void fake_wait(struct sm_log *log, struct log_wait *wait)
+{
+	assert_true(wait->offset < fake_of_log(log)->ends[wait->partition]);
+	fake_put_off(fake_of_log(log), (struct fake_pending){.wait = wait});
 }
 
 /* ---- the store ---- */
@@ -478,7 +487,8 @@ static const struct log_ops fake_log_ops = {.topics = fake_topics,
 					    .append = fake_append,
 					    .read = fake_read,
 					    .read_uncommitted = fake_read,
-					    .offset_for = fake_offset_for};
+					    .offset_for = fake_offset_for,
+					    .wait = fake_wait};
 static const struct store_ops fake_store_ops = {.schema = fake_schema,
 						.schema_release = fake_schema_release,
 						.change = fake_change,
@@ -527,7 +537,9 @@ static inline void fake_end_one(struct fake *f)
 	struct fake_pending *op = *at;
 	*at = op->next;
 	f->pending_count--;
-	if (op->append)
+	if (op->wait)
+		op->wait->done(op->wait, SM_OK);
+	else if (op->append)
 		fake_end_append(f, op);
 	else
 		fake_end_apply(f, op);

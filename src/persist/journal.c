@@ -113,7 +113,7 @@ static enum sm_err open_table(struct sm_journal *j, struct sm_error *reterr)
 		if (!find_table(j))
 			return sm_fail(reterr, SM_NOT_FOUND, "table %s.%s is not there, though it has just been made", j->keyspace, TABLE);
 	}
-	for (uint16_t i = 0; i < COLUMNS; i++)
+	for (uint32_t i = 0; i < COLUMNS; i++)
 		if (i >= j->table->column_count || strcmp(j->table->columns[i].name, columns[i].name) != 0 ||
 		    j->table->columns[i].type.id != columns[i].type.id || j->table->columns[i].kind != columns[i].kind)
 			return sm_fail(reterr, SM_TYPE,

@@ -142,6 +142,8 @@ struct op {
 	int64_t sequence, offset; /* of a snapshot; of an append: its first offset; of a replay: where to begin, then where to go on */
 	int64_t end;              /* of a replay: behind the last offset */
 	uint64_t scanned;
+	struct log_wait wait; /* the log has not shown yet what it has acknowledged */
+	bool waits;
 	bool final; /* of a fence: it closes the producer before */
 	/* of a look and a load */
 	bool found;

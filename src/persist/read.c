@@ -5,6 +5,9 @@
 
 #define GENERATIONS_MAX 8 /* producers of an id that are told apart by their batches' headers; with more all batches are looked into */
 
+/* Whatever transactions of others are open: none of ours is in one. */
+#define READS_ALL(journal) ((journal)->log->ops->read_uncommitted != NULL)
+
 struct scan {
 	struct op *op;
 	int64_t producers[GENERATIONS_MAX];
@@ -67,17 +70,16 @@ static enum sm_err read_slice(struct scan *s)
 	struct log_read_result result;
 	struct bytes data;
 	int64_t before = op->offset;
-	/* Whatever transactions of others are open: none of ours is in one. */
-	enum sm_err (*read)(struct sm_log *, const char *, int32_t, int64_t, size_t,
-			    struct log_read_result *) = j->log->ops->read_uncommitted ? j->log->ops->read_uncommitted : j->log->ops->read;
-	enum sm_err err = read(j->log, j->topic, op->entity->partition, op->offset, PERSIST_READ_BYTES, &result);
+	enum sm_err err = (READS_ALL(j) ? j->log->ops->read_uncommitted : j->log->ops->read)(j->log, j->topic, op->entity->partition,
+											     op->offset, PERSIST_READ_BYTES, &result);
 	if (err)
 		return err;
+	op->waits = result.slice.size == 0;
 	err = log_slice_bytes(&result.slice, &s->buffer, &s->cap, &data);
 	if (!err)
 		err = take_batches(s, data);
 	log_slice_done(&result.slice);
-	return !err && op->offset == before ? SM_TRUNCATED : err;
+	return !err && !op->waits && op->offset == before ? SM_TRUNCATED : err;
 }
 
 static void tell_failure(struct op *op, enum sm_err err)
@@ -93,6 +95,23 @@ static void tell_failure(struct op *op, enum sm_err err)
 		      j->topic, op->entity->partition, (long long)op->offset, what);
 }
 
+static void shown(struct log_wait *wait, enum sm_err err)
+{
+	struct op *op = (struct op *)((char *)wait - offsetof(struct op, wait));
+	if (err)
+		tell_failure(op, err);
+	persist__op_send(op);
+}
+
+/* A reader of a real Kafka sees a moment later what was acknowledged. */
+static void wait_for_more(struct op *op)
+{
+	struct sm_journal *j = op->entity->journal;
+	op->wait = (struct log_wait){
+		.topic = j->topic, .partition = op->entity->partition, .offset = op->offset, .uncommitted = READS_ALL(j), .done = shown};
+	j->log->ops->wait(j->log, &op->wait);
+}
+
 void persist__replay(struct sm_work *work)
 {
 	struct op *op = op_of_work(work);
@@ -104,10 +123,14 @@ void persist__replay(struct sm_work *work)
 		err = ops->offset_for(op->entity->journal->log, op->entity->journal->topic, op->entity->partition, LOG_HIGH_WATERMARK,
 				      &op->end, NULL);
 	}
-	while (!err && op->offset < op->end && op->scanned < PERSIST_PIECE_SCANNED && buf_size(&op->buf) < PERSIST_PIECE_FOUND)
+	while (!err && !op->waits && op->offset < op->end && op->scanned < PERSIST_PIECE_SCANNED &&
+	       buf_size(&op->buf) < PERSIST_PIECE_FOUND)
 		err = read_slice(&s);
 	free(s.buffer);
 	if (err)
 		tell_failure(op, err);
-	persist__op_send(op);
+	if (op->waits && !err)
+		wait_for_more(op);
+	else
+		persist__op_send(op);
 }

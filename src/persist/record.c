@@ -108,7 +108,7 @@ static enum sm_err take_headers(const struct record *record, struct event_room *
 
 enum sm_err persist__record_event(const struct record *record, const struct record_mark *mark, struct event_room *room)
 {
-	size_t tags_at[PERSIST_HEADERS_MAX], headers_at[PERSIST_HEADERS_MAX];
+	size_t tags_at[PERSIST_HEADERS_MAX] = {0}, headers_at[PERSIST_HEADERS_MAX] = {0};
 	struct sm_persist_event *e = &room->event;
 	*e = (struct sm_persist_event){.data = {record->value.data, record->value.size},
 				       .type = room->type,
@@ -162,7 +162,6 @@ enum sm_err persist__batch_events(struct buf *out, const char *id, const struct 
 {
 	struct batch_builder builder;
 	uint8_t mark[MARK_SIZE];
-	size_t size = 0;
 	if (!count)
 		return SM_INVALID;
 	if (count > PERSIST_GROUP_EVENTS_MAX)
@@ -173,7 +172,7 @@ enum sm_err persist__batch_events(struct buf *out, const char *id, const struct 
 		enum sm_err err = check_event(&events[i]);
 		if (err)
 			return err;
-		if (events[i].data.size > PERSIST_GROUP_BYTES_MAX || (size = batch_size(&builder)) > PERSIST_GROUP_BYTES_MAX)
+		if (events[i].data.size > PERSIST_GROUP_BYTES_MAX || batch_size(&builder) > PERSIST_GROUP_BYTES_MAX)
 			return SM_TOO_LARGE;
 		mark[0] = MARK_VERSION;
 		be64_put(mark + 1, writer->number);
@@ -204,9 +203,8 @@ enum sm_err persist__batch_fence(struct buf *out, const char *id, const struct w
 /* Far above the ids that a log gives to real producers. */
 static int64_t producer_of(const char *id, uint64_t generation)
 {
-	uint8_t bytes[PERSIST_ID_MAX + 9] = {0};
-	size_t size = strlen(id);
-	memcpy(bytes, id, size);
+	char bytes[PERSIST_ID_MAX + 9] = {0};
+	size_t size = (size_t)snprintf(bytes, PERSIST_ID_MAX + 1, "%s", id);
 	be64_put(bytes + size + 1, generation);
 	return (int64_t)(((uint64_t)murmur3_token(bytes, size + 9) & 0x3fffffffffffffff) | 0x4000000000000000);
 }
