@@ -97,6 +97,7 @@ static void op_done(struct sm_msg *msg)
 {
 	struct op *op = (struct op *)msg;
 	buf_done(&op->buf);
+	buf_done(&op->room.text);
 	arena_done(&op->arena);
 	persist__entity_unref(op->entity);
 	sm_unref(op->actor);
@@ -116,6 +117,7 @@ struct op *persist__op_new(struct persistent *p, enum op_kind kind)
 	atomic_fetch_add(&p->entity->refs, 1);
 	op->actor = sm_ref_get(sm_self(p->self));
 	buf_init(&op->buf);
+	buf_init(&op->room.text);
 	arena_init(&op->arena, 0);
 	return op;
 }
@@ -166,7 +168,6 @@ static enum sm_err persistent_init(struct sm_actor *self, void *state, void *arg
 	p->entity = e;
 	p->journal = e->journal;
 	p->incarnation = atomic_fetch_add(&e->incarnation, 1) + 1;
-	buf_init(&p->room.text);
 	buf_init(&p->group.bytes);
 	struct op *op = persist__op_new(p, OP_START);
 	if (!op)
@@ -190,7 +191,6 @@ static void persistent_done(struct sm_actor *self, void *state)
 	sm_msg_free(p->command);
 	persist__deliveries_done(&p->deliveries);
 	buf_done(&p->group.bytes);
-	buf_done(&p->room.text);
 }
 
 static enum sm_err start(struct persistent *p)
@@ -213,6 +213,7 @@ static enum sm_err receive_op(struct persistent *p, struct op *op)
 {
 	if (op->incarnation != p->incarnation || p->phase == PHASE_FAILED)
 		return SM_OK;
+	p->room = &op->room;
 	switch (op->kind) {
 	case OP_START: return start(p);
 	case OP_LOOK:

@@ -97,12 +97,12 @@ static enum sm_err not_written(struct persistent *p, const struct sm_error *erro
 
 enum sm_err persist__apply(struct persistent *p, const struct record *record, const struct record_mark *mark, bool replayed)
 {
-	enum sm_err err = persist__record_event(record, mark, &p->room);
+	enum sm_err err = persist__record_event(record, mark, p->room);
 	if (err)
 		return err;
-	p->room.event.replayed = replayed;
+	p->room->event.replayed = replayed;
 	struct persist_call call = persist__enter(p, CALLING_EVENT);
-	err = p->entity->props.event(p->self, persist__user(p), &p->room.event);
+	err = p->entity->props.event(p->self, persist__user(p), &p->room->event);
 	persist__leave(p, call);
 	if (!err) {
 		p->sequence = mark->sequence;

@@ -153,6 +153,7 @@ struct op {
 	struct snapshot_found snapshot;
 	int64_t kept[PERSIST_SNAPSHOTS_KEPT_MAX + 1]; /* sequences, the newest first */
 	uint32_t kept_count;
+	struct event_room room; /* for the events that it brings */
 };
 extern const struct sm_msg_type persist__op_type;
 struct persistent;
@@ -232,7 +233,7 @@ struct persistent {
 	int64_t kept[PERSIST_SNAPSHOTS_KEPT_MAX + 1];
 	uint32_t kept_count;
 	struct deliveries deliveries;
-	struct event_room room;
+	struct event_room *room; /* of the operation that is being handled */
 };
 void *persist__user(struct persistent *p);
 /* The persistent actor whose handler calls; NULL: none. */

@@ -63,9 +63,9 @@ class Ledgers:
 
 
 class Run:
-    def __init__(self, power_loss, seed, kills):
+    def __init__(self, power_loss, seed, kills, program, env):
         self.chance = random.Random(seed)
-        self.server = harness.Server(power_loss=power_loss, seed=seed, bare=True)
+        self.server = harness.Server(program, power_loss, seed, env, bare=True)
         self.ledgers, self.ready = None, False
         self.each = NUMBERS // kills
         self.next, self.open, self.acknowledged = 0, set(), set()
@@ -180,10 +180,11 @@ class Run:
             raise harness.Failure("%d deliveries are open and %d have not come after 120 s; %s" % (still, len(wanted - got), self.text()))
 
 
-def run_kills(kills, power_loss=False, seed=None):
+def run_kills(kills, power_loss=False, seed=None, program=None, env=None, mode=None):
     """Returns a line of figures; raises Failure."""
     seed = random.SystemRandom().getrandbits(32) if seed is None else seed
-    run = Run(power_loss, seed, kills)
+    run = Run(power_loss, seed, kills, program, env)
+    run.server.mode = mode
     try:
         run.server.start()
         for _ in range(kills):

@@ -3,12 +3,12 @@ import harness
 import persist
 
 
-def ten_kills_of_actors_and_server_lose_and_double_nothing():
-    return persist.run_kills(10)
+def eight_kills_of_actors_and_server_lose_and_double_nothing():
+    return persist.run_kills(8)
 
 
-def ten_kills_with_losses_of_power_lose_and_double_nothing():
-    return persist.run_kills(10, power_loss=True)
+def eight_kills_with_losses_of_power_lose_and_double_nothing():
+    return persist.run_kills(8, power_loss=True)
 
 
-harness.main(ten_kills_of_actors_and_server_lose_and_double_nothing, ten_kills_with_losses_of_power_lose_and_double_nothing)
+harness.main(eight_kills_of_actors_and_server_lose_and_double_nothing, eight_kills_with_losses_of_power_lose_and_double_nothing)
