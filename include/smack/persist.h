@@ -120,8 +120,8 @@ struct sm_delivery_options {
 	uint32_t warn_after;      /* attempts; 0: 5 */
 };
 
-/* Handlers are called on the actor's dispatcher and must not block. They do what an actor's handlers may do, but for sm_become, sm_stash and
- * sm_unstash_all: behaviour and stash are what makes the others wait. The timer UINT32_MAX is taken. */
+/* Handlers are called on the actor's dispatcher and must not block. They do what an actor's handlers may do, but for sm_become, sm_stash
+ * and sm_unstash_all: behaviour and stash are what makes the others wait. The timer UINT32_MAX is taken. */
 struct sm_persistent_props {
 	const char *name;  /* as sm_props.name */
 	const char *id;    /* persistence id: 1 to 255 bytes of UTF-8, unique in the journal; not "#". Copied */
