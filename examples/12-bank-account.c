@@ -1,8 +1,8 @@
 /* Accounts that remember what happened to them: event-sourced actors. No listing of the article; Akka Persistence's own example is like it.
  *
  * The state is a balance. A command looks at it and decides; what it decides is an event, a record of topic `accounts`; when the event is
- *on disk it changes the balance, and the answer goes out. The next start of the program finds the balance again, from the newest snapshot
- *and the events after it. Money that is transferred is taken from one account at once and delivered to the other until that has confirmed
+ * on disk it changes the balance, and the answer goes out. The next start of the program finds the balance again, from the newest snapshot
+ * and the events after it. Money that is transferred is taken from one account at once and delivered to the other until that has confirmed
  * it: should the program be killed in between, it goes on when both accounts are used next.
  *
  *	12-bank-account anna deposit 100        ($SMACK_DATA says where the server's data lie)

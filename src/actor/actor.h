@@ -23,8 +23,8 @@ SM_MUST_CHECK enum sm_err actor_send_quiet(struct sm_ref *to, struct sm_msg *msg
  * stashed. */
 void actor_unread(struct sm_actor *self, struct sm_msg *msg);
 void actor_unstash_first(struct sm_actor *self);
-/* The message that is being handled will not be read: a dead letter, and its asker is told. */
-void actor_refuse(struct sm_actor *self, enum sm_err why);
+/* A message that is being handled, or was kept, will not be answered: a dead letter, and its asker is told. */
+void actor_refuse(struct sm_actor *self, struct sm_msg *msg, enum sm_err why);
 /* The clock of the actor's system: monotonic, the simulation's where it is one. */
 uint64_t actor_now_ns(const struct sm_actor *self);
 bool actor_is_simulated(const struct sm_system *system);

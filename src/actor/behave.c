@@ -87,17 +87,20 @@ void actor_unread(struct sm_actor *self, struct sm_msg *msg)
 void actor_unstash_first(struct sm_actor *self)
 {
 	struct actor_aside *aside = aside_of(self);
-	struct sm_msg *msg = aside ? msg_list_take(&aside->stash) : NULL;
+	/* What is to be read again comes before it, and takes the next along when it is done. */
+	struct sm_msg *msg = aside && !aside->again.first ? msg_list_take(&aside->stash) : NULL;
 	if (msg)
 		actor_unread(self, msg);
 }
 
-void actor_refuse(struct sm_actor *self, enum sm_err why)
+void actor_refuse(struct sm_actor *self, struct sm_msg *msg, enum sm_err why)
 {
 	struct dispatcher *d = self->ref.dispatcher;
-	assert(d->current && !d->keep);
-	d->keep = true;
-	actor__refuse(self, d->current, why);
+	if (msg == d->current) {
+		assert(!d->keep);
+		d->keep = true;
+	}
+	actor__refuse(self, msg, why);
 }
 
 struct sm_msg *actor__next(struct sm_actor *a)

@@ -212,7 +212,7 @@ static void router_done(struct sm_actor *self, void *state)
 
 enum sm_err sm_spawn_router(struct sm_system *system, struct sm_actor *parent, const struct sm_router_props *p, struct sm_ref **ret_ref)
 {
-	bool pool_is_good = p->pool && p->count && p->count <= ACTOR_ROUTEES_MAX;
+	bool pool_is_good = p->pool && p->count && p->count <= ACTOR_ROUTEES_MAX && !p->pool->arg_done; /* they share arg */
 	if ((p->pool != NULL) == (p->key != NULL) || (p->pool && !pool_is_good) || (p->routing == SM_ROUTE_CONSISTENT_HASH && !p->hash))
 		return SM_INVALID;
 	struct router_setup *s = calloc(1, sizeof *s);

@@ -20,7 +20,7 @@ static enum sm_err clerk_receive(struct sm_actor *self, void *state, struct sm_m
 	if (number == REFUSE_ALL) {
 		refusing = true;
 	} else if (number >= 10 && refusing) {
-		actor_refuse(self, SM_FULL);
+		actor_refuse(self, msg, SM_FULL);
 		return SM_OK;
 	} else if (number >= 10 && c->paper) {
 		assert_int_equal(sm_stash(self), SM_OK);

@@ -144,6 +144,7 @@ static void appended(void *arg, const struct log_append_result *result)
 {
 	struct op *op = arg;
 	op->offset = result->base_offset;
+	op->append_ms = result->log_append_time_ms;
 	if (result->err)
 		(void)sm_fail(&op->error, result->err, "appending to topic %s, partition %d, for %s: %s", op->entity->journal->topic,
 			      op->entity->partition, op->entity->props.id, sm_err_text(result->err));
@@ -188,7 +189,8 @@ static void persistent_done(struct sm_actor *self, void *state)
 	}
 	if (p->write)
 		sm_msg_free(&p->write->msg);
-	sm_msg_free(p->command);
+	if (p->command)
+		actor_refuse(self, p->command, SM_GONE); /* whether it was written is not known */
 	persist__deliveries_done(&p->deliveries);
 	buf_done(&p->group.bytes);
 }
@@ -200,8 +202,11 @@ static enum sm_err start(struct persistent *p)
 		struct persist_call call = persist__enter(p, CALLING_OTHER);
 		enum sm_err err = props->init(p->self, persist__user(p), props->arg);
 		persist__leave(p, call);
-		if (err)
+		if (err) {
+			p->phase = PHASE_FAILED;
+			p->failed = err;
 			return err;
+		}
 	}
 	p->has_user = true;
 	return persist__recover(p);
@@ -228,13 +233,13 @@ static enum sm_err receive_op(struct persistent *p, struct op *op)
 }
 
 /* What waits is read when there is time for it; an idle time-out while something is under way is none. */
-static enum sm_err put_aside(struct persistent *p, const struct sm_msg *msg)
+static enum sm_err put_aside(struct persistent *p, struct sm_msg *msg)
 {
 	if (msg->type == &sm_msg_idle)
 		return SM_OK;
 	enum sm_err err = sm_stash(p->self);
 	if (err == SM_FULL) {
-		actor_refuse(p->self, SM_FULL);
+		actor_refuse(p->self, msg, SM_FULL);
 		err = SM_OK;
 	}
 	return err;
@@ -259,7 +264,7 @@ static enum sm_err persistent_receive(struct sm_actor *self, void *state, struct
 		return put_aside(p, msg);
 	else
 		err = persist__command(p, msg);
-	if (!err && p->phase == PHASE_READY)
+	if (p->phase == PHASE_READY)
 		actor_unstash_first(self);
 	return err;
 }

@@ -270,6 +270,57 @@ SIM_TEST(to_resume_is_no_answer_to_a_failed_write)
 	end(&b);
 }
 
+SIM_TEST(an_effect_that_fails_and_is_resumed_keeps_nobody_waiting)
+{
+	struct sm_persistent_props props = list_props();
+	props.supervision = (struct sm_supervision){.restarts_max = 1, .decide = resume};
+	struct bench b = begin(props);
+	send_number(b.ref, FAIL_AFTER);
+	send_number(b.ref, 1);
+	send_number(b.ref, FAIL);
+	send_number(b.ref, 2);
+	settle(b.f, SM_OK);
+	TRACE_IS(&seen.effects, FAIL_AFTER, 1, 2);
+	TRACE_IS(&seen.recovered, 0);
+	end(&b);
+}
+
+SIM_TEST(a_command_that_the_log_could_not_place_is_decided_again_before_those_behind_it)
+{
+	struct bench b = begin(list_props());
+	settle(b.f, SM_OK);
+	for (uint64_t n = 1; n <= 4; n++)
+		send_number(b.ref, n);
+	b.f->producer_count = 0; /* the log has forgotten */
+	settle(b.f, SM_OK);
+	TRACE_IS(&seen.effects, 1, 2, 3, 4);
+	end(&b);
+}
+
+SIM_TEST(a_table_that_is_older_than_the_topic_loses_no_events)
+{
+	struct bench b = begin(list_props());
+	struct sm_persistent_props props = list_props();
+	for (uint64_t n = 1; n <= 8; n++) {
+		send_number(b.ref, n);
+		settle(b.f, SM_OK);
+		sm_stop(b.ref);
+		settle(b.f, SM_OK);
+		sm_unref(b.ref);
+		struct fake_row *row = fake_row(b.f, (struct store_cell){(const uint8_t *)"list", 4}, false);
+		if (n == 4 || n == 6)
+			row->writer = row->writer_us = 1;
+		if (n == 6) /* and the log knows nothing either */
+			b.f->producer_count = 0;
+		assert_int_equal(sm_persist_spawn(b.f->system, NULL, b.journal, &props, &b.ref), SM_OK);
+	}
+	settle(b.f, SM_OK);
+	assert_int_equal(seen.list.count, 8);
+	assert_int_equal(seen.signal.kind, SM_PERSIST_RECOVERED);
+	assert_int_equal(seen.signal.dropped, 0);
+	end(&b);
+}
+
 SIM_TEST(what_cannot_be_written_is_told_at_once)
 {
 	struct bench b = begin(list_props());
@@ -400,6 +451,9 @@ int main(void)
 		cmocka_unit_test(handlers_that_fail_write_nothing_or_have_written),
 		cmocka_unit_test(an_event_that_cannot_be_applied_fails_the_actor_now_and_at_its_recovery),
 		cmocka_unit_test(to_resume_is_no_answer_to_a_failed_write),
+		cmocka_unit_test(an_effect_that_fails_and_is_resumed_keeps_nobody_waiting),
+		cmocka_unit_test(a_command_that_the_log_could_not_place_is_decided_again_before_those_behind_it),
+		cmocka_unit_test(a_table_that_is_older_than_the_topic_loses_no_events),
 		cmocka_unit_test(what_cannot_be_written_is_told_at_once),
 		cmocka_unit_test(a_snapshot_that_fails_is_told_and_the_next_one_comes),
 		cmocka_unit_test(a_timer_is_a_command_too),

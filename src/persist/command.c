@@ -55,13 +55,24 @@ static void command_done(struct persistent *p)
 	p->command = NULL;
 }
 
+/* It was not carried out: the user's signal has answered it, or nobody does. */
+static void command_failed(struct persistent *p, enum sm_err why)
+{
+	if (p->command && !p->entity->props.signal)
+		actor_refuse(p->self, p->command, why);
+	else
+		sm_msg_free(p->command);
+	p->command = NULL;
+}
+
 static enum sm_err rejected(struct persistent *p, const struct sm_error *error)
 {
 	struct sm_persist_signal signal = {
 		.kind = SM_PERSIST_REJECTED, .err = error->code, .text = error->text, .sequence = p->sequence, .command = p->command};
+	LOG_WARN("persist", "%s: a command is rejected: %s", sm_actor_path(p->self), error->text);
 	p->phase = PHASE_READY;
 	enum sm_err err = persist__signal(p, &signal);
-	command_done(p);
+	command_failed(p, error->code);
 	return err;
 }
 
@@ -73,7 +84,7 @@ static enum sm_err write_failed(struct persistent *p, const struct sm_error *err
 	struct sm_persist_signal signal = {
 		.kind = SM_PERSIST_WRITE_FAILED, .err = error->code, .text = error->text, .sequence = p->sequence, .command = p->command};
 	(void)!persist__signal(p, &signal);
-	command_done(p);
+	command_failed(p, error->code);
 	return error->code;
 }
 
@@ -122,6 +133,8 @@ static enum sm_err apply_all(struct persistent *p, const struct op *op)
 		return err;
 	for (int64_t offset = op->offset; !err && !(err = batch_next(&reader, &record)); offset++) {
 		record.offset = offset; /* not every engine has set it */
+		if (op->append_ms >= 0)
+			record.timestamp_ms = op->append_ms; /* as a recovery reads it */
 		if (!(err = persist__record_mark(&record, &mark)))
 			err = persist__apply(p, &record, &mark, false);
 	}
@@ -161,9 +174,9 @@ enum sm_err persist__written(struct persistent *p, struct op *op)
 		return write_failed(p, &error);
 	}
 	p->phase = PHASE_READY;
-	if ((err = run_effect(p)))
-		return err;
-	if ((err = persist__deliver_fresh(p)))
-		return err;
-	return persist__snapshot_if_due(p);
+	/* Supervision may answer with SM_DIRECTIVE_RESUME: what is due is done all the same. */
+	enum sm_err effect = run_effect(p);
+	if (!(err = persist__deliver_fresh(p)))
+		err = persist__snapshot_if_due(p);
+	return effect ? effect : err;
 }

@@ -163,8 +163,8 @@ static inline void fake_note(struct fake *f, int32_t partition, const struct bat
 	p->offset_of[p->batches++] = offset;
 }
 
-/* Record by record, at most `most` of them. */
-static inline void fake_keep_plain(struct fake *f, int32_t partition, struct bytes data, uint32_t most)
+/* Record by record, at most `most` of them, after the first `skip`. */
+static inline void fake_keep_plain(struct fake *f, int32_t partition, struct bytes data, uint32_t most, uint32_t skip)
 {
 	struct batch_reader reader;
 	struct record record;
@@ -175,6 +175,8 @@ static inline void fake_keep_plain(struct fake *f, int32_t partition, struct byt
 		struct record_header headers[80], h;
 		uint32_t count = 0;
 		struct bytes raw = record.headers_raw;
+		if (skip && skip--)
+			continue;
 		while (!record_header_next(&raw, &h))
 			headers[count++] = h;
 		buf_init(&out);
@@ -202,7 +204,8 @@ static inline void fake_end_append(struct fake *f, struct fake_pending *op)
 	if (fails || (refused && f->plain)) /* some of them are there */
 		most = (uint32_t)sm_sim_random(f->system, most + (fails ? 1 : 0));
 	if (f->plain) {
-		fake_keep_plain(f, op->partition, bytes_of(op->bytes, op->size), most);
+		uint32_t skip = (fails || refused) && most ? (uint32_t)sm_sim_random(f->system, 2) : 0; /* or their first is not */
+		fake_keep_plain(f, op->partition, bytes_of(op->bytes, op->size), most, skip);
 	} else if (!refused) {
 		result.err = fake_check(f, op->partition, &info, op->flags, &there);
 		if (result.err == SM_DUPLICATE) {
@@ -367,15 +370,10 @@ static inline void fake_set_snapshot(struct fake_snapshot *s, const struct store
 static inline void fake_mutate(struct fake *f, const struct store_mutation *m)
 {
 	struct fake_row *row = fake_row(f, m->partition_key[1], true);
-	if (m->kind == STORE_DELETE_ROW) {
-		int64_t sequence = fake_number(m->clustering[0]);
-		for (uint32_t i = 0; i < row->count; i++)
-			if (row->snapshots[i].sequence == sequence) {
-				free(row->snapshots[i].data);
-				memmove(row->snapshots + i, row->snapshots + i + 1, (row->count - i - 1) * sizeof row->snapshots[0]);
-				row->count--;
-				break;
-			}
+	if (m->kind == STORE_DELETE_RANGE) {
+		assert_int_equal(m->from.kind, STORE_EXCLUSIVE);
+		while (row->count && row->snapshots[row->count - 1].sequence < fake_number(m->from.cells[0]))
+			free(row->snapshots[--row->count].data);
 		return;
 	}
 	struct fake_snapshot *s = m->clustering ? fake_snapshot(row, fake_number(m->clustering[0])) : NULL;

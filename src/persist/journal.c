@@ -37,6 +37,20 @@ static const struct store_column columns[COLUMNS] = {
 
 /* ---- the topic ---- */
 
+static enum sm_err check_config(const struct sm_journal *j, const struct log_config *config, struct sm_error *reterr)
+{
+	if (strcmp(config->name, "cleanup.policy") == 0 && strstr(config->value, "compact"))
+		return sm_fail(reterr, SM_INVALID,
+			       "topic %s is compacted: of each persistence id the last event alone would stay; take another", j->topic);
+	bool deletes = strcmp(config->name, "retention.ms") == 0 || strcmp(config->name, "retention.bytes") == 0;
+	if (deletes && strcmp(config->value, "-1") != 0)
+		return sm_fail(
+			reterr, SM_INVALID,
+			"topic %s deletes records (%s = %s), and with them events: set it to -1 (smack topic alter), or take another topic",
+			j->topic, config->name, config->value);
+	return SM_OK;
+}
+
 /* ret_partitions 0: it is not there. */
 static enum sm_err look_at_topic(struct sm_journal *j, int32_t *ret_partitions, struct sm_error *reterr)
 {
@@ -45,10 +59,7 @@ static enum sm_err look_at_topic(struct sm_journal *j, int32_t *ret_partitions, 
 	enum sm_err err = SM_OK;
 	*ret_partitions = topic ? topic->partitions : 0;
 	for (uint32_t i = 0; topic && i < topic->config_count && !err; i++)
-		if (strcmp(topic->configs[i].name, "cleanup.policy") == 0 && strstr(topic->configs[i].value, "compact"))
-			err = sm_fail(reterr, SM_INVALID,
-				      "topic %s is compacted: of each persistence id the last event alone would stay; take another",
-				      j->topic);
+		err = check_config(j, &topic->configs[i], reterr);
 	j->log->ops->topics_release(j->log, topics);
 	return err;
 }
@@ -58,11 +69,11 @@ static enum sm_err open_topic(struct sm_journal *j, int32_t partitions, struct s
 	enum sm_err err = look_at_topic(j, &j->partitions, reterr);
 	if (err || j->partitions)
 		return err;
-	struct log_config forever = {"retention.ms", "-1"};
+	const struct log_config forever[] = {{"cleanup.policy", "delete"}, {"retention.bytes", "-1"}, {"retention.ms", "-1"}};
 	struct log_topic_spec spec = {.name = j->topic,
 				      .partitions = partitions ? partitions : PERSIST_PARTITIONS_DEFAULT,
-				      .configs = &forever,
-				      .config_count = 1};
+				      .configs = forever,
+				      .config_count = 3};
 	err = log_topic_create_wait(j->log, &spec, reterr);
 	if (err && err != SM_EXISTS)
 		return err;

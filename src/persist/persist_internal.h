@@ -84,7 +84,8 @@ SM_MUST_CHECK enum sm_err persist__batch_events(struct buf *out, const char *id,
 SM_MUST_CHECK enum sm_err persist__batch_fence(struct buf *out, const char *id, const struct writer *writer,
 					       const uint8_t token[PERSIST_TOKEN_SIZE]);
 /* The producer of these numbers of an id; NUMBERS_A_PRODUCER of them share one. */
-#define NUMBERS_A_PRODUCER INT16_MAX /* its last epoch closes it */
+#define PERSIST_PRODUCERS_FROM 0x4000000000000000 /* their ids: no log gives such to real producers */
+#define NUMBERS_A_PRODUCER INT16_MAX              /* its last epoch closes it */
 void persist__writer_of(const char *id, uint64_t number, struct writer *ret_writer);
 void persist__writer_before(const char *id, uint64_t number, struct writer *ret_writer); /* number is at least NUMBERS_A_PRODUCER */
 
@@ -141,6 +142,7 @@ struct op {
 	struct store_batch batch;
 	int64_t sequence, offset; /* of a snapshot; of an append: its first offset; of a replay: where to begin, then where to go on */
 	int64_t end;              /* of a replay: behind the last offset */
+	int64_t append_ms;        /* the log's own time of an append, or -1 */
 	uint64_t scanned;
 	struct log_wait wait; /* the log has not shown yet what it has acknowledged */
 	bool waits;
@@ -172,8 +174,8 @@ void persist__load(struct sm_work *work);
 void persist__replay(struct sm_work *work);
 /* Fill the op's batch from what it holds. Errors: SM_NO_MEMORY. */
 SM_MUST_CHECK enum sm_err persist__row_batch(struct op *op, uint64_t number, int64_t fence, bool first);
-SM_MUST_CHECK enum sm_err persist__snapshot_batch(struct op *op, uint64_t number, int64_t position, const char *type, const int64_t *delete,
-						  uint32_t delete_count);
+/* Older snapshots than oldest go. */
+SM_MUST_CHECK enum sm_err persist__snapshot_batch(struct op *op, uint64_t number, int64_t position, const char *type, int64_t oldest);
 void persist__op_apply(struct op *op);
 void persist__op_append(struct op *op);
 

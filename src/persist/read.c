@@ -30,12 +30,13 @@ static void scan_init(struct scan *s, struct op *op)
 	}
 }
 
-/* A batch of no producer is one that an engine has made of records as it got them, or another program's. */
+/* Other ids' batches are known by their producers. A batch of another or of no producer is one that an engine has made of records as it got
+ * them, or another program has copied: it is looked into. Transactional ones are nobody's of ours, and may have been aborted. */
 static bool may_be_ours(const struct scan *s, const struct batch_info *info)
 {
-	if (info->attributes & BATCH_CONTROL)
+	if (info->attributes & (BATCH_CONTROL | BATCH_TRANSACTIONAL))
 		return false;
-	bool ours = info->producer_id < 0 || !s->producer_count;
+	bool ours = info->producer_id < PERSIST_PRODUCERS_FROM || !s->producer_count;
 	for (uint32_t i = 0; i < s->producer_count; i++)
 		ours = ours || info->producer_id == s->producers[i];
 	return ours;

@@ -206,7 +206,7 @@ static int64_t producer_of(const char *id, uint64_t generation)
 	char bytes[PERSIST_ID_MAX + 9] = {0};
 	size_t size = (size_t)snprintf(bytes, PERSIST_ID_MAX + 1, "%s", id);
 	be64_put(bytes + size + 1, generation);
-	return (int64_t)(((uint64_t)murmur3_token(bytes, size + 9) & 0x3fffffffffffffff) | 0x4000000000000000);
+	return (int64_t)(((uint64_t)murmur3_token(bytes, size + 9) & (PERSIST_PRODUCERS_FROM - 1)) | PERSIST_PRODUCERS_FROM);
 }
 
 void persist__writer_of(const char *id, uint64_t number, struct writer *ret_writer)

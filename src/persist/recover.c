@@ -1,10 +1,15 @@
 /* Recovery: the claim of the id, then its snapshot, then its events.
  *
- *  look    the newest writer number that the store knows of, and one more is ours
- *  fence   a record with this number, as the first of a new epoch of the id's producer: what older epochs append behind it, the log
- * refuses. A number that has been taken meanwhile is refused here, and a greater one is tried row     number and fence to the store, before
- * anything is done with the id load    where the id's records begin, and its newest snapshot. Who finds another one's number or fence here
- * has lost a race replay  from the snapshot (or the first record) up to the fence: behind it there can be nothing of others
+ * look: the newest writer number that the store knows of, and one more is ours.
+ *
+ * fence: a record with this number, as the first of a new epoch of the id's producer. What older epochs append behind it, the log refuses.
+ * A number that has been taken meanwhile is refused here, and a greater one is tried.
+ *
+ * row: number and fence to the store, before anything is done with the id.
+ *
+ * load: where the id's records begin, and its newest snapshot. Who finds another one's number or fence here has lost a race.
+ *
+ * replay: from the snapshot (or the first record) up to the fence. Behind it there can be nothing of others.
  *
  * The topic's order decides: behind a fence, events with a lower number are left out. So the state is the same whoever replays, also on an
  * engine that does not know of fences (a real Kafka). */
@@ -109,8 +114,8 @@ static enum sm_err fenced(struct persistent *p, const struct op *op)
 	if (op->final)
 		return send_fence(p, &p->writer, false);
 	if (taken) {
-		/* Others who came as far as this and no further have left their numbers in the log alone: steps grow. */
-		uint64_t step = p->claims < 8 ? 1 : UINT64_C(1) << (p->claims / 8);
+		/* The table may be far behind what the log knows: steps grow. */
+		uint64_t step = UINT64_C(1) << (p->claims / 2 < 14 ? p->claims / 2 : 14);
 		p->claims++;
 		if (p->claims > PERSIST_CLAIMS_MAX)
 			return failed(p, SM_BUSY, "all numbers that were tried belong to other incarnations of this id");
@@ -150,6 +155,15 @@ static enum sm_err begin_replay(struct persistent *p, const struct op *op)
 		}
 		p->has_state = true;
 	}
+	if (past)
+		p->writer.number = op->number; /* whose producers are looked for */
+	if (past && p->sequence == p->entity->props.recovery.to_sequence)
+		return recovered(p);
+	if (!past && p->position > p->writer.fence)
+		return failed(
+			p, SM_CORRUPT,
+			"the store knows of later offsets than the log has: the log has lost its end (log.durability = interval), or the "
+			"topic was made anew; restore both, or take another topic");
 	return replay(p, p->position, past ? -1 : p->writer.fence + 1);
 }
 
@@ -212,6 +226,7 @@ static enum sm_err apply(struct persistent *p, const struct record *record, cons
 	}
 	enum sm_err err = persist__apply(p, record, mark, true);
 	p->replayed += !err;
+	p->past = !err && to && mark->sequence == to;
 	return err ? record_failed(p, record, err, "the event cannot be applied (the event handler's error)") : SM_OK;
 }
 
@@ -244,7 +259,12 @@ static enum sm_err take_event(struct persistent *p, const struct record *record,
 		p->dropped++;
 		return SM_OK;
 	}
-	if (mark->sequence > expected || mark->index != p->group.have)
+	if (mark->index != p->group.have) { /* its head is not there: it was never acknowledged */
+		drop_group(p);
+		p->dropped++;
+		return SM_OK;
+	}
+	if (mark->sequence > expected)
 		return record_failed(p, record, SM_CORRUPT, "events before this one are missing; a backup of the topic may have them");
 	if (mark->count == 1)
 		return apply(p, record, mark);
@@ -308,14 +328,15 @@ static enum sm_err recovered(struct persistent *p)
 	}
 	struct sm_persist_signal signal = {
 		.kind = SM_PERSIST_RECOVERED, .sequence = p->sequence, .events = p->replayed, .dropped = p->dropped};
-	enum sm_err err = persist__signal(p, &signal);
-	if (err)
-		return err;
-	if (!p->entity->props.recovery.to_sequence && (err = persist__deliver_fresh(p)))
-		return err;
+	/* Supervision may answer with SM_DIRECTIVE_RESUME: what is due is done all the same. */
+	enum sm_err told = persist__signal(p, &signal), err = SM_OK;
+	if (!p->entity->props.recovery.to_sequence)
+		err = persist__deliver_fresh(p);
 	if (p->scanned > PERSIST_SCANNED_SNAPSHOT && p->entity->props.snapshot_every)
 		p->snapshot_wanted = true;
-	return persist__snapshot_if_due(p);
+	if (!err)
+		err = persist__snapshot_if_due(p);
+	return told ? told : err;
 }
 
 static enum sm_err replayed(struct persistent *p, const struct op *op)
@@ -326,6 +347,8 @@ static enum sm_err replayed(struct persistent *p, const struct op *op)
 	p->scanned += op->scanned;
 	if (p->lost)
 		return claim_again(p, p->writer.number + 1);
+	if (!p->entity->props.recovery.to_sequence && p->filter > p->writer.number) /* the table is older than the topic */
+		return claim_again(p, p->filter + 1);
 	if (op->offset < op->end && !p->past)
 		return replay(p, op->offset, op->end);
 	if (!p->fence_seen && !p->entity->props.recovery.to_sequence)

@@ -35,27 +35,20 @@ static enum sm_err not_saved(struct persistent *p, int64_t sequence, enum sm_err
 	return persist__signal(p, &signal);
 }
 
-/* Of those that are there with the new one, the newest stay. */
-static uint32_t choose(const struct persistent *p, struct op *op, int64_t delete[])
+/* Of those that are there with the new one, the newest stay. Returns the oldest of them. */
+static int64_t choose(const struct persistent *p, struct op *op)
 {
-	uint32_t deleted = 0;
 	op->kept[op->kept_count++] = p->sequence;
-	for (uint32_t i = 0; i < p->kept_count; i++) {
-		if (p->kept[i] >= p->sequence)
-			continue;
-		if (op->kept_count < p->entity->props.snapshots_kept)
+	for (uint32_t i = 0; i < p->kept_count && op->kept_count < p->entity->props.snapshots_kept; i++)
+		if (p->kept[i] < p->sequence)
 			op->kept[op->kept_count++] = p->kept[i];
-		else
-			delete[deleted++] = p->kept[i];
-	}
-	return deleted;
+	return op->kept[op->kept_count - 1];
 }
 
 static enum sm_err fill(struct persistent *p, struct op *op)
 {
 	const struct sm_persistent_props *props = &p->entity->props;
 	struct sm_snapshot_out out = {&op->buf};
-	int64_t delete[PERSIST_SNAPSHOTS_KEPT_MAX + 1];
 	persist__deliveries_put(&op->buf, &p->deliveries);
 	struct persist_call call = persist__enter(p, CALLING_OTHER);
 	enum sm_err err = props->save(p->self, persist__user(p), &out);
@@ -66,8 +59,7 @@ static enum sm_err fill(struct persistent *p, struct op *op)
 		return SM_NO_MEMORY;
 	if (buf_size(&op->buf) > PERSIST_SNAPSHOT_BYTES_MAX)
 		return SM_TOO_LARGE;
-	uint32_t deleted = choose(p, op, delete);
-	return persist__snapshot_batch(op, p->writer.number, p->position, props->snapshot_type, delete, deleted);
+	return persist__snapshot_batch(op, p->writer.number, p->position, props->snapshot_type, choose(p, op));
 }
 
 static bool is_due(const struct persistent *p)
@@ -120,6 +112,8 @@ enum sm_err persist__snapshot_load(struct persistent *p, const struct op *op)
 	struct sm_error error;
 	struct bytes rest;
 	enum sm_err err = persist__deliveries_take(buf_bytes(&op->buf), &p->deliveries, &rest);
+	if (!err && p->deliveries.count && !p->entity->props.deliver && !p->entity->props.recovery.to_sequence)
+		err = SM_UNSUPPORTED; /* what is not confirmed yet could not be sent */
 	if (!err) {
 		struct persist_call call = persist__enter(p, CALLING_OTHER);
 		err = p->entity->props.load(p->self, persist__user(p), (struct sm_bytes){rest.data, rest.size}, op->snapshot.type);

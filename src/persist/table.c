@@ -162,23 +162,18 @@ static bool fill_snapshot(struct op *op, struct store_mutation *m, struct store_
 	return clustering->size == 8 && cells[1].value.size == 8 && cells[2].value.size == 8 && cells[4].value.size == 8;
 }
 
-enum sm_err persist__snapshot_batch(struct op *op, uint64_t number, int64_t position, const char *type, const int64_t *delete,
-				    uint32_t delete_count)
+enum sm_err persist__snapshot_batch(struct op *op, uint64_t number, int64_t position, const char *type, int64_t oldest)
 {
-	struct store_cell *key;
-	struct store_mutation *m = mutations_new(op, 1 + delete_count, &key);
-	if (!m || !fill_snapshot(op, m, key, number, position, type))
+	struct store_cell *key, *bound = arena_alloc(&op->arena, sizeof *bound);
+	struct store_mutation *m = mutations_new(op, 2, &key);
+	if (!m || !bound || !fill_snapshot(op, m, key, number, position, type) || (*bound = cell_of_number(op, oldest)).size < 0)
 		return SM_NO_MEMORY;
-	for (uint32_t i = 0; i < delete_count; i++) {
-		struct store_cell *clustering = arena_alloc(&op->arena, sizeof *clustering);
-		if (!clustering || (*clustering = cell_of_number(op, delete[i])).size < 0)
-			return SM_NO_MEMORY;
-		m[1 + i] = (struct store_mutation){.kind = STORE_DELETE_ROW,
-						   .table = m->table,
-						   .partition_key = key,
-						   .clustering = clustering,
-						   .timestamp_us = m->timestamp_us};
-	}
+	/* The table's order is descending: what comes after the oldest one that stays. */
+	m[1] = (struct store_mutation){.kind = STORE_DELETE_RANGE,
+				       .table = m->table,
+				       .partition_key = key,
+				       .from = {STORE_EXCLUSIVE, 1, bound},
+				       .timestamp_us = m->timestamp_us};
 	return SM_OK;
 }
 

@@ -1,5 +1,5 @@
 /* Event-sourced actors over a session, for test_persist.py: four ledgers write down numbers, and deliver each to an auditor, who writes
- *down what has come.
+ * down what has come.
  *
  *	ledgers DATA
  *	add N     "ack N" when it is on disk (and also if it was before)
