@@ -319,7 +319,8 @@ struct sm_router_props {
 	uint32_t mailbox_max;
 };
 /* Spawn a router. Messages keep their sender and ask_id on the way, so answers go straight to who asked. What no routee has room for
- * becomes a dead letter. Thread and errors: as sm_spawn; SM_INVALID: not exactly one of pool and key, count 0 or above 1024, arg_done in pool, no hash. */
+ * becomes a dead letter. Thread and errors: as sm_spawn; SM_INVALID: not exactly one of pool and key, count 0 or above 1024, arg_done in
+ * pool, no hash. */
 SM_EXPORT SM_MUST_CHECK enum sm_err sm_spawn_router(struct sm_system *system, struct sm_actor *parent, const struct sm_router_props *props,
 						    struct sm_ref **ret_ref);
 

@@ -10,9 +10,10 @@
  * what an older one writes after that (SM_STALE_EPOCH); that one ends. doc/actors.md says what this costs, and what a real Kafka
  * cannot do of it.
  *
- * What is guaranteed: a reply that an effect gives is covered by a sync of the events (not with log.durability = interval). An event is applied once, in the order of its
- * sequence number. Of a group either all events are there after a crash, or none. A command whose write failed may have been written or
- * not: what the log says after the restart counts, and who sends the command again makes it so that twice is once (an id in the event).
+ * What is guaranteed: a reply that an effect gives is covered by a sync of the events (not with log.durability = interval). An event is
+ * applied once, in the order of its sequence number. Of a group either all events are there after a crash, or none. A command whose write
+ * failed may have been written or not: what the log says after the restart counts, and who sends the command again makes it so that twice
+ * is once (an id in the event).
  *
  * Source: Akka Persistence Typed names the parts; deliveries are those of its AtLeastOnceDelivery. */
 #ifndef SMACK_PERSIST_H
@@ -64,9 +65,9 @@ struct sm_persist_event {
 	const struct sm_persist_header *headers;
 	uint32_t header_count;
 	/* of the record */
-	int64_t sequence; /* from 1 on, without gaps */
+	int64_t sequence;             /* from 1 on, without gaps */
 	int64_t timestamp_ms, offset; /* offset: of a group just written to a real Kafka, that of all but the first is a guess */
-	bool replayed; /* the actor recovers; false: it has just been written */
+	bool replayed;                /* the actor recovers; false: it has just been written */
 };
 
 /* ---- actors ---- */
@@ -121,8 +122,8 @@ struct sm_delivery_options {
 };
 
 /* Handlers are called on the actor's dispatcher and must not block. They do what an actor's handlers may do, but for sm_become, sm_stash
- * and sm_unstash_all: behaviour and stash are what makes the others wait. Outside of command there is no message in hand: no sm_msg_keep, sm_forward or sm_pipe of
- * it; a command can be answered there, not more. The timer UINT32_MAX is taken. */
+ * and sm_unstash_all: behaviour and stash are what makes the others wait. Outside of command there is no message in hand: no sm_msg_keep,
+ * sm_forward or sm_pipe of it; a command can be answered there, not more. The timer UINT32_MAX is taken. */
 struct sm_persistent_props {
 	const char *name;  /* as sm_props.name */
 	const char *id;    /* persistence id: 1 to 255 bytes of UTF-8, unique in the journal; not "#". Copied */

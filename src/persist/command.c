@@ -20,6 +20,7 @@ enum sm_err sm_persist(struct sm_actor *self, const struct sm_persist_event *eve
 		return err;
 	}
 	op->number = count;
+	p->writer.group++;
 	p->write = op;
 	p->effect = effect;
 	return SM_OK;

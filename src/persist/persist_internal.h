@@ -55,6 +55,7 @@ struct writer {
 	int64_t producer;
 	int16_t epoch;
 	int32_t sequence; /* of the next batch's first record */
+	uint32_t group;   /* number of the next group, written or not */
 	int64_t fence;    /* offset */
 };
 #define PERSIST_TOKEN_SIZE 16
@@ -65,6 +66,7 @@ struct record_mark {
 	uint64_t writer;
 	int64_t sequence;                  /* of an event */
 	uint32_t index, count;             /* its place in its group */
+	uint32_t group;                    /* the number of that, among its writer\'s */
 	uint8_t token[PERSIST_TOKEN_SIZE]; /* of a fence */
 };
 /* Errors: SM_CORRUPT (a header of ours that is none), SM_VERSION. */
@@ -92,7 +94,7 @@ void persist__writer_before(const char *id, uint64_t number, struct writer *ret_
 /* A group whose records may come in several batches, kept until it is whole. */
 struct group {
 	struct buf bytes;
-	uint32_t have;
+	uint32_t have, number;
 };
 void persist__group_add(struct group *group, const struct record *record);
 /* False at the end. */

@@ -1,6 +1,7 @@
 /* The records of a journal's topic. Key: the persistence id. Value: the event's data; of a fence null. Headers:
  *
- *  smack.event   1 version (1), 8 writer number, 8 sequence number, 4 place in its group from 0 on, 4 events of the group; big-endian
+ *  smack.event   1 version (1), 8 writer number, 8 sequence number, 4 place in its group from 0 on, 4 events of the group,
+ *                4 the group's number, among its writer's; big-endian
  *  smack.type    the event's type, if it is not empty
  *  smack.tag     a tag, as often as there are
  *  others        the event's own
@@ -15,7 +16,8 @@
 #include <stdlib.h>
 
 #define MARK_VERSION 1
-#define MARK_SIZE 25
+#define MARK_SIZE 29 /* of an event */
+#define FENCE_SIZE 25
 #define PREFIX "smack."
 
 static bool named(const struct record_header *h, const char *name)
@@ -35,6 +37,7 @@ static enum sm_err take_mark(const struct record_header *h, bool event, struct r
 		mark->sequence = (int64_t)reader_be64(&r);
 		mark->index = reader_be32(&r);
 		mark->count = reader_be32(&r);
+		mark->group = reader_be32(&r);
 	} else {
 		const uint8_t *token = reader_take(&r, PERSIST_TOKEN_SIZE);
 		if (token)
@@ -179,6 +182,7 @@ enum sm_err persist__batch_events(struct buf *out, const char *id, const struct 
 		be64_put(mark + 9, (uint64_t)sequence + i);
 		be32_put(mark + 17, i);
 		be32_put(mark + 21, count);
+		be32_put(mark + 25, writer->group);
 		add_event(&builder, id, &events[i], bytes_of(mark, sizeof mark));
 	}
 	if (batch_size(&builder) > PERSIST_GROUP_BYTES_MAX)
@@ -189,7 +193,7 @@ enum sm_err persist__batch_events(struct buf *out, const char *id, const struct 
 enum sm_err persist__batch_fence(struct buf *out, const char *id, const struct writer *writer, const uint8_t token[PERSIST_TOKEN_SIZE])
 {
 	struct batch_builder builder;
-	uint8_t mark[MARK_SIZE] = {MARK_VERSION};
+	uint8_t mark[FENCE_SIZE] = {MARK_VERSION};
 	be64_put(mark + 1, writer->number);
 	memcpy(mark + 9, token, PERSIST_TOKEN_SIZE);
 	struct record_header header = {.key = BYTES(PREFIX "fence"), .value = bytes_of(mark, sizeof mark)};

@@ -252,8 +252,9 @@ static enum sm_err take_event(struct persistent *p, const struct record *record,
 		return SM_OK;
 	}
 	heed_writer(p, mark->writer);
-	if (mark->index == 0)
+	if (mark->index == 0 || mark->group != p->group.number)
 		drop_group(p);
+	p->group.number = mark->group;
 	int64_t expected = p->sequence + p->group.have + 1;
 	if (mark->sequence < expected) { /* its answer was lost, and the engine has sent it again */
 		p->dropped++;
