@@ -98,6 +98,6 @@ SM_MUST_CHECK enum sm_err actor_answer(struct sm_ref *asker, uint64_t ask_id, st
 void actor_ask_is_gone(struct sm_ref *asker, uint64_t ask_id); /* no answer will come: SM_GONE to the asker */
 uint64_t actor_ask_id_of_peer(uint64_t id);                    /* without what means something within a system */
 /* Takes msg, which `to` will not read: who asked is told, and it is a dead letter. */
-void actor_refuse(struct sm_system *system, struct sm_ref *to, struct sm_msg *msg, enum sm_err why);
+void actor_undeliverable(struct sm_system *system, struct sm_ref *to, struct sm_msg *msg, enum sm_err why);
 
 #endif

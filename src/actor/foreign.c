@@ -81,7 +81,7 @@ static void hand_out(struct foreign *f, struct sm_msg *msg)
 	if (!f->ref.ended)
 		f->ops->message(&f->ref, f->own, sort, msg);
 	else if (sort == ACTOR_FOREIGN_MESSAGE && !(id & ASK_INTERNAL))
-		actor_refuse(f->ref.dispatcher->system, &f->ref, msg, SM_GONE);
+		actor_undeliverable(f->ref.dispatcher->system, &f->ref, msg, SM_GONE);
 	else
 		sm_msg_free(msg);
 }
@@ -169,7 +169,7 @@ void actor_ask_is_gone(struct sm_ref *asker, uint64_t ask_id)
 	actor__tell_asker_gone(&request);
 }
 
-void actor_refuse(struct sm_system *system, struct sm_ref *to, struct sm_msg *msg, enum sm_err why)
+void actor_undeliverable(struct sm_system *system, struct sm_ref *to, struct sm_msg *msg, enum sm_err why)
 {
 	actor__tell_asker_gone(msg);
 	actor__dead_letter(system, to, msg, why);

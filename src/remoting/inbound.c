@@ -23,7 +23,7 @@ static void refuse_unreadable(struct sm_remoting *r, struct sm_ref *to, struct s
 	msg->ask_id = sender && f->kind == FRAME_MESSAGE ? actor_ask_id_of_peer(f->ask_id) : 0;
 	if (f->kind == FRAME_ANSWER)
 		actor_ask_is_gone(to, f->ask_id);
-	actor_refuse(r->system, to, msg, SM_UNSUPPORTED);
+	actor_undeliverable(r->system, to, msg, SM_UNSUPPORTED);
 }
 
 /* Errors of a serializer's read are told in the log. */
@@ -64,7 +64,7 @@ static void deliver(struct peer *p, struct sm_ref *to, bool there, struct sm_msg
 		err = there ? sm_send(to, msg) : SM_GONE;
 	}
 	if (err)
-		actor_refuse(p->r->system, to, msg, err);
+		actor_undeliverable(p->r->system, to, msg, err);
 }
 
 static enum sm_err message(struct peer *p, const struct frame *f)

@@ -17,7 +17,7 @@ static void give_up(struct peer *p, struct sm_ref *to, struct bytes path, enum a
 		net_conn_write(p->link->conn, buf_bytes(out));
 		msg->ask_id = 0;
 	}
-	actor_refuse(p->r->system, to, msg, why);
+	actor_undeliverable(p->r->system, to, msg, why);
 }
 
 static void sender_text(struct sm_remoting *r, struct sm_ref *sender, char out[REMOTING_TEXT_MAX + 1])
