@@ -111,8 +111,8 @@ static enum sm_err take_headers(struct http_cors *cors, const char *text, struct
 		buf_append_str(&out, buf_size(&out) ? ", " : "");
 		buf_append_bytes(&out, name);
 	}
-	buf_u8(&out, 0);
-	if (!err && (out.failed || !(cors->headers = strdup((const char *)buf_bytes(&out).data))))
+	struct bytes all = buf_bytes(&out);
+	if (!err && (out.failed || !(cors->headers = all.data ? strndup((const char *)all.data, all.size) : strdup(""))))
 		err = sm_fail(reterr, SM_NO_MEMORY, "headers: no memory");
 	buf_done(&out);
 	return err;
