@@ -15,6 +15,7 @@
 
 #define PRODUCE_RECORDS_MAX 10000               /* of one request to /topics or /v3; above: 413 */
 #define PRODUCE_HEADERS_MAX 1000                /* of one record; above: its error is 413 */
+#define PRODUCE_TOPICS_MAX 1000u                /* in one answer of /v3; above: it has a next page */
 #define SCHEMAS_DOCUMENT_BYTES_MAX (256u << 10) /* of one schema; above: 413 */
 #define SCHEMAS_VERSIONS_MAX 1000               /* of one topic; above: 409 */
 #define SCHEMAS_BYTES_MAX (64u << 20)           /* of all versions of all topics; above: 507 */

@@ -130,23 +130,70 @@ static bool may_see(const struct http_request *request, const char *topic)
 	return !principal || !o->may || o->may(o->arg, principal, http_peer_host(request), bytes_str(topic));
 }
 
+/* ?page_size=N: topics that are looked at for one answer. false: it is no such number, and that is told. */
+static bool page_size(struct http_request *request, uint32_t *ret)
+{
+	struct bytes asked = http_query(request, "page_size");
+	*ret = asked.data ? 0 : PRODUCE_TOPICS_MAX;
+	for (size_t i = 0; i < asked.size && *ret <= PRODUCE_TOPICS_MAX; i++)
+		*ret = asked.data[i] >= '0' && asked.data[i] <= '9' ? *ret * 10 + (asked.data[i] - '0') : PRODUCE_TOPICS_MAX + 1;
+	if (*ret && *ret <= PRODUCE_TOPICS_MAX)
+		return true;
+	char why[64];
+	snprintf(why, sizeof why, "page_size is a number from 1 to %u", PRODUCE_TOPICS_MAX);
+	ingest__refuse_v3(request, 400, 400, why);
+	return false;
+}
+
+/* The first that comes after the last of the page before (?page_token=NAME). */
+static uint32_t page_start(struct http_request *request, const struct log_topics *topics)
+{
+	struct bytes after = http_query(request, "page_token");
+	uint32_t low = 0, high = topics->count;
+	while (after.size && low < high) {
+		uint32_t middle = low + (high - low) / 2;
+		if (strcmp(topics->items[middle].name, (const char *)after.data) <= 0) /* a zero byte follows it */
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* A page without topics may have a next one: none of those that it stands for may be seen. */
+static void put_next(struct page *page, uint32_t size, const char *last)
+{
+	char more[300];
+	if (!last) {
+		buf_append_str(&page->out, ",\"next\":null");
+		return;
+	}
+	snprintf(more, sizeof more, "/topics?page_size=%u&page_token=%s", size, last);
+	buf_append_str(&page->out, ",");
+	put_url(page, "next", more, NULL);
+}
+
 void ingest__topics_v3(struct http_request *request)
 {
 	struct sm_log *log = ((struct ingest *)request->arg)->options.log;
 	struct page page;
-	if (!ingest__is_cluster(request))
+	uint32_t size;
+	if (!ingest__is_cluster(request) || !page_size(request, &size))
 		return;
 	const struct log_topics *topics = log->ops->topics(log);
 	if (!topics) {
 		ingest__refuse_v3(request, 503, 50003, "the topics are not known now: ask again");
 		return;
 	}
+	uint32_t first = page_start(request, topics);
+	uint32_t past = topics->count - first > size ? first + size : topics->count;
 	begin(&page, request);
 	buf_append_str(&page.out, "{\"kind\":\"KafkaTopicList\",\"metadata\":{");
 	put_url(&page, "self", "/topics", NULL);
-	buf_append_str(&page.out, ",\"next\":null},\"data\":[");
+	put_next(&page, size, past < topics->count ? topics->items[past - 1].name : NULL);
+	buf_append_str(&page.out, "},\"data\":[");
 	bool more = false;
-	for (uint32_t i = 0; i < topics->count; i++) {
+	for (uint32_t i = first; i < past; i++) {
 		if (!may_see(request, topics->items[i].name))
 			continue;
 		buf_append_str(&page.out, more ? "," : "");

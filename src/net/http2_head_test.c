@@ -14,7 +14,9 @@ static int head_of(const char *const *lines, struct http2__head *head, struct ar
 #define FIRST ":method", "POST", ":scheme", "http", ":path", "/a"
 static void a_head_is_held_to_the_rules_of_http1(void **state)
 {
-	static const struct {
+	char long_name[300] = {0};
+	memset(long_name, 'a', sizeof long_name - 1);
+	const struct {
 		const char *lines[16];
 		int status;
 	} heads[] = {
@@ -24,6 +26,8 @@ static void a_head_is_held_to_the_rules_of_http1(void **state)
 		{{FIRST, ":authority", "localhost", "host", "other"}, 400},
 		{{FIRST}, 400},
 		{{FIRST, ":authority", "user@localhost"}, 400},
+		{{FIRST, ":authority", long_name}, 400},
+		{{FIRST, "host", long_name}, 400},
 		{{":method", "BREW", ":scheme", "http", ":path", "/", ":authority", "a"}, 501},
 		{{":method", "CONNECT", ":authority", "a:1"}, 501},
 		{{":method", "OPTIONS", ":scheme", "http", ":path", "*", ":authority", "a"}, 0},

@@ -1,6 +1,7 @@
 /* The grammar of RFC 9112, sections 2 to 7. A table says of each byte what it may be; no byte is looked at more than twice:
  * once for the end of its line (memchr), once for its place in it. */
 #include "net/http_parse.h"
+#include "base/address.h"
 #include "base/percent.h"
 
 enum { TOKEN = 1, VALUE = 2, TARGET = 4, DIGIT = 8, HEX = 16 };
@@ -382,12 +383,16 @@ static int parse_header(uint8_t *p, uint8_t *end, struct http_header *h, struct 
 	return 0;
 }
 
+#define HOST_MAX (ADDRESS_HOST_MAX + 8) /* in brackets, with a port */
+
 int http__take_end(struct http__head *head, struct bytes host)
 {
 	if ((head->flags & HEAD_CHUNKED) && (head->flags & HEAD_LENGTH))
 		return bad(head, 400, "Content-Length and Transfer-Encoding exclude each other");
 	if (!head->has_host)
 		return bad(head, 400, "Host is missing");
+	if (host.size > HOST_MAX)
+		return bad(head, 400, "Host is longer than a host's name may be");
 	for (size_t i = 0; i < host.size; i++)
 		if (!(kinds[host.data[i]] & TARGET) || strchr("/?@\\\"<>^`{|},", host.data[i]))
 			return bad(head, 400, "Host is not a host");

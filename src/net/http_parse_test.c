@@ -25,6 +25,8 @@ static int head_status(const char *text, size_t size, struct http__head *head)
 }
 
 #define HOST "Host: localhost\r\n"
+#define NAME_50 "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwx"
+#define NAME_250 NAME_50 NAME_50 NAME_50 NAME_50 NAME_50
 static const struct {
 	const char *text;
 	int status;
@@ -96,6 +98,8 @@ static const struct {
 	{"GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400},
 	{"GET / HTTP/1.1\r\nHost: a, b\r\n\r\n", 400},
 	{"GET / HTTP/1.1\r\nHost: a@b\r\n\r\n", 400},
+	{"GET / HTTP/1.1\r\nHost: " NAME_250 "ab.cd:65535\r\n\r\n", 0},
+	{"GET / HTTP/1.1\r\nHost: " NAME_250 NAME_50 "\r\n\r\n", 400},
 	/* lengths */
 	{"POST / HTTP/1.1\r\n" HOST "Content-Length: 5\r\nContent-Length: 5\r\n\r\n", 400},
 	{"POST / HTTP/1.1\r\n" HOST "Content-Length: 5\r\nContent-Length: 6\r\n\r\n", 400},

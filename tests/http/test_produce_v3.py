@@ -77,6 +77,16 @@ def the_cluster_and_its_topics(server):
     equal((status, found['kind'], found['metadata']['self']), (200, 'KafkaTopicList', 'http://' + server.address + here + '/topics'), found)
     topics = {t['topic_name']: t for t in found['data']}
     expect({'plain', 'stamped', 'checked'} <= set(topics), topics.keys())
+    equal(found['metadata']['next'], None, 'they fit on one page')
+    names, next_, pages = [], here + '/topics?page_size=2', 0
+    while next_:
+        status, found, _ = get(server, next_)
+        equal((status, len(found['data']) <= 2), (200, True), found)
+        names += [t['topic_name'] for t in found['data']]
+        next_, pages = (found['metadata']['next'] or '').removeprefix('http://' + server.address), pages + 1
+    equal((sorted(names), len(names), pages > 1), (sorted(topics), len(topics), True), 'page by page')
+    for size in ('0', '1001', 'x', '', '99999999999999999999'):
+        equal(get(server, here + '/topics?page_size=' + size)[0], 400, 'a page of %r topics' % size)
     topic = topics['plain']
     equal((topic['kind'], topic['cluster_id'], topic['is_internal'], topic['replication_factor'], topic['partitions_count']),
           ('KafkaTopic', it['cluster_id'], False, 1, 3), topic)
