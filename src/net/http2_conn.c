@@ -388,7 +388,8 @@ void http2__leave(struct http__conn *c)
 	if (c->h2->depth == 1) {
 		settle(c);
 		heed_pauses(c);
-		net_conn_large(c->net, c->h2->held > NET_READ_CHUNK);
+		/* What is whole waits for its handler or the log, not for bytes. */
+		net_conn_large(c->net, c->h2->held - c->h2->held_whole > NET_READ_CHUNK);
 	}
 	c->h2->depth--;
 	if (!c->h2->depth)

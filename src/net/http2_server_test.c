@@ -1,6 +1,9 @@
 /* The HTTP server over HTTP/2: the answers, tickets and event streams of HTTP/1, on the streams of one connection. */
+#include "base/memory.h"
 #include "net/http.h"
 #include "net/http2_testing.h"
+#include "net/net_internal.h"
+#include <poll.h>
 #include <semaphore.h>
 
 static struct sm_system *sys;
@@ -73,7 +76,7 @@ static int set_up(void **state)
 	route(HTTP_POST, "/echo", echo);
 	route(HTTP_GET, "/refuse", refuse);
 	route(HTTP_GET, "/stream", stream);
-	route(HTTP_GET, "/later", later);
+	route(HTTP_GET | HTTP_POST, "/later", later);
 	struct http_listen_options outside = {.host = "127.0.0.1", .login = login};
 	const struct http_route who = {.methods = HTTP_POST, .pattern = "/who", .handle = echo, .outside = true};
 	assert_int_equal(http_server_route(server, &who), SM_OK);
@@ -155,6 +158,38 @@ static void a_late_answer_holds_up_no_other(void **state)
 	http_ticket_post(ticket, answer, NULL);
 	hear_until(s->closed);
 	assert_int_equal(buf_size(&s->body), 4);
+}
+
+/* While memory is short a large body that is whole and waits for its answer keeps no other from being read. */
+static void a_body_that_is_whole_gives_its_turn_back(void **state)
+{
+	static uint8_t zeros[300000];
+	static struct net_conn other; /* compared only */
+	const char *const type[] = {"content-type", "application/json", NULL};
+	get("GET", "/none");
+	hear_until(client->closed == 1);
+	memory_budget_set(1);
+	char authority[32];
+	snprintf(authority, sizeof authority, "127.0.0.1:%u", http_server_port(server));
+	client->authority = authority;
+	struct client_stream *s = client_request(client, "POST", "/later", type, bytes_of(zeros, sizeof zeros), false);
+	while (atomic_load(&waiting) == 0) {
+		say();
+		struct pollfd p = {fd, POLLIN, 0};
+		if (poll(&p, 1, 10) > 0)
+			hear();
+	}
+	/* An answer to what was sent later: the connection is done with all that came before. */
+	for (uint32_t i = 2; i < 4; i++) {
+		get("GET", "/none");
+		hear_until(client->closed == i);
+	}
+	assert_true(net__intake_may(&other));
+	net__intake_done(&other);
+	memory_budget_set(0);
+	http_ticket_post(ticket, answer, NULL);
+	hear_until(s->closed);
+	assert_int_equal(s->status, 200);
 }
 
 static void a_request_that_is_reset_is_gone(void **state)
@@ -241,9 +276,13 @@ static void passwords_of_a_connection_are_checked_one_at_a_time_whatever_is_rese
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(answers_are_those_of_http1),        TEST(a_late_answer_holds_up_no_other),
-		TEST(a_request_that_is_reset_is_gone),   TEST(passwords_of_a_connection_are_checked_one_at_a_time_whatever_is_reset),
-		TEST(events_are_a_stream_beside_others), TEST(events_end_with_the_clients_side),
+		TEST(answers_are_those_of_http1),
+		TEST(a_late_answer_holds_up_no_other),
+		TEST(a_body_that_is_whole_gives_its_turn_back),
+		TEST(a_request_that_is_reset_is_gone),
+		TEST(passwords_of_a_connection_are_checked_one_at_a_time_whatever_is_reset),
+		TEST(events_are_a_stream_beside_others),
+		TEST(events_end_with_the_clients_side),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
