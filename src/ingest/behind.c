@@ -22,13 +22,7 @@ void ingest__sent(struct ingest *ingest)
 
 bool ingest__is_full(struct ingest *ingest)
 {
-	if (atomic_load_explicit(&ingest->held, memory_order_relaxed) <= INGEST_TIGHT_BYTES || !memory_tight())
-		return false;
-	pthread_mutex_lock(&ingest->lock);
-	ingest->refusal = SM_FULL;
-	ingest->refused_ms = now_ms(ingest);
-	pthread_mutex_unlock(&ingest->lock);
-	return true;
+	return atomic_load_explicit(&ingest->held, memory_order_relaxed) > INGEST_TIGHT_BYTES && memory_tight();
 }
 
 static bool is_refusal(enum sm_err err)

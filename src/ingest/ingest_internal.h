@@ -146,6 +146,7 @@ struct job {
 	bool skip;                /* ?on_error=skip */
 	bool by_pointer;          /* ?key=/json/pointer */
 	struct json_pointer pointer;
+	bool full;         /* memory is short: it is not begun */
 	uint32_t quiet_ms; /* its sender's quota is used up for so long */
 	uint32_t good, bad;
 	uint32_t too_large; /* 1 + number of the event that is; 0: there are too many */
@@ -189,8 +190,8 @@ enum sm_err ingest__cloudevent_binary(struct job *job, struct bytes body);
 /* request.c */
 /* Whose worker, which topic. False: there is none or it may not be written to; err tells. */
 bool ingest__job_begin(struct job *job, struct http_request *request, enum sm_err *ret_err);
-/* If that is why a request could not begin: what to say, Retry-After is set. Else NULL. */
-const char *ingest__quota_used_up(const struct job *job);
+/* If memory or its sender's quota is why a request could not begin: what to say, Retry-After is set. Else NULL. */
+const char *ingest__not_now(const struct job *job);
 void ingest__job_done(struct job *job);
 /* Close the report; then it is ,"events":{...} or empty. */
 void ingest__end_report(struct job *job);

@@ -226,9 +226,9 @@ void ingest__produce(struct http_request *request)
 	struct produce p = {0};
 	enum sm_err err;
 	if (!ingest__job_begin(&p.job, request, &err)) {
-		const char *quota = ingest__quota_used_up(&p.job);
-		if (quota)
-			refuse(request, 429, 429, quota, NULL);
+		const char *later = ingest__not_now(&p.job);
+		if (later)
+			refuse(request, 429, 429, later, NULL);
 		else
 			refuse_err(request, err);
 		return;

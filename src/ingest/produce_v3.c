@@ -430,9 +430,9 @@ static bool may_begin(struct job *job, struct http_request *request)
 	request->params[0] = topic; /* where the others have it */
 	if (ingest__job_begin(job, request, &err))
 		return true;
-	const char *quota = ingest__quota_used_up(job);
-	if (quota)
-		ingest__refuse_v3(request, 429, 429, quota);
+	const char *later = ingest__not_now(job);
+	if (later)
+		ingest__refuse_v3(request, 429, 429, later);
 	else
 		refuse_err(request, err);
 	return false;

@@ -334,7 +334,7 @@ bool ingest__job_begin(struct job *job, struct http_request *request, enum sm_er
 		*ret_err = SM_DENIED;
 		return false;
 	}
-	if (ingest__is_full(ingest)) {
+	if ((job->full = ingest__is_full(ingest))) {
 		*ret_err = SM_FULL;
 		return false;
 	}
@@ -350,9 +350,13 @@ bool ingest__job_begin(struct job *job, struct http_request *request, enum sm_er
 	return true;
 }
 
-const char *ingest__quota_used_up(const struct job *job)
+const char *ingest__not_now(const struct job *job)
 {
 	char seconds[16];
+	if (job->full) {
+		http_reply_header(job->request, "Retry-After", "1");
+		return "the server is short of memory (memory.budget): send the request again later";
+	}
 	if (!job->quiet_ms)
 		return NULL;
 	snprintf(seconds, sizeof seconds, "%u", (job->quiet_ms + 999) / 1000);
@@ -391,9 +395,9 @@ void ingest__handle(struct http_request *request)
 	struct job job;
 	enum sm_err err;
 	if (!ingest__job_begin(&job, request, &err)) {
-		const char *quota = ingest__quota_used_up(&job);
-		if (quota)
-			ingest__reply_message(request, 429, quota);
+		const char *later = ingest__not_now(&job);
+		if (later)
+			ingest__reply_message(request, 429, later);
 		else
 			refuse_topic(request, err);
 		return;
