@@ -223,13 +223,11 @@ static void batch_send(struct open_batch *b)
 		log->ops->append(log, b->entry->name, b->partition, b->data.data + b->data.start, buf_size(&b->data), 0, on_append, b);
 }
 
-static void note_offsets(struct pending *p, const struct open_batch *b)
+/* Those of its events that were in this batch. */
+static void note_offsets(struct pending *p, uint32_t last, const struct open_batch *b)
 {
-	for (uint32_t i = 0; p->placed && i < p->accepted; i++) {
-		struct placed *at = &p->placed[i];
-		if (at->batch != b)
-			continue;
-		at->batch = NULL;
+	for (uint32_t i = last; i; i = p->placed[i - 1].before) {
+		struct placed *at = &p->placed[i - 1];
 		at->err = b->err;
 		at->offset = b->base_offset + at->index;
 		at->stamped_ms = b->stamped_ms;
@@ -240,8 +238,8 @@ void ingest__appended(struct worker *worker, struct open_batch *b)
 {
 	struct ingest *ingest = worker->ingest;
 	for (uint32_t i = 0; i < b->waiting_count; i++) {
-		struct pending *p = b->waiting[i];
-		note_offsets(p, b);
+		struct pending *p = b->waiting[i].pending;
+		note_offsets(p, b->waiting[i].last, b);
 		if (b->err && !p->err)
 			p->err = b->err;
 		ingest__pending_release(worker, p);
@@ -284,22 +282,22 @@ void ingest__batches_done(struct worker *worker)
 	worker->spare_pending = NULL;
 }
 
-/* The request is answered after this batch too. */
-static bool wait_for(struct open_batch *b, struct pending *p)
+/* The request is answered after this batch too. NULL: out of memory. */
+static struct waiter *wait_for(struct open_batch *b, struct pending *p)
 {
-	if (b->waiting_count && b->waiting[b->waiting_count - 1] == p)
-		return true;
+	if (b->waiting_count && b->waiting[b->waiting_count - 1].pending == p)
+		return &b->waiting[b->waiting_count - 1];
 	if (b->waiting_count == b->waiting_cap) {
 		uint32_t cap = b->waiting_cap ? b->waiting_cap * 2 : 8;
-		struct pending **waiting = realloc(b->waiting, cap * sizeof *waiting);
+		struct waiter *waiting = realloc(b->waiting, cap * sizeof *waiting);
 		if (!waiting)
-			return false;
+			return NULL;
 		b->waiting = waiting;
 		b->waiting_cap = cap;
 	}
-	b->waiting[b->waiting_count++] = p;
 	p->left++;
-	return true;
+	b->waiting[b->waiting_count] = (struct waiter){.pending = p};
+	return &b->waiting[b->waiting_count++];
 }
 
 /* Bytes of a record's numbers, at most. */
@@ -324,7 +322,8 @@ void ingest__add(struct worker *worker, struct pending *p, const struct once *on
 	/* A full batch stays in the worker's list and leaves when the turn ends. */
 	if (!b || batch_size(&b->builder) + line->key.size + line->text.size + headers_size(line) + RECORD_OVERHEAD > LOG_BATCH_BYTES_MAX)
 		b = batch_new(worker, entry, once, partition);
-	if (!b || !wait_for(b, p)) {
+	struct waiter *waiter = b ? wait_for(b, p) : NULL;
+	if (!waiter) {
 		p->err = SM_NO_MEMORY;
 		return;
 	}
@@ -333,8 +332,11 @@ void ingest__add(struct worker *worker, struct pending *p, const struct once *on
 				.value = line->text,
 				.key_null = !line->has_key,
 				.value_null = line->null};
-	if (p->placed)
-		p->placed[p->accepted] = (struct placed){.batch = b, .index = (uint32_t)b->builder.count, .partition = partition};
+	if (p->placed) {
+		p->placed[p->accepted] = (struct placed){
+			.before = waiter->last, .index = (uint32_t)b->builder.count, .partition = partition};
+		waiter->last = p->accepted + 1;
+	}
 	batch_add(&b->builder, &record, line->headers, line->header_count);
 	p->accepted++;
 }

@@ -70,12 +70,18 @@ struct pending {
 };
 /* produce.c: an event of a request whose answer tells where it is. */
 struct placed {
-	struct open_batch *batch; /* until it has come back */
-	uint32_t index;           /* in it */
+	uint32_t before; /* 1 + which of the request's before it went into the same batch; 0: none */
+	uint32_t index;  /* in the batch */
 	int32_t partition;
 	enum sm_err err;
 	int64_t offset;
 	int64_t stamped_ms; /* by the topic; -1: it keeps the record's own time */
+};
+
+/* A request that is answered after a batch. */
+struct waiter {
+	struct pending *pending;
+	uint32_t last; /* 1 + which of its events went into the batch last, if it has places; else 0 */
 };
 
 /* A record batch that grows during a turn, then is under way to the log. */
@@ -87,7 +93,7 @@ struct open_batch {
 	int32_t partition;
 	struct buf data;
 	struct batch_builder builder;
-	struct pending **waiting;
+	struct waiter *waiting;
 	uint32_t waiting_count, waiting_cap;
 	uint32_t ordinal; /* of a request that is stored once: its batches in this partition so far */
 	enum sm_err err;
