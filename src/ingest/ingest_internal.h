@@ -61,8 +61,9 @@ struct pending {
 	size_t bytes;                 /* of its body, as the ingest counts them */
 	struct http_request *request; /* NULL: its connection has gone */
 	struct topic_entry *entry;
-	uint32_t left; /* batches that have not come back, and 1 while events are added */
-	uint32_t accepted;
+	uint32_t left;           /* batches that have not come back, and 1 while events are added */
+	uint32_t accepted;       /* events that went into a batch */
+	uint32_t wanted;         /* events that have a place in placed */
 	enum sm_err err;         /* the first that failed */
 	struct buf report;       /* further members of the answer: ,"lines":{...}; empty: none */
 	struct placed *placed;   /* where each event went, in its order; NULL: that is not asked for */
@@ -210,6 +211,8 @@ void ingest__produced(struct pending *pending);
 enum sm_err ingest__base64(struct http_request *request, struct bytes value, struct bytes *ret);
 /* The good events go to the log, and the answer tells where they are. once, reports: may be NULL. */
 void ingest__place(struct job *job, const struct once *once, struct reports *reports);
+/* The log has taken none of them because it does not keep up. */
+bool ingest__all_behind(const struct pending *pending);
 /* A failure of the log that the same request meets again. */
 bool ingest__is_final(enum sm_err err);
 

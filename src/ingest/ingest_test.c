@@ -179,7 +179,7 @@ static struct http_response post(const char *path, const char *type, struct byte
 	struct http_response response;
 	struct sm_error error;
 	char url[256], header[128];
-	snprintf(url, sizeof url, "http://127.0.0.1:%u/ingest/%s", port, path);
+	snprintf(url, sizeof url, "http://127.0.0.1:%u%s%s", port, *path == '/' ? "" : "/ingest/", path);
 	snprintf(header, sizeof header, "Content-Type: %s", type);
 	const char *headers[] = {header, encoding, NULL};
 	assert_int_equal(http_client_new(&client), SM_OK);
@@ -336,6 +336,28 @@ static void a_partition_that_fails_fails_the_request(void **state)
 	snprintf(body, sizeof body, GOOD "\n{" ID ",\"campaign\":\"%s\",\"ts\":1}\n", other);
 	expect("raw_events", NDJSON, body, 503, NULL);
 	assert_int_equal(fake.records, 1);
+}
+
+/* Whatever the failure is: who hears that all is lost sends all again. */
+static void of_a_request_with_places_only_what_failed_is_told_so(void **state)
+{
+	fake.err = SM_NO_MEMORY;
+	fake.err_partition = 1;
+	struct http_response r = post(
+		"/topics/plain", "application/vnd.kafka.json.v2+json",
+		BYTES("{\"records\":[{\"value\":1,\"partition\":1},{\"value\":2,\"partition\":0},{\"value\":3,\"partition\":0}]}"), NULL);
+	const char *text = (const char *)buf_bytes(&r.body).data;
+	assert_int_equal(r.status, 200);
+	assert_non_null(strstr(text, "{\"offsets\":[{\"partition\":null,\"offset\":null,\"error_code\":50003,"));
+	assert_non_null(strstr(text, "{\"partition\":0,\"offset\":7,\"error_code\":null,\"error\":null},{\"partition\":0,\"offset\":8,"));
+	http_response_done(&r);
+	r = post("/v3/clusters/smack/topics/plain/records", JSON, BYTES("{\"partition_id\":0}{\"partition_id\":1}"), NULL);
+	text = (const char *)buf_bytes(&r.body).data;
+	assert_int_equal(r.status, 200);
+	assert_non_null(strstr(text, "{\"error_code\":200,"));
+	assert_non_null(strstr(text, "\"offset\":7,"));
+	assert_non_null(strstr(text, "\n{\"error_code\":50003,"));
+	http_response_done(&r);
 }
 
 static void large_requests_are_split_and_large_events_refused(void **state)
@@ -564,6 +586,7 @@ int main(void)
 		TEST(gzip_is_undone),
 		TEST(what_cannot_be_taken_has_its_status),
 		TEST(a_partition_that_fails_fails_the_request),
+		TEST(of_a_request_with_places_only_what_failed_is_told_so),
 		TEST(large_requests_are_split_and_large_events_refused),
 		TEST(events_of_one_turn_share_a_batch),
 		TEST(nothing_is_answered_before_the_log_has_it),

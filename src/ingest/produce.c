@@ -183,24 +183,26 @@ static enum sm_err take_body(struct produce *p)
 
 void ingest__place(struct job *job, const struct once *once, struct reports *reports)
 {
-	struct pending *pending = ingest__pending_new(job->worker, job->request, job->entry);
-	if (pending)
-		pending->reports = reports;
-	if (!pending || !(pending->placed = calloc(job->good, sizeof *pending->placed))) {
-		/* The one that has no places answers as /ingest does: with 503. */
-		if (pending) {
-			pending->err = SM_NO_MEMORY;
-			ingest__pending_release(job->worker, pending);
-		} else {
+	struct placed *placed = calloc(job->good, sizeof *placed);
+	struct pending *pending = placed ? ingest__pending_new(job->worker, job->request, job->entry) : NULL;
+	if (!pending) {
+		free(placed);
+		if (reports)
+			ingest__refuse_v3(job->request, 503, 50003, sm_err_text(SM_NO_MEMORY));
+		else
 			refuse_err(job->request, SM_NO_MEMORY);
-		}
 		return;
 	}
+	pending->reports = reports;
+	pending->placed = placed;
+	pending->wanted = job->good;
 	int64_t now_ms = clock_wall_ms(&clock_system);
 	if (reports)
 		reports->now_ms = now_ms;
 	for (uint32_t i = 0; i < job->good && !pending->err; i++)
 		ingest__add(job->worker, pending, once, &job->worker->lines[i], now_ms);
+	for (uint32_t i = pending->accepted; i < job->good; i++)
+		placed[i].err = pending->err;
 	ingest__pending_release(job->worker, pending);
 }
 
@@ -270,23 +272,28 @@ static void put_place(struct buf *out, const struct placed *at)
 	buf_append_str(out, "}");
 }
 
+bool ingest__all_behind(const struct pending *p)
+{
+	bool behind = true;
+	for (uint32_t i = 0; i < p->wanted && behind; i++)
+		behind = p->placed[i].err == SM_FULL || p->placed[i].err == SM_AGAIN;
+	return behind;
+}
+
 void ingest__produced(struct pending *p)
 {
-	bool all_behind = p->accepted > 0, lost = p->err == SM_NO_MEMORY;
 	struct buf out;
 	if (p->reports) {
 		ingest__produced_v3(p);
 		return;
 	}
-	for (uint32_t i = 0; i < p->accepted; i++)
-		all_behind &= p->placed[i].err == SM_FULL || p->placed[i].err == SM_AGAIN;
-	if (all_behind || lost) {
-		refuse_err(p->request, lost ? SM_NO_MEMORY : SM_FULL);
+	if (!p->accepted || ingest__all_behind(p)) {
+		refuse_err(p->request, p->accepted ? SM_FULL : p->err);
 		return;
 	}
 	buf_init(&out);
 	buf_append_str(&out, "{\"offsets\":[");
-	for (uint32_t i = 0; i < p->accepted; i++) {
+	for (uint32_t i = 0; i < p->wanted; i++) {
 		buf_append_str(&out, i ? "," : "");
 		put_place(&out, &p->placed[i]);
 	}

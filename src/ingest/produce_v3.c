@@ -399,12 +399,9 @@ static void answer(struct http_request *request, const struct pending *p, const 
 
 void ingest__produced_v3(struct pending *p)
 {
-	bool all_behind = p->accepted == p->reports->count;
-	for (uint32_t i = 0; i < p->accepted; i++)
-		all_behind &= p->placed[i].err == SM_FULL || p->placed[i].err == SM_AGAIN;
-	if (p->err == SM_NO_MEMORY)
-		refuse_err(p->request, SM_NO_MEMORY);
-	else if (all_behind)
+	if (!p->accepted)
+		refuse_err(p->request, p->err);
+	else if (p->wanted == p->reports->count && ingest__all_behind(p))
 		refuse_err(p->request, SM_FULL);
 	else
 		answer(p->request, p, p->reports);
