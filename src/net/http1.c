@@ -23,6 +23,14 @@ static uint64_t deadline(struct http__conn *c)
 
 /* ---- answers ---- */
 
+/* It is whole, or will never be. */
+static void end_body(struct http__conn *c)
+{
+	c->reading = NULL;
+	c->reading_body = false;
+	net_conn_large(c->net, false);
+}
+
 static void advance(struct http__conn *c)
 {
 	while (c->first && !c->stream) {
@@ -49,7 +57,7 @@ static void advance(struct http__conn *c)
 		http__remove(c, r);
 		if (close) {
 			c->stopped = true;
-			c->reading_body = false;
+			end_body(c);
 			net_conn_finish(c->net);
 			return;
 		}
@@ -68,14 +76,6 @@ static void advance(struct http__conn *c)
 }
 
 /* ---- a request's beginning ---- */
-
-/* It is whole, or will never be. */
-static void end_body(struct http__conn *c)
-{
-	c->reading = NULL;
-	c->reading_body = false;
-	net_conn_large(c->net, false);
-}
 
 static void count_held(struct http__request *r)
 {
