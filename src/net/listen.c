@@ -76,12 +76,23 @@ static bool count_up(struct net_listener *listener)
 	return ok;
 }
 
+/* What has come already: closed with it unread, the socket would be reset, and the peer might lose what it is told. */
+static void read_over(int fd)
+{
+	char dropped[4096];
+	for (int i = 0; i < 16 && recv(fd, dropped, sizeof dropped, MSG_DONTWAIT) > 0; i++)
+		;
+}
+
 static void refuse(struct net_listener *listener, int fd)
 {
 	const char *busy = listener->options.tls ? NULL : listener->options.protocol->busy;
 	metric_add(METRIC_CONNECTIONS_REFUSED, 1);
-	if (busy)
+	if (busy) {
 		(void)!send(fd, busy, strlen(busy), MSG_NOSIGNAL | MSG_DONTWAIT);
+		shutdown(fd, SHUT_WR);
+		read_over(fd);
+	}
 	close(fd);
 }
 
