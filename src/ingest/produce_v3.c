@@ -8,7 +8,8 @@
  * as it is written); data null: no key, no value. Answered with 200 and a line for each record, in their order: {"error_code":200,
  * "cluster_id":..,"topic_name":..,"partition_id":..,"offset":..,"timestamp":..,"key":{"type":..,"size":..},"value":{..}} or
  * {"error_code":CODE,"message":..}, when the last of them is on disk. A record that is wrong (400, 40403, 413, 422) keeps none of the
- * others from being stored; behind text that is no JSON no record is known any more.
+ * others from being stored; behind text that is no JSON no record is known any more. What the topic itself refuses (50002: a record without
+ * key where it is compacted) goes with all of its partition that came in the same batch.
  *
  * Refused as a whole, with the status and {"error_code":..,"message":..}: 404/404 another cluster, 404/40403, 403/40301, 413, 415, 422 no
  * record, 429 with Retry-After, 501. */
@@ -41,7 +42,9 @@ static void refuse_err(struct http_request *request, enum sm_err err)
 		http_reply_header(request, "Retry-After", "1");
 		ingest__refuse_v3(request, 429, 429, "the log is behind: send the request again later");
 		break;
-	case SM_TOO_LARGE: ingest__refuse_v3(request, 413, 413, "the request is too large: it has at most 10000 records"); break;
+	case SM_TOO_LARGE:
+		ingest__refuse_v3(request, 413, 413, "a request may have 10000 records and what their checking needs: send it in parts");
+		break;
 	default: ingest__refuse_v3(request, 503, 50003, sm_err_text(err)); break;
 	}
 }
