@@ -1,5 +1,6 @@
 """platform: own -- the wall clock jumps, forwards and back, while events come in: nothing hangs, nothing that has time left ends, offsets go on one by
 one, and what is late by the monotonic clock is late. See README.md."""
+import calendar
 import http.client
 import os
 import socket
@@ -32,7 +33,7 @@ class Shifted(harness.Server):
         connection.request("GET", "/healthz")
         answer = connection.getresponse()
         answer.read()
-        return time.mktime(time.strptime(answer.headers["Date"], "%a, %d %b %Y %H:%M:%S GMT"))
+        return calendar.timegm(time.strptime(answer.headers["Date"], "%a, %d %b %Y %H:%M:%S GMT"))
 
 
 class Steady(threading.Thread):
