@@ -299,13 +299,10 @@ static void what_is_wrong_has_its_status(void **state)
 static void what_is_too_long_has_its_status(void **state)
 {
 	char *text = malloc(100000);
-	int n = sprintf(text, "GET /");
-	memset(text + n, 'a', 9000);
-	strcpy(text + n + 9000, " HTTP/1.1\r\n%H\r\n");
+	assert_non_null(text);
+	snprintf(text, 100000, "GET /%09000d HTTP/1.1\r\n%%H\r\n", 0);
 	check(text, 414, NULL, true);
-	n = sprintf(text, "GET / HTTP/1.1\r\n%%HX: ");
-	memset(text + n, 'a', 40000);
-	strcpy(text + n + 40000, "\r\n\r\n");
+	snprintf(text, 100000, "GET / HTTP/1.1\r\n%%HX: %040000d\r\n\r\n", 0);
 	check(text, 431, NULL, true);
 	free(text);
 }
