@@ -135,7 +135,7 @@ static bool page_size(struct http_request *request, uint32_t *ret)
 {
 	struct bytes asked = http_query(request, "page_size");
 	*ret = asked.data ? 0 : PRODUCE_TOPICS_MAX;
-	for (size_t i = 0; i < asked.size && *ret <= PRODUCE_TOPICS_MAX; i++)
+	for (size_t i = 0; asked.data && i < asked.size && *ret <= PRODUCE_TOPICS_MAX; i++)
 		*ret = asked.data[i] >= '0' && asked.data[i] <= '9' ? *ret * 10 + (asked.data[i] - '0') : PRODUCE_TOPICS_MAX + 1;
 	if (*ret && *ret <= PRODUCE_TOPICS_MAX)
 		return true;
