@@ -130,6 +130,12 @@ def java_produce(broker, kafka, topic, partitions, size):
             'rss_kib': broker.status('VmRSS') * 1024}
 
 
+def within(name, ok, text):
+    if not ok:
+        missed.append(name)
+    print('%s  %s' % (text, judge(ok)), flush=True)
+
+
 def cell(name, brokers, measure, bar, slow_is_bad=True):
     """bar: at most this share of Kafka's CPU."""
     if ONLY not in name:
@@ -207,7 +213,8 @@ def main():
                                    lambda b, t=topic, p=partitions, s=size: load(b, 'consume', t, p, s), 1.0)
                     if results and codec == 'none':
                         share = median(results['smack'], 'cpu') / 1e6 / (size / 1e9) / floor['sendfile_cpu_s_gb']
-                        print('    smack\'s CPU a byte consumed: %.2f times a bare sendfile loop  (bar 1.3)' % share)
+                        within('consume %d B, %d partitions: sendfile' % (size, partitions), share <= 1.3,
+                               '    smack\'s CPU a byte consumed: %.2f times a bare sendfile loop  (bar 1.3)' % share)
                     for b in brokers:
                         if topic in b.made:
                             b.delete(topic)
@@ -225,7 +232,8 @@ def main():
         interval.stop()
         brokers.remove(interval)
         if not ONLY:
-            print('under load at most: kafka %.0f MiB, smack %.0f MiB' % (kafka.status('VmHWM'), smack.status('VmHWM')))
+            most = kafka.status('VmHWM'), smack.status('VmHWM')
+            within('memory', most[1] <= most[0] / 20, 'under load at most: kafka %.0f MiB, smack %.0f MiB  (bar 1/20)' % most)
             if not idle(brokers, 0.1):
                 missed.append('idle')
     finally:

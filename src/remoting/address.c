@@ -1,5 +1,6 @@
 /* "smack://NAME@WHERE/path#uid.number". */
 #include "remoting/remoting_internal.h"
+#include "base/percent.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -67,28 +68,11 @@ bool remoting__where_of_unix(const char *path, char out[REMOTING_WHERE_MAX + 1])
 	return true;
 }
 
-static int hex_digit(char c)
-{
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 bool remoting__unix_of_where(const char *where, char *out, size_t size)
 {
-	size_t n = 0;
-	if (strncmp(where, "unix:", 5) != 0)
+	char text[REMOTING_WHERE_MAX + 1];
+	if (strncmp(where, "unix:", 5) != 0 || (size_t)snprintf(text, sizeof text, "%s", where + 5) >= sizeof text ||
+	    !percent_decode_text(text))
 		return false;
-	for (where += 5; *where; where++) {
-		int c = (unsigned char)*where;
-		if (c == '%') {
-			int high = hex_digit(where[1]), low = high < 0 ? -1 : hex_digit(where[2]);
-			if (low < 0 || (c = high * 16 + low) == 0)
-				return false;
-			where += 2;
-		}
-		if (n + 1 >= size)
-			return false;
-		out[n++] = (char)c;
-	}
-	out[n] = 0;
-	return n > 0;
+	return *text && (size_t)snprintf(out, size, "%s", text) < size;
 }
