@@ -14,7 +14,6 @@
 #include "log/log.h"
 #include "net/http.h"
 #include "net/tls.h"
-#include "net/tls.h"
 #include "remote/remote.h"
 #include "store/store.h"
 #include "web/web.h"

@@ -1,11 +1,15 @@
 /* Producing as Confluent's REST Proxy has it, version 2 (https://docs.confluent.io/platform/current/kafka-rest/api.html):
  *
  *   POST /topics/{topic}, /topics/{topic}/partitions/{partition}
- *   application/vnd.kafka.json.v2+json    {"records":[{"key":..,"value":..,"partition":0},...]}: key and value are stored as they are
- * written application/vnd.kafka.binary.v2+json  the same with base64 in strings 200:
- * {"offsets":[{"partition":0,"offset":7,"error_code":null,"error":null},...],"key_schema_id":null,"value_schema_id":null}, in the order of
- * the records; of one that is not stored partition and offset are null, error_code is 50003 (try again) or 50002. Other answers are
- * {"error_code":..,"message":..}: 40401, 40402, 40301, 400, 413, 422, 429, 501.
+ *
+ *   application/vnd.kafka.json.v2+json    {"records":[{"key":..,"value":..,"partition":0},...]}: stored as they are written
+ *
+ *   application/vnd.kafka.binary.v2+json  the same with base64 in strings
+ *
+ * 200: {"offsets":[{"partition":0,"offset":7,"error_code":null,"error":null},...],"key_schema_id":null,"value_schema_id":null}, in their
+ * order; of one that is not stored partition and offset are null, error_code is 50003 (try again) or 50002.
+ *
+ * Other answers are {"error_code":..,"message":..}: 40401, 40402, 40301, 400, 413, 422, 429, 501.
  *
  * What the original would store in part is refused as a whole where that is known before: a partition that is not there, base64 that is
  * none, a value that does not fit the topic's schema (422 with "events" beside the message, as /ingest describes them). */

@@ -36,9 +36,14 @@ static enum sm_err take_snapshot(struct op *op, const struct store_row *row, str
 		op->kept[op->kept_count++] = sequence;
 	if (op->snapshot.sequence || (op->newest_allowed && sequence > op->newest_allowed))
 		return SM_OK;
+	uint64_t wrote = (uint64_t)number_of(row->cells[COLUMN_WROTE], 0);
+	if (op->entity->props.recovery.no_snapshot) { /* what is wrong with it keeps nobody from doing without it */
+		op->snapshot.wrote = wrote > op->snapshot.wrote ? wrote : op->snapshot.wrote;
+		return SM_OK;
+	}
 	struct store_cell data = row->cells[COLUMN_DATA], type = row->cells[COLUMN_TYPE];
 	op->snapshot.position = number_of(row->cells[COLUMN_POSITION], -1);
-	op->snapshot.wrote = (uint64_t)number_of(row->cells[COLUMN_WROTE], 0);
+	op->snapshot.wrote = wrote;
 	if (sequence < 0 || op->snapshot.position < 0 || data.size < 0 || type.size > PERSIST_ID_MAX)
 		return sm_fail(reterr, SM_CORRUPT,
 			       "the snapshot %lld of %s lacks columns; recover without snapshots (recovery.no_snapshot)",

@@ -253,25 +253,18 @@ void remoting__process_drained(struct process *p)
 	actor_foreign_resume(p->ref);
 }
 
-/* False: there is nobody to be told. */
-static bool tell_main(struct process *p, enum system_kind kind)
-{
-	struct remote_ref *main = p->main ? remoting__remote(p->main) : NULL;
-	if (!main || !p->peer)
-		return false;
-	struct bytes name = bytes_of(main->path, main->path_size);
-	remoting__peer_tell(p->peer, kind, 0, 0, &name, 1);
-	return true;
-}
-
 static void begin_stop(struct process *p, enum system_kind kind)
 {
-	if (p->at == PROCESS_STOPPING) {
-		if (kind == SYSTEM_STOP_NOW)
-			tell_main(p, kind); /* it need not read what is before that */
+	if (p->at == PROCESS_STOPPING)
 		return;
+	struct remote_ref *main = p->main ? remoting__remote(p->main) : NULL;
+	if (main && p->peer) {
+		struct bytes name = bytes_of(main->path, main->path_size);
+		remoting__peer_tell(p->peer, kind, 0, 0, &name, 1);
+		wait_ms(p, p->props.stop_ms);
+	} else {
+		wait_ms(p, 0); /* there is nobody to be told */
 	}
-	wait_ms(p, tell_main(p, kind) ? p->props.stop_ms : 0);
 	p->at = PROCESS_STOPPING;
 	p->signals = 0;
 	reap_soon(p);
