@@ -97,17 +97,53 @@ const char *cql__describe_table(const struct store_table *t, bool internals, str
 	return text;
 }
 
+#define LOCATOR "org.apache.cassandra.locator."
+
+static bool is_option(const struct store_option *o, const char *name)
+{
+	return strcmp(o->name, name) == 0;
+}
+
+struct store_option *cql__replication_shown(const struct store_keyspace *k, struct arena *arena, uint32_t *ret_count)
+{
+	struct store_option *shown = arena_alloc(arena, sizeof *shown * (k->replication_count + 1));
+	bool by_center = false, named = false;
+	for (uint32_t i = 0; i < k->replication_count; i++) {
+		by_center |= is_option(&k->replication[i], "class") && strstr(k->replication[i].value, "NetworkTopologyStrategy");
+		named |= is_option(&k->replication[i], CQL_DATA_CENTER);
+	}
+	*ret_count = 0;
+	for (uint32_t i = 0; shown && i < k->replication_count; i++) {
+		struct store_option o = k->replication[i];
+		if (is_option(&o, "class") && !strchr(o.value, '.')) {
+			o.value = arena_printf(arena, LOCATOR "%s", o.value);
+			if (!o.value)
+				return NULL;
+		}
+		if (by_center && is_option(&o, "replication_factor")) {
+			if (named)
+				continue;
+			o.name = CQL_DATA_CENTER;
+		}
+		shown[(*ret_count)++] = o;
+	}
+	return shown;
+}
+
 const char *cql__describe_keyspace(const struct store_keyspace *k, struct arena *arena)
 {
-	static const char prefix[] = "org.apache.cassandra.locator.";
 	struct buf out;
+	uint32_t count;
+	const struct store_option *replication = cql__replication_shown(k, arena, &count);
+	if (!replication)
+		return NULL;
 	buf_init(&out);
 	buf_printf(&out, "CREATE KEYSPACE %s WITH replication = {", cql_quote_name(k->name, arena));
-	for (uint32_t i = 0; i < k->replication_count; i++) {
-		const char *value = k->replication[i].value;
-		if (strncmp(value, prefix, sizeof prefix - 1) == 0)
-			value += sizeof prefix - 1;
-		buf_printf(&out, "%s'%s': '%s'", i ? ", " : "", k->replication[i].name, value);
+	for (uint32_t i = 0; i < count; i++) {
+		const char *value = replication[i].value;
+		if (strncmp(value, LOCATOR, sizeof LOCATOR - 1) == 0)
+			value += sizeof LOCATOR - 1;
+		buf_printf(&out, "%s'%s': '%s'", i ? ", " : "", replication[i].name, value);
 	}
 	buf_printf(&out, "}  AND durable_writes = %s;", k->durable_writes ? "true" : "false");
 	const char *text = out.failed ? NULL : arena_string(arena, (const char *)out.data + out.start, buf_size(&out));

@@ -111,6 +111,15 @@ static struct cql_column_def *new_column(struct parser *p, struct cql_ddl *d, ui
 	return &d->columns[d->column_count++];
 }
 
+/* Behind commas, of which Cassandra takes one too many as well. */
+static bool one_more(struct parser *p)
+{
+	bool comma = false;
+	while (parse__skip(p, ','))
+		comma = true;
+	return comma && !parse__at(p, ')');
+}
+
 static bool create_table_columns(struct parser *p, struct cql_ddl *d)
 {
 	uint32_t cap = 0;
@@ -142,7 +151,7 @@ static bool create_table_columns(struct parser *p, struct cql_ddl *d)
 			d->partition_key_count = 1;
 			d->clustering_count = 0;
 		}
-	} while (parse__skip(p, ','));
+	} while (one_more(p));
 	return parse__take(p, ')');
 }
 
@@ -156,7 +165,7 @@ static bool type_fields(struct parser *p, struct cql_ddl *d)
 		struct cql_column_def *c = new_column(p, d, &cap);
 		if (!c || !parse__name(p, "a field name", &c->name) || !parse__type(p, &c->type))
 			return false;
-	} while (parse__skip(p, ','));
+	} while (one_more(p));
 	return parse__take(p, ')');
 }
 

@@ -482,6 +482,10 @@ SM_MUST_CHECK enum sm_err cql__estimates(struct cql_eval *eval, const struct cql
 const char *cql__describe_type(const struct store_type *type, struct arena *arena);
 const char *cql__describe_table(const struct store_table *table, bool internals, struct arena *arena);
 const char *cql__describe_options(const struct store_table *table, bool internals, struct arena *arena); /* behind WITH */
+#define CQL_DATA_CENTER "datacenter1"
+/* As Cassandra has it: the class under its whole name, and a factor for all data centers as that of the one that there is. Drivers know of
+ * no replicas otherwise: Java's of none of any keyspace, gocql's 1.7 ends its program. NULL: no memory. */
+struct store_option *cql__replication_shown(const struct store_keyspace *keyspace, struct arena *arena, uint32_t *ret_count);
 const char *cql__describe_keyspace(const struct store_keyspace *keyspace, struct arena *arena);
 /* Table options that every table shows, with their defaults (options.c). */
 struct cql_table_option {

@@ -101,7 +101,7 @@ static void local(struct rows *r)
 	set_int(r, "broadcast_port", 7000);
 	set_text(r, "cluster_name", c->engine->cluster_name);
 	set_text(r, "cql_version", "3.4.7");
-	set_text(r, "data_center", "datacenter1");
+	set_text(r, "data_center", CQL_DATA_CENTER);
 	set_int(r, "gossip_generation", (int32_t)(clock_wall_us(c->engine->clock) / 1000000));
 	set_uuid(r, "host_id", &c->engine->host_id);
 	set_address(r, "listen_address", host);
@@ -116,37 +116,27 @@ static void local(struct rows *r)
 	set_texts(r, "tokens", tokens, 1, 1);
 }
 
-/* Under its whole name: the Java driver knows of no replicas of any keyspace where one has another. smack's own keyspaces have the short one. */
-static const char *replication_value(struct rows *r, const struct store_option *o)
-{
-	if (strcmp(o->name, "class") != 0 || strchr(o->value, '.'))
-		return o->value;
-	const char *name = arena_printf(r->c->arena, "org.apache.cassandra.locator.%s", o->value);
-	r->failed |= !name;
-	return name;
-}
-
 static void keyspaces(struct rows *r, const struct store_schema *schema)
 {
 	for (uint32_t i = 0; i < schema->keyspace_count && !r->failed; i++) {
 		const struct store_keyspace *k = &schema->keyspaces[i];
 		if (strcmp(k->name, "system_virtual_schema") == 0)
 			continue;
+		uint32_t count;
+		const struct store_option *replication = cql__replication_shown(k, r->c->arena, &count);
 		const char **texts = arena_alloc(r->c->arena, sizeof *texts * (2 * k->replication_count + 1));
 		begin(r);
-		if (!texts || r->failed) {
+		if (!texts || !replication || r->failed) {
 			r->failed = true;
 			return;
 		}
-		for (uint32_t n = 0; n < k->replication_count; n++) {
-			texts[2 * n] = k->replication[n].name;
-			texts[2 * n + 1] = replication_value(r, &k->replication[n]);
+		for (uint32_t n = 0; n < count; n++) {
+			texts[2 * n] = replication[n].name;
+			texts[2 * n + 1] = replication[n].value;
 		}
-		if (r->failed)
-			return;
 		set_text(r, "keyspace_name", k->name);
 		set_bool(r, "durable_writes", k->durable_writes);
-		set_texts(r, "replication", texts, 2 * k->replication_count, k->replication_count);
+		set_texts(r, "replication", texts, 2 * count, count);
 	}
 }
 

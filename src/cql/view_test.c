@@ -1,4 +1,5 @@
-/* Materialized views and what is said of indexes, through statements on the embedded store. Pages are in tests/cql/test_views. */
+/* Definitions: views, what is said of indexes and of replication, through statements on the embedded store. Pages are in
+ * tests/cql/test_views. */
 #include "cql/testing.h"
 #include "base/io.h"
 
@@ -88,6 +89,29 @@ static int tear_down(void **state)
 	assert_int_equal(sm_system_stop(sys, 5000), SM_OK);
 	buf_done(&out);
 	return io_remove_tree(&io_system, dir, &why) == SM_OK ? 0 : -1;
+}
+
+/* What drivers make their maps of replicas from. */
+static void replication_is_shown_as_drivers_know_it(void **state)
+{
+	(void)state;
+	ok("CREATE KEYSPACE n WITH replication = {'class': 'NetworkTopologyStrategy', 'replication_factor': 3}");
+	gives("SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = 'n'",
+	      "{'class': 'org.apache.cassandra.locator.NetworkTopologyStrategy', 'datacenter1': '3'}");
+	ok("ALTER KEYSPACE n WITH replication = {'class': 'NetworkTopologyStrategy', 'replication_factor': 3, 'datacenter1': 1}");
+	gives("SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = 'n'",
+	      "{'class': 'org.apache.cassandra.locator.NetworkTopologyStrategy', 'datacenter1': '1'}");
+	gives("SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = 's'",
+	      "{'class': 'org.apache.cassandra.locator.SimpleStrategy', 'replication_factor': '1'}");
+	ok("DROP KEYSPACE n");
+}
+
+static void a_comma_too_many_is_taken(void **state)
+{
+	(void)state;
+	ok("CREATE TABLE comma (k int, c int, PRIMARY KEY (k, c),)");
+	ok("CREATE TYPE comma_type (a int, b text,)");
+	ok("DROP TABLE comma; DROP TYPE comma_type");
 }
 
 #define KEYS "k IS NOT NULL AND c IS NOT NULL"
@@ -246,6 +270,8 @@ static void options_of_tables_are_numbers_or_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(replication_is_shown_as_drivers_know_it),
+		cmocka_unit_test(a_comma_too_many_is_taken),
 		cmocka_unit_test(a_views_where_is_kept_as_it_was_written),
 		cmocka_unit_test(a_views_where_is_checked_when_it_is_made),
 		cmocka_unit_test(clauses_that_a_view_cannot_have_are_refused),
