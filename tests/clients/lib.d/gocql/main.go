@@ -36,6 +36,8 @@ func connect(version int, keyspace string) *gocql.Session {
 	cluster.Timeout = 20 * time.Second
 	cluster.ConnectTimeout = 20 * time.Second
 	cluster.Consistency = gocql.LocalQuorum
+	// Reads where keyspaces have their replicas; gocql 1.7 panics where it cannot make sense of that.
+	cluster.PoolConfig.HostSelectionPolicy = gocql.TokenAwareHostPolicy(gocql.RoundRobinHostPolicy())
 	session, err := cluster.CreateSession()
 	must(err)
 	return session
@@ -87,7 +89,7 @@ func types(session *gocql.Session, version int) {
 func run(version int) {
 	first := connect(version, "")
 	must(first.Query("DROP KEYSPACE IF EXISTS gocql").Exec())
-	must(first.Query("CREATE KEYSPACE gocql WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}").Exec())
+	must(first.Query("CREATE KEYSPACE gocql WITH replication = {'class': 'NetworkTopologyStrategy', 'replication_factor': 1}").Exec())
 	first.Close()
 	session := connect(version, "gocql")
 	must(session.Query("CREATE TABLE event (id int, at int, name text, PRIMARY KEY (id, at)) WITH CLUSTERING ORDER BY (at DESC)").Exec())
