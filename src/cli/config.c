@@ -2,6 +2,7 @@
 #include "auth/auth.h"
 #include "base/io.h"
 #include "cassandra/cassandra.h"
+#include "kafka/kafka.h"
 #include "kafka/kafka_limits.h"
 #include "rdkafka/rdkafka.h"
 #include <arpa/inet.h>
@@ -545,14 +546,15 @@ static enum sm_err check_kafka(const struct config *c, const char *name, struct 
 		return sm_fail(reterr, SM_INVALID, "%s: security.acls = %s: must be yes or no", name, c->acls);
 	if (yes_no_parse(c->allow_without_acl, &yes))
 		return sm_fail(reterr, SM_INVALID, "%s: security.allow_without_acl = %s: must be yes or no", name, c->allow_without_acl);
-	if (c->kafka_session_ms > UINT32_MAX / 2)
-		return sm_fail(reterr, SM_INVALID, "%s: kafka.session is longer than 24 days", name);
+	struct kafka_server_options kafka = {0};
+	struct sm_error why;
+	enum sm_err err = config_kafka(c, &kafka, &why);
+	if (err)
+		return sm_fail(reterr, err, "%s: %s", name, why.text);
 	if (c->listener_count + 1 > KAFKA_LISTENERS_MAX)
 		return sm_fail(reterr, SM_TOO_LARGE, "%s: more than %d sections [listener ...]", name, KAFKA_LISTENERS_MAX - 1);
 	const struct config_listener first = config_first_listener(c);
-	struct sm_error why;
-	enum sm_err err = check_listener(c, &first, &why);
-	if (err)
+	if ((err = check_listener(c, &first, &why)))
 		return sm_fail(reterr, err, "%s: kafka.%s", name, why.text);
 	const struct config_listener first_cql = config_first_cql_listener(c);
 	if ((err = check_listener(c, &first_cql, &why)))
@@ -588,6 +590,8 @@ static enum sm_err check_outgrown(const struct config *c, const char *name, stru
 		{*c->kafka_advertise, "kafka.advertise"},
 		{*c->kafka_sasl, "kafka.sasl"},
 		{strcmp(c->kafka_tls, "no") != 0, "kafka.tls"},
+		{strcmp(c->kafka_auto_create, "yes") != 0, "kafka.auto_create"},
+		{c->kafka_partitions != 1, "kafka.partitions"},
 		{strcmp(c->acls, "no") != 0, "security.acls"},
 		{strcmp(c->durability, "sync") != 0, "log.durability"},
 		{c->retention_ms != 0, "log.retention"},

@@ -100,6 +100,9 @@ SM_MUST_CHECK enum sm_err client_auth_parse(const char *text, int *ret);
 /* What http.cors.* says; *ret_cors NULL: pages of other origins may nothing. Errors: SM_INVALID, SM_TOO_LARGE. */
 struct http_cors;
 SM_MUST_CHECK enum sm_err config_cors(const struct config *config, struct http_cors **ret_cors, struct sm_error *reterr);
+/* Checks the keys that Kafka's brokers have, too, and sets what they say. Errors: SM_INVALID. */
+struct kafka_server_options;
+SM_MUST_CHECK enum sm_err config_kafka(const struct config *config, struct kafka_server_options *options, struct sm_error *reterr);
 SM_MUST_CHECK enum sm_err config_check_http(const struct config *config, struct sm_error *reterr);
 /* Path of a file named in the configuration, in out. Thread: any. */
 const char *config_path(const struct config *config, const char *path, char *out, size_t size);

@@ -392,10 +392,9 @@ static enum sm_err start_kafka(struct platform *p, struct sm_error *reterr)
 					     .listener_count = count,
 					     .users = p->users,
 					     .acls = p->acls,
-					     .session_max_ms = (uint32_t)c->kafka_session_ms,
-					     .offsets_retention_ms = (uint64_t)c->offsets_retention_ms,
-					     .quotas_path = in_data(p, "log/quotas", quotas, sizeof quotas),
-					     .group_initial_rebalance_delay_ms = 300};
+					     .quotas_path = in_data(p, "log/quotas", quotas, sizeof quotas)};
+	if ((err = config_kafka(c, &kafka, reterr)))
+		return err;
 	return kafka_server_new(&kafka, &p->kafka, reterr);
 }
 

@@ -38,6 +38,7 @@ struct kafka_server_options {
 	/* Offsets are dropped so long after their commit, or after their group became empty (Kafka's offsets.retention.minutes); 0: never.
 	 */
 	uint64_t offsets_retention_ms;
+	uint64_t idle_ms;        /* a connection without a byte from its client for so long is closed; 0: never */
 	const char *quotas_path; /* the file of client quotas, copied; NULL: quotas last as long as the server */
 	const char *cluster_id;  /* copied; NULL: KAFKA_CLUSTER_ID */
 	int32_t node_id;         /* 0 is a valid id */

@@ -78,6 +78,7 @@ struct kafka_server {
 	struct auth_acls *acls; /* NULL: everybody may everything */
 	struct kafka_quotas *quotas;
 	uint32_t session_max_ms;
+	uint64_t idle_ms;
 	atomic_int logins; /* steps of logins on the pool */
 	char cluster_id[64];
 	int32_t node_id;

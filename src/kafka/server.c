@@ -37,6 +37,7 @@ static enum sm_err listener_start(struct kafka_listener *l, const struct kafka_l
 		.port = options->port,
 		.tls = options->tls,
 		.anywhere = options->sasl != 0 || (options->tls && net_tls_asks_clients(options->tls)),
+		.idle_ms = l->server->idle_ms,
 		.protocol = &kafka__protocol,
 		.arg = l,
 	};
@@ -73,6 +74,7 @@ enum sm_err kafka_server_new(const struct kafka_server_options *options, struct 
 	s->accounts = options->users;
 	s->acls = options->acls;
 	s->session_max_ms = options->session_max_ms;
+	s->idle_ms = options->idle_ms;
 	s->offsets_retention_ms = options->offsets_retention_ms;
 	snprintf(s->cluster_id, sizeof s->cluster_id, "%s", options->cluster_id ? options->cluster_id : KAFKA_CLUSTER_ID);
 	pthread_mutex_init(&s->groups_lock, NULL);
