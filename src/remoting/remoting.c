@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#define CORE_BEGINS_MS 10000 /* on a dispatcher that is held up for longer, the first connections are turned away */
+
 static void stop_done(struct sm_msg *msg)
 {
 	free(msg);
@@ -36,6 +38,10 @@ static enum sm_err core_init(struct sm_actor *self, void *state, void *arg)
 	struct sm_remoting *r = *(struct sm_remoting **)state = arg;
 	r->self = self;
 	actor_foreign_end(r->nobody, SM_GONE);
+	pthread_mutex_lock(&r->lock);
+	r->begun = true;
+	pthread_cond_broadcast(&r->changed);
+	pthread_mutex_unlock(&r->lock);
 	enum sm_err err = sm_timer_start(self, REMOTING_TIMER_TICK, r->tick_ms, r->tick_ms);
 	return err || r->parent_fd < 0 ? err : remoting__join_parent(r);
 }
@@ -291,7 +297,15 @@ static enum sm_err core_start(struct sm_remoting *r, struct sm_error *reterr)
 				 .arg = r,
 				 .dispatcher = (int)r->dispatcher};
 	enum sm_err err = sm_spawn(r->system, NULL, &props, &r->core);
-	return err ? sm_fail(reterr, err, "remoting: cannot start its actor: %s", sm_err_text(err)) : SM_OK;
+	if (err)
+		return sm_fail(reterr, err, "remoting: cannot start its actor: %s", sm_err_text(err));
+	/* Whoever is told the address may connect at once. */
+	uint64_t deadline = clock_deadline_ns(CORE_BEGINS_MS);
+	pthread_mutex_lock(&r->lock);
+	while (!r->begun && clock_cond_wait_until(&r->changed, &r->lock, deadline))
+		;
+	pthread_mutex_unlock(&r->lock);
+	return SM_OK;
 }
 
 enum sm_err remoting__new(struct sm_system *system, const struct sm_remoting_options *options, struct sm_ref *main, int parent_fd,

@@ -233,6 +233,7 @@ struct sm_remoting {
 	struct map names;   /* actors here that peers have seen */
 	uint64_t next_temp;
 	bool closed;  /* the tables are */
+	bool begun;   /* the core takes connections */
 	bool stopped; /* the core has said good-bye and its processes have ended */
 	bool over;    /* of a child: it is to end, */
 	enum sm_err over_why;
