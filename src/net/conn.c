@@ -533,14 +533,14 @@ static void conn_done(struct sm_actor *self, void *state)
 	net__tls_done(conn);
 	net__out_done(&conn->out, conn->turn);
 	buf_done(&conn->in);
-	uv_poll_stop(&conn->poll);
+	/* First: it still speaks of the descriptor, which is another one's as soon as it is closed. */
+	uv_close((uv_handle_t *)&conn->poll, poll_gone);
 	close(conn->fd);
 	metric_add(METRIC_CONNECTIONS, -1);
 	if (conn->release)
 		conn->release(conn->arg);
 	net__listener_remove(conn->listener, conn);
 	sm_unref(conn->ref);
-	uv_close((uv_handle_t *)&conn->poll, poll_gone);
 }
 
 void net__conn_start(struct net_listener *listener, struct sm_actor *parent, int fd, const struct net_adopt_options *options)

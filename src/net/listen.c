@@ -188,12 +188,11 @@ static void stop_accepting(struct acceptor_state *s)
 	if (!s->acceptor)
 		return;
 	sm_timer_stop(s->acceptor->self, ACCEPT_TIMER);
-	uv_poll_stop(&s->acceptor->poll);
+	uv_close((uv_handle_t *)&s->acceptor->poll, acceptor_free); /* while the descriptor is its own */
 	close(s->listener->fd);
 	s->listener->fd = -1;
 	if (s->listener->unix_path)
 		unlink(s->listener->unix_path);
-	uv_close((uv_handle_t *)&s->acceptor->poll, acceptor_free);
 	s->acceptor = NULL;
 }
 

@@ -3,8 +3,8 @@
 
 /* Reads of RocksDB's that never wait for the disk: what the system's page cache holds is read at once, on a dispatcher too, and only the
  * rest has to go to a thread that may block. RocksDB's C API has no such read: its own "cache tier" ends at its block cache. So this room's
- * pread stands before the C library's, and is it but for the threads that are between the two calls below: there it is preadv2 with
- * RWF_NOWAIT (Linux 4.14, ext4, xfs, btrfs). */
+ * pread stands before the C library's (in programs that link libsmack, too), and is it but for the threads that are between the two calls
+ * below: there it is preadv2 with RWF_NOWAIT (Linux 4.14, ext4, xfs, btrfs). */
 
 #include <stdbool.h>
 #include <sys/types.h>
